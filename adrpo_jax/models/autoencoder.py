@@ -1,0 +1,151 @@
+"""The SD3 autoencoder (diffusers' `AutoencoderKL`), sized by its config.
+
+Images are [B, H, W, 3] in [−1, 1]; latents [B, h, w, C] are what the flow model
+sees: z = (mean − shift_factor)·scaling_factor. GroupNorm and attention in
+float32-safe two-pass form. Parameter names follow the Hugging Face file.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from adrpo_jax.models.layers import Linear
+from adrpo_jax.types import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoencoderConfig:
+  """Defaults are those of Stable Diffusion 3."""
+
+  in_channels: int = 3
+  latent_channels: int = 16
+  block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
+  layers_per_block: int = 2
+  norm_num_groups: int = 32
+  scaling_factor: float = 1.5305
+  shift_factor: float = 0.0609
+
+  @property
+  def downsampling(self) -> int:
+    """How many pixels a latent is wide."""
+    return 2 ** (len(self.block_out_channels) - 1)
+
+
+class Autoencoder(nn.Module):
+  """Encoder and decoder, each ResNets around one attention layer."""
+
+  config: AutoencoderConfig
+
+  def setup(self):
+    self.encoder = Encoder(self.config)
+    self.decoder = Decoder(self.config)
+
+  def __call__(self, images: Array, key: Array) -> tuple[Array, Array, Array]:
+    """Reconstruction, mean and log-variance of the latents: for training."""
+    mean, logvar = self.moments(images)
+    noise = jax.random.normal(key, mean.shape)
+    return self.decoder(mean + jnp.exp(logvar / 2) * noise), mean, logvar
+
+  def moments(self, images: Array) -> tuple[Array, Array]:
+    """Unscaled mean and log-variance of q(z | image), [B, h, w, C] each."""
+    mean, logvar = jnp.split(self.encoder(images), 2, -1)
+    return mean, jnp.clip(logvar, -30.0, 20.0)
+
+  def encode(self, images: Array) -> Array:
+    """[B, H, W, 3] in [−1, 1] -> scaled latent means [B, h, w, C]."""
+    mean, _ = self.moments(images)
+    return (mean - self.config.shift_factor) * self.config.scaling_factor
+
+  def decode(self, latents: Array) -> Array:
+    """Scaled latents [B, h, w, C] -> images [B, H, W, 3], about [−1, 1]."""
+    return self.decoder(
+        latents / self.config.scaling_factor + self.config.shift_factor
+    )
+
+
+class Encoder(nn.Module):
+  """Images to (mean | log-variance)."""
+
+  config: AutoencoderConfig
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    c = self.config
+    x = _conv(c.block_out_channels[0], 'conv_in')(x)
+    last = len(c.block_out_channels) - 1
+    for level, width in enumerate(c.block_out_channels):
+      for layer in range(c.layers_per_block):
+        x = ResNet(width, c.norm_num_groups, name=f'down_{level}_{layer}')(x)
+      if level < last:
+        x = nn.Conv(  # pads one row and column at the bottom and the right
+            width,
+            (3, 3),
+            strides=2,
+            padding=((0, 1), (0, 1)),
+            name=f'downsample_{level}',
+        )(x)
+    x = Middle(c.norm_num_groups, name='mid')(x)
+    x = nn.silu(_norm(c.norm_num_groups, 'conv_norm_out')(x))
+    return _conv(2 * c.latent_channels, 'conv_out')(x)
+
+
+class Decoder(nn.Module):
+  """Unscaled latents to images."""
+
+  config: AutoencoderConfig
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    c = self.config
+    x = _conv(c.block_out_channels[-1], 'conv_in')(x)
+    x = Middle(c.norm_num_groups, name='mid')(x)
+    last = len(c.block_out_channels) - 1
+    for level, width in enumerate(reversed(c.block_out_channels)):
+      for layer in range(c.layers_per_block + 1):
+        x = ResNet(width, c.norm_num_groups, name=f'up_{level}_{layer}')(x)
+      if level < last:
+        x = jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
+        x = _conv(width, f'upsample_{level}')(x)
+    x = nn.silu(_norm(c.norm_num_groups, 'conv_norm_out')(x))
+    return _conv(c.in_channels, 'conv_out')(x)
+
+
+class ResNet(nn.Module):
+  """GN–SiLU–conv twice, plus the input (through a 1×1 where widths differ)."""
+
+  width: int
+  groups: int
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    y = _conv(self.width, 'conv1')(nn.silu(_norm(self.groups, 'norm1')(x)))
+    y = _conv(self.width, 'conv2')(nn.silu(_norm(self.groups, 'norm2')(y)))
+    if x.shape[-1] != self.width:
+      x = nn.Conv(self.width, (1, 1), name='conv_shortcut')(x)
+    return x + y
+
+
+class Middle(nn.Module):
+  """ResNet, one-head attention over all positions, ResNet."""
+
+  groups: int
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    width = x.shape[-1]
+    x = ResNet(width, self.groups, name='resnets_0')(x)
+    flat = _norm(self.groups, 'group_norm')(x).reshape(x.shape[0], -1, width)
+    q, k, v = (Linear(width, name=f'to_{n}')(flat)[:, :, None] for n in 'qkv')
+    mixed = jax.nn.dot_product_attention(q, k, v)[:, :, 0]
+    x = x + Linear(width, name='to_out')(mixed).reshape(x.shape)
+    return ResNet(width, self.groups, name='resnets_1')(x)
+
+
+def _conv(width: int, name: str) -> nn.Conv:
+  return nn.Conv(width, (3, 3), padding=1, name=name)
+
+
+def _norm(groups: int, name: str) -> nn.GroupNorm:
+  return nn.GroupNorm(groups, epsilon=1e-6, use_fast_variance=False, name=name)

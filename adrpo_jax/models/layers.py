@@ -1,0 +1,50 @@
+"""Layers that several models share."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from adrpo_jax.types import Array
+
+
+class Linear(nn.Module):
+  """y = x·W + b over the last axis, with all leading axes flattened to one.
+
+  The flattening is for the CPU, where XLA turns a gradient of a dense layer on
+  [B, L, D] into a slow batched product; elsewhere it costs nothing.
+  """
+
+  features: int
+  use_bias: bool = True
+  kernel_init: Callable = nn.initializers.lecun_normal()
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    dense = nn.Dense(
+        self.features,
+        use_bias=self.use_bias,
+        kernel_init=self.kernel_init,
+        dtype=x.dtype,
+        name='dense',
+    )
+    y = dense(x.reshape(-1, x.shape[-1]))
+    return y.reshape(*x.shape[:-1], self.features)
+
+
+def layer_norm(x: Array, eps: float = 1e-6) -> Array:
+  """LayerNorm without scale and bias, in float32, two-pass variance."""
+  x32 = x.astype(jnp.float32)
+  centred = x32 - x32.mean(-1, keepdims=True)
+  variance = jnp.mean(centred**2, -1, keepdims=True)
+  return (centred * jax.lax.rsqrt(variance + eps)).astype(x.dtype)
+
+
+def attention(query: Array, key: Array, value: Array, mask=None) -> Array:
+  """Softmax attention, [B, L, heads, d] each -> [B, L, heads·d].
+
+  Scores and softmax are float32; `mask` [B, 1, 1, L] is True where to attend.
+  """
+  out = jax.nn.dot_product_attention(query, key, value, mask=mask)
+  return out.reshape(*out.shape[:2], -1)

@@ -1,0 +1,245 @@
+"""SD3's multimodal diffusion transformer (`SD3Transformer2DModel`).
+
+Two streams, image and text, attend jointly; time and pooled text modulate every
+block (adaLN). The last block gives no text. One file for every size: the config
+has diffusers' field names, and the defaults of Stable Diffusion 3 medium.
+Esser et al., `Scaling Rectified Flow Transformers for High-Resolution Image
+Synthesis <https://arxiv.org/abs/2403.03206>`_, 2024.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.models.layers import Linear, attention, layer_norm
+from adrpo_jax.models.text_encoder import Condition
+from adrpo_jax.types import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class MMDiTConfig:
+  """Sizes. Width = heads × head dimension; `sample_size` in latents."""
+
+  sample_size: int = 128
+  patch_size: int = 2
+  in_channels: int = 16
+  num_layers: int = 24
+  num_attention_heads: int = 24
+  attention_head_dim: int = 64
+  joint_attention_dim: int = 4096
+  pooled_projection_dim: int = 2048
+  pos_embed_max_size: int = 192
+  qk_norm: bool = False
+  dual_attention_layers: tuple[int, ...] = ()
+
+  @property
+  def width(self) -> int:
+    return self.num_attention_heads * self.attention_head_dim
+
+
+class MMDiT(nn.Module):
+  """v_θ(x_σ, σ, c)."""
+
+  config: MMDiTConfig
+
+  @nn.compact
+  def __call__(self, x: Array, sigma: Array, condition: Condition) -> Array:
+    """Latents [B, h, w, C], σ [B] in [0, 1], condition [B, ...] -> velocity.
+
+    The velocity is ε − x₀, in the shape of x.
+    """
+    c = self.config
+    batch, height, width, channels = x.shape
+    rows, columns = height // c.patch_size, width // c.patch_size
+    tokens = _patches(x, c.patch_size)
+    image = Linear(c.width, name='patch_embed')(tokens)
+    table = position_table(c, rows, columns)
+    image = image + jnp.asarray(table, image.dtype)[None]
+    time = Mlp(c.width, name='timestep_embedder')(
+        timestep_features(1000.0 * sigma).astype(x.dtype)
+    )
+    pooled = condition.pooled.astype(x.dtype)
+    signal = nn.silu(time + Mlp(c.width, name='text_embedder')(pooled))
+    text = Linear(c.width, name='context_embedder')(
+        condition.states.astype(x.dtype)
+    )
+    for i in range(c.num_layers):
+      image, text = JointBlock(
+          c,
+          dual=i in c.dual_attention_layers,
+          last=i == c.num_layers - 1,
+          name=f'transformer_blocks_{i}',
+      )(image, text, signal)
+    scale, shift = _modulation(2, c.width, 'norm_out', signal)
+    image = layer_norm(image) * (1 + scale) + shift
+    out = Linear(
+        c.patch_size**2 * channels,
+        kernel_init=nn.initializers.zeros_init(),
+        name='proj_out',
+    )(image)
+    return _unpatch(out, rows, columns, c.patch_size).reshape(x.shape)
+
+
+class JointBlock(nn.Module):
+  """Joint attention over both streams, then a gated MLP for each."""
+
+  config: MMDiTConfig
+  dual: bool = False
+  last: bool = False
+
+  @nn.compact
+  def __call__(self, image, text, signal):
+    c = self.config
+    parts = _modulation(9 if self.dual else 6, c.width, 'norm1', signal)
+    shift1, scale1, gate1, shift2, scale2, gate2 = parts[:6]
+    # The last block's text modulation is (scale, shift), and no more.
+    text_parts = _modulation(
+        2 if self.last else 6, c.width, 'norm1_context', signal
+    )
+    text_scale, text_shift = (
+        text_parts if self.last else (text_parts[1], text_parts[0])
+    )
+    normed = layer_norm(image)
+    a = normed * (1 + scale1) + shift1
+    b = layer_norm(text) * (1 + text_scale) + text_shift
+    heads = Heads(c, ('to_q', 'to_k', 'to_v'), 'norm_q', 'norm_k')(a)
+    text_heads = Heads(
+        c,
+        ('add_q_proj', 'add_k_proj', 'add_v_proj'),
+        'norm_added_q',
+        'norm_added_k',
+    )(b)
+    joint = (
+        jnp.concatenate(pair, 1) for pair in zip(heads, text_heads, strict=True)
+    )
+    mixed = attention(*joint)
+    length = image.shape[1]
+    image = image + gate1 * Linear(c.width, name='to_out')(mixed[:, :length])
+    if self.dual:
+      shift3, scale3, gate3 = parts[6:]
+      own = normed * (1 + scale3) + shift3
+      own = attention(
+          *Heads(
+              c, ('attn2_q', 'attn2_k', 'attn2_v'), 'attn2_norm_q', 'attn2_norm_k'
+          )(own)
+      )
+      image = image + gate3 * Linear(c.width, name='attn2_out')(own)
+    feed = FeedForward(c.width, name='ff')
+    image = image + gate2 * feed(layer_norm(image) * (1 + scale2) + shift2)
+    if self.last:
+      return image, text
+    _, _, gate1, shift2, scale2, gate2 = text_parts
+    text = text + gate1 * Linear(c.width, name='to_add_out')(mixed[:, length:])
+    feed = FeedForward(c.width, name='ff_context')
+    text = text + gate2 * feed(layer_norm(text) * (1 + scale2) + shift2)
+    return image, text
+
+
+class Heads(nn.Module):
+  """Query, key and value of one stream, [B, L, heads, d] each."""
+
+  config: MMDiTConfig
+  names: tuple[str, str, str]
+  query_norm: str
+  key_norm: str
+
+  def setup(self):
+    nn.share_scope(self, self.parent) if self.parent is not None else None
+
+  @nn.compact
+  def __call__(self, x: Array) -> tuple[Array, Array, Array]:
+    c = self.config
+    query, key, value = (
+        Linear(c.width, name=name)(x).reshape(
+            *x.shape[:2], c.num_attention_heads, c.attention_head_dim
+        )
+        for name in self.names
+    )
+    if c.qk_norm:
+      query = nn.RMSNorm(epsilon=1e-6, name=self.query_norm)(query)
+      key = nn.RMSNorm(epsilon=1e-6, name=self.key_norm)(key)
+    return query, key, value
+
+
+class Mlp(nn.Module):
+  """Linear–SiLU–Linear, for the time and for the pooled text."""
+
+  width: int
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    x = nn.silu(Linear(self.width, name='linear_1')(x))
+    return Linear(self.width, name='linear_2')(x)
+
+
+class FeedForward(nn.Module):
+  """Linear D→4D, tanh-GELU, Linear 4D→D."""
+
+  width: int
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    x = nn.gelu(Linear(4 * self.width, name='proj')(x), approximate=True)
+    return Linear(self.width, name='out')(x)
+
+
+def timestep_features(t: Array) -> Array:
+  """[B] -> [B, 256]: cos | sin of t·10000^(−k/128), in float32."""
+  frequencies = jnp.exp(-np.log(10000.0) * jnp.arange(128) / 128)
+  angles = t.astype(jnp.float32)[:, None] * frequencies[None]
+  return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
+
+
+def position_table(config: MMDiTConfig, rows: int, columns: int) -> np.ndarray:
+  """The centre crop of SD3's fixed position table: -> [rows·columns, D].
+
+  Position = index·(base size / maximum); first half of the channels encodes the
+  column, second the row, each sin | cos.
+  """
+  largest = config.pos_embed_max_size
+  if max(rows, columns) > largest:
+    raise ValueError(
+        f'Expected at most {largest} patches along an axis, got {rows} × '
+        f'{columns}. Raise pos_embed_max_size or draw a smaller image.'
+    )
+  base = config.sample_size // config.patch_size
+  quarter = config.width // 4
+  rates = 1.0 / 10000 ** (np.arange(quarter) / quarter)
+
+  def axis(count: int) -> np.ndarray:
+    first = (largest - count) // 2
+    places = (first + np.arange(count)) * base / largest
+    angles = places[:, None] * rates[None]
+    return np.concatenate([np.sin(angles), np.cos(angles)], -1)
+
+  down = np.repeat(axis(rows)[:, None], columns, 1)
+  across = np.repeat(axis(columns)[None], rows, 0)
+  table = np.concatenate([across, down], -1)
+  return table.reshape(rows * columns, config.width).astype(np.float32)
+
+
+def _modulation(parts: int, width: int, name: str, signal: Array):
+  """Splits Linear(signal) into `parts` arrays [B, 1, D]; zero at first."""
+  zeros = nn.initializers.zeros_init()
+  out = Linear(parts * width, kernel_init=zeros, name=name)(signal)
+  return jnp.split(out[:, None, :], parts, -1)
+
+
+def _patches(x: Array, patch: int) -> Array:
+  """[B, h, w, C] -> [B, rows·columns, patch·patch·C], channel fastest."""
+  batch, height, width, channels = x.shape
+  x = x.reshape(
+      batch, height // patch, patch, width // patch, patch, channels
+  )
+  return x.transpose(0, 1, 3, 2, 4, 5).reshape(
+      batch, -1, patch * patch * channels
+  )
+
+
+def _unpatch(x: Array, rows: int, columns: int, patch: int) -> Array:
+  """The inverse of `_patches`."""
+  batch, _, features = x.shape
+  x = x.reshape(batch, rows, columns, patch, patch, features // patch**2)
+  return x.transpose(0, 1, 3, 2, 4, 5)

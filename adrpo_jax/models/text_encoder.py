@@ -1,0 +1,71 @@
+"""A small bidirectional transformer over word tokens: the prompts' encoder.
+
+Gives what SD3's transformer asks of its text encoders: a sequence of states
+and one pooled vector for each prompt. Token 0 is padding and is not attended;
+a prompt of padding alone is the empty prompt of classifier-free guidance.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from adrpo_jax.models.layers import Linear, attention
+from adrpo_jax.types import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class TextEncoderConfig:
+  """Sizes of the encoder; `length` is the number of tokens it reads."""
+
+  vocabulary: int
+  length: int
+  width: int = 96
+  layers: int = 2
+  heads: int = 4
+
+
+class Condition(NamedTuple):
+  """An encoded prompt: states [*, L, D] and one pooled vector [*, D]."""
+
+  states: Array
+  pooled: Array
+
+
+class TextEncoder(nn.Module):
+  """tokens [B, L] int32 -> Condition."""
+
+  config: TextEncoderConfig
+
+  @nn.compact
+  def __call__(self, tokens: Array) -> Condition:
+    c = self.config
+    embed = nn.Embed(c.vocabulary, c.width, name='token_embedding')
+    places = self.param(
+        'position_embedding',
+        nn.initializers.normal(0.02),
+        (c.length, c.width),
+    )
+    x = embed(tokens) + places[None]
+    # The first position is always attended, or an empty prompt had no softmax.
+    words = (tokens > 0).at[:, 0].set(True)
+    for layer in range(c.layers):
+      y = _norm(f'norm1_{layer}')(x)
+      q, k, v = (
+          Linear(c.width, name=f'{n}_proj_{layer}')(y).reshape(
+              *y.shape[:2], c.heads, -1
+          )
+          for n in 'qkv'
+      )
+      y = attention(q, k, v, words[:, None, None, :])
+      x = x + Linear(c.width, name=f'out_proj_{layer}')(y)
+      y = Linear(4 * c.width, name=f'fc1_{layer}')(_norm(f'norm2_{layer}')(x))
+      x = x + Linear(c.width, name=f'fc2_{layer}')(nn.gelu(y))
+    x = _norm('final_norm')(x)
+    share = words / words.sum(-1, keepdims=True)
+    return Condition(x, jnp.einsum('bl,bld->bd', share.astype(x.dtype), x))
+
+
+def _norm(name: str) -> nn.LayerNorm:
+  return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, name=name)

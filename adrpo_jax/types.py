@@ -1,0 +1,124 @@
+"""The words every room of the house shares: axis letters and six records.
+
+Axis letters, used in every public docstring:
+  P  prompts                 L  positions of a sequence
+  G  samples per prompt      T  generated positions
+  B  P·G                     V  vocabulary
+  S  noise draws per sample  D  features
+  N  solver steps            *  zero or more further axes
+
+One time convention, that of diffusers' SD3: σ = 1 is noise, σ = 0 is data,
+x_σ = (1−σ)·x₀ + σ·ε, and the velocity is u = dx/dσ = ε − x₀.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import optax
+
+Array = jax.Array
+PyTree = Any
+Metrics = dict[str, Array]
+
+
+class Weights(NamedTuple):
+  """Two loss weights per sample: what a method's chain of transforms makes.
+
+  The loss of a sample is policy · ℓ_policy + divergence · D.
+  """
+
+  policy: Array  # [P, G]
+  divergence: Array  # [P, G]
+
+
+class LossTerms(NamedTuple):
+  """The unweighted, unreduced terms of a loss. One place reduces them.
+
+  policy:      ℓ_policy per entry                        [P, G, *]
+  divergences: D per entry, one array for each of the
+               method's divergence terms, in their order [P, G, *]
+  mask:        1 where an entry counts, 0 elsewhere      [P, G, *]
+  metrics:     name -> per-entry diagnostics             [P, G, *]
+  """
+
+  policy: Array
+  divergences: tuple[Array, ...]
+  mask: Array
+  metrics: Metrics
+
+
+class Scores(NamedTuple):
+  """What a reward says about samples.
+
+  rewards:  [P, G], the number that is optimised
+  valid:    [P, G] bool, False where the reward could not be had
+  measures: name -> [P, G], further judgements (success, fidelity, ...)
+  """
+
+  rewards: Array
+  valid: Array
+  measures: Metrics
+
+
+@flax.struct.dataclass
+class TrainState:
+  """Everything a step reads and writes: donated, sharded, checkpointed.
+
+  `params` holds trainable leaves only (under LoRA, the adapters). `ema` and
+  `old` have the same structure, or are None where a run has no use for them.
+  """
+
+  step: Array
+  params: PyTree
+  optimizer: optax.OptState
+  transform: optax.OptState
+  ema: PyTree | None
+  old: PyTree | None
+
+
+class Modality(NamedTuple):
+  """All that the training loop knows of a generative model.
+
+  Samples are an opaque pytree whose leaves lead with [P, G].
+
+  rollout:    (params, frozen, prompts, key) -> samples
+  decode:     (frozen, samples) -> what rewards see, e.g. images [P, G, H, W, 3]
+  loss_terms: (params, anchors, samples, prompts, weights, keys) -> LossTerms
+              anchors: name -> full parameters ("reference", "old", "ema");
+              keys [P, G], one for each sample
+  diversity:  (decoded) -> [P], the mean distance within each prompt's samples
+  """
+
+  rollout: Callable[..., PyTree]
+  decode: Callable[..., PyTree]
+  loss_terms: Callable[..., LossTerms]
+  diversity: Callable[..., Array]
+
+
+class Renoised(NamedTuple):
+  """What a forward-process flow loss looks at: fresh noise on own samples.
+
+  Velocities of anchors are constants; only `velocity` carries gradients.
+  """
+
+  x0: Array  # [P, G, 1, *D] clean latents
+  sigma: Array  # [P, G, S]
+  x_sigma: Array  # [P, G, S, *D]
+  target: Array  # u = ε − x₀, [P, G, S, *D]
+  velocity: Array  # v_θ(x_σ, σ, c), [P, G, S, *D]
+  anchors: dict[str, Array]  # name -> v_anchor(x_σ, σ, c), [P, G, S, *D]
+
+
+class Trajectory(NamedTuple):
+  """What a loss on solver transitions looks at: N steps of a stored rollout.
+
+  Log-probabilities are means over latent dimensions, as in Flow-GRPO.
+  """
+
+  log_prob: Array  # log p_θ(x' | x), [P, G, N]
+  log_prob_old: Array  # the same, recorded by the rollout, [P, G, N]
+  mean: Array  # μ_θ, [P, G, N, *D]
+  std: Array  # [P, G, N], the noise a step adds: s·√(−dt)
+  anchors: dict[str, Array]  # name -> μ_anchor, [P, G, N, *D]

@@ -1,0 +1,219 @@
+"""The shapes world: scenes of coloured shapes, and how they are drawn.
+
+A synthetic stand-in for what DrawBench and GenEval ask of an image model.
+A prompt states facts (`Facts`); a scene is one way to satisfy them (`Scene`):
+whatever the facts leave free is drawn at random, objects are placed one after
+the other on the positions still open to them, and never touch. Everything
+here is a pure function on arrays, batched with `jax.vmap`.
+
+Letters: K slots for objects (4), R relations (2), H = W = 32 pixels.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.types import Array
+
+SHAPES = ('circle', 'square', 'triangle', 'cross')
+COLOURS = ('red', 'green', 'blue', 'yellow', 'purple', 'black')
+SIZES = ('small', 'medium', 'large')
+STYLES = ('filled', 'outlined', 'striped')
+RELATIONS = ('left of', 'right of', 'above', 'below')
+
+FREE = -1  # an attribute that the prompt does not mention
+SLOTS, RELATION_SLOTS = 4, 2
+SIDE = 32  # pixels of an image
+PIXELS = (8, 10, 12)  # width of a small, medium and large object
+WINDOW = max(PIXELS)
+PLACES = SIDE - min(PIXELS) + 1  # top-left corners along an axis
+TINT = 0.3  # ink between the stripes of a striped object
+GAP = 2  # pixels between any two objects
+MARGIN = 6  # pixels between centres when a relation is drawn
+ATTEMPTS = 16  # placements tried for a scene; the first complete one is kept
+
+BACKGROUND = np.array([0.96, 0.96, 0.96], np.float32)
+PALETTE = np.array(
+    [
+        [0.87, 0.16, 0.16],
+        [0.16, 0.65, 0.27],
+        [0.16, 0.36, 0.87],
+        [0.95, 0.75, 0.12],
+        [0.62, 0.24, 0.76],
+        [0.10, 0.10, 0.12],
+    ],
+    np.float32,
+)
+STYLE_SHARES = np.array([0.6, 0.2, 0.2], np.float32)  # where style is free
+
+
+class Facts(NamedTuple):
+  """What a prompt states. Integers; FREE where it says nothing.
+
+  shape, colour, size, style: [*, K], the attributes of each object
+  objects:   [*], how many objects there are; later slots are unused
+  relations: [*, R, 3], (subject slot, index in RELATIONS or FREE, object slot)
+  """
+
+  shape: Array
+  colour: Array
+  size: Array
+  style: Array
+  objects: Array
+  relations: Array
+
+
+class Scene(NamedTuple):
+  """Objects at their places. All [*, K]; `top` and `left` in pixels."""
+
+  present: Array
+  shape: Array
+  colour: Array
+  size: Array
+  style: Array
+  top: Array
+  left: Array
+
+
+def _template(shape: str, style: str, pixels: int) -> np.ndarray:
+  """Coverage in [0, 1] of one object in the top-left of a window."""
+  fine = 8  # subsamples along each axis of a pixel
+  centres = (np.arange(WINDOW * fine) + 0.5) / fine
+  y, x = np.meshgrid(centres, centres, indexing='ij')
+  # Signed distance to the outline, negative inside, in pixels.
+  half = pixels / 2
+  dy, dx = y - half, x - half
+  arm = 0.22 * pixels
+  slope = np.hypot(1.0, 0.5)
+  distance = {
+      'circle': np.hypot(dy, dx) - half,
+      'square': np.maximum(abs(dy), abs(dx)) - half,
+      'triangle': np.maximum((abs(dx) - 0.5 * y) / slope, y - pixels),
+      'cross': np.maximum(
+          np.maximum(abs(dy), abs(dx)) - half,
+          np.minimum(abs(dy), abs(dx)) - arm,
+      ),
+  }[shape]
+  ink = {
+      'filled': 1.0,
+      'outlined': distance > (-1.0 if shape == 'cross' else -1.5),
+      'striped': np.where(np.floor(x / 2).astype(int) % 2 == 0, 1.0, TINT),
+  }[style] * (distance < 0)
+  return ink.reshape(WINDOW, fine, WINDOW, fine).mean((1, 3)).astype(np.float32)
+
+
+TEMPLATES = np.stack([
+    _template(shape, style, pixels)
+    for shape in SHAPES
+    for style in STYLES
+    for pixels in PIXELS
+]).reshape(len(SHAPES), len(STYLES), len(PIXELS), WINDOW, WINDOW)
+
+
+def render(scene: Scene) -> Array:
+  """Draws one scene: [K] attributes -> an image [H, W, 3] in [0, 1]."""
+
+  def draw(canvas, thing):
+    coverage = jnp.asarray(TEMPLATES)[thing.shape, thing.style, thing.size]
+    mask = jnp.zeros((SIDE + WINDOW, SIDE + WINDOW))
+    mask = jax.lax.dynamic_update_slice(mask, coverage, (thing.top, thing.left))
+    mask = (mask[:SIDE, :SIDE] * thing.present)[..., None]
+    return canvas + mask * (jnp.asarray(PALETTE)[thing.colour] - canvas), None
+
+  empty = jnp.broadcast_to(jnp.asarray(BACKGROUND), (SIDE, SIDE, 3))
+  return jax.lax.scan(draw, empty, scene, unroll=True)[0]
+
+
+def complete(facts: Facts, key: Array) -> Scene:
+  """One random scene that satisfies the facts of one prompt, [K] each."""
+  scenes, whole = jax.vmap(lambda k: _attempt(facts, k))(
+      jax.random.split(key, ATTEMPTS)
+  )
+  first = jnp.argmax(whole)
+  return jax.tree.map(lambda leaf: leaf[first], scenes)
+
+
+def draw(facts: Facts, key: Array) -> Array:
+  """One random image for each prompt: facts [B, ...] -> [B, H, W, 3]."""
+  keys = jax.random.split(key, facts.objects.shape[0])
+  return jax.vmap(lambda f, k: render(complete(f, k)))(facts, keys)
+
+
+def _attempt(facts: Facts, key: Array) -> tuple[Scene, Array]:
+  attributes, places = jax.random.split(key)
+  shape, colour, size, style = _fill(facts, attributes)
+  pixels = jnp.asarray(PIXELS)[size]
+  used = jnp.arange(SLOTS) < facts.objects
+  corner = jnp.arange(PLACES)
+  top = jnp.zeros(SLOTS, int)
+  left = jnp.zeros(SLOTS, int)
+  whole = jnp.array(True)
+  for slot, k in enumerate(jax.random.split(places, SLOTS)):
+    y, x, side = corner[:, None], corner[None, :], pixels[slot]
+    open_ = (y + side <= SIDE) & (x + side <= SIDE)
+    for other in range(slot):
+      apart = _apart(y, side, top[other], pixels[other]) | _apart(
+          x, side, left[other], pixels[other]
+      )
+      open_ &= apart | ~used[other]
+    centres = (
+        (top + pixels / 2).at[slot].set(0.0),
+        (left + pixels / 2).at[slot].set(0.0),
+    )
+    open_ &= _related(facts.relations, slot, y + side / 2, x + side / 2, centres)
+    flat = open_.reshape(-1)
+    choice = jax.random.categorical(k, jnp.where(flat, 0.0, -jnp.inf))
+    top = top.at[slot].set(choice // PLACES)
+    left = left.at[slot].set(choice % PLACES)
+    whole &= flat.any() | ~used[slot]
+  return Scene(used, shape, colour, size, style, top, left), whole
+
+
+def _fill(facts: Facts, key: Array) -> tuple[Array, ...]:
+  """Draws the attributes that the facts leave free."""
+  filled = []
+  for i, (stated, shares) in enumerate([
+      (facts.shape, jnp.ones(len(SHAPES))),
+      (facts.colour, jnp.ones(len(COLOURS))),
+      (facts.size, jnp.ones(len(SIZES))),
+      (facts.style, jnp.asarray(STYLE_SHARES)),
+  ]):
+    chance = jax.random.categorical(
+        jax.random.fold_in(key, i), jnp.log(shares), shape=(SLOTS,)
+    )
+    filled.append(jnp.where(stated == FREE, chance, stated))
+  return tuple(filled)
+
+
+def _apart(a: Array, a_side: Array, b: Array, b_side: Array) -> Array:
+  """True where two intervals keep GAP pixels between them."""
+  return (a >= b + b_side + GAP) | (b >= a + a_side + GAP)
+
+
+def _related(
+    relations: Array, slot: int, y: Array, x: Array, centres: tuple
+) -> Array:
+  """True where a centre (y, x) of `slot` keeps its relations to earlier slots."""
+  kept = jnp.ones((PLACES, PLACES), bool)
+  for r in range(RELATION_SLOTS):
+    subject, kind, object_ = relations[r]
+    for other in range(slot):
+      as_subject = (subject == slot) & (object_ == other)
+      as_object = (object_ == slot) & (subject == other)
+      sign = jnp.where(as_subject, 1, -1)
+      gaps = centres[1][other] - x, centres[0][other] - y  # rightwards, down
+      holds = holds_relation(kind, sign * gaps[0], sign * gaps[1], MARGIN)
+      kept &= holds | ~(as_subject | as_object)
+  return kept
+
+
+def holds_relation(kind: Array, dx: Array, dy: Array, margin: float) -> Array:
+  """Whether a relation holds, given object centre − subject centre.
+
+  'left of' means dx ≥ margin, 'above' means dy ≥ margin (rows grow downwards);
+  a FREE relation always holds. `kind` is a scalar; dx and dy [*] -> [*] bool.
+  """
+  held = jnp.stack(jnp.broadcast_arrays(dx, -dx, dy, -dy)) >= margin
+  return jnp.where(kind == FREE, True, held[kind])

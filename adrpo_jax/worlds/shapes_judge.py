@@ -1,0 +1,207 @@
+"""The exact judge of the shapes world: analysis by synthesis, on the device.
+
+An image is parsed by matching pursuit. With D = image − background, an object
+with coverage m at place p and colour c explains
+
+  E(m, p, c) = ‖D‖² − ‖D − m(c − bg)‖² = 2⟨m, D⟩·(c − bg) − ‖m‖²‖c − bg‖²
+
+of the image's energy. The best (m, p, c) is an object, it is subtracted, and so
+on until nothing explains enough. The parse is then held against the prompt's
+facts under the assignment of objects to facts that serves the prompt best.
+"""
+
+import itertools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.types import Array
+from adrpo_jax.worlds import shapes
+from adrpo_jax.worlds.shapes import FREE, PLACES, SLOTS, WINDOW, Facts
+
+FOUND = SLOTS + 1  # objects looked for: one more than any prompt asks for
+ENOUGH = 0.4  # share of its own energy that an object must explain
+LEANING = 3.0  # pixels between centres for a relation to hold
+
+_COVERAGE = shapes.TEMPLATES.reshape(-1, WINDOW, WINDOW)  # [M, w, w]
+_ENERGY = (_COVERAGE**2).sum((1, 2))  # ‖m‖², [M]
+_CONTRAST = shapes.PALETTE - shapes.BACKGROUND  # c − bg, [C, 3]
+_SIZE_OF = np.tile(np.arange(len(shapes.PIXELS)), len(_ENERGY) // 3)
+_PIXELS_OF = np.array(shapes.PIXELS)[_SIZE_OF]
+_FITS = (
+    np.arange(PLACES)[:, None, None] + _PIXELS_OF <= shapes.SIDE
+) & (np.arange(PLACES)[None, :, None] + _PIXELS_OF <= shapes.SIDE)
+_ASSIGNMENTS = np.array(list(itertools.permutations(range(FOUND), SLOTS)))
+
+
+class Parse(NamedTuple):
+  """The objects found in an image, the largest share of energy first.
+
+  present [*, F] bool; shape, colour, size, style [*, F]; centre [*, F, 2] in
+  pixels (row, column); fidelity [*], the share of the image's energy that the
+  rendering of this parse explains: 1 for a rendered scene.
+  """
+
+  present: Array
+  shape: Array
+  colour: Array
+  size: Array
+  style: Array
+  centre: Array
+  fidelity: Array
+
+
+class Verdict(NamedTuple):
+  """A parse held against the facts of its prompt.
+
+  reward [*]: the share of stated facts that hold; success [*]: all hold;
+  fidelity [*]; assigned [*, K]: the found object that each fact slot means;
+  complete [*]: every slot the prompt uses has an object.
+  """
+
+  reward: Array
+  success: Array
+  fidelity: Array
+  assigned: Array
+  complete: Array
+
+
+def judge(images: Array, facts: Facts) -> dict[str, Array]:
+  """images [B, H, W, 3] in [0, 1], facts [B, ...] -> reward, success, fidelity.
+
+  All [B] float32.
+  """
+  verdict = verify(parse(images), facts)
+  return {
+      'reward': verdict.reward,
+      'success': verdict.success.astype(jnp.float32),
+      'fidelity': verdict.fidelity,
+  }
+
+
+def parse(images: Array) -> Parse:
+  """Finds the objects of each image: [B, H, W, 3] -> Parse with [B, F]."""
+  difference = images.astype(jnp.float32) - shapes.BACKGROUND
+  energy = jnp.sum(difference**2, (1, 2, 3))
+  matches = _match(difference)
+  found = []
+  for _ in range(FOUND):
+    thing, explained, matches = _strongest(matches)
+    found.append((thing, explained))
+  things = jax.tree.map(lambda *leaves: jnp.stack(leaves, 1), *found)
+  (present, shape, colour, size, style, centre), explained = things
+  total = jnp.sum(jnp.where(present, explained, 0.0), 1)
+  fidelity = jnp.clip(total / jnp.maximum(energy, 1e-6), 0.0, 1.0)
+  return Parse(present, shape, colour, size, style, centre, fidelity)
+
+
+def verify(parsed: Parse, facts: Facts) -> Verdict:
+  """Counts the facts that hold, for the best assignment: [B, ...] -> [B]."""
+  return jax.vmap(_verify)(parsed, facts)
+
+
+def _match(difference: Array) -> Array:
+  """⟨m, D⟩ for every template, place and channel: -> [B, 3, Y, X, M]."""
+  batch = difference.shape[0]
+  spare = PLACES + WINDOW - 1 - shapes.SIDE
+  padded = jnp.pad(difference, ((0, 0), (0, spare), (0, spare), (0, 0)))
+  planes = jnp.moveaxis(padded, -1, 1).reshape(batch * 3, *padded.shape[1:3], 1)
+  matches = jax.lax.conv_general_dilated(
+      planes,
+      jnp.moveaxis(jnp.asarray(_COVERAGE), 0, -1)[:, :, None, :],
+      (1, 1),
+      'VALID',
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+  )
+  return matches.reshape(batch, 3, PLACES, PLACES, -1)
+
+
+def _strongest(matches: Array):
+  """The object that explains most, and the matches once it is taken away."""
+  contrast = jnp.asarray(_CONTRAST)
+  norms = jnp.sum(contrast**2, -1)  # [C]
+  # The best colour first: it leaves an array without a colour axis.
+  explained = jnp.full(matches.shape[:1] + matches.shape[2:], -jnp.inf)
+  hue = jnp.zeros(explained.shape, jnp.int32)
+  for c in range(len(_CONTRAST)):
+    gain = (
+        2 * jnp.einsum('bcyxm,c->byxm', matches, contrast[c])
+        - _ENERGY * norms[c]
+    )
+    hue = jnp.where(gain > explained, c, hue)
+    explained = jnp.maximum(explained, gain)
+  explained = jnp.where(jnp.asarray(_FITS), explained, -jnp.inf)
+  flat = explained.reshape(explained.shape[0], -1)
+  best = jnp.argmax(flat, 1)
+  gain = jnp.take_along_axis(flat, best[:, None], 1)[:, 0]
+  colour = jnp.take_along_axis(hue.reshape(flat.shape), best[:, None], 1)[:, 0]
+  top, left, template = jnp.unravel_index(best, explained.shape[1:])
+  present = gain >= ENOUGH * jnp.asarray(_ENERGY)[template] * norms[colour]
+  shape, style, size = jnp.unravel_index(template, shapes.TEMPLATES.shape[:3])
+  half = jnp.asarray(_PIXELS_OF)[template] / 2
+  centre = jnp.stack([top + half, left + half], -1)
+  taken = jnp.where(present[:, None], contrast[colour], 0.0)
+  overlap = jax.vmap(_overlap)(template, top, left)  # [B, Y, X, M]
+  rest = matches - taken[:, :, None, None, None] * overlap[:, None]
+  thing = (present, shape, colour, size, style, centre)
+  return thing, gain, rest
+
+
+def _overlap(template: Array, top: Array, left: Array) -> Array:
+  """⟨m, m'⟩ of one placed template with every other at every place."""
+  start = (template, PLACES - 1 - top, PLACES - 1 - left, 0)
+  shape = (1, PLACES, PLACES, len(_ENERGY))
+  return jax.lax.dynamic_slice(jnp.asarray(_OVERLAPS), start, shape)[0]
+
+
+def _overlaps() -> np.ndarray:
+  """⟨m, m' shifted by (dy, dx)⟩: [M, 2Y−1, 2X−1, M], zero beyond a window."""
+  reach = WINDOW - 1
+  padded = np.pad(_COVERAGE, ((0, 0), (reach, reach), (reach, reach)))
+  windows = np.lib.stride_tricks.sliding_window_view(
+      padded, (WINDOW, WINDOW), (1, 2)
+  )  # [M, 2w−1, 2w−1, w, w]; index i means a shift by i − reach
+  near = np.tensordot(windows, _COVERAGE, ((3, 4), (1, 2)))
+  far = PLACES - 1 - reach
+  return np.pad(near, ((0, 0), (far, far), (far, far), (0, 0))).astype(
+      np.float32
+  )
+
+
+_OVERLAPS = _overlaps()
+
+
+def _verify(parsed: Parse, facts: Facts) -> Verdict:
+  """One image: parsed [F], facts [K]."""
+  used = jnp.arange(SLOTS) < facts.objects
+  held = jnp.zeros((SLOTS, FOUND))
+  stated = jnp.zeros(())
+  for wanted, seen in zip(facts[:4], parsed[1:5], strict=True):
+    asked = (wanted != FREE) & used
+    same = (wanted[:, None] == seen[None, :]) & parsed.present[None, :]
+    held += asked[:, None] & same
+    stated += asked.sum()
+  assignments = jnp.asarray(_ASSIGNMENTS)  # [A, K]
+  score = held[jnp.arange(SLOTS), assignments].sum(-1)  # [A]
+  for subject, kind, object_ in facts.relations:
+    first, second = assignments[:, subject], assignments[:, object_]
+    gap = parsed.centre[second] - parsed.centre[first]
+    both = parsed.present[first] & parsed.present[second]
+    holds = shapes.holds_relation(kind, gap[:, 1], gap[:, 0], LEANING)
+    score += holds & both & (kind != FREE)
+    stated += kind != FREE
+  counted = parsed.present.sum() == facts.objects
+  # Among equal assignments, one whose objects exist.
+  exists = (parsed.present[assignments] & used).sum(-1)
+  best = jnp.argmax(score + 0.01 * exists)
+  total = score[best] + counted
+  assigned = assignments[best]
+  return Verdict(
+      reward=total / (stated + 1),
+      success=total >= stated + 0.5,
+      fidelity=parsed.fidelity,
+      assigned=assigned,
+      complete=(parsed.present[assigned] | ~used).all(),
+  )

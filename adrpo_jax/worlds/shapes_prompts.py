@@ -1,0 +1,255 @@
+"""The English of the shapes world: prompts, their facts, their splits.
+
+  single       a [size] colour shape
+  binding      a colour shape and a colour shape
+  relation     a colour shape left of a colour shape
+  counting     three colour shapes
+  style        a [size] style colour shape
+  composition  a colour shape left of a colour shape and above a colour shape
+
+A combination is what a prompt states whatever its wording ("a is left of b" is
+"b is right of a"). One in five is held out, in every category, by a checksum:
+training and held-out prompts never share a combination.
+"""
+
+from collections.abc import Iterator, Sequence
+import difflib
+import functools
+import itertools
+import zlib
+
+import numpy as np
+
+from adrpo_jax.worlds import shapes
+from adrpo_jax.worlds.shapes import COLOURS, FREE, RELATIONS, SHAPES, SIZES
+from adrpo_jax.worlds.shapes import STYLES, Facts
+
+CATEGORIES = (
+    'single',
+    'binding',
+    'relation',
+    'counting',
+    'style',
+    'composition',
+)
+COUNTS = ('two', 'three', 'four')
+PLURALS = tuple(s + ('es' if s.endswith('s') else 's') for s in SHAPES)
+WORDS = ('', 'a', 'an', 'and', 'left', 'right', 'of', 'above', 'below') + (
+    COUNTS + SIZES + STYLES + COLOURS + SHAPES + PLURALS
+)
+LENGTH = 14  # words of the longest prompt; shorter ones are padded with ''
+HELD_OUT_SHARE = 5  # one combination in so many is held out
+COMPOSITIONS = 6000  # drawn once from the 36,000 that the grammar allows
+
+
+def tokenise(texts: Sequence[str]) -> np.ndarray:
+  """Prompts -> word indices [N, LENGTH] int32; the empty prompt is all 0."""
+  index = {word: i for i, word in enumerate(WORDS)}
+  tokens = np.zeros((len(texts), LENGTH), np.int32)
+  for row, text in zip(tokens, texts, strict=True):
+    words = text.lower().split()
+    if len(words) > LENGTH:
+      raise ValueError(
+          f'Expected at most {LENGTH} words, got {len(words)} in {text!r}. '
+          'Shorten the prompt.'
+      )
+    for i, word in enumerate(words):
+      if word not in index:
+        near = difflib.get_close_matches(word, WORDS, 1)
+        hint = f' Did you mean {near[0]!r}?' if near else ''
+        raise ValueError(
+            f'The shapes world does not know the word {word!r} in {text!r}.'
+            f'{hint} It knows: {" ".join(WORDS[1:])}.'
+        )
+      row[i] = index[word]
+  return tokens
+
+
+def facts(texts: Sequence[str]) -> Facts:
+  """Prompts -> what they state, as stacked numpy arrays [N, ...]."""
+  return Facts(*(np.stack(leaf) for leaf in zip(*map(_facts, texts))))
+
+
+@functools.cache
+def prompts(split: str) -> tuple[tuple[str, str], ...]:
+  """All (text, category) of a split, 'train' or 'held_out', by category."""
+  if split not in ('train', 'held_out'):
+    raise ValueError(f"Expected split 'train' or 'held_out', got {split!r}.")
+  wanted = split == 'held_out'
+  return tuple(
+      (text, category)
+      for category in CATEGORIES
+      for text in _texts(category)
+      if is_held_out(text) == wanted
+  )
+
+
+def is_held_out(text: str) -> bool:
+  """Whether a prompt's combination belongs to the held-out split."""
+  return zlib.crc32(_combination(text).encode()) % HELD_OUT_SHARE == 0
+
+
+def corrupt(stated: Facts, rng: np.random.Generator) -> Facts:
+  """Changes one thing that each prompt states: [N, ...] -> [N, ...].
+
+  Two objects swap colours, or a relation turns round, or the count is off by
+  some, or one attribute becomes another. What a careless caption gets wrong.
+  """
+  changed = Facts(*(np.array(leaf) for leaf in stated))
+  sizes = (len(SHAPES), len(COLOURS), len(SIZES), len(STYLES))
+  for n in range(len(changed.objects)):
+    objects = changed.objects[n]
+    attributes = np.stack([leaf[n] for leaf in changed[:4]])
+    counted = objects > 1 and (attributes[:, :1] == attributes).all(0)[1:objects].all()
+    if counted:
+      _recount(changed, n, rng)
+    elif (changed.relations[n, :, 1] != FREE).any() and rng.random() < 0.5:
+      stated_relations = np.flatnonzero(changed.relations[n, :, 1] != FREE)
+      changed.relations[n, rng.choice(stated_relations), 1] ^= 1
+    elif objects > 1 and rng.random() < 0.6:
+      i, j = rng.choice(objects, 2, replace=False)
+      changed.colour[n, [i, j]] = changed.colour[n, [j, i]]
+    else:
+      slot = rng.integers(objects)
+      which = rng.choice(np.flatnonzero(attributes[:, slot] != FREE))
+      step = rng.integers(1, sizes[which])
+      changed[which][n, slot] = (attributes[which, slot] + step) % sizes[which]
+  return changed
+
+
+def _recount(changed: Facts, n: int, rng: np.random.Generator) -> None:
+  """Draws another number of the same objects."""
+  others = [c for c in range(1, shapes.SLOTS + 1) if c != changed.objects[n]]
+  changed.objects[n] = rng.choice(others)
+  for leaf in changed[:4]:
+    leaf[n] = np.where(
+        np.arange(shapes.SLOTS) < changed.objects[n], leaf[n, 0], FREE
+    )
+
+
+def _things() -> Iterator[tuple[str, str]]:
+  return itertools.product(COLOURS, SHAPES)
+
+
+def _distinct_pairs() -> Iterator[tuple]:
+  """Two objects that differ in both colour and shape, in either order."""
+  for first, second in itertools.product(_things(), _things()):
+    if first[0] != second[0] and first[1] != second[1]:
+      yield first, second
+
+
+def _texts(category: str) -> list[str]:
+  if category == 'single':
+    return [
+        f'a {size} {c} {s}'.replace('  ', ' ')
+        for size in ('', *SIZES)
+        for c, s in _things()
+    ]
+  if category == 'style':
+    return [
+        _article(f'{size} {style} {c} {s}'.strip())
+        for size in ('', *SIZES)
+        for style in STYLES
+        for c, s in _things()
+    ]
+  if category == 'counting':
+    return [
+        f'{count} {c} {plural}'
+        for count in COUNTS
+        for c in COLOURS
+        for plural in PLURALS
+    ]
+  if category == 'binding':
+    return [f'a {a} {b} and a {c} {d}' for (a, b), (c, d) in _distinct_pairs()]
+  if category == 'relation':
+    return [
+        f'a {a} {b} {relation} a {c} {d}'
+        for (a, b), (c, d) in _distinct_pairs()
+        for relation in RELATIONS
+    ]
+  rng = np.random.default_rng(0)
+  texts = {}
+  while len(texts) < COMPOSITIONS:
+    colours = rng.choice(COLOURS, 3, replace=False)
+    figures = rng.choice(SHAPES, 3, replace=False)
+    # One relation along each axis: always possible, never contradictory.
+    across, along = rng.choice(RELATIONS[:2]), rng.choice(RELATIONS[2:])
+    first, second = rng.permutation([across, along])
+    a, b, c = (f'a {x} {y}' for x, y in zip(colours, figures, strict=True))
+    texts[f'{a} {first} {b} and {second} {c}'] = None
+  return list(texts)
+
+
+def _article(phrase: str) -> str:
+  return f'{"an" if phrase[0] in "aeiou" else "a"} {phrase}'
+
+
+def _combination(text: str) -> str:
+  """A prompt's canonical form: the same for every wording of one content."""
+  stated = _facts(text)
+  things = [
+      tuple(int(leaf[i]) for leaf in stated[:4])
+      for i in range(int(stated.objects))
+  ]
+  relations = sorted(
+      (kind & ~1, *((things[j], things[i]) if kind & 1 else (things[i], things[j])))
+      for i, kind, j in stated.relations.tolist()
+      if kind != FREE
+  )
+  return repr((sorted(things), relations))
+
+
+def _facts(text: str) -> Facts:
+  """Reads one prompt by the grammar at the top of this file."""
+  words = text.lower().split()
+  position = 0
+
+  def take(options: Sequence[str]) -> str | None:
+    nonlocal position
+    for option in options:
+      parts = option.split()
+      if words[position : position + len(parts)] == parts:
+        position += len(parts)
+        return option
+    return None
+
+  attributes = np.full((4, shapes.SLOTS), FREE, np.int32)
+  relations = np.full((shapes.RELATION_SLOTS, 3), FREE, np.int32)
+
+  def phrase(slot: int) -> int:
+    """Reads 'a [size] [style] colour shape' or 'three colour shapes'."""
+    count = take(COUNTS)
+    article = count or take(('a', 'an'))
+    size, style = take(SIZES), take(STYLES)
+    colour = take(COLOURS)
+    figure = take(PLURALS if count else SHAPES)
+    number = COUNTS.index(count) + 2 if count else 1
+    if not (article and colour and figure) or slot + number > shapes.SLOTS:
+      raise ValueError(
+          f'Expected a prompt such as "a red circle left of a blue square" or '
+          f'"three green crosses", with at most {shapes.SLOTS} objects, got '
+          f'{text!r}.'
+      )
+    values = (
+        (PLURALS if count else SHAPES).index(figure),
+        COLOURS.index(colour),
+        SIZES.index(size) if size else FREE,
+        STYLES.index(style) if style else FREE,
+    )
+    attributes[:, slot : slot + number] = np.array(values)[:, None]
+    return slot + number
+
+  objects, stated = phrase(0), 0
+  while position < len(words):
+    conjunction, relation = take(('and',)), take(RELATIONS)
+    if relation and stated < shapes.RELATION_SLOTS:
+      relations[stated] = 0, RELATIONS.index(relation), objects
+      stated += 1
+    elif relation or not conjunction:
+      raise ValueError(
+          f'Expected "and" or one of {RELATIONS} (at most '
+          f'{shapes.RELATION_SLOTS}), got {" ".join(words[position:])!r} in '
+          f'{text!r}.'
+      )
+    objects = phrase(objects)
+  return Facts(*attributes, np.int32(objects), relations)
