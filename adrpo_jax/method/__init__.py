@@ -1,0 +1,87 @@
+"""The method core: from rewards to a regularised loss, for any model.
+
+advantages     pure functions of the rewards of a prompt
+transforms     the chain that turns rewards into loss weights; ADRPO is here
+divergences    how far a policy is from an anchor, per entry
+policy_losses  what an advantage weighs, per entry
+record         what a method is
+methods        the table of methods
+guards         checks made when a method is built
+"""
+
+from adrpo_jax.method.divergences import transition_kl, velocity_w2
+from adrpo_jax.method.guards import check_group_size
+from adrpo_jax.method.methods import (
+  METHODS,
+  PRESETS,
+  make_method,
+  parameters,
+)
+from adrpo_jax.method.policy_losses import (
+  regression_target,
+  target_regression,
+  velocity_matching,
+)
+from adrpo_jax.method.record import (
+  DivergenceTerm,
+  Method,
+  anchors,
+  divergence_weights,
+)
+from adrpo_jax.method.transforms import (
+  Transform,
+  adaptive_divergence,
+  adrpo,
+  best_against_worst,
+  best_of_group,
+  centre_by_group,
+  chain,
+  clip_advantages,
+  exponentiate,
+  fixed_divergence,
+  fixed_w2,
+  leave_one_out,
+  orw_cfm_w2,
+  scale_advantages,
+  softmax_of_group,
+  standardise_by_batch,
+  standardise_by_group,
+  standardise_running,
+  weigh,
+)
+
+__all__ = [
+  'METHODS',
+  'PRESETS',
+  'DivergenceTerm',
+  'Method',
+  'Transform',
+  'adaptive_divergence',
+  'adrpo',
+  'anchors',
+  'best_against_worst',
+  'best_of_group',
+  'centre_by_group',
+  'chain',
+  'check_group_size',
+  'clip_advantages',
+  'divergence_weights',
+  'exponentiate',
+  'fixed_divergence',
+  'fixed_w2',
+  'leave_one_out',
+  'make_method',
+  'orw_cfm_w2',
+  'parameters',
+  'regression_target',
+  'scale_advantages',
+  'softmax_of_group',
+  'standardise_by_batch',
+  'standardise_by_group',
+  'standardise_running',
+  'target_regression',
+  'transition_kl',
+  'velocity_matching',
+  'velocity_w2',
+  'weigh',
+]

@@ -1,0 +1,153 @@
+"""Advantages: pure functions of the rewards of samples that share a prompt.
+
+Each takes rewards [P, G] and valid [P, G] bool and returns [P, G] in float32.
+An invalid sample gets 0 and enters no mean, so its reward may be anything,
+NaN included. Where all valid rewards of a group are equal the centred
+functions return exactly 0. Standard deviations are those of the population
+unless `ddof` says otherwise.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from adrpo_jax.types import Array
+
+
+def centred_by_group(rewards: Array, valid: Array) -> Array:
+  """A = r − mean over the valid samples of the prompt. [P, G] -> [P, G]
+
+  The advantage of ADRPO's flow loss: no division by the spread. Fan et al.,
+  2025, arXiv:2510.18053.
+  """
+  rewards = _clean(rewards, valid)
+  centred = rewards - _group_mean(rewards, valid)
+  informative = valid & ~equal_groups(rewards, valid)[:, None]
+  return jnp.where(informative, centred, 0.0)
+
+
+def standardised_by_group(
+  rewards: Array, valid: Array, *, eps: float = 1e-4, ddof: int = 0
+) -> Array:
+  """A = (r − mean) / (std + ε), both of the prompt. [P, G] -> [P, G]
+
+  GRPO's advantage: Shao et al., 2024, arXiv:2402.03300. `ddof` is 0 in
+  Flow-GRPO and 1 in TRL.
+  """
+  centred = centred_by_group(rewards, valid)
+  freedom = jnp.maximum(_group_count(valid) - ddof, 1)
+  variance = jnp.sum(centred**2, axis=1, keepdims=True) / freedom
+  return centred / (jnp.sqrt(variance) + eps)
+
+
+def standardised_by_batch(
+  rewards: Array, valid: Array, *, eps: float = 1e-4
+) -> Array:
+  """A = (r − mean of the prompt) / (std of the batch + ε). [P, G] -> [P, G]
+
+  The spread is that of all valid rewards, differences between prompts
+  included: the `global_std` of Flow-GRPO, Liu et al., 2025, arXiv:2505.05470.
+  """
+  clean = _clean(rewards, valid)
+  count = jnp.maximum(jnp.sum(valid), 1)
+  mean = jnp.sum(clean) / count
+  variance = jnp.sum(jnp.where(valid, (clean - mean) ** 2, 0.0)) / count
+  return centred_by_group(rewards, valid) / (jnp.sqrt(variance) + eps)
+
+
+def leave_one_out(rewards: Array, valid: Array) -> Array:
+  """A = r − mean of the prompt's other valid samples. [P, G] -> [P, G]
+
+  Equals n/(n−1) times the centred reward; 0 where a sample has no others.
+  Ahmadian et al., 2024, arXiv:2402.14740.
+  """
+  count = _group_count(valid)
+  return centred_by_group(rewards, valid) * count / jnp.maximum(count - 1, 1)
+
+
+def best_of_group(rewards: Array, valid: Array) -> Array:
+  """1 at the best valid sample of a prompt, else 0. [P, G] -> [P, G]
+
+  The first of several equally good ones. RAFT: Dong et al., 2023,
+  arXiv:2304.06767.
+  """
+  return _at(jnp.argmax(_floor(rewards, valid), axis=1), valid)
+
+
+def best_against_worst(rewards: Array, valid: Array) -> Array:
+  """+1 at the best, −1 at the worst of a prompt, else 0. [P, G] -> [P, G]
+
+  All 0 where the valid rewards of a prompt are equal: a tie is no preference.
+  Wallace et al., 2023, arXiv:2311.12908.
+  """
+  rewards = _clean(rewards, valid)
+  best = _at(jnp.argmax(_floor(rewards, valid), axis=1), valid)
+  worst = _at(jnp.argmax(_floor(-rewards, valid), axis=1), valid)
+  tied = equal_groups(rewards, valid)[:, None]
+  return jnp.where(tied, 0.0, best - worst)
+
+
+def softmax_of_group(
+  rewards: Array, valid: Array, *, temperature: float | Array
+) -> Array:
+  """w = softmax(r / T) over the valid samples of a prompt. [P, G] -> [P, G]
+
+  Sums to 1 in every prompt with a valid sample. Reward-weighted regression:
+  Peters & Schaal, 2007; for diffusion, Black et al., 2023, arXiv:2305.13301.
+  """
+  logits = _floor(rewards, valid) / temperature
+  highest = jnp.max(logits, axis=1, keepdims=True)
+  highest = jnp.where(jnp.isfinite(highest), highest, 0.0)
+  weights = jnp.exp(logits - highest)
+  total = jnp.sum(weights, axis=1, keepdims=True)
+  return weights / jnp.where(total > 0, total, 1.0)
+
+
+def equal_groups(rewards: Array, valid: Array) -> Array:
+  """Which prompts say nothing: [P, G] -> [P] bool.
+
+  True where a prompt has no valid sample, one, or only equal valid rewards.
+  """
+  highest = jnp.max(_floor(rewards, valid), axis=1)
+  lowest = -jnp.max(_floor(-_clean(rewards, valid), valid), axis=1)
+  return highest <= lowest
+
+
+def keep_equal_groups(rewards: Array, valid: Array) -> Array:
+  """Leaves equal groups in the loss, pulled to the reference ("pull").
+
+  Their advantages are 0, so ADRPO gives them β₀. Returns `valid` [P, G].
+  """
+  del rewards
+  return valid
+
+
+def drop_equal_groups(rewards: Array, valid: Array) -> Array:
+  """Takes equal groups out of the loss and its denominator ("mask").
+
+  Returns `valid` [P, G] with every sample of an equal group marked invalid.
+  """
+  return valid & ~equal_groups(rewards, valid)[:, None]
+
+
+def _clean(rewards: Array, valid: Array) -> Array:
+  return jnp.where(valid, rewards, 0.0).astype(jnp.float32)
+
+
+def _floor(rewards: Array, valid: Array) -> Array:
+  """−∞ in place of what is invalid, so that no maximum picks it."""
+  return jnp.where(valid, rewards, -jnp.inf).astype(jnp.float32)
+
+
+def _group_count(valid: Array) -> Array:
+  return jnp.sum(valid, axis=1, keepdims=True)
+
+
+def _group_mean(rewards: Array, valid: Array) -> Array:
+  total = jnp.sum(rewards, axis=1, keepdims=True)
+  return total / jnp.maximum(_group_count(valid), 1)
+
+
+def _at(index: Array, valid: Array) -> Array:
+  """One-hot rows [P] -> [P, G], 0 where the picked sample is invalid."""
+  chosen = jax.nn.one_hot(index, valid.shape[1], dtype=jnp.float32)
+  return jnp.where(valid, chosen, 0.0)

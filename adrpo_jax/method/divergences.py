@@ -1,0 +1,81 @@
+"""Divergences between the trained policy and an anchor, one number per entry.
+
+Each takes (outputs, anchor) and returns [P, G, S] or [P, G, N]: the outputs of
+a modality and what the anchor policy says in the same place. `mean_square` is
+the one normalisation that policy losses and divergences share: the adaptive
+loss is convex only because its two terms are averaged alike.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from adrpo_jax.types import Array, Renoised, Trajectory
+
+
+def mean_square(a: Array, b: Array) -> Array:
+  """⟨(a − b)²⟩ in float32. [P, G, S, *D] -> [P, G, S]"""
+  difference = a.astype(jnp.float32) - b.astype(jnp.float32)
+  return latent_mean(jnp.square(difference))
+
+
+def latent_mean(values: Array) -> Array:
+  """⟨·⟩, the mean over latent axes. [P, G, S, *D] -> [P, G, S]"""
+  return jnp.mean(values, axis=tuple(range(3, values.ndim)))
+
+
+def velocity_w2(outputs: Renoised, anchor: Array) -> Array:
+  """⟨(v − v_anchor)²⟩, the W2 surrogate of ORW-CFM-W2 and ADRPO.
+
+  W₂² is bounded by a Lipschitz factor times its mean over σ and the policy's
+  own samples; no factor and no root here. `anchor` is [P, G, S, *D].
+  Fan et al., 2025, arXiv:2502.06061.
+  """
+  return mean_square(outputs.velocity, anchor)
+
+
+def transition_kl(outputs: Trajectory, anchor: Array) -> Array:
+  """⟨(μ − μ_anchor)²⟩ / (2 std²), the KL of a solver step per latent element.
+
+  std² = s²·(−dt) is the variance a step adds. Flow-GRPO's code leaves −dt out
+  (Liu et al., 2025, arXiv:2505.05470): its coefficient of 0.04 at 10 steps is
+  0.004 here. `anchor` is μ_anchor [P, G, N, *D].
+  """
+  return mean_square(outputs.mean, anchor) / (2 * jnp.square(outputs.std))
+
+
+def implicit_pair_mean(
+  outputs: Renoised, anchor: Array, *, beta: float
+) -> Array:
+  """½(L⁺ + L⁻): the part of DiffusionNFT's loss that no advantage weighs.
+
+  See `implicit_pair`. Belongs to `policy_losses.implicit_pair_difference`.
+  """
+  positive, negative = implicit_pair(outputs, anchor, beta=beta)
+  return (positive + negative) / 2
+
+
+def implicit_pair(
+  outputs: Renoised, anchor: Array, *, beta: float
+) -> tuple[Array, Array]:
+  """DiffusionNFT's self-normalised losses (L⁺, L⁻), each [P, G, S].
+
+  v⁺ = v_anchor + β(v − v_anchor),  v⁻ = v_anchor − β(v − v_anchor)
+  L± = ⟨(x̂₀± − x₀)²⟩ / (β w±),      w± = sg max(⟨|x̂₀± − x₀|⟩, 1e-5)
+
+  with x̂₀± − x₀ = σ(u − v±). Zheng et al., 2025, arXiv:2509.16117.
+  """
+  step = beta * (outputs.velocity - anchor).astype(jnp.float32)
+  sigma = _over_latents(outputs.sigma, step)
+  positive = sigma * (outputs.target - anchor - step)
+  negative = sigma * (outputs.target - anchor + step)
+  return _self_normalised(positive) / beta, _self_normalised(negative) / beta
+
+
+def _self_normalised(error: Array) -> Array:
+  size = jnp.maximum(latent_mean(jnp.abs(error)), 1e-5)
+  return latent_mean(jnp.square(error)) / jax.lax.stop_gradient(size)
+
+
+def _over_latents(values: Array, like: Array) -> Array:
+  """[P, G, S] -> [P, G, S, 1 ...], as many axes as `like`."""
+  return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))

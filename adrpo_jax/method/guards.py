@@ -1,0 +1,74 @@
+"""Checks made when a method is built, before anything is compiled or rented."""
+
+import warnings
+
+import numpy as np
+from optax import ScalarOrSchedule
+
+
+def check_positive(name: str, value: ScalarOrSchedule) -> None:
+  """Raises ValueError unless a plain number is above 0.
+
+  Schedules, and arrays such as `optax.inject_hyperparams` makes, pass.
+  """
+  if _is_number(value) and not value > 0:
+    raise ValueError(f'Expected {name} above 0, got {value}.')
+
+
+def check_group_size(needs: frozenset[str], group_size: int) -> None:
+  """Raises ValueError where a method cannot work with this many samples.
+
+  Args:
+    needs: `Method.needs`. 'group' takes two samples of a prompt or more,
+      'pairs' exactly two.
+    group_size: G, samples per prompt.
+  """
+  if 'pairs' in needs and group_size != 2:
+    raise ValueError(
+      'A method of preference pairs has one winner and one loser to a prompt: '
+      f'expected a group size of 2, got {group_size}.'
+    )
+  if 'group' in needs and group_size < 2:
+    raise ValueError(
+      'This method compares the samples of one prompt, and one sample alone '
+      f'always has advantage 0: expected a group size of at least 2, got '
+      f'{group_size}. Raise the group size, or take a method without a group '
+      'baseline, such as orw_cfm_w2.'
+    )
+
+
+def warn_if_unstable(
+  beta0: ScalarOrSchedule, clip: ScalarOrSchedule, *, allow_unstable: bool
+) -> None:
+  """Warns where advantages may reach β₀, unless `allow_unstable`.
+
+  A clip below β₀ is sufficient for stability, not necessary. Schedules are
+  looked at in step 0 and at powers of ten up to a million; values that are
+  traced or on a device are not looked at.
+  """
+  if allow_unstable:
+    return
+  for step in (0, *(10**k for k in range(7))):
+    beta, limit = _at(beta0, step), _at(clip, step)
+    if beta is None or limit is None or limit <= 0 or limit < beta:
+      continue
+    place = 'exactly' if limit == beta else 'above'
+    warnings.warn(
+      f'The advantage clip {limit:g} is {place} beta0 = {beta:g}. Online there '
+      'is no stable fixed point where E[A|x] >= beta0, since there '
+      'v - v_ref = Cov(A, u|x) / (beta0 - E[A|x]): samples may widen until the '
+      'run diverges. Keep the clip below beta0 (0.9 * beta0 is the default), '
+      'raise beta0, or pass allow_unstable=True to silence this.',
+      stacklevel=3,
+    )
+    return
+
+
+def _at(value: ScalarOrSchedule, step: int) -> float | None:
+  if callable(value):
+    return float(value(step))
+  return float(value) if _is_number(value) else None
+
+
+def _is_number(value: ScalarOrSchedule) -> bool:
+  return isinstance(value, (int, float, np.number))

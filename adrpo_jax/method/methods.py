@@ -1,0 +1,356 @@
+"""The table of methods: what is weighed, by how much, and who samples.
+
+A method is a row: a chain of loss transforms, a policy loss, divergence terms
+and the upkeep of the parameter copies it needs. A training step gives entry
+(p, g, s) the loss
+
+  w.policy · ℓ_policy + Σ_k divergence_weights[k] · D_k
+
+and averages over entries of valid samples. The defaults suit rewards in [0, 1]
+whose spread within a prompt is about 0.2.
+"""
+
+from collections.abc import Callable
+import difflib
+from functools import partial
+import inspect
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from adrpo_jax.method import advantages, divergences, policy_losses, transforms
+from adrpo_jax.method.record import DivergenceTerm, Method
+from adrpo_jax.method.transforms import chain
+from adrpo_jax.types import Array, Weights
+
+ZERO_VARIANCE = {
+  'pull': advantages.keep_equal_groups,
+  'mask': advantages.drop_equal_groups,
+}
+
+
+def adrpo(
+  *,
+  beta0: float = 0.25,
+  clip_ratio: float = 0.9,
+  zero_variance: str = 'pull',
+  allow_unstable: bool = False,
+) -> Method:
+  """A⟨(v − u)²⟩ + (β₀ − A)⟨(v − v_ref)²⟩, |A| ≤ clip_ratio·β₀."""
+  return Method(
+    name='adrpo',
+    weights=transforms.adrpo(
+      beta0, clip_ratio * beta0, allow_unstable=allow_unstable
+    ),
+    policy_loss=policy_losses.velocity_matching,
+    divergences=(_w2('reference'),),
+    behaviour='current',
+    usable=_usable(zero_variance),
+    needs=frozenset({'group'}),
+    source='Fan et al., 2025, arXiv:2510.18053',
+  )
+
+
+def orw_cfm_w2(
+  *, tau: float = 1.0, alpha: float = 0.4, refresh: int = 1
+) -> Method:
+  """exp(τ r)⟨(v − u)²⟩ + α⟨(v − v_ref)²⟩, sampled by a copy of the policy.
+
+  The copy is renewed after every `refresh` training steps.
+  """
+  return Method(
+    name='orw_cfm_w2',
+    weights=transforms.orw_cfm_w2(tau, alpha),
+    policy_loss=policy_losses.velocity_matching,
+    divergences=(_w2('reference'),),
+    behaviour='old',
+    usable=advantages.keep_equal_groups,
+    old_decay=_refreshed_every(refresh),
+    source='Fan et al., 2025, arXiv:2502.06061',
+  )
+
+
+def fixed_w2(
+  *, beta: float = 0.25, clip_ratio: float = 0.9, zero_variance: str = 'pull'
+) -> Method:
+  """A⟨(v − u)²⟩ + β⟨(v − v_ref)²⟩, the fixed coefficient ADRPO replaces."""
+  return Method(
+    name='fixed_w2',
+    weights=transforms.fixed_w2(beta, clip_ratio * beta),
+    policy_loss=policy_losses.velocity_matching,
+    divergences=(_w2('reference'),),
+    behaviour='current',
+    usable=_usable(zero_variance),
+    needs=frozenset({'group'}),
+    source='the fixed-coefficient baseline of Fan et al., 2025, '
+    'arXiv:2510.18053',
+  )
+
+
+def nft(
+  *,
+  beta: float = 1.0,
+  clip: float = 5.0,
+  reference_weight: float = 1e-4,
+  old_decay: float = 0.5,
+  old_decay_steps: int = 500,
+  self_normalised: bool = False,
+  zero_variance: str = 'pull',
+) -> Method:
+  """A′⟨(v − u)²⟩ + (β − A′)⟨(v − v_old)²⟩ + c⟨(v − v_ref)²⟩.
+
+  A′ = clip(A, ±clip)/clip with A standardised by group. ADRPO's loss with a
+  slowly moving anchor, whose decay rises from 0 to `old_decay`. Self-normalised
+  it is the published loss over A_max = 5, so that 1e-4 there is 2e-5 here.
+  """
+  matching = policy_losses.velocity_matching
+  divergence, coefficient = (
+    divergences.velocity_w2,
+    transforms.adaptive_divergence(beta),
+  )
+  if self_normalised:
+    matching = policy_losses.implicit_pair_difference(beta)
+    divergence, coefficient = (
+      partial(divergences.implicit_pair_mean, beta=beta),
+      transforms.fixed_divergence(1.0),
+    )
+  return Method(
+    name='nft',
+    weights=chain(_standardised_to_one(clip), coefficient),
+    policy_loss=matching,
+    divergences=(
+      DivergenceTerm(divergence, 'old', _of_chain),
+      _w2('reference', _constant(reference_weight)),
+    ),
+    behaviour='old',
+    usable=_usable(zero_variance),
+    needs=frozenset({'group'}),
+    policy_anchors=('old',) if self_normalised else (),
+    old_decay=optax.linear_schedule(0.0, old_decay, old_decay_steps),
+    source='Zheng et al., 2025, arXiv:2509.16117',
+  )
+
+
+def ram(
+  *, beta: float = 0.25, clip_ratio: float = 0.9, zero_variance: str = 'pull'
+) -> Method:
+  """β⟨(v − sg[v_ref + (A/β)(u − v_old)])²⟩, v_old the policy of the rollout."""
+  return Method(
+    name='ram',
+    weights=transforms.fixed_w2(beta, clip_ratio * beta),
+    policy_loss=policy_losses.residual_matching('old'),
+    divergences=(_w2('reference'),),
+    behaviour='current',
+    usable=_usable(zero_variance),
+    needs=frozenset({'group'}),
+    policy_anchors=('old',),
+    old_decay=_refreshed_every(1),
+    source='Reinforce Adjoint Matching, arXiv:2605.10759',
+  )
+
+
+def awm(
+  *,
+  beta: float = 0.4,
+  clip: float = 5.0,
+  clip_range: float = 1.0,
+  ema_weight: float = 1.0,
+  ema_decay: float = 0.3,
+  ema_decay_steps: int = 300,
+  zero_variance: str = 'pull',
+) -> Method:
+  """Clipped A′·ρ + β⟨(v − v_ref)²⟩ + c⟨(v − v_ema)²⟩, ρ of log p = −⟨(v − u)²⟩.
+
+  A′ as in `nft`; the decay of the average rises from 0 to `ema_decay`.
+  """
+  return Method(
+    name='awm',
+    weights=chain(
+      _standardised_to_one(clip), transforms.fixed_divergence(beta)
+    ),
+    policy_loss=policy_losses.clipped_elbo(clip_range),
+    divergences=(_w2('reference'), _w2('ema', _constant(ema_weight))),
+    behaviour='current',
+    usable=_usable(zero_variance),
+    needs=frozenset({'group'}),
+    policy_anchors=('old',),
+    old_decay=_refreshed_every(1),
+    ema_decay=optax.linear_schedule(0.0, ema_decay, ema_decay_steps),
+    source='Xue et al., 2025, arXiv:2509.25050',
+  )
+
+
+def raft() -> Method:
+  """⟨(v − u)²⟩ on the best sample of each prompt, nothing that holds back."""
+  return Method(
+    name='raft',
+    weights=transforms.best_of_group(),
+    policy_loss=policy_losses.velocity_matching,
+    divergences=(),
+    behaviour='current',
+    usable=advantages.drop_equal_groups,
+    needs=frozenset({'group'}),
+    source='Dong et al., 2023, arXiv:2304.06767',
+  )
+
+
+def rwr(*, temperature: float = 0.1) -> Method:
+  """softmax(r/T)·⟨(v − u)²⟩ over each prompt, nothing that holds back."""
+  return Method(
+    name='rwr',
+    weights=transforms.softmax_of_group(temperature),
+    policy_loss=policy_losses.velocity_matching,
+    divergences=(),
+    behaviour='current',
+    usable=advantages.drop_equal_groups,
+    needs=frozenset({'group'}),
+    source='Peters & Schaal, 2007; for diffusion Black et al., 2023, '
+    'arXiv:2305.13301',
+  )
+
+
+def dpo(*, beta: float = 100.0) -> Method:
+  """Diffusion-DPO on pairs drawn once from the base; ties give no pair."""
+  return Method(
+    name='dpo',
+    weights=transforms.best_against_worst(),
+    policy_loss=policy_losses.dpo_pairs(beta),
+    divergences=(),
+    behaviour='base',
+    usable=advantages.drop_equal_groups,
+    needs=frozenset({'pairs', 'shared_noise'}),
+    policy_anchors=('reference',),
+    source='Wallace et al., 2023, arXiv:2311.12908',
+  )
+
+
+def flow_grpo(
+  *,
+  beta: float = 0.004,
+  clip: float = 5.0,
+  clip_range: float = 1e-4,
+  zero_variance: str = 'pull',
+) -> Method:
+  """The clipped surrogate on solver transitions, with their KL to the base."""
+  return Method(
+    name='flow_grpo',
+    weights=chain(
+      transforms.standardise_by_group(),
+      transforms.clip_advantages(clip),
+      transforms.fixed_divergence(beta),
+    ),
+    policy_loss=policy_losses.clipped_log_ratio(clip_range),
+    divergences=(
+      DivergenceTerm(divergences.transition_kl, 'reference', _of_chain),
+    ),
+    behaviour='current',
+    usable=_usable(zero_variance),
+    needs=frozenset({'group', 'trajectory'}),
+    source='Liu et al., 2025, arXiv:2505.05470',
+  )
+
+
+METHODS: dict[str, Callable[..., Method]] = {
+  factory.__name__: factory
+  for factory in (
+    adrpo,
+    orw_cfm_w2,
+    fixed_w2,
+    nft,
+    ram,
+    awm,
+    raft,
+    rwr,
+    dpo,
+    flow_grpo,
+  )
+}
+
+# What differs from the defaults. 'paper' holds published values only; what a
+# paper leaves open stays at its default.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+  # By analogy with the audio ablation: on the boundary of stability.
+  'adrpo': {'stable': {}, 'paper': {'clip_ratio': 1.0}},
+  # The released CIFAR-10 code.
+  'orw_cfm_w2': {
+    'stable': {},
+    'paper': {'tau': 0.5, 'alpha': 1.0, 'refresh': 100},
+  },
+  'fixed_w2': {'stable': {}, 'paper': {}},
+  'nft': {
+    'stable': {},
+    'paper': {'self_normalised': True, 'reference_weight': 2e-5},
+  },
+  'ram': {'stable': {}, 'paper': {}},
+  'awm': {'stable': {}, 'paper': {}},
+  'raft': {'stable': {}, 'paper': {}},
+  'rwr': {'stable': {}, 'paper': {}},
+  'dpo': {'stable': {}, 'paper': {}},
+  'flow_grpo': {'stable': {}, 'paper': {'zero_variance': 'mask'}},
+}
+
+
+def parameters(name: str, preset: str = 'stable') -> dict[str, Any]:
+  """All keyword parameters of a method with the values of a preset."""
+  _check_name('method', name, METHODS)
+  _check_name('preset', preset, PRESETS[name])
+  signature = inspect.signature(METHODS[name])
+  defaults = {key: p.default for key, p in signature.parameters.items()}
+  return defaults | PRESETS[name][preset]
+
+
+def make_method(name: str, preset: str = 'stable', **overrides: Any) -> Method:
+  """The row called `name`, with some parameters of its preset replaced.
+
+  Raises:
+    ValueError: no such method, preset or parameter; the nearest is named.
+  """
+  values = parameters(name, preset)
+  for key in overrides:
+    _check_name(f'parameter of {name}', key, values)
+  return METHODS[name](**(values | overrides))
+
+
+def _check_name(kind: str, name: str, known: dict[str, Any]) -> None:
+  if name in known:
+    return
+  near = difflib.get_close_matches(name, known, n=1)
+  guess = f' Did you mean {near[0]!r}?' if near else ''
+  listed = ', '.join(known) or 'none'
+  raise ValueError(f'Unknown {kind} {name!r}.{guess} Known: {listed}.')
+
+
+def _usable(zero_variance: str) -> Callable[[Array, Array], Array]:
+  _check_name('zero_variance', zero_variance, ZERO_VARIANCE)
+  return ZERO_VARIANCE[zero_variance]
+
+
+def _of_chain(weights: Weights) -> Array:
+  return weights.divergence
+
+
+def _constant(value: float) -> Callable[[Weights], Array]:
+  return lambda weights: jnp.full_like(weights.divergence, value)
+
+
+def _w2(
+  anchor: str, weight: Callable[[Weights], Array] = _of_chain
+) -> DivergenceTerm:
+  return DivergenceTerm(divergences.velocity_w2, anchor, weight)
+
+
+def _standardised_to_one(clip: float) -> optax.GradientTransformationExtraArgs:
+  """A′ in [−1, 1]: standardised by group, clipped, divided by the clip."""
+  return chain(
+    transforms.standardise_by_group(),
+    transforms.clip_advantages(clip),
+    transforms.scale_advantages(1 / clip),
+  )
+
+
+def _refreshed_every(steps: int) -> optax.Schedule:
+  """Decay 0, a fresh copy, after every `steps` training steps, else 1."""
+  if steps < 1:
+    raise ValueError(f'Expected refresh of at least 1 step, got {steps}.')
+  return lambda step: jnp.where((step + 1) % steps == 0, 0.0, 1.0)

@@ -1,0 +1,67 @@
+"""What a method is: the record that a row of the table fills in."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+
+from adrpo_jax.types import Array, Weights
+
+
+class DivergenceTerm(NamedTuple):
+  """One divergence of a loss: what is measured, against whom, how heavily.
+
+  function: (outputs, what the anchor says) -> [P, G, *]
+  anchor:   'reference', 'old' or 'ema'
+  weight:   (weights) -> [P, G]
+  """
+
+  function: Callable[..., Array]
+  anchor: str
+  weight: Callable[[Weights], Array]
+
+
+class Method(NamedTuple):
+  """One row of the table.
+
+  weights:     the chain that makes `Weights` of rewards
+  policy_loss: (outputs, weights) -> [P, G, *]
+  divergences: the terms that hold the policy back
+  behaviour:   whose parameters sample: 'current', 'old' or 'base'
+  usable:      (rewards, valid) -> valid, the samples that enter the loss
+  source:      where the method was published
+  needs:       'group' (two samples of a prompt or more), 'pairs' (exactly two),
+               'shared_noise' (one ε and σ for a group), 'trajectory'
+  policy_anchors: anchors that policy_loss reads by name
+  old_decay:   old <- d·old + (1−d)·params after each training step, with
+               d = old_decay(index of that step, from 0); None: no such copy
+  ema_decay:   the same for the averaged parameters
+  """
+
+  name: str
+  weights: optax.GradientTransformationExtraArgs
+  policy_loss: Callable[..., Array]
+  divergences: tuple[DivergenceTerm, ...]
+  behaviour: str
+  usable: Callable[[Array, Array], Array]
+  source: str
+  needs: frozenset[str] = frozenset()
+  policy_anchors: tuple[str, ...] = ()
+  old_decay: optax.Schedule | None = None
+  ema_decay: optax.Schedule | None = None
+
+
+def divergence_weights(
+  method: Method, weights: Weights, valid: Array
+) -> tuple[Array, ...]:
+  """The weight of every divergence term, 0 for what is invalid. [P, G] each."""
+  return tuple(
+    jnp.where(valid, term.weight(weights), 0.0) for term in method.divergences
+  )
+
+
+def anchors(method: Method) -> tuple[str, ...]:
+  """Names of the anchor policies whose outputs the loss of a method reads."""
+  names = {term.anchor for term in method.divergences}
+  return tuple(sorted(names | set(method.policy_anchors)))

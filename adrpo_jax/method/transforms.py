@@ -1,0 +1,286 @@
+"""Loss transforms: how rewards become the two loss weights of a sample.
+
+A transform is an `optax.GradientTransformationExtraArgs` over `Weights`, and
+transforms are composed by `optax.chain`: loss weights flow through a chain as
+gradients flow through an optimiser.
+
+  init(weights) -> state
+  update(weights, state, params=None, *, rewards, valid, step, **extras)
+      -> (weights, state)
+
+The first transform receives Weights(policy=rewards, divergence=0); `weigh`
+does that. All are pure, jittable and of static shape, and every one gives an
+invalid sample the weights (0, 0). Values called Schedule below are functions
+of `step`, as in optax.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+from optax import ScalarOrSchedule
+
+from adrpo_jax.method import advantages
+from adrpo_jax.method.guards import check_positive, warn_if_unstable
+from adrpo_jax.types import Array, Weights
+
+Transform = optax.GradientTransformationExtraArgs
+
+chain = optax.chain
+
+
+def weigh(
+  transform: Transform,
+  rewards: Array,
+  valid: Array,
+  state: optax.OptState,
+  *,
+  step: int | Array,
+  **extras,
+) -> tuple[Weights, optax.OptState]:
+  """The weights of a batch: rewards, valid [P, G] -> Weights of [P, G], state.
+
+  Raises:
+    ValueError: rewards are not [P, G], or valid has another shape.
+  """
+  if rewards.ndim != 2 or rewards.shape != valid.shape:
+    raise ValueError(
+      'Expected rewards and valid of one shape [prompts, samples per prompt], '
+      f'got {rewards.shape} and {valid.shape}. Reshape them to [P, G].'
+    )
+  start = starting_weights(rewards, valid)
+  return transform.update(
+    start, state, rewards=rewards, valid=valid, step=step, **extras
+  )
+
+
+def starting_weights(rewards: Array, valid: Array) -> Weights:
+  """Weights(policy=rewards, divergence=0), what a chain is given. [P, G]"""
+  policy = jnp.where(valid, rewards, 0.0).astype(jnp.float32)
+  return Weights(policy, jnp.zeros_like(policy))
+
+
+def centre_by_group() -> Transform:
+  """w_policy <- w − mean of the prompt: `advantages.centred_by_group`."""
+  return _policy(lambda w, valid, step: advantages.centred_by_group(w, valid))
+
+
+def standardise_by_group(eps: float = 1e-4, ddof: int = 0) -> Transform:
+  """w_policy <- (w − mean) / (std + ε) of the prompt, as in GRPO."""
+  return _policy(
+    lambda w, valid, step: advantages.standardised_by_group(
+      w, valid, eps=eps, ddof=ddof
+    )
+  )
+
+
+def standardise_by_batch(eps: float = 1e-4) -> Transform:
+  """w_policy <- (w − mean of the prompt) / (std of the batch + ε)."""
+  return _policy(
+    lambda w, valid, step: advantages.standardised_by_batch(w, valid, eps=eps)
+  )
+
+
+def leave_one_out() -> Transform:
+  """w_policy <- w − mean of the prompt's other samples, as in RLOO."""
+  return _policy(lambda w, valid, step: advantages.leave_one_out(w, valid))
+
+
+def best_of_group() -> Transform:
+  """w_policy <- 1 at the best sample of the prompt, else 0, as in RAFT."""
+  return _policy(lambda w, valid, step: advantages.best_of_group(w, valid))
+
+
+def best_against_worst() -> Transform:
+  """w_policy <- +1 at the best, −1 at the worst of the prompt, else 0."""
+  return _policy(lambda w, valid, step: advantages.best_against_worst(w, valid))
+
+
+def softmax_of_group(temperature: ScalarOrSchedule) -> Transform:
+  """w_policy <- softmax(w / T) over the prompt, as in RWR."""
+  check_positive('temperature', temperature)
+  return _policy(
+    lambda w, valid, step: advantages.softmax_of_group(
+      w, valid, temperature=_value(temperature, step)
+    )
+  )
+
+
+def clip_advantages(clip: ScalarOrSchedule) -> Transform:
+  """w_policy <- clip(w, −c, c), for the policy and the divergence after it."""
+  check_positive('clip', clip)
+  return _policy(lambda w, valid, step: _clipped(w, clip, step))
+
+
+def scale_advantages(factor: ScalarOrSchedule) -> Transform:
+  """w_policy <- c·w."""
+  return _policy(lambda w, valid, step: _value(factor, step) * w)
+
+
+def exponentiate(tau: ScalarOrSchedule) -> Transform:
+  """w_policy <- exp(τ·w), the reward weight of ORW-CFM-W2.
+
+  Never negative: a poor sample is weighed less, not pushed away. Fan et al.,
+  2025, arXiv:2502.06061.
+  """
+  return _policy(lambda w, valid, step: jnp.exp(_value(tau, step) * w))
+
+
+def fixed_divergence(weight: ScalarOrSchedule) -> Transform:
+  """w_divergence <- β, the same for every sample."""
+  return _divergence(lambda w, step: _value(weight, step) * jnp.ones_like(w))
+
+
+def adaptive_divergence(
+  beta0: ScalarOrSchedule,
+  scale: ScalarOrSchedule = 1.0,
+  clip: ScalarOrSchedule | None = None,
+) -> Transform:
+  """w_divergence <- β₀ − λ·clip(A), the heart of ADRPO.
+
+  A = w_policy, λ = `scale`. A good sample is released, a poor one pulled back;
+  past A = β₀/λ the weight is negative. `clip` bounds A in this coefficient
+  only (language models); put `clip_advantages` before to bound both weights,
+  which flow losses need. Fan et al., 2025, arXiv:2510.18053.
+  """
+
+  def coefficient(advantage: Array, step: Array) -> Array:
+    if clip is not None:
+      advantage = _clipped(advantage, clip, step)
+    return _value(beta0, step) - _value(scale, step) * advantage
+
+  return _divergence(coefficient)
+
+
+class RunningState(NamedTuple):
+  """Running moments of the reward; `weight` is what they have seen, 0 to 1."""
+
+  mean: Array  # []
+  variance: Array  # []
+  weight: Array  # []
+
+
+def standardise_running(decay: float, eps: float = 1e-4) -> Transform:
+  """w_policy <- (w − m) / (s + ε), with running mean m and deviation s.
+
+  The moments are exponential averages over the steps, this batch included and
+  free of start-up bias. A batch without a valid sample leaves them alone. No
+  baseline per prompt: for weights such as ORW's that only need a common scale.
+  """
+
+  def init(weights: Weights) -> RunningState:
+    del weights
+    return RunningState(jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
+
+  def update(weights, state, params=None, *, valid, **extras):
+    del params, extras
+    state = _running(state, weights.policy, valid, decay)
+    scaled = (weights.policy - state.mean) / (jnp.sqrt(state.variance) + eps)
+    return weights._replace(policy=jnp.where(valid, scaled, 0.0)), state
+
+  return Transform(init, update)
+
+
+def adrpo(
+  beta0: ScalarOrSchedule,
+  clip: ScalarOrSchedule | None = None,
+  *,
+  allow_unstable: bool = False,
+) -> Transform:
+  """ADRPO for flow matching: weights (A, β₀ − A), A = clip(r − mean).
+
+  ℓ = A⟨(v − u)²⟩ + (β₀ − A)⟨(v − v_ref)²⟩
+    = β₀⟨(v − [v_ref + (A/β₀)(u − v_ref)])²⟩ + a constant
+
+  Only A/β₀ matters to the minimiser: β₀ is in units of the reward, and about
+  the spread of rewards within a prompt is a good start. `clip` is 0.9·β₀
+  unless given. Fan et al., 2025, arXiv:2510.18053.
+
+  Raises:
+    ValueError: beta0 or clip is not positive.
+
+  Warns:
+    UserWarning: the clip is not below β₀; `allow_unstable` silences it.
+  """
+  check_positive('beta0', beta0)
+  if clip is None:
+    clip = _scaled(beta0, 0.9)
+  warn_if_unstable(beta0, clip, allow_unstable=allow_unstable)
+  return chain(
+    centre_by_group(), clip_advantages(clip), adaptive_divergence(beta0)
+  )
+
+
+def orw_cfm_w2(tau: ScalarOrSchedule, alpha: ScalarOrSchedule) -> Transform:
+  """ORW-CFM-W2: weights (exp(τ r), α). Fan et al., 2025, arXiv:2502.06061."""
+  return chain(exponentiate(tau), fixed_divergence(alpha))
+
+
+def fixed_w2(
+  beta: ScalarOrSchedule, clip: ScalarOrSchedule | None = None
+) -> Transform:
+  """The fixed coefficient that ADRPO replaces: weights (A, β).
+
+  Its curvature in v is A + β, so the loss of a sample has no minimum where
+  A < −β. `clip` is 0.9·β unless given.
+  """
+  check_positive('beta', beta)
+  if clip is None:
+    clip = _scaled(beta, 0.9)
+  return chain(centre_by_group(), clip_advantages(clip), fixed_divergence(beta))
+
+
+def _policy(function: Callable[[Array, Array, Array], Array]) -> Transform:
+  """A stateless transform of w_policy: (w, valid, step) -> w."""
+
+  def update(weights, state, params=None, *, valid, step, **extras):
+    del params, extras
+    policy = function(weights.policy, valid, step)
+    return weights._replace(policy=jnp.where(valid, policy, 0.0)), state
+
+  return Transform(lambda weights: optax.EmptyState(), update)
+
+
+def _divergence(function: Callable[[Array, Array], Array]) -> Transform:
+  """A stateless transform of w_divergence: (w_policy, step) -> w."""
+
+  def update(weights, state, params=None, *, valid, step, **extras):
+    del params, extras
+    divergence = function(weights.policy, step)
+    return weights._replace(divergence=jnp.where(valid, divergence, 0.0)), state
+
+  return Transform(lambda weights: optax.EmptyState(), update)
+
+
+def _running(
+  state: RunningState, values: Array, valid: Array, decay: float
+) -> RunningState:
+  count = jnp.sum(valid)
+  mean = jnp.sum(jnp.where(valid, values, 0.0)) / jnp.maximum(count, 1)
+  squares = jnp.where(valid, (values - mean) ** 2, 0.0)
+  variance = jnp.sum(squares) / jnp.maximum(count, 1)
+  weight = decay * state.weight + (1 - decay)
+  share = (1 - decay) / weight  # of this batch; the rest is the past's
+  centre = state.mean + share * (mean - state.mean)
+  old = state.variance + (state.mean - centre) ** 2
+  new = variance + (mean - centre) ** 2
+  seen = RunningState(centre, (1 - share) * old + share * new, weight)
+  return RunningState(
+    *(jnp.where(count > 0, b, a) for a, b in zip(state, seen, strict=True))
+  )
+
+
+def _value(value: ScalarOrSchedule, step: int | Array) -> float | Array:
+  return value(step) if callable(value) else value
+
+
+def _clipped(values: Array, clip: ScalarOrSchedule, step: Array) -> Array:
+  limit = _value(clip, step)
+  return jnp.clip(values, -limit, limit)
+
+
+def _scaled(value: ScalarOrSchedule, factor: float) -> ScalarOrSchedule:
+  if callable(value):
+    return lambda step: factor * value(step)
+  return factor * value
