@@ -1,10 +1,9 @@
-# Sourced by the scripts that need Python: puts one with adrpo_jax on the PATH.
+# Sourced by the scripts that need Python with adrpo_jax in it.
 #
-#   use_environment REPOSITORY EXTRAS     EXTRAS such as '', '[dev]'
-#
-# An active virtual environment is used as it is found. Otherwise ADRPO_VENV
-# (default REPOSITORY/.venv) is made, once. The package is installed again only
-# when pyproject.toml or the extras have changed.
+#   activate_environment REPOSITORY       an active virtual environment is used
+#     as it is; otherwise ADRPO_VENV (default REPOSITORY/.venv), made if missing
+#   install_package REPOSITORY EXTRAS     EXTRAS such as '' or '[dev]'; again
+#     only when pyproject.toml or the extras have changed
 
 newest_python() {
   local candidate
@@ -20,30 +19,32 @@ newest_python() {
   return 1
 }
 
-use_environment() {
-  local repository=$1 extras=$2
-  if [[ -z ${VIRTUAL_ENV:-} ]]; then
-    local venv=${ADRPO_VENV:-$repository/.venv}
-    if [[ ! -f $venv/bin/activate ]]; then
-      local python
-      python=$(newest_python) || return 1
-      echo "+ $python -m venv $venv"
-      "$python" -m venv "$venv" || return 1
-    fi
-    # shellcheck disable=SC1091
-    source "$venv/bin/activate"
+activate_environment() {
+  if [[ -n ${VIRTUAL_ENV:-} ]]; then
+    return
   fi
+  local python venv=${ADRPO_VENV:-$1/.venv}
+  if [[ ! -f $venv/bin/activate ]]; then
+    python=$(newest_python) || return 1
+    echo "+ $python -m venv $venv"
+    "$python" -m venv "$venv" || return 1
+  fi
+  # shellcheck disable=SC1091
+  source "$venv/bin/activate"
+}
 
+install_package() {
+  local repository=$1 extras=$2
   local wanted stamp=$VIRTUAL_ENV/.adrpo_jax_installed
   wanted="$repository $extras $(cksum <"$repository/pyproject.toml")"
-  if [[ $(cat "$stamp" 2>/dev/null) != "$wanted" ]]; then
-    local target=(-e "$repository$extras")
-    if [[ -z $extras ]]; then
-      target=(-r "$repository/requirements.txt")
-    fi
-    echo "+ pip install ${target[*]}   (into $VIRTUAL_ENV)"
-    (cd "$repository" && python -m pip install --quiet "${target[@]}") ||
-      return 1
-    echo "$wanted" >"$stamp"
+  if [[ $(cat "$stamp" 2>/dev/null) == "$wanted" ]]; then
+    return
   fi
+  local target=(-e "$repository$extras")
+  if [[ -z $extras ]]; then
+    target=(-r "$repository/requirements.txt")
+  fi
+  echo "+ pip install ${target[*]}   (into $VIRTUAL_ENV)"
+  (cd "$repository" && python -m pip install --quiet "${target[@]}") || return 1
+  echo "$wanted" >"$stamp"
 }

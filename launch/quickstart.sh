@@ -7,7 +7,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 source launch/environment.sh
 
-use_environment "$root" ''
+activate_environment "$root"
+install_package "$root" ''
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$root/.cache/jax}
 
 arguments=("$@")
