@@ -1,0 +1,164 @@
+"""One look for every figure: two themes, and figures drawn in both as PNG.
+
+matplotlib is imported when something is drawn, without pyplot: no global
+figure, no backend to choose, nothing kept between two reports.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import io
+from typing import Any, NamedTuple
+
+Axes = Any  # matplotlib.axes.Axes, which is imported lazily
+
+FONTS = ('Inter', 'Helvetica Neue', 'Arial', 'Liberation Sans', 'DejaVu Sans')
+DOTS_PER_INCH = 190
+PNG_COLOURS = 192
+
+
+class Theme(NamedTuple):
+  """The colours of a figure, those of the page it stands on."""
+
+  surface: str
+  ink: str
+  muted: str
+  grid: str
+  base: str  # whatever concerns the base model
+  tuned: str  # whatever concerns the model being tuned
+  held_out: str  # evaluations laid over training curves
+  ramp: tuple[str, ...]  # few ordered things, from pale to strong
+  methods: tuple[str, ...]  # many unordered things
+
+
+LIGHT = Theme(
+  surface='#ffffff',
+  ink='#1c2530',
+  muted='#6b7685',
+  grid='#e8ebf0',
+  base='#9aa4b2',
+  tuned='#2b59c3',
+  held_out='#d9690c',
+  ramp=('#a9c1f2', '#6f96e4', '#2b59c3', '#14306f'),
+  methods=(
+    '#2b59c3',
+    '#d9690c',
+    '#0f8a6d',
+    '#b03a8c',
+    '#8a6d00',
+    '#c0392b',
+    '#1992b8',
+    '#6c4bc4',
+    '#5d8a1c',
+    '#8c5a3c',
+  ),
+)
+
+DARK = Theme(
+  surface='#171c24',
+  ink='#e7ebf1',
+  muted='#97a2b1',
+  grid='#2a323e',
+  base='#78849a',
+  tuned='#82a7ff',
+  held_out='#f5a35c',
+  ramp=('#3d558f', '#5b7fd6', '#8fb0ff', '#d3e0ff'),
+  methods=(
+    '#82a7ff',
+    '#f5a35c',
+    '#4fd0ad',
+    '#e88bc8',
+    '#d8bd4a',
+    '#f08a80',
+    '#66cdea',
+    '#b49cf5',
+    '#a5d15f',
+    '#cfa287',
+  ),
+)
+
+MARKERS = ('o', 's', 'D', '^', 'v', 'P', 'X', '<', '>', 'h')
+
+
+class Drawing(NamedTuple):
+  """A figure as PNG bytes, for a light and for a dark page."""
+
+  light: bytes
+  dark: bytes
+
+
+@contextlib.contextmanager
+def _styled(theme: Theme) -> Iterator[None]:
+  import matplotlib
+  from matplotlib import font_manager
+
+  present = set(font_manager.get_font_names())
+  style = {
+    'font.family': [font for font in FONTS if font in present],
+    'font.size': 8.5,
+    'text.color': theme.ink,
+    'text.parse_math': False,
+    'figure.facecolor': theme.surface,
+    'axes.facecolor': theme.surface,
+    'axes.edgecolor': theme.grid,
+    'axes.labelcolor': theme.muted,
+    'axes.labelsize': 8.5,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.spines.left': False,
+    'axes.grid': True,
+    'axes.axisbelow': True,
+    'axes.unicode_minus': True,
+    'grid.color': theme.grid,
+    'grid.linewidth': 0.7,
+    'xtick.color': theme.muted,
+    'ytick.color': theme.muted,
+    'xtick.major.size': 0,
+    'ytick.major.size': 0,
+    'xtick.minor.size': 0,
+    'ytick.minor.size': 0,
+    'xtick.labelsize': 8,
+    'ytick.labelsize': 8,
+    'lines.linewidth': 1.8,
+    'lines.solid_capstyle': 'round',
+    'legend.frameon': False,
+    'legend.fontsize': 8,
+  }
+  with matplotlib.rc_context(style):
+    yield
+
+
+def render(
+  draw: Callable[..., None],
+  theme: Theme,
+  *,
+  size: tuple[float, float],
+  panels: int = 1,
+) -> bytes:
+  """Calls draw(theme, *axes) on panels side by side; size in inches -> PNG."""
+  from matplotlib.backends.backend_agg import FigureCanvasAgg
+  from matplotlib.figure import Figure
+
+  with _styled(theme):
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout='constrained')
+    FigureCanvasAgg(figure)
+    draw(theme, *figure.subplots(1, panels, squeeze=False)[0])
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png')
+  return _with_fewer_colours(buffer.getvalue())
+
+
+def _with_fewer_colours(png: bytes) -> bytes:
+  """The same picture with a palette: a third of the bytes, no visible loss."""
+  from PIL import Image
+
+  buffer = io.BytesIO()
+  image = Image.open(io.BytesIO(png)).convert('RGB')
+  image.quantize(PNG_COLOURS, dither=Image.Dither.NONE).save(
+    buffer, 'PNG', optimize=True
+  )
+  return buffer.getvalue()
+
+
+def drawn(draw: Callable[..., None], *, size: tuple[float, float]) -> Drawing:
+  """One panel, draw(theme, axes), rendered for a light and for a dark page."""
+  return Drawing(render(draw, LIGHT, size=size), render(draw, DARK, size=size))

@@ -1,0 +1,365 @@
+"""The figures of one run: draw(theme, axes) functions over plain arrays.
+
+A figure carries no title: the page sets it in its own type. What is the base's
+is grey, what is tuned is blue, what is measured on held-out prompts is orange.
+"""
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adrpo_jax.figure_style import Axes, Theme
+
+CURVE = (3.9, 2.5)  # inches: three beside each other on a wide page
+PANEL = (4.3, 3.0)  # inches: two beside each other
+COLUMNS_OF_HEAT_MAP = 160
+ROWS_OF_HEAT_MAP = 48
+
+
+class Points(NamedTuple):
+  """Values over steps [K], with a standard error or spread where known."""
+
+  steps: np.ndarray
+  values: np.ndarray
+  errors: np.ndarray | None = None
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+  """Centred mean over an odd window, over what there is of it at the ends."""
+  ones = np.ones(min(window, 2 * len(values) - 1))
+  total = np.convolve(values, ones, 'full')
+  count = np.convolve(np.ones(len(values)), ones, 'full')
+  start = len(ones) // 2
+  return (total / count)[start : start + len(values)]
+
+
+def smoothing_window(length: int) -> int:
+  """Steps that a curve of so many is averaged over: a tenth of it, odd."""
+  return 2 * (length // 20) + 1
+
+
+def _as_percent(axis: Any) -> None:
+  from matplotlib.ticker import FuncFormatter
+
+  axis.set_major_formatter(FuncFormatter(lambda v, _: f'{100 * v:g} %'))
+
+
+def _few_ticks(axes: Axes) -> None:
+  from matplotlib.ticker import MaxNLocator
+
+  axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+  if axes.get_yscale() == 'linear':
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _marked_points(axes: Axes, theme: Theme, points: Points) -> None:
+  axes.errorbar(
+    points.steps,
+    points.values,
+    yerr=points.errors,
+    color=theme.held_out,
+    ecolor=theme.held_out,
+    marker='o',
+    markersize=4.5,
+    markeredgecolor=theme.surface,
+    markeredgewidth=0.8,
+    linewidth=1.0,
+    elinewidth=1.2,
+    zorder=4,
+  )
+
+
+def draw_curve(
+  theme: Theme,
+  axes: Axes,
+  *,
+  training: Points,
+  held_out: Points | None = None,
+  line: tuple[float, str] | None = None,
+  percent: bool = False,
+) -> None:
+  """A metric over steps: each step pale, its running mean bold.
+
+  A spread over samples is a pale band; evaluations are points with their
+  standard errors; `line` is a level of interest and its name. A metric that
+  stays positive over two decades is drawn on a logarithmic scale.
+  """
+  steps, values, spread = training
+  window = smoothing_window(len(values))
+  smooth = running_mean(values, window)
+  if len(values):
+    axes.plot(steps, values, color=theme.tuned, alpha=0.28, linewidth=0.9)
+    axes.plot(steps, smooth, color=theme.tuned, zorder=3)
+  if spread is not None and len(spread):
+    band = running_mean(spread, window)
+    axes.fill_between(
+      steps, smooth - band, smooth + band, color=theme.tuned, alpha=0.1, lw=0
+    )
+  if held_out is not None and len(held_out.values):
+    _marked_points(axes, theme, held_out)
+  if line is not None:
+    _level(theme, axes, *line)
+  if len(values) and min(values) > 0 and max(values) > 100 * min(values):
+    axes.set_yscale('log')
+  if percent:
+    _as_percent(axes.yaxis)
+  _few_ticks(axes)
+  axes.set_xlabel('step')
+  axes.margins(x=0.02)
+
+
+def _level(theme: Theme, axes: Axes, height: float, name: str) -> None:
+  axes.axhline(height, color=theme.muted, linewidth=1.0, linestyle=(0, (4, 3)))
+  axes.annotate(
+    name,
+    (1, height),
+    xycoords=('axes fraction', 'data'),
+    xytext=(-2, 3),
+    textcoords='offset points',
+    ha='right',
+    color=theme.muted,
+    fontsize=7.5,
+  )
+
+
+def draw_trajectory(
+  theme: Theme,
+  axes: Axes,
+  *,
+  steps: np.ndarray,
+  x: np.ndarray,
+  y: np.ndarray,
+  x_errors: np.ndarray | None,
+  y_errors: np.ndarray | None,
+  x_label: str,
+  y_label: str,
+) -> None:
+  """The path of evaluations in a plane, from the base to the latest."""
+  from matplotlib.colors import LinearSegmentedColormap
+  from matplotlib.ticker import MaxNLocator
+
+  axes.errorbar(
+    x,
+    y,
+    xerr=x_errors,
+    yerr=y_errors,
+    fmt='none',
+    ecolor=theme.grid,
+    elinewidth=1.2,
+    zorder=1,
+  )
+  axes.plot(x, y, color=theme.muted, linewidth=1.0, alpha=0.7, zorder=2)
+  colours = LinearSegmentedColormap.from_list('time', [theme.base, theme.tuned])
+  axes.scatter(
+    x,
+    y,
+    c=steps,
+    cmap=colours,
+    s=[62 if i in (0, len(x) - 1) else 26 for i in range(len(x))],
+    edgecolors=theme.surface,
+    linewidths=1.0,
+    zorder=3,
+  )
+  for i in sorted({0, len(x) - 1}):
+    axes.annotate(
+      'base' if steps[i] == 0 else f'step {steps[i]:g}',
+      (x[i], y[i]),
+      xytext=(0, 8),
+      textcoords='offset points',
+      ha='center',
+      fontsize=8,
+      color=theme.ink,
+    )
+  axes.set_xlabel(x_label)
+  axes.set_ylabel(y_label)
+  axes.margins(0.14, 0.18)
+  axes.xaxis.set_major_locator(MaxNLocator(5))
+  axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+class HeatMap(NamedTuple):
+  """Shares of samples by value and time.
+
+  shares [rows, columns], each column adding up to 1; edges [rows + 1];
+  steps [columns], the step in the middle of each column.
+  """
+
+  shares: np.ndarray
+  edges: np.ndarray
+  steps: np.ndarray
+
+
+def rebinned(
+  edges: np.ndarray, counts: np.ndarray, onto: np.ndarray
+) -> np.ndarray:
+  """A histogram on other edges that cover its own; counts are preserved.
+
+  Within a bin the mass is taken as even.
+  """
+  mass = np.concatenate([[0.0], np.cumsum(counts)])
+  return np.diff(np.interp(onto, edges, mass))
+
+
+def heat_map(histograms: list[dict], steps: list[int]) -> HeatMap | None:
+  """Histograms {"edges", "counts"} over steps -> one map, or None if empty.
+
+  Long runs are averaged into at most COLUMNS_OF_HEAT_MAP columns.
+  """
+  kept = [
+    (step, np.asarray(h['edges'], float), np.asarray(h['counts'], float))
+    for step, h in zip(steps, histograms, strict=True)
+    if np.isfinite(h['edges']).all() and sum(h['counts']) > 0
+  ]
+  if not kept:
+    return None
+  low = min(edges[0] for _, edges, _ in kept)
+  high = max(edges[-1] for _, edges, _ in kept)
+  margin = 0.02 * (high - low) or 0.5 * max(abs(high), 0.1)
+  onto = np.linspace(low - margin, high + margin, ROWS_OF_HEAT_MAP + 1)
+  columns = np.stack(
+    [rebinned(edges, counts / counts.sum(), onto) for _, edges, counts in kept],
+    axis=1,
+  )
+  groups = np.array_split(
+    np.arange(len(kept)), min(len(kept), COLUMNS_OF_HEAT_MAP)
+  )
+  when = np.array([step for step, _, _ in kept], float)
+  return HeatMap(
+    np.stack([columns[:, group].mean(1) for group in groups], axis=1),
+    onto,
+    np.array([when[group].mean() for group in groups]),
+  )
+
+
+def draw_heat_map(
+  theme: Theme, axes: Axes, *, data: HeatMap, mean: Points
+) -> None:
+  """β of the samples over time: darker where more of them lie."""
+  from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+
+  colours = LinearSegmentedColormap.from_list(
+    'share', [theme.surface, theme.tuned]
+  )
+  axes.grid(False)
+  axes.pcolormesh(
+    data.steps,
+    (data.edges[1:] + data.edges[:-1]) / 2,
+    data.shares,
+    cmap=colours,
+    norm=PowerNorm(0.5, vmin=0.0, vmax=data.shares.max()),
+    shading='nearest',
+    rasterized=True,
+  )
+  if len(mean.values):
+    smooth = running_mean(mean.values, smoothing_window(len(mean.values)))
+    axes.plot(mean.steps, smooth, color=theme.held_out, linewidth=1.4)
+  if data.edges[0] < 0 < data.edges[-1]:
+    _level(theme, axes, 0.0, 'released below 0')
+  _few_ticks(axes)
+  axes.set_xlabel('step')
+  axes.set_ylabel('β of a sample')
+
+
+def draw_buckets(
+  theme: Theme, axes: Axes, *, steps: np.ndarray, values: np.ndarray
+) -> None:
+  """W2 by time bucket [K, buckets] over steps [K], each line named at its end.
+
+  Names that would touch are moved apart, in the order of their lines.
+  """
+  count = values.shape[1]
+  window = smoothing_window(len(steps))
+  lines = [running_mean(values[:, i], window) for i in range(count)]
+  for i, line in enumerate(lines):
+    axes.plot(steps, line, color=theme.ramp[i * len(theme.ramp) // count])
+  _few_ticks(axes)
+  axes.set_xlabel('step')
+  axes.set_ylabel('W2 to the reference')
+  axes.set_ylim(bottom=min(0.0, float(np.min(lines))))
+  axes.margins(x=0.02)
+  low, high = axes.get_ylim()
+  heights = spread_apart([line[-1] for line in lines], 0.07 * (high - low))
+  for i, height in enumerate(heights):
+    axes.annotate(
+      f'σ {i / count:.2g}–{(i + 1) / count:.2g}',
+      (steps[-1], height),
+      xytext=(7, 0),
+      textcoords='offset points',
+      va='center',
+      fontsize=7.5,
+      color=theme.muted,
+      annotation_clip=False,
+    )
+
+
+def spread_apart(heights: list[float], gap: float) -> list[float]:
+  """The same heights, in the same order, each at least a gap from the next."""
+  order = np.argsort(heights, kind='stable')
+  moved = np.array(heights, float)
+  for below, above in itertools.pairwise(order):
+    moved[above] = max(moved[above], moved[below] + gap)
+  return list(moved - (moved - np.array(heights)).mean())
+
+
+def draw_categories(
+  theme: Theme,
+  axes: Axes,
+  *,
+  names: list[str],
+  base: list[float],
+  tuned: list[float],
+) -> None:
+  """Success by category: a grey bar for the base, a blue one for the tuned."""
+  rows = np.arange(len(names))[::-1]
+  for offset, values, colour in (
+    (0.19, base, theme.base),
+    (-0.19, tuned, theme.tuned),
+  ):
+    axes.barh(rows + offset, values, height=0.34, color=colour)
+    for row, value in zip(rows, values, strict=True):
+      if np.isfinite(value):
+        axes.annotate(
+          f'{100 * value:.0f}',
+          (value, row + offset),
+          xytext=(4, 0),
+          textcoords='offset points',
+          va='center',
+          fontsize=7.5,
+          color=theme.muted,
+        )
+  axes.set_yticks(rows, names, color=theme.ink)
+  axes.set_xlim(0, 1.04)
+  axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+  axes.grid(axis='y', visible=False)
+  _as_percent(axes.xaxis)
+
+
+def draw_seconds(
+  theme: Theme,
+  axes: Axes,
+  *,
+  steps: np.ndarray,
+  parts: dict[str, np.ndarray],
+) -> None:
+  """Seconds of a step, stacked by stage; parts: name -> [K]."""
+  window = smoothing_window(len(steps))
+  colours = [theme.ramp[2], theme.ramp[0], theme.held_out]
+  smooth = [running_mean(values, window) for values in parts.values()]
+  axes.stackplot(
+    steps, smooth, colors=colours, labels=list(parts), alpha=0.9, lw=0
+  )
+  axes.legend(
+    loc='lower left',
+    bbox_to_anchor=(0, 1.0),
+    ncols=len(parts),
+    handlelength=0.9,
+    handleheight=0.9,
+    columnspacing=1.2,
+    borderaxespad=0.0,
+    labelcolor=theme.muted,
+  )
+  _few_ticks(axes)
+  axes.set_xlabel('step')
+  axes.set_ylabel('seconds')
+  axes.margins(x=0.0)

@@ -1,0 +1,161 @@
+"""What an evaluation measures, how it is named, and how numbers are written.
+
+The one list that the report of a run and the comparison of methods share, so
+that a figure reads the same in both.
+"""
+
+from collections.abc import Callable
+import math
+from typing import NamedTuple, TypeGuard
+
+MINUS = '\u2212'
+
+METHOD_TITLES = {
+  'base': 'Base',
+  'adrpo': 'ADRPO',
+  'orw_cfm_w2': 'ORW-CFM-W2',
+  'fixed_w2': 'Fixed-β W2',
+  'nft': 'DiffusionNFT',
+  'ram': 'RAM',
+  'awm': 'AWM',
+  'raft': 'RAFT',
+  'rwr': 'RWR',
+  'dpo': 'DPO',
+  'flow_grpo': 'Flow-GRPO',
+}
+
+
+def method_title(name: str) -> str:
+  """The name a method is published under; an unknown one is its own title."""
+  return METHOD_TITLES.get(name, name)
+
+
+def _decimals(value: float) -> int:
+  """Three decimals, or as many as show three significant digits."""
+  if value == 0.0 or abs(value) >= 0.1:
+    return 3
+  return min(6, 2 - math.floor(math.log10(abs(value))))
+
+
+def known(value: float | None) -> TypeGuard[float]:
+  """Whether a number is there and finite."""
+  return value is not None and math.isfinite(value)
+
+
+def plain(value: float | None, error: float | None = None) -> str:
+  """A number and its standard error: "0.712 ± 0.006"; "–" if unknown."""
+  if not known(value):
+    return '–'
+  digits = _decimals(value)
+  text = f'{value:.{digits}f}'.replace('-', MINUS)
+  return f'{text} ± {error:.{digits}f}' if known(error) else text
+
+
+def percent(value: float | None, error: float | None = None) -> str:
+  """A share and its standard error in percent: "66.2 ± 1.4 %"."""
+  if not known(value):
+    return '–'
+  text = f'{100 * value:.1f}'.replace('-', MINUS)
+  return f'{text} ± {100 * error:.1f} %' if known(error) else f'{text} %'
+
+
+def plain_difference(value: float | None, error: float | None = None) -> str:
+  """A signed difference and its standard error: "+0.131 ± 0.009"."""
+  if not known(value):
+    return '–'
+  return ('+' if value >= 0 else MINUS) + plain(abs(value), error)
+
+
+def point_difference(value: float | None, error: float | None = None) -> str:
+  """A signed difference of shares, in percentage points: "+25.2 ± 2.0 pp"."""
+  if not known(value):
+    return '–'
+  text = percent(abs(value), error).removesuffix(' %')
+  return ('+' if value >= 0 else MINUS) + text + ' pp'
+
+
+Written = Callable[..., str]  # (value, error=None) -> text
+
+
+class Measure(NamedTuple):
+  """One number of an evaluation and the way to write it.
+
+  better: +1 where more is better, -1 where less is, 0 where neither is.
+  """
+
+  key: str
+  title: str
+  meaning: str
+  better: int
+  written: Written
+  difference: Written
+
+
+MEASURES = (
+  Measure(
+    'success',
+    'Success',
+    'share of samples in which every fact of the prompt holds',
+    +1,
+    percent,
+    point_difference,
+  ),
+  Measure(
+    'reward',
+    'Reward',
+    'mean share of the facts that hold: what is optimised',
+    +1,
+    plain,
+    plain_difference,
+  ),
+  Measure(
+    'fidelity',
+    'Fidelity',
+    'closeness of the image to a rendering of its own parse',
+    +1,
+    plain,
+    plain_difference,
+  ),
+  Measure(
+    'diversity',
+    'Diversity',
+    'spread of what the prompt leaves free, relative to rendered truth',
+    +1,
+    plain,
+    plain_difference,
+  ),
+  Measure(
+    'diversity_pixel',
+    'Pixel diversity',
+    'mean pixel distance within a prompt; counts mistakes as variety too',
+    0,
+    plain,
+    plain_difference,
+  ),
+  Measure(
+    'divergence',
+    'Divergence (W2)',
+    'mean squared velocity difference from the reference model',
+    -1,
+    plain,
+    plain_difference,
+  ),
+)
+
+MEASURE = {measure.key: measure for measure in MEASURES}
+
+
+def difference(
+  base: dict, final: dict, key: str
+) -> tuple[float | None, float | None]:
+  """(final − base, √(se² + se²)) of one measure; None for what is unknown.
+
+  Both evaluations use the same prompts and noise, so that the error, which
+  treats them as independent, is on the careful side.
+  """
+  before, after = base.get(key), final.get(key)
+  if not (known(before) and known(after)):
+    return None, None
+  errors = base.get(f'{key}_se'), final.get(f'{key}_se')
+  spread = math.hypot(*errors) if all(map(known, errors)) else None
+  return after - before, spread

@@ -1,0 +1,345 @@
+"""report.html of a run: one self-contained page that opens from disk.
+
+Written again at any time from what the workdir holds; what is missing, as in a
+run that is still going, is said in a line where it would stand.
+"""
+
+from collections.abc import Iterator
+import math
+from pathlib import Path
+from typing import Any
+
+from adrpo_jax import page, report_charts, report_pictures
+from adrpo_jax.measures import (
+  MEASURE,
+  MEASURES,
+  Measure,
+  difference,
+  known,
+  method_title,
+  percent,
+  plain,
+)
+from adrpo_jax.report_charts import Chart
+from adrpo_jax.report_pictures import Column
+from adrpo_jax.run_record import Record, RunRecord, read_run, series
+
+
+def write_report(workdir: Path | str) -> Path:
+  """Writes WORKDIR/report.html and the same figures as WORKDIR/figures/*.png.
+
+  Raises:
+    FileNotFoundError: the folder holds none of the files of a run.
+  """
+  run = read_run(workdir)
+  curves, unlogged = report_charts.curve_charts(run)
+  paths = report_charts.trajectory_charts(run)
+  beta, buckets, categories, seconds = (
+    chart(run)
+    for chart in (
+      report_charts.beta_chart,
+      report_charts.bucket_chart,
+      report_charts.category_chart,
+      report_charts.seconds_chart,
+    )
+  )
+  html = page.page(
+    f'{method_title(run.method)} · {run.workdir.resolve().name}',
+    _header(run),
+    page.notes(run.notes),
+    _headline(run),
+    _pictures(run),
+    _learning(curves, unlogged),
+    _paths(paths),
+    _adaptation(beta, buckets),
+    _breakdown(categories, seconds),
+    _facts(run),
+    '<footer>Written by <code>adrpo_jax</code>. Errors are standard errors '
+    'over held-out prompts.</footer>',
+  )
+  report = run.workdir / 'report.html'
+  report.write_text(html, encoding='utf-8')
+  others = [c for c in (beta, buckets, categories, seconds) if c is not None]
+  _write_figures(run.workdir / 'figures', [*curves, *paths, *others])
+  return report
+
+
+def _write_figures(folder: Path, charts: list[Chart]) -> None:
+  folder.mkdir(exist_ok=True)
+  for chart in charts:
+    (folder / f'{chart.name}.png').write_bytes(chart.drawing.light)
+
+
+def _tuned_title(run: RunRecord) -> str:
+  if run.summary:
+    return 'Tuned'
+  return f'Step {run.final["step"]}' if 'step' in run.final else 'Tuned'
+
+
+def _header(run: RunRecord) -> str:
+  name = method_title(run.method)
+  summary = run.summary or {}
+  chips = [f'{run.steps} steps']
+  if 'seed' in summary:
+    chips.append(f'seed {summary["seed"]}')
+  if 'seconds' in summary:
+    chips.append(duration(summary['seconds']))
+  if device := summary.get('device') or run.config.get('device'):
+    chips.append(str(device))
+  if not run.summary:
+    chips.append('unfinished')
+  return page.header(
+    'Fine-tuning report', f'{name} against its base', _verdict(run), chips
+  )
+
+
+def _verdict(run: RunRecord) -> str:
+  """The outcome in a sentence; stars set its figures in bold."""
+  change, error = difference(run.base, run.final, 'success')
+  if change is None:
+    return (
+      'This run has not been evaluated on both sides yet, so there is nothing '
+      'to compare. What it has logged so far is below.'
+    )
+  before, after = run.base['success'], run.final['success']
+  points = MEASURE['success'].difference(change, error)
+  clear = error is None or abs(change) > 2 * error
+  verb = ('rose' if change > 0 else 'fell') if clear else 'moved'
+  where = '' if run.summary else f' by step {run.final["step"]}'
+  line = (
+    f'Success on held-out prompts {verb} from {percent(before)} to '
+    f'*{percent(after)}*{where} (*{points}*'
+    f'{"" if clear else ", within the error"})'
+  )
+  kept = _ratio(run.base, run.final, 'diversity')
+  if kept is not None:
+    line += f', with *{percent(kept)}* of the diversity of the base'
+  return line + '.'
+
+
+def _ratio(base: Record, final: Record, key: str) -> float | None:
+  before, after = base.get(key), final.get(key)
+  if not (known(before) and known(after)) or before == 0:
+    return None
+  return after / before
+
+
+def duration(seconds: float) -> str:
+  """Seconds as a reader would say them: "47 s", "3 min 30 s", "2 h 05 min"."""
+  whole = round(seconds)
+  if whole < 60:
+    return f'{whole} s'
+  if whole < 3600:
+    return f'{whole // 60} min {whole % 60:02d} s'
+  return f'{whole // 3600} h {whole // 60 % 60:02d} min'
+
+
+def _headline(run: RunRecord) -> str:
+  if not run.base and not run.final:
+    return page.section('Result', '', page.note('No evaluation yet.'))
+  tuned = _tuned_title(run)
+  rows = [
+    _row(measure, run)
+    for measure in MEASURES
+    if known(run.base.get(measure.key)) or known(run.final.get(measure.key))
+  ]
+  count = run.final.get('samples') or run.base.get('samples')
+  lead = (
+    'Both are measured by the same evaluation: held-out prompts, the same '
+    'noise, the same sampler settings'
+    + (f', {count:,} samples each.' if count else '.')
+  )
+  return page.section(
+    'Result',
+    lead,
+    page.grid('cards', _cards(run)),
+    page.table(['', 'Base', tuned, 'Difference'], rows),
+  )
+
+
+def _row(measure: Measure, run: RunRecord) -> list[str]:
+  key = measure.key
+  cells = [
+    measure.written(record.get(key), record.get(f'{key}_se'))
+    for record in (run.base, run.final)
+  ]
+  change, error = difference(run.base, run.final, key)
+  tone = _tone(measure, change, error)
+  name = (
+    f'{page.text(measure.title)}<small>{page.text(measure.meaning)}</small>'
+  )
+  changed = page.text(measure.difference(change, error))
+  return [name, *map(page.text, cells), f'<td class="{tone}">{changed}</td>']
+
+
+def _tone(measure: Measure, change: float | None, error: float | None) -> str:
+  """Green or red where a change is beyond two standard errors."""
+  if change is None or error is None or abs(change) <= 2 * error:
+    return ''
+  return {1: 'good', -1: 'bad'}.get(
+    int(math.copysign(1, change)) * measure.better, ''
+  )
+
+
+def _cards(run: RunRecord) -> Iterator[str]:
+  base, final = run.base, run.final
+  ceiling = (run.summary or {}).get('predicted_ceiling')
+  line = f'base {percent(base.get("success"))}'
+  if known(ceiling):
+    line += f' · predicted ceiling {percent(ceiling)}'
+  bars = _bars(base.get('success'), final.get('success'), ceiling)
+  yield _card('Success', percent(final.get('success')), line, bars)
+  kept = _ratio(base, final, 'diversity')
+  line = f'{plain(final.get("diversity"))}, base {plain(base.get("diversity"))}'
+  bars = _bars(base.get('diversity'), final.get('diversity'), None)
+  yield _card('Diversity kept', percent(kept), line, bars)
+  line = f'base {plain(base.get("reward"))}'
+  bars = _bars(base.get('reward'), final.get('reward'), None)
+  yield _card('Reward', plain(final.get('reward')), line, bars)
+  line = 'mean squared velocity difference'
+  yield _card('W2 to the reference', plain(final.get('divergence')), line, '')
+
+
+def _card(title: str, value: str, line: str, bars: str) -> str:
+  number, _, unit = value.partition(' ')
+  unit = f' <small>{page.text(unit)}</small>' if unit else ''
+  return (
+    f'<div class="card stat"><h3>{page.text(title)}</h3>'
+    f'<div class="value">{page.text(number)}{unit}</div>'
+    f'<p>{page.text(line)}</p>{bars}</div>'
+  )
+
+
+def _bars(base: Any, tuned: Any, ceiling: Any) -> str:
+  """The tuned bar above the base's and a mark at the ceiling, in [0, 1]."""
+  if not (known(base) and known(tuned)):
+    return ''
+  widths = [_across(value) for value in (tuned, base)]
+  place = f'left:{_across(ceiling)}' if known(ceiling) else 'display:none'
+  mark = f'<i class="mark" style="{place}"></i>'
+  return (
+    '<div class="bullet" aria-hidden="true"><i class="rail"></i>'
+    f'<i class="rail base"></i><i class="tuned" style="width:{widths[0]}"></i>'
+    f'<i class="base" style="width:{widths[1]}"></i>{mark}</div>'
+  )
+
+
+def _across(share: float) -> str:
+  return f'{100 * min(max(share, 0.0), 1.0):.1f}%'
+
+
+def _pictures(run: RunRecord) -> str:
+  title = 'Base and tuned, from the same noise'
+  if run.base_samples is None or run.tuned_samples is None:
+    return page.section(title, '', page.note('No pairs of pictures yet.'))
+  base = Column('Base', run.base_samples)
+  tuned = Column(_tuned_title(run), run.tuned_samples)
+  if not report_pictures.same_prompts([base, tuned]):
+    line = 'The samples of base and tuned are of different prompts: not shown.'
+    return page.section(title, '', page.note(line))
+  lead = (
+    f'{report_pictures.RULE} Under each picture stands what the judge saw, and '
+    'beside each prompt how many of all its samples succeed.'
+  )
+  return page.section(title, lead, report_pictures.pairs(base, tuned))
+
+
+def _learning(curves: list[Chart], unlogged: list[str]) -> str:
+  if not curves:
+    return page.section('Training', '', page.note('Nothing logged yet.'))
+  key = page.key(
+    ('of-tuned pale', 'each step, on training prompts'),
+    ('of-tuned', 'running mean over a tenth of the run'),
+    ('of-held-out dot', 'evaluation on held-out prompts, ± standard error'),
+  )
+  absent = page.note(f'Not logged in this run: {", ".join(unlogged).lower()}.')
+  return page.section(
+    'Training',
+    '',
+    key,
+    page.grid('three', map(_figure, curves)),
+    absent if unlogged else '',
+  )
+
+
+def _figure(chart: Chart) -> str:
+  return page.figure(chart.drawing, chart.title, chart.caption)
+
+
+def _paths(charts: list[Chart]) -> str:
+  lead = (
+    'Every evaluation is a point, from the base (grey) to the latest (blue). '
+    'A run that over-optimises turns away from its diversity, or buys little '
+    'reward with much divergence.'
+  )
+  if not charts:
+    line = 'Drawn once two evaluations are there.'
+    return page.section('What the reward costs', '', page.note(line))
+  return page.section(
+    'What the reward costs', lead, page.grid('two', map(_figure, charts))
+  )
+
+
+def _adaptation(*charts: Chart | None) -> str:
+  title = 'The pull to the reference'
+  there = [chart for chart in charts if chart is not None]
+  if not there:
+    line = 'This run logged neither β nor the divergence by time.'
+    return page.section(title, '', page.note(line))
+  return page.section(title, '', page.grid('two', map(_figure, there)))
+
+
+def _breakdown(categories: Chart | None, seconds: Chart | None) -> str:
+  there = [chart for chart in (categories, seconds) if chart is not None]
+  absent = []
+  if categories is None:
+    absent.append('No success by category yet.')
+  if seconds is None:
+    absent.append('No seconds of a step were logged.')
+  return page.section(
+    'By category, and by second',
+    '',
+    page.grid('two', map(_figure, there)) if there else '',
+    page.notes(absent),
+  )
+
+
+def _flat(record: Record, prefix: str = '') -> Iterator[tuple[str, Any]]:
+  """Nested settings as (dotted name, value)."""
+  for name, value in record.items():
+    if isinstance(value, dict):
+      yield from _flat(value, f'{prefix}{name}.')
+    else:
+      yield f'{prefix}{name}', value
+
+
+def _facts(run: RunRecord) -> str:
+  summary = run.summary or {}
+  entries: list[tuple[str, Any]] = [
+    ('Method', method_title(run.method)),
+    ('Steps', run.steps),
+  ]
+  if 'seconds' in summary:
+    entries.append(('Wall clock', duration(summary['seconds'])))
+  speed = (summary.get('throughput') or {}).get('samples_per_second')
+  logged = series(run.metrics, 'samples_per_second')[1]
+  if not known(speed) and len(logged):
+    speed = float(logged.mean())
+  if known(speed):
+    entries.append(('Throughput', f'{speed:.1f} samples/s'))
+  if beta := summary.get('beta'):
+    span = f'{plain(beta.get("min"))} to {plain(beta.get("max"))}'
+    entries.append(('β', f'mean {plain(beta.get("mean"))}, {span}'))
+    released = percent(beta.get('fraction_negative'))
+    entries.append(('Samples with β < 0', released))
+  about = {k: v for k, v in run.config.items() if k != 'config'}
+  settings = list(_flat(run.config.get('config', run.config)))
+  if 'config' in run.config:
+    entries += [(name.replace('_', ' '), value) for name, value in _flat(about)]
+  folded = page.folded_settings(
+    f'Configuration, {len(settings)} values', settings
+  )
+  absent = page.note('No config.json: the settings are unknown.')
+  return page.section(
+    'The run', '', page.facts(entries), folded if settings else absent
+  )

@@ -1,0 +1,176 @@
+"""A run's workdir, read back: what reports and comparisons are drawn from.
+
+Every piece may be missing, since a run that is still going has no summary and
+one that was stopped early may have no samples. What is missing or unreadable
+is said in `notes`, in words meant for the reader of a report.
+"""
+
+from collections.abc import Iterable
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Record = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+  """Judged pictures of an evaluation: the same prompts and noise each time.
+
+  images [P, G, H, W, 3] uint8; prompts, categories [P]; rewards, success and
+  verdicts [P, G].
+  """
+
+  images: np.ndarray
+  prompts: np.ndarray
+  categories: np.ndarray
+  rewards: np.ndarray
+  success: np.ndarray
+  verdicts: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+  """A workdir in memory. `summary` is None until the run has finished."""
+
+  workdir: Path
+  config: Record
+  metrics: list[Record]
+  evaluations: list[Record]
+  summary: Record | None
+  base_samples: Samples | None
+  tuned_samples: Samples | None
+  notes: tuple[str, ...]
+
+  @property
+  def method(self) -> str:
+    """The method's name in the table of methods, or "run" if unrecorded."""
+    settings = self.config.get('config', self.config)
+    configured = settings.get('method', {})
+    if isinstance(configured, dict):
+      configured = configured.get('name')
+    return str((self.summary or {}).get('method') or configured or 'run')
+
+  @property
+  def base(self) -> Record:
+    """The base's evaluation: of the summary, or else that of step 0."""
+    if self.summary and self.summary.get('base'):
+      return self.summary['base']
+    return next((e for e in self.evaluations if e['step'] == 0), {})
+
+  @property
+  def final(self) -> Record:
+    """The tuned model's: of the summary, or else the latest evaluation."""
+    if self.summary and self.summary.get('final'):
+      return self.summary['final']
+    later = [e for e in self.evaluations if e['step'] > 0]
+    return later[-1] if later else {}
+
+  @property
+  def steps(self) -> int:
+    """The last step that left a trace."""
+    seen = [record['step'] for record in self.metrics + self.evaluations]
+    return max([*seen, (self.summary or {}).get('steps', 0)])
+
+
+def read_lines(path: Path) -> tuple[list[Record], list[str]]:
+  """(records by step, notes) of a .jsonl file; of two for a step, the later.
+
+  A last line without its end is a run caught while writing and is skipped in
+  silence; any other unreadable line is skipped and named in the notes.
+  """
+  if not path.exists():
+    return [], [f'{path.name} is not there yet.']
+  records: dict[int, Record] = {}
+  notes = []
+  text = path.read_text(encoding='utf-8')
+  lines = text.splitlines()
+  for number, line in enumerate(lines, 1):
+    if not line.strip():
+      continue
+    try:
+      record = json.loads(line)
+      records[int(record['step'])] = record
+    except (ValueError, TypeError, KeyError):
+      if number < len(lines) or text.endswith('\n'):
+        notes.append(f'{path.name}: line {number} is unreadable, left out.')
+  if not records and not notes:
+    notes.append(f'{path.name} is empty.')
+  return [records[step] for step in sorted(records)], notes
+
+
+def series(
+  records: Iterable[Record], key: str
+) -> tuple[np.ndarray, np.ndarray]:
+  """(steps, values) of the finite values that records hold under a key."""
+  pairs = [
+    (record['step'], record[key])
+    for record in records
+    if isinstance(record.get(key), int | float) and np.isfinite(record[key])
+  ]
+  steps, values = zip(*pairs, strict=True) if pairs else ((), ())
+  return np.array(steps, float), np.array(values, float)
+
+
+def _read_json(path: Path) -> tuple[Record | None, list[str]]:
+  if not path.exists():
+    return None, []
+  try:
+    return json.loads(path.read_text(encoding='utf-8')), []
+  except ValueError:
+    return None, [f'{path.name} is unreadable, left out.']
+
+
+def _read_samples(path: Path) -> tuple[Samples | None, list[str]]:
+  if not path.exists():
+    return None, [f'samples/{path.name} is not there yet.']
+  fields = [field.name for field in dataclasses.fields(Samples)]
+  try:
+    with np.load(path, allow_pickle=False) as arrays:
+      return Samples(**{name: arrays[name] for name in fields}), []
+  except (KeyError, ValueError, OSError, EOFError) as error:
+    return None, [f'samples/{path.name} is unreadable, left out: {error}']
+
+
+def _latest_samples(folder: Path) -> Path:
+  """final.npz, or of an unfinished run the last step_XXXXXX.npz."""
+  stepwise = sorted(folder.glob('step_*.npz'))
+  if (folder / 'final.npz').exists() or not stepwise:
+    return folder / 'final.npz'
+  return stepwise[-1]
+
+
+def read_run(workdir: Path | str) -> RunRecord:
+  """Reads what a run has written so far.
+
+  Raises:
+    FileNotFoundError: the folder holds none of the files of a run.
+  """
+  workdir = Path(workdir)
+  names = ('config.json', 'metrics.jsonl', 'evaluations.jsonl', 'summary.json')
+  if not any((workdir / name).exists() for name in names):
+    raise FileNotFoundError(
+      f'Expected the workdir of a run, with at least one of '
+      f'{", ".join(names)}; got {workdir}. Pass the folder given to --workdir.'
+    )
+  config, config_notes = _read_json(workdir / 'config.json')
+  metrics, metric_notes = read_lines(workdir / 'metrics.jsonl')
+  evaluations, evaluation_notes = read_lines(workdir / 'evaluations.jsonl')
+  summary, summary_notes = _read_json(workdir / 'summary.json')
+  folder = workdir / 'samples'
+  base, base_notes = _read_samples(folder / 'base.npz')
+  tuned, tuned_notes = _read_samples(_latest_samples(folder))
+  notes = config_notes + metric_notes + evaluation_notes + summary_notes
+  return RunRecord(
+    workdir,
+    config or {},
+    metrics,
+    evaluations,
+    summary,
+    base,
+    tuned,
+    tuple(notes + base_notes + tuned_notes),
+  )
