@@ -104,17 +104,13 @@ def nft(
   slowly moving anchor, whose decay rises from 0 to `old_decay`. Self-normalised
   it is the published loss over A_max = 5, so that 1e-4 there is 2e-5 here.
   """
-  matching = policy_losses.velocity_matching
-  divergence, coefficient = (
-    divergences.velocity_w2,
-    transforms.adaptive_divergence(beta),
-  )
+  matching: Callable[..., Array] = policy_losses.velocity_matching
+  divergence: Callable[..., Array] = divergences.velocity_w2
+  coefficient = transforms.adaptive_divergence(beta)
   if self_normalised:
     matching = policy_losses.implicit_pair_difference(beta)
-    divergence, coefficient = (
-      partial(divergences.implicit_pair_mean, beta=beta),
-      transforms.fixed_divergence(1.0),
-    )
+    divergence = partial(divergences.implicit_pair_mean, beta=beta)
+    coefficient = transforms.fixed_divergence(1.0)
   return Method(
     name='nft',
     weights=chain(_standardised_to_one(clip), coefficient),
@@ -146,7 +142,7 @@ def ram(
     needs=frozenset({'group'}),
     policy_anchors=('old',),
     old_decay=_refreshed_every(1),
-    source='Reinforce Adjoint Matching, arXiv:2605.10759',
+    source='Reinforce Adjoint Matching, 2026, arXiv:2605.10759',
   )
 
 

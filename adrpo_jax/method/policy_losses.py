@@ -36,7 +36,7 @@ def residual_matching(residual: str = 'old') -> PolicyLoss:
 
   `residual` names an anchor, 'old' being the policy of the rollout, or is
   'current' for sg(v): then ℓ has the value and gradient of flow matching.
-  Reinforce Adjoint Matching, arXiv:2605.10759.
+  Reinforce Adjoint Matching, 2026, arXiv:2605.10759.
   """
 
   def loss(outputs: Renoised, weights: Weights) -> Array:

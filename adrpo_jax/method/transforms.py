@@ -15,7 +15,7 @@ of `step`, as in optax.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import optax
@@ -25,7 +25,7 @@ from adrpo_jax.method import advantages
 from adrpo_jax.method.guards import check_positive, warn_if_unstable
 from adrpo_jax.types import Array, Weights
 
-Transform = optax.GradientTransformationExtraArgs
+Transform: TypeAlias = optax.GradientTransformationExtraArgs
 
 chain = optax.chain
 
