@@ -1,0 +1,1 @@
+"""Prompt sources, and the order in which a run goes through them."""

@@ -1,0 +1,1 @@
+"""Rewards: (prompts, images) -> Scores, on the device or in any Python."""

@@ -1,0 +1,145 @@
+"""The one protocol of rewards, and how rewards are made of other rewards.
+
+A reward is a function (prompts, images) -> `types.Scores`. `prompts` holds
+'ids' [P], and 'facts', a pytree [P, ...], where its world states any; images
+are [P, G, H, W, 3] in [0, 1]. A reward never raises for a single sample that it
+could not judge: it says valid = False there, and the method leaves it out.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.types import Array, PyTree, Scores
+
+Prompts = Mapping[str, Any]
+Reward = Callable[[Prompts, Array], Scores]
+Judge = Callable[[Array, PyTree], Mapping[str, Array]]
+
+
+class RewardError(RuntimeError):
+  """Too many samples could not be judged for the run to mean anything."""
+
+
+def on_device(judge: Judge) -> Reward:
+  """A jitted reward made of a judge of single images.
+
+  Args:
+    judge: pure; (images [B, H, W, 3], facts [B, ...]) -> {'reward': [B]} and
+      any further measures by name, [B] each. Compiled once for each shape.
+
+  Returns:
+    A reward that is pure itself, and can be called inside another jit. Samples
+    with a reward that is not finite are invalid; their numbers are 0.
+  """
+
+  @jax.jit
+  def score(facts: PyTree, images: Array) -> Scores:
+    prompts, samples = images.shape[:2]
+    judged = dict(
+      judge(
+        images.reshape(prompts * samples, *images.shape[2:]),
+        jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, 0), facts),
+      )
+    )
+    for name, value in judged.items():
+      if value.shape != (prompts * samples,):
+        raise ValueError(
+          f'Expected {name!r} of the judge to have shape '
+          f'{(prompts * samples,)}, one number for each image, got '
+          f'{value.shape}.'
+        )
+    judged = {k: v.reshape(prompts, samples) for k, v in judged.items()}
+    valid = jnp.isfinite(judged['reward'])
+    kept = {
+      k: jnp.where(valid, v, jnp.zeros_like(v)) for k, v in judged.items()
+    }
+    return Scores(kept.pop('reward'), valid, kept)
+
+  def reward(prompts: Prompts, images: Array) -> Scores:
+    if 'facts' not in prompts:
+      raise ValueError(
+        "Expected prompts['facts'], what the prompts state: this reward holds "
+        f'images against them. Got {sorted(prompts)}. Take prompts of its '
+        'world, or a reward that reads the text.'
+      )
+    return score(prompts['facts'], images)
+
+  return reward
+
+
+def weighted_sum(
+  rewards: Mapping[str, Reward], weights: Mapping[str, float]
+) -> Reward:
+  """Σ_k w_k · r_k, for samples on which every r_k with w_k ≠ 0 is valid.
+
+  A sum that lacks a term is no smaller reward but another quantity, so such a
+  sample is invalid as a whole. A weight of 0 means: measure, but do not train.
+
+  Args:
+    rewards: name -> reward.
+    weights: name -> w_k, for the same names.
+
+  Returns:
+    A reward with the measures of the first reward under their own names, and
+    for every name: `name/reward`, `name/valid` (0 or 1) and `name/measure`.
+
+  Raises:
+    InputError: no rewards, other names, weights not finite or all 0.
+  """
+  if not rewards or set(rewards) != set(weights):
+    raise InputError(
+      'Expected one weight for each reward, of which there is at least one; '
+      f'got rewards {sorted(rewards)} and weights {sorted(weights)}.'
+    )
+  if not np.isfinite(list(weights.values())).all() or not any(weights.values()):
+    raise InputError(
+      f'Expected finite reward weights, not all 0, got {dict(weights)}.'
+    )
+  if len(rewards) == 1 and set(weights.values()) == {1.0}:
+    return next(iter(rewards.values()))
+
+  @jax.jit
+  def combine(parts: dict[str, Scores]) -> Scores:
+    first = parts[next(iter(rewards))]
+    total = jnp.zeros_like(first.rewards)
+    valid = jnp.ones_like(first.valid)
+    measures = dict(first.measures)
+    for name, part in parts.items():
+      total += weights[name] * part.rewards
+      valid &= part.valid | (weights[name] == 0)
+      measures[f'{name}/reward'] = part.rewards
+      measures[f'{name}/valid'] = part.valid.astype(total.dtype)
+      measures |= {f'{name}/{k}': v for k, v in part.measures.items()}
+    return Scores(jnp.where(valid, total, 0.0), valid, measures)
+
+  def reward(prompts: Prompts, images: Array) -> Scores:
+    return combine({k: r(prompts, images) for k, r in rewards.items()})
+
+  return reward
+
+
+def check_invalid_share(
+  share: float, *, limit: float, name: str = 'the reward', reason: str = ''
+) -> None:
+  """Stops the run where too many samples could not be judged.
+
+  Args:
+    share: of samples that are invalid, in [0, 1].
+    limit: the largest share that is let pass.
+    name: of the reward, for the message.
+    reason: the last thing that went wrong, as text.
+
+  Raises:
+    RewardError: share > limit.
+  """
+  if share > limit:
+    raise RewardError(
+      f'{name} could not judge {share:.1%} of the samples, more than the limit '
+      f'of {limit:.1%}. {reason or "Their rewards were not finite."} Repair '
+      'the reward, or raise the limit on invalid samples.'
+    )
