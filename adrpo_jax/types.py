@@ -85,9 +85,10 @@ class Modality(NamedTuple):
 
   rollout:    (params, frozen, prompts, key) -> samples
   decode:     (frozen, samples) -> what rewards see, e.g. images [P, G, H, W, 3]
-  loss_terms: (params, anchors, samples, prompts, weights, keys) -> LossTerms
-              anchors: name -> full parameters ("reference", "old", "ema");
-              keys [P, G], one for each sample
+  loss_terms: (params, frozen, anchors, samples, prompts, weights, keys) ->
+              LossTerms; anchors: name -> full parameters ("reference", "old",
+              "ema"), of which those that the method reads are evaluated, and
+              the reference whenever given; keys [P, G], one for each sample
   diversity:  (decoded) -> [P], the mean distance within each prompt's samples
   """
 
