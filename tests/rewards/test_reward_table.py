@@ -1,0 +1,118 @@
+"""The contract of every reward in the table, and what single rows promise."""
+
+import io
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+import pytest
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.rewards import jpeg
+from adrpo_jax.rewards.table import REWARDS, make_reward
+from adrpo_jax.worlds import shapes, shapes_prompts
+
+TEXTS = ('a red circle', 'two blue squares', 'a green cross above a red circle')
+
+
+@pytest.fixture(scope='module')
+def truth():
+  """Two rendered scenes for each prompt, P=3, G=2, in a row and in a column."""
+  objects = (
+    [('circle', 'red')],
+    [('square', 'blue'), ('square', 'blue')],
+    [('cross', 'green'), ('circle', 'red')],
+  )
+  places = (((2, 2), (18, 2)), ((0, 5), (15, 20)))  # (top, left) of each object
+  scenes = [scene(of, at) for of in objects for at in places]
+  stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *scenes)
+  images = jax.jit(jax.vmap(shapes.render))(stacked)
+  prompts = {'ids': np.arange(3), 'facts': shapes_prompts.facts(TEXTS)}
+  return prompts, images.reshape(3, 2, *images.shape[1:])
+
+
+def scene(objects, places):
+  """Large, filled objects at given places; the other slots are not there."""
+  spare = shapes.SLOTS - len(objects)
+  rows = [
+    (True, shapes.SHAPES.index(s), shapes.COLOURS.index(c), 2, 0, top, left)
+    for (s, c), (top, left) in zip(objects, places, strict=False)
+  ] + [(False, 0, 0, 0, 0, 0, 0)] * spare
+  return shapes.Scene(*(np.array(leaf) for leaf in zip(*rows, strict=True)))
+
+
+@pytest.mark.parametrize('name', REWARDS)
+def test_contract(name, truth):
+  prompts, images = truth
+  reward = REWARDS[name](TEXTS)
+  scores = reward(prompts, images)
+  for array in (scores.rewards, scores.valid, *scores.measures.values()):
+    assert array.shape == (3, 2)
+    assert np.isfinite(array).all()
+  assert scores.valid.dtype == bool
+  assert scores.rewards.dtype == jnp.float32
+  assert scores.valid.all()
+  again = reward(prompts, images)
+  np.testing.assert_array_equal(scores.rewards, again.rewards)
+  # A sample's score does not depend on the samples beside it.
+  order = np.array([2, 0, 1])
+  shuffled = {
+    'ids': order,
+    'facts': jax.tree.map(lambda x: x[order], prompts['facts']),
+  }
+  moved = reward(shuffled, images[order][:, ::-1])
+  np.testing.assert_allclose(
+    moved.rewards, scores.rewards[order][:, ::-1], atol=1e-6
+  )
+
+
+def test_shapes_reward_of_truth_and_of_the_wrong_prompt(truth):
+  prompts, images = truth
+  reward = REWARDS['shapes'](TEXTS)
+  scores = reward(prompts, images)
+  np.testing.assert_array_equal(scores.rewards, 1.0)
+  np.testing.assert_array_equal(scores.measures['success'], 1.0)
+  wrong = {'facts': jax.tree.map(lambda leaf: leaf[::-1], prompts['facts'])}
+  swapped = reward(wrong, images)
+  np.testing.assert_array_equal(swapped.rewards[1], 1.0)  # its own prompt
+  assert (swapped.rewards[::2] < 1).all()
+  assert (swapped.measures['success'][::2] == 0).all()
+
+
+def test_jpeg_is_minus_kilobytes():
+  flat = np.full((32, 32, 3), 128, np.uint8)
+  noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+  rewards = jpeg.compressibility(95)(['', ''], np.stack([flat, noise]))
+  sizes = []
+  for image in (flat, noise):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, 'JPEG', quality=95)
+    sizes.append(len(file.getvalue()))
+  np.testing.assert_allclose(rewards, -np.array(sizes) / 1000, rtol=1e-6)
+  assert rewards[1] < 2 * rewards[0] < 0
+  coarse = jpeg.compressibility(10)([''], noise[None])
+  assert coarse[0] > rewards[1]
+  with pytest.raises(InputError, match='1 to 95, got 0'):
+    jpeg.compressibility(0)
+
+
+def test_make_reward_adds_rows_up(truth):
+  prompts, images = truth
+  parts = [REWARDS[n](TEXTS)(prompts, images) for n in REWARDS]
+  both = make_reward(
+    {'shapes': 1.0, 'jpeg_compressibility': 0.5},
+    TEXTS,
+    {'jpeg_compressibility': {'batch_size': 4, 'workers': 1}},
+  )(prompts, images)
+  np.testing.assert_allclose(
+    both.rewards, parts[0].rewards + 0.5 * parts[1].rewards, atol=1e-6
+  )
+  np.testing.assert_array_equal(
+    both.measures['success'], parts[0].measures['success']
+  )
+
+
+def test_make_reward_names_the_nearest():
+  with pytest.raises(InputError, match="Did you mean 'shapes'"):
+    make_reward({'shaps': 1.0}, TEXTS)
