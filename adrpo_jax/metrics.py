@@ -1,0 +1,274 @@
+"""Numbers of a run: weighted means that merge, metrics.jsonl, a progress line.
+
+A mean stays a pair (Σ w·x, Σ w) until it is written, hence is right over
+microbatches, hosts and masks. metrics.jsonl, a line of JSON for each step, is
+the record of truth; TensorBoard is a mirror of it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+import json
+import math
+import pathlib
+import shutil
+import sys
+import time
+from typing import Any, NamedTuple, Self, TextIO
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.files import replacing
+from adrpo_jax.types import Array, PyTree
+
+
+class Mean(NamedTuple):
+  """A weighted mean that is not divided yet: a pytree of two scalars."""
+
+  total: Array  # Σ w·x
+  weight: Array  # Σ w
+
+
+def mean_of(values: Array, weights: Array | float = 1.0) -> Mean:
+  """Σ w·x and Σ w over all entries; `weights` broadcasts to `values`.
+
+  What has weight 0 does not count, not even as inf or NaN.
+  """
+  values = jnp.asarray(values, jnp.float32)
+  weights = jnp.broadcast_to(jnp.asarray(weights, jnp.float32), values.shape)
+  counted = jnp.where(weights == 0, 0.0, values)
+  return Mean(jnp.sum(weights * counted), jnp.sum(weights))
+
+
+def merged(first: PyTree, second: PyTree) -> PyTree:
+  """Sums two trees of `Mean`s: the means over both sets of entries."""
+  return jax.tree.map(jnp.add, first, second)
+
+
+def divided(tree: PyTree) -> PyTree:
+  """Every `Mean` of a tree -> Σ w·x / Σ w, NaN where nothing had weight."""
+  return jax.tree.map(
+    lambda m: m.total / jnp.where(m.weight == 0, jnp.nan, m.weight),
+    tree,
+    is_leaf=lambda x: isinstance(x, Mean),
+  )
+
+
+class MetricsLog:
+  """Appends whole lines to a .jsonl file, on process 0 only.
+
+  >>> with MetricsLog(workdir / 'metrics.jsonl') as log:
+  ...   log.write(step, {'reward': 0.5})
+
+  Call `cut_back(path, step)` first where a run is resumed at `step`, and write
+  the lines of all steps before s no later than the checkpoint of step s.
+  """
+
+  def __init__(
+    self,
+    path: str | pathlib.Path,
+    *,
+    tensorboard: str | pathlib.Path | None = None,
+    start: int = 0,
+  ) -> None:
+    """Opens the file; `tensorboard` is a folder for the mirror, if wanted.
+
+    `start`: the first step to be written. What the mirror holds from there on,
+    TensorBoard hides.
+    """
+    self._file: TextIO | None = None
+    self._mirror: Any = None
+    if jax.process_index() != 0:
+      return
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    self._file = path.open('a', encoding='utf-8')
+    if tensorboard is not None:
+      self._mirror = _summary_writer(str(tensorboard), start)
+
+  def __enter__(self) -> Self:
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self.close()
+
+  def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+    """Adds the line {"step": step, ...}; what is not finite becomes null."""
+    if self._file is None:
+      return
+    record = {'step': int(step)} | _plain(dict(metrics))
+    self._file.write(json.dumps(record, allow_nan=False) + '\n')
+    self._file.flush()
+    if self._mirror is not None:
+      for name, value in _scalars(record):
+        if name != 'step':
+          self._mirror.add_scalar(name, value, step)
+      self._mirror.flush()
+
+  def close(self) -> None:
+    """Closes the file and its mirror."""
+    if self._file is not None:
+      self._file.close()
+    if self._mirror is not None:
+      self._mirror.close()
+
+
+def cut_back(path: str | pathlib.Path, step: int) -> int:
+  """Drops the lines of a .jsonl file from `step` on; returns how many went.
+
+  A resumed run writes them again. The torn last line of a killed run goes too.
+  The file is replaced as a whole, by process 0; where there is none, nothing
+  happens.
+
+  Raises:
+    InputError: a line before the last is not a JSON object with a step.
+  """
+  path = pathlib.Path(path)
+  if jax.process_index() != 0 or not path.exists():
+    return 0
+  lines = path.read_text(encoding='utf-8', errors='replace').splitlines(True)
+  kept = []
+  for number, line in enumerate(lines, 1):
+    recorded = _step_of(line)
+    if recorded is None and number < len(lines):
+      raise InputError(
+        f'Expected a JSON object with a "step" in line {number} of {path}, '
+        f'got {line.strip()[:60]!r}. Remove that line to resume.'
+      )
+    if recorded is not None and recorded < step:
+      kept.append(line)
+  if len(kept) < len(lines):
+    with replacing(path) as new:
+      new.write_text(''.join(kept))
+  return len(lines) - len(kept)
+
+
+class Progress:
+  """What process 0 shows on stderr while a run goes on.
+
+  A bar on a terminal, redrawn at each update; elsewhere a line at the first and
+  the last step and every `interval` seconds between.
+  """
+
+  def __init__(
+    self,
+    steps: int,
+    *,
+    start: int = 0,
+    interval: float = 10.0,
+    stream: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
+  ) -> None:
+    self._steps = steps
+    self._start = start
+    self._interval = interval
+    self._stream = stream if stream is not None else sys.stderr
+    self._clock = clock
+    self._began = clock()
+    self._shown_at = -math.inf
+    self._width = 0
+
+  def update(self, done: int, shown: Mapping[str, Any]) -> None:
+    """Tells that `done` steps are done, with some numbers by name."""
+    if jax.process_index() != 0:
+      return
+    now = self._clock()
+    terminal = self._stream.isatty()
+    due = now - self._shown_at >= self._interval or done >= self._steps
+    if not (terminal or due):
+      return
+    self._shown_at = now
+    text = self._text(done, shown, now, bar=terminal)
+    if terminal:
+      text = text[: shutil.get_terminal_size().columns - 1]
+      self._stream.write('\r' + text.ljust(self._width))
+      self._width = len(text)
+    else:
+      self._stream.write(text + '\n')
+    self._stream.flush()
+
+  def close(self) -> None:
+    """Ends the line of the bar, so that what follows starts on its own."""
+    if self._width:
+      self._stream.write('\n')
+      self._stream.flush()
+      self._width = 0
+
+  def _text(
+    self, done: int, shown: Mapping[str, Any], now: float, *, bar: bool
+  ) -> str:
+    left = ''
+    if done > self._start:
+      rate = (now - self._began) / (done - self._start)
+      left = f'{_clock_time(rate * (self._steps - done))} left'
+    filled = 20 * done // max(self._steps, 1)
+    parts = [
+      f'{"█" * filled}{"░" * (20 - filled)}' if bar else '',
+      f'step {done}/{self._steps}',
+      *(f'{name} {_short(value)}' for name, value in shown.items()),
+      left,
+    ]
+    return '  '.join(part for part in parts if part)
+
+
+def _clock_time(seconds: float) -> str:
+  """75 -> '1:15', 3675 -> '1:01:15'."""
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  if hours:
+    return f'{hours}:{minutes:02}:{seconds:02}'
+  return f'{minutes}:{seconds:02}'
+
+
+def _short(value: Any) -> str:
+  return value if isinstance(value, str) else f'{float(value):.3g}'
+
+
+def _step_of(line: str) -> int | None:
+  """The step of a whole line, None for anything else."""
+  try:
+    record = json.loads(line) if line.endswith('\n') else None
+  except ValueError:
+    return None
+  step = record.get('step') if isinstance(record, dict) else None
+  return step if isinstance(step, int) else None
+
+
+def _plain(value: Any) -> Any:
+  """Arrays, `Mean`s and NumPy scalars as what JSON can hold."""
+  if isinstance(value, Mean):
+    total, weight = np.asarray(value.total), np.asarray(value.weight)
+    value = total / np.where(weight == 0, np.nan, weight)
+  if isinstance(value, Mapping):
+    return {str(name): _plain(entry) for name, entry in value.items()}
+  if isinstance(value, list | tuple):
+    return [_plain(entry) for entry in value]
+  if isinstance(value, jax.Array | np.ndarray | np.generic):
+    return _plain(np.asarray(value).tolist())
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
+
+
+def _scalars(record: Mapping[str, Any], under: str = '') -> Iterator[Any]:
+  """(name, number) of a record, nested names joined by '/'."""
+  for name, value in record.items():
+    if isinstance(value, Mapping):
+      yield from _scalars(value, f'{under}{name}/')
+    elif isinstance(value, int | float):
+      yield f'{under}{name}', value
+
+
+def _summary_writer(folder: str, start: int) -> Any:
+  """Imported here: a run without the mirror does not need the package."""
+  try:
+    import tensorboardX
+  except ImportError as error:
+    raise InputError(
+      'Expected tensorboardX for the TensorBoard mirror, but it is not '
+      'installed. Run `pip install tensorboardX`, or leave the mirror out.'
+    ) from error
+  # With a purge step TensorBoard drops what an earlier writer, killed after its
+  # last checkpoint, had written from there on.
+  return tensorboardX.SummaryWriter(folder, purge_step=start)

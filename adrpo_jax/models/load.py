@@ -1,0 +1,154 @@
+"""Weights in and out: trees of arrays in safetensors files, never pickles.
+
+A tensor's name is the path of its leaf, 'transformer_blocks_0/to_q/dense/bias'.
+Files are read by byte range: with shardings in the asked-for shapes, a process
+reads only what its devices hold.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import os
+import pathlib
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from safetensors.numpy import save_file
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.files import replacing
+from adrpo_jax.naming import check_same, leaf_names
+from adrpo_jax.types import PyTree
+
+_PICKLES = ('.bin', '.pt', '.pth', '.ckpt', '.pkl', '.pickle')
+_PICKLE_STARTS = (b'PK\x03\x04', b'\x80\x02', b'\x80\x03', b'\x80\x04')
+
+
+def save_tree(
+  path: str | os.PathLike[str],
+  tree: PyTree,
+  metadata: Mapping[str, str] | None = None,
+) -> None:
+  """Writes a tree of arrays, whole or not at all; process 0 does the writing.
+
+  Every process makes the call, since sharded arrays are gathered. Metadata is
+  text by text, as the format has it.
+  """
+  metadata = dict(metadata or {})
+  wrong = [k for k, v in metadata.items() if not isinstance(v, str)]
+  if wrong:
+    raise InputError(
+      f'Expected text as metadata of {path}, but the values of {wrong} are '
+      'not. Pass json.dumps(value).'
+    )
+  tensors = {name: _on_host(leaf) for name, leaf in leaf_names(tree).items()}
+  if jax.process_index() == 0:
+    with replacing(path) as new:
+      save_file(tensors, new, metadata=metadata)
+
+
+def load_tree(path: str | os.PathLike[str], shapes: PyTree) -> PyTree:
+  """Reads the tree of arrays that `shapes` describes.
+
+  Args:
+    path: a .safetensors file.
+    shapes: a pytree of `jax.ShapeDtypeStruct`. Leaves with a sharding come back
+      as global arrays in it, the others as NumPy arrays. Floats are cast to
+      the dtype asked for (float16 files into float32 models and so on).
+
+  Raises:
+    InputError: the file is a pickle, is cut short, or has missing, extra or
+      misshapen tensors; all are named.
+  """
+  wanted = leaf_names(shapes)
+  with _opened(path) as file:
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    check_same(
+      {n: f'{_kind(x.dtype)} {list(x.shape)}' for n, x in wanted.items()},
+      {
+        n: f'{_stored_kind(s.get_dtype())} {list(s.get_shape())}'
+        for n, s in slices.items()
+      },
+      f'The file {path}',
+    )
+    arrays = [
+      _read(lambda name=name: file.get_tensor(name), slices[name], leaf)
+      for name, leaf in wanted.items()
+    ]
+  return jax.tree.unflatten(jax.tree.structure(shapes), arrays)
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+  """The text that `save_tree` stored beside the tensors."""
+  with _opened(path) as file:
+    return dict(file.metadata() or {})
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+  """Opens a safetensors file, with errors that say what else it is."""
+  path = pathlib.Path(path)
+  if path.suffix in _PICKLES:
+    raise _pickle_error(path)
+  if not path.is_file():
+    raise InputError(f'Expected a .safetensors file at {path}, found none.')
+  try:
+    file = safetensors.safe_open(path, framework='numpy')
+  except safetensors.SafetensorError as error:
+    with path.open('rb') as stream:
+      if stream.read(4).startswith(_PICKLE_STARTS):
+        raise _pickle_error(path) from error
+    raise InputError(
+      f'Expected a whole safetensors file at {path}, got one of '
+      f'{path.stat().st_size} bytes that is cut short or damaged ({error}). '
+      'Copy or download it again.'
+    ) from error
+  with file:
+    yield file
+
+
+def _pickle_error(path: pathlib.Path) -> InputError:
+  return InputError(
+    f'Expected weights as .safetensors, got {path}, a pickle: loading one can '
+    'run any code. Take the .safetensors file of the same model, or convert '
+    'it, where you trust its source, with PyTorch: '
+    'safetensors.torch.save_file('
+    f"torch.load('{path.name}', weights_only=True), "
+    f"'{path.with_suffix('.safetensors').name}')"
+  )
+
+
+def _read(
+  whole: Callable[[], np.ndarray], part: Any, leaf: jax.ShapeDtypeStruct
+) -> jax.Array | np.ndarray:
+  """One tensor in the dtype and, where it has one, the sharding of `leaf`."""
+  sharding = getattr(leaf, 'sharding', None)
+  if sharding is None:
+    return whole().astype(leaf.dtype)
+  # The format cannot slice what has no axis or no entry.
+  source = part if leaf.shape and 0 not in leaf.shape else whole()
+  return jax.make_array_from_callback(
+    leaf.shape, sharding, lambda index: source[index].astype(leaf.dtype)
+  )
+
+
+def _on_host(leaf: Any) -> np.ndarray:
+  """C order, which the format takes for granted."""
+  if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+    leaf = multihost_utils.process_allgather(leaf, tiled=True)
+  return np.asarray(leaf, order='C')
+
+
+def _kind(dtype: Any) -> str:
+  if jnp.issubdtype(dtype, jnp.floating):
+    return 'float'
+  return 'bool' if dtype == np.bool_ else 'integer'
+
+
+def _stored_kind(dtype: str) -> str:
+  if dtype.startswith(('F', 'BF')):
+    return 'float'
+  return 'bool' if dtype == 'BOOL' else 'integer'

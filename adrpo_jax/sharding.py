@@ -1,0 +1,252 @@
+"""The mesh, and which axis of which array lies along which of its axes.
+
+One mesh from one device to a pod, with three axes:
+
+  data    copies of the parameters, each with its own rows of the batch
+  fsdp    rows of the batch, and a share of every parameter
+  tensor  a share of every parameter, and of the width it computes
+
+Parameters follow a table of (regex, spec) rules, searched in a leaf's name; the
+first that matches counts. A spec names the *trailing* axes, so that one rule
+serves a kernel [D, F], a stack of them [layers, D, F] and a convolution
+[h, w, D, F]. Optimiser moments end in the names of their parameters, hence
+follow them.
+"""
+
+from collections.abc import Callable, Sequence
+import logging
+import math
+import re
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+import numpy as np
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.naming import leaf_names
+from adrpo_jax.types import PyTree
+
+Rules = Sequence[tuple[str, P]]
+
+AXES = ('data', 'fsdp', 'tensor')
+BATCH_AXES = ('data', 'fsdp')
+
+# Projections into a layer's inner width split it over `tensor`; those out of it
+# split their input, so that the pair needs one reduction.
+RULES: Rules = (
+  (r'(to_out|to_add_out|linear_2|/out)(/dense)?/kernel$', P('tensor', 'fsdp')),
+  (r'kernel$', P('fsdp', 'tensor')),
+  (r'embedding$', P('tensor', 'fsdp')),
+)
+
+_log = logging.getLogger(__name__)
+
+
+def make_mesh(
+  data: int = -1,
+  fsdp: int = 1,
+  tensor: int = 1,
+  devices: Sequence[jax.Device] | None = None,
+) -> Mesh:
+  """A mesh of all devices (or of those given), axis types Auto.
+
+  `data=-1` takes what the other two leave.
+
+  Raises:
+    InputError: data·fsdp·tensor is not the number of devices.
+  """
+  count = len(devices) if devices is not None else jax.device_count()
+  wanted = f'data={data}, fsdp={fsdp}, tensor={tensor}'
+  way_out = 'Choose factors of it, or leave data=-1 to take the rest.'
+  if min(fsdp, tensor) < 1 or (data < 1 and data != -1):
+    raise InputError(
+      f'Expected positive mesh axes (data may be -1), got {wanted}.'
+    )
+  if data == -1:
+    data = max(1, count // (fsdp * tensor))
+  if data * fsdp * tensor != count:
+    raise InputError(
+      f'Expected mesh axes whose product is the number of devices, {count}; '
+      f'got {wanted}. {way_out}'
+    )
+  return jax.make_mesh(
+    (data, fsdp, tensor),
+    AXES,
+    axis_types=(AxisType.Auto,) * 3,
+    devices=devices,
+  )
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  """The whole array on every device."""
+  return NamedSharding(mesh, P())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """The leading axis, P or B, over data × fsdp; the others whole."""
+  return NamedSharding(mesh, P(BATCH_AXES))
+
+
+def tree_shardings(
+  shapes: PyTree,
+  mesh: Mesh,
+  rules: Rules = RULES,
+  report: Callable[[str], None] = _log.warning,
+) -> PyTree:
+  """A sharding for every leaf of `shapes` (anything with a `.shape`).
+
+  A leaf that no rule matches is replicated. A mesh axis that does not divide
+  its dimension is dropped there; process 0 tells `report` so, in one line.
+
+  Raises:
+    InputError: a rule names an axis that the mesh does not have.
+  """
+  known = set(mesh.axis_names)
+  for pattern, spec in rules:
+    unknown = {axis for entry in spec for axis in _axes(entry)} - known
+    if unknown:
+      raise InputError(
+        f'The sharding rule {pattern!r} names {sorted(unknown)}, but the mesh '
+        f'has the axes {mesh.axis_names}. Use one of those.'
+      )
+  named = leaf_names(shapes)
+  dropped: list[str] = []
+  shardings = [
+    NamedSharding(mesh, _spec(name, leaf.shape, mesh, rules, dropped))
+    for name, leaf in named.items()
+  ]
+  if dropped and jax.process_index() == 0:
+    shown = '; '.join(dropped[:5]) + ('; ...' if len(dropped) > 5 else '')
+    report(
+      f'{len(dropped)} dimensions of {len(named)} arrays stay whole: {shown}'
+    )
+  return jax.tree.unflatten(jax.tree.structure(shapes), shardings)
+
+
+def _spec(
+  name: str,
+  shape: tuple[int, ...],
+  mesh: Mesh,
+  rules: Rules,
+  dropped: list[str],
+) -> P:
+  """The spec of the first matching rule, as far as `shape` allows."""
+  rule = next((spec for regex, spec in rules if re.search(regex, name)), P())
+  if len(rule) > len(shape):
+    if shape:
+      dropped.append(f'{name} {list(shape)} has fewer axes than {rule}')
+    return P()
+  entries: list[Any] = [None] * (len(shape) - len(rule)) + list(rule)
+  for i, entry in enumerate(entries):
+    ways = math.prod(mesh.shape[axis] for axis in _axes(entry))
+    if shape[i] % ways:
+      dropped.append(f'{name} {list(shape)}: {entry}={ways} on axis {i}')
+      entries[i] = None
+  while entries and entries[-1] is None:  # P(None) and P() are two jit keys
+    entries.pop()
+  return P(*entries)
+
+
+def _axes(entry: str | Sequence[str] | None) -> tuple[str, ...]:
+  if entry is None:
+    return ()
+  return (entry,) if isinstance(entry, str) else tuple(entry)
+
+
+def abstract(shapes: PyTree, shardings: PyTree) -> PyTree:
+  """`shapes` with shardings attached: what a checkpoint is restored into."""
+  return jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    shapes,
+    shardings,
+  )
+
+
+def init_sharded(
+  init: Callable[..., PyTree],
+  *args: Any,
+  mesh: Mesh,
+  rules: Rules = RULES,
+) -> tuple[PyTree, PyTree]:
+  """(init(*args), its shardings), made in place: no host holds a whole model.
+
+  The values do not depend on the mesh.
+  """
+  shardings = tree_shardings(jax.eval_shape(init, *args), mesh, rules)
+  return jax.jit(init, out_shardings=shardings)(*args), shardings
+
+
+def check_batch(rows: int, mesh: Mesh, name: str = 'prompts per step') -> None:
+  """Checks that the leading axis of a batch divides over data × fsdp.
+
+  Raises:
+    InputError: it does not; the message gives the nearest numbers that do.
+  """
+  ways = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
+  if rows % ways == 0 and rows > 0:
+    return
+  below, above = rows // ways * ways, (rows // ways + 1) * ways
+  near = f'{below} or {above}' if below > 0 else f'{above}'
+  raise InputError(
+    f'Expected {name} to be a multiple of data × fsdp = '
+    f'{mesh.shape["data"]} × {mesh.shape["fsdp"]} = {ways}, got {rows}. '
+    f'Use {near}, or give more devices to the tensor axis.'
+  )
+
+
+def local_rows(rows: int, mesh: Mesh) -> slice:
+  """Which rows of a batch of `rows` this process has to bring."""
+  check_batch(rows, mesh)
+  sharding = batch_sharding(mesh)
+  spans = sharding.addressable_devices_indices_map((rows,)).values()
+  bounds = {span[0].indices(rows)[:2] for span in spans if span is not None}
+  start, stop = min(a for a, _ in bounds), max(b for _, b in bounds)
+  if sum(b - a for a, b in bounds) != stop - start:
+    raise InputError(
+      'Expected the rows of a process to lie together, but those of process '
+      f'{jax.process_index()} are {sorted(bounds)}. Give make_mesh the devices '
+      'in the order of jax.devices().'
+    )
+  return slice(start, stop)
+
+
+def put_batch(local: PyTree, rows: int, mesh: Mesh) -> PyTree:
+  """A global batch [rows, ...] from the rows that each process holds.
+
+  `local`: host arrays whose leading axis is `local_rows(rows, mesh)`.
+
+  Raises:
+    InputError: a leaf has another number of rows.
+  """
+  own = local_rows(rows, mesh)
+  sharding = batch_sharding(mesh)
+
+  def put(name: str, leaf: Any) -> jax.Array:
+    leaf = np.asarray(leaf)
+    if leaf.shape[:1] != (own.stop - own.start,):
+      raise InputError(
+        f'Expected {own.stop - own.start} rows of {name or "the batch"} (rows '
+        f'{own.start} to {own.stop} of {rows}) on process '
+        f'{jax.process_index()}, got the shape {leaf.shape}.'
+      )
+    return jax.make_array_from_process_local_data(
+      sharding, leaf, (rows, *leaf.shape[1:])
+    )
+
+  named = leaf_names(local)
+  arrays = [put(name, leaf) for name, leaf in named.items()]
+  return jax.tree.unflatten(jax.tree.structure(local), arrays)
+
+
+def put_tree(tree: PyTree, shardings: PyTree) -> PyTree:
+  """Host arrays that every process holds whole -> global arrays."""
+
+  def put(leaf: Any, sharding: NamedSharding) -> jax.Array:
+    leaf = np.asarray(leaf)
+    return jax.make_array_from_callback(
+      leaf.shape, sharding, lambda index: leaf[index]
+    )
+
+  return jax.tree.map(put, tree, shardings)
