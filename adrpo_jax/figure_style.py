@@ -26,6 +26,8 @@ class Theme(NamedTuple):
   base: str  # whatever concerns the base model
   tuned: str  # whatever concerns the model being tuned
   held_out: str  # evaluations laid over training curves
+  good: str
+  bad: str
   ramp: tuple[str, ...]  # few ordered things, from pale to strong
   methods: tuple[str, ...]  # many unordered things
 
@@ -38,6 +40,8 @@ LIGHT = Theme(
   base='#9aa4b2',
   tuned='#2b59c3',
   held_out='#d9690c',
+  good='#0f8a6d',
+  bad='#c0392b',
   ramp=('#a9c1f2', '#6f96e4', '#2b59c3', '#14306f'),
   methods=(
     '#2b59c3',
@@ -61,6 +65,8 @@ DARK = Theme(
   base='#78849a',
   tuned='#82a7ff',
   held_out='#f5a35c',
+  good='#5fd3a5',
+  bad='#f28b82',
   ramp=('#3d558f', '#5b7fd6', '#8fb0ff', '#d3e0ff'),
   methods=(
     '#82a7ff',
@@ -132,16 +138,19 @@ def render(
   theme: Theme,
   *,
   size: tuple[float, float],
-  panels: int = 1,
+  panels: tuple[int, int] = (1, 1),
 ) -> bytes:
-  """Calls draw(theme, *axes) on panels side by side; size in inches -> PNG."""
+  """Calls draw(theme, *axes) on rows × columns of panels, row by row -> PNG.
+
+  The size is in inches.
+  """
   from matplotlib.backends.backend_agg import FigureCanvasAgg
   from matplotlib.figure import Figure
 
   with _styled(theme):
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout='constrained')
     FigureCanvasAgg(figure)
-    draw(theme, *figure.subplots(1, panels, squeeze=False)[0])
+    draw(theme, *figure.subplots(*panels, squeeze=False).flat)
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png')
   return _with_fewer_colours(buffer.getvalue())

@@ -5,6 +5,7 @@ is grey, what is tuned is blue, what is measured on held-out prompts is orange.
 """
 
 import itertools
+import textwrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,12 +14,12 @@ from adrpo_jax.figure_style import Axes, Theme
 
 CURVE = (3.9, 2.5)  # inches: three beside each other on a wide page
 PANEL = (4.3, 3.0)  # inches: two beside each other
-COLUMNS_OF_HEAT_MAP = 160
-ROWS_OF_HEAT_MAP = 48
+COLUMNS_OF_HEAT_MAP = 80
+ROWS_OF_HEAT_MAP = 36
 
 
 class Points(NamedTuple):
-  """Values over steps [K], with a standard error or spread where known."""
+  """Values over steps [K], with standard errors where known."""
 
   steps: np.ndarray
   values: np.ndarray
@@ -81,21 +82,15 @@ def draw_curve(
 ) -> None:
   """A metric over steps: each step pale, its running mean bold.
 
-  A spread over samples is a pale band; evaluations are points with their
-  standard errors; `line` is a level of interest and its name. A metric that
-  stays positive over two decades is drawn on a logarithmic scale.
+  Evaluations are points with their standard errors; `line` is a level of
+  interest and its name. A metric that stays positive over two decades is
+  drawn on a logarithmic scale.
   """
-  steps, values, spread = training
-  window = smoothing_window(len(values))
-  smooth = running_mean(values, window)
+  steps, values = training.steps, training.values
   if len(values):
+    smooth = running_mean(values, smoothing_window(len(values)))
     axes.plot(steps, values, color=theme.tuned, alpha=0.28, linewidth=0.9)
     axes.plot(steps, smooth, color=theme.tuned, zorder=3)
-  if spread is not None and len(spread):
-    band = running_mean(spread, window)
-    axes.fill_between(
-      steps, smooth - band, smooth + band, color=theme.tuned, alpha=0.1, lw=0
-    )
   if held_out is not None and len(held_out.values):
     _marked_points(axes, theme, held_out)
   if line is not None:
@@ -161,13 +156,15 @@ def draw_trajectory(
     linewidths=1.0,
     zorder=3,
   )
-  for i in sorted({0, len(x) - 1}):
+  for i in (0, len(x) - 1):
+    side = 1 if y[i] >= np.mean(y) else -1  # away from the path
     axes.annotate(
       'base' if steps[i] == 0 else f'step {steps[i]:g}',
       (x[i], y[i]),
-      xytext=(0, 8),
+      xytext=(0, 8 * side),
       textcoords='offset points',
       ha='center',
+      va='bottom' if side > 0 else 'top',
       fontsize=8,
       color=theme.ink,
     )
@@ -344,10 +341,15 @@ def draw_seconds(
 ) -> None:
   """Seconds of a step, stacked by stage; parts: name -> [K]."""
   window = smoothing_window(len(steps))
-  colours = [theme.ramp[2], theme.ramp[0], theme.held_out]
+  colours = [theme.ramp[2], theme.ramp[0], theme.ramp[1]]
   smooth = [running_mean(values, window) for values in parts.values()]
   axes.stackplot(
-    steps, smooth, colors=colours, labels=list(parts), alpha=0.9, lw=0
+    steps,
+    smooth,
+    colors=colours,
+    labels=list(parts),
+    edgecolor=theme.surface,
+    lw=1.0,
   )
   axes.legend(
     loc='lower left',
@@ -363,3 +365,34 @@ def draw_seconds(
   axes.set_xlabel('step')
   axes.set_ylabel('seconds')
   axes.margins(x=0.0)
+
+
+def draw_plate(
+  theme: Theme,
+  *axes: Axes,
+  images: list[list[np.ndarray]],
+  success: list[list[bool]],
+  rows: list[str],
+  columns: list[str],
+) -> None:
+  """Pictures [rows][columns] with titles, framed by whether they succeed."""
+  for index, panel in enumerate(axes):
+    row, column = divmod(index, len(columns))
+    panel.imshow(images[row][column], interpolation='nearest')
+    panel.set(xticks=[], yticks=[])
+    panel.grid(False)
+    frame = theme.good if success[row][column] else theme.bad
+    for spine in panel.spines.values():
+      spine.set(visible=True, color=frame, linewidth=1.6)
+    if row == 0:
+      title = textwrap.fill(columns[column], 19)
+      panel.set_title(title, fontsize=7.5, color=theme.ink, va='bottom')
+    if column == 0:
+      panel.set_ylabel(
+        rows[row],
+        rotation=0,
+        ha='right',
+        va='center',
+        labelpad=8,
+        color=theme.ink,
+      )

@@ -30,65 +30,91 @@ def method_title(name: str) -> str:
   return METHOD_TITLES.get(name, name)
 
 
-def _decimals(value: float) -> int:
-  """Three decimals, or as many as show three significant digits."""
-  if value == 0.0 or abs(value) >= 0.1:
-    return 3
-  return min(6, 2 - math.floor(math.log10(abs(value))))
-
-
 def known(value: float | None) -> TypeGuard[float]:
   """Whether a number is there and finite."""
   return value is not None and math.isfinite(value)
 
 
-def plain(value: float | None, error: float | None = None) -> str:
+def decimals(*values: float | None) -> int:
+  """Places that show three digits of the largest of values; at least 3."""
+  largest = max((abs(value) for value in values if known(value)), default=0.0)
+  if largest == 0.0 or largest >= 0.1:
+    return 3
+  return min(6, 2 - math.floor(math.log10(largest)))
+
+
+def plain(
+  value: float | None, error: float | None = None, places: int | None = None
+) -> str:
   """A number and its standard error: "0.712 ± 0.006"; "–" if unknown."""
   if not known(value):
     return '–'
-  digits = _decimals(value)
-  text = f'{value:.{digits}f}'.replace('-', MINUS)
-  return f'{text} ± {error:.{digits}f}' if known(error) else text
+  places = decimals(value) if places is None else places
+  text = f'{value:.{places}f}'.replace('-', MINUS)
+  return f'{text} ± {error:.{places}f}' if known(error) else text
 
 
-def percent(value: float | None, error: float | None = None) -> str:
+def percent(
+  value: float | None, error: float | None = None, places: int | None = None
+) -> str:
   """A share and its standard error in percent: "66.2 ± 1.4 %"."""
   if not known(value):
     return '–'
-  text = f'{100 * value:.1f}'.replace('-', MINUS)
-  return f'{text} ± {100 * error:.1f} %' if known(error) else f'{text} %'
+  places = 1 if places is None else places
+  text = f'{100 * value:.{places}f}'.replace('-', MINUS)
+  if known(error):
+    text += f' ± {100 * error:.{places}f}'
+  return f'{text} %'
 
 
-def plain_difference(value: float | None, error: float | None = None) -> str:
+def plain_difference(
+  value: float | None, error: float | None = None, places: int | None = None
+) -> str:
   """A signed difference and its standard error: "+0.131 ± 0.009"."""
   if not known(value):
     return '–'
-  return ('+' if value >= 0 else MINUS) + plain(abs(value), error)
+  return ('+' if value >= 0 else MINUS) + plain(abs(value), error, places)
 
 
-def point_difference(value: float | None, error: float | None = None) -> str:
+def point_difference(
+  value: float | None, error: float | None = None, places: int | None = None
+) -> str:
   """A signed difference of shares, in percentage points: "+25.2 ± 2.0 pp"."""
   if not known(value):
     return '–'
-  text = percent(abs(value), error).removesuffix(' %')
+  text = percent(abs(value), error, places).removesuffix(' %')
   return ('+' if value >= 0 else MINUS) + text + ' pp'
 
 
-Written = Callable[..., str]  # (value, error=None) -> text
+Written = Callable[..., str]  # (value, error=None, places=None) -> text
 
 
 class Measure(NamedTuple):
   """One number of an evaluation and the way to write it.
 
-  better: +1 where more is better, -1 where less is, 0 where neither is.
+  better: +1 where more is better, -1 where less is, 0 where neither is
+  share:  in [0, 1] and written in percent
   """
 
   key: str
   title: str
   meaning: str
   better: int
-  written: Written
-  difference: Written
+  share: bool = False
+
+  @property
+  def written(self) -> Written:
+    """The way to write a level."""
+    return percent if self.share else plain
+
+  @property
+  def difference(self) -> Written:
+    """The way to write a difference of two levels."""
+    return point_difference if self.share else plain_difference
+
+  def places(self, *values: float | None) -> int:
+    """Decimal places for levels that stand beside each other."""
+    return 1 if self.share else decimals(*values)
 
 
 MEASURES = (
@@ -97,48 +123,37 @@ MEASURES = (
     'Success',
     'share of samples in which every fact of the prompt holds',
     +1,
-    percent,
-    point_difference,
+    share=True,
   ),
   Measure(
     'reward',
     'Reward',
     'mean share of the facts that hold: what is optimised',
     +1,
-    plain,
-    plain_difference,
   ),
   Measure(
     'fidelity',
     'Fidelity',
     'closeness of the image to a rendering of its own parse',
     +1,
-    plain,
-    plain_difference,
   ),
   Measure(
     'diversity',
     'Diversity',
     'spread of what the prompt leaves free, relative to rendered truth',
     +1,
-    plain,
-    plain_difference,
   ),
   Measure(
     'diversity_pixel',
     'Pixel diversity',
     'mean pixel distance within a prompt; counts mistakes as variety too',
     0,
-    plain,
-    plain_difference,
   ),
   Measure(
     'divergence',
     'Divergence (W2)',
     'mean squared velocity difference from the reference model',
     -1,
-    plain,
-    plain_difference,
   ),
 )
 

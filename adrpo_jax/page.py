@@ -42,8 +42,14 @@ def header(eyebrow: str, title: str, lead: str, chips: Iterable[str]) -> str:
   )
 
 
+def number(line: str) -> str:
+  """Text with numbers that may break before a ± but not before a unit."""
+  unbroken = text(line).replace('± ', '±&nbsp;')
+  return unbroken.replace(' %', '&nbsp;%').replace(' pp', '&nbsp;pp')
+
+
 def _with_bold(line: str) -> str:
-  pieces = text(line).split('*')
+  pieces = number(line).split('*')
   return ''.join(
     f'<b>{piece}</b>' if i % 2 else piece for i, piece in enumerate(pieces)
   )

@@ -60,14 +60,25 @@ def write_report(workdir: Path | str) -> Path:
   report = run.workdir / 'report.html'
   report.write_text(html, encoding='utf-8')
   others = [c for c in (beta, buckets, categories, seconds) if c is not None]
-  _write_figures(run.workdir / 'figures', [*curves, *paths, *others])
+  folder = run.workdir / 'figures'
+  folder.mkdir(exist_ok=True)
+  for chart in [*curves, *paths, *others]:
+    (folder / f'{chart.name}.png').write_bytes(chart.drawing.light)
+  if columns := _columns(run):
+    plate = report_pictures.plate(columns)
+    (folder / 'samples.png').write_bytes(plate)
   return report
 
 
-def _write_figures(folder: Path, charts: list[Chart]) -> None:
-  folder.mkdir(exist_ok=True)
-  for chart in charts:
-    (folder / f'{chart.name}.png').write_bytes(chart.drawing.light)
+def _columns(run: RunRecord) -> list[Column]:
+  """Base and tuned samples, or nothing where they are not of a pair."""
+  if run.base_samples is None or run.tuned_samples is None:
+    return []
+  columns = [
+    Column('Base', run.base_samples),
+    Column(_tuned_title(run), run.tuned_samples),
+  ]
+  return columns if report_pictures.same_prompts(columns) else []
 
 
 def _tuned_title(run: RunRecord) -> str:
@@ -143,6 +154,9 @@ def _headline(run: RunRecord) -> str:
     for measure in MEASURES
     if known(run.base.get(measure.key)) or known(run.final.get(measure.key))
   ]
+  unfinished = (
+    f'This run has not finished: its numbers are those of {tuned.lower()}.'
+  )
   count = run.final.get('samples') or run.base.get('samples')
   lead = (
     'Both are measured by the same evaluation: held-out prompts, the same '
@@ -152,6 +166,7 @@ def _headline(run: RunRecord) -> str:
   return page.section(
     'Result',
     lead,
+    '' if run.summary else page.note(unfinished),
     page.grid('cards', _cards(run)),
     page.table(['', 'Base', tuned, 'Difference'], rows),
   )
@@ -159,8 +174,9 @@ def _headline(run: RunRecord) -> str:
 
 def _row(measure: Measure, run: RunRecord) -> list[str]:
   key = measure.key
+  places = measure.places(run.base.get(key), run.final.get(key))
   cells = [
-    measure.written(record.get(key), record.get(f'{key}_se'))
+    measure.written(record.get(key), record.get(f'{key}_se'), places)
     for record in (run.base, run.final)
   ]
   change, error = difference(run.base, run.final, key)
@@ -168,8 +184,8 @@ def _row(measure: Measure, run: RunRecord) -> list[str]:
   name = (
     f'{page.text(measure.title)}<small>{page.text(measure.meaning)}</small>'
   )
-  changed = page.text(measure.difference(change, error))
-  return [name, *map(page.text, cells), f'<td class="{tone}">{changed}</td>']
+  changed = page.number(measure.difference(change, error, places))
+  return [name, *map(page.number, cells), f'<td class="{tone}">{changed}</td>']
 
 
 def _tone(measure: Measure, change: float | None, error: float | None) -> str:
@@ -184,20 +200,31 @@ def _tone(measure: Measure, change: float | None, error: float | None) -> str:
 def _cards(run: RunRecord) -> Iterator[str]:
   base, final = run.base, run.final
   ceiling = (run.summary or {}).get('predicted_ceiling')
-  line = f'base {percent(base.get("success"))}'
-  if known(ceiling):
-    line += f' · predicted ceiling {percent(ceiling)}'
-  bars = _bars(base.get('success'), final.get('success'), ceiling)
-  yield _card('Success', percent(final.get('success')), line, bars)
-  kept = _ratio(base, final, 'diversity')
-  line = f'{plain(final.get("diversity"))}, base {plain(base.get("diversity"))}'
-  bars = _bars(base.get('diversity'), final.get('diversity'), None)
-  yield _card('Diversity kept', percent(kept), line, bars)
-  line = f'base {plain(base.get("reward"))}'
-  bars = _bars(base.get('reward'), final.get('reward'), None)
-  yield _card('Reward', plain(final.get('reward')), line, bars)
-  line = 'mean squared velocity difference'
-  yield _card('W2 to the reference', plain(final.get('divergence')), line, '')
+  yield _card(
+    'Success',
+    percent(final.get('success')),
+    f'base {percent(base.get("success"))}',
+    _bars(base.get('success'), final.get('success'), ceiling),
+  )
+  before = plain(base.get('diversity'))
+  yield _card(
+    'Diversity kept',
+    percent(_ratio(base, final, 'diversity')),
+    f'{plain(final.get("diversity"))}, base {before}',
+    _bars(base.get('diversity'), final.get('diversity'), None),
+  )
+  yield _card(
+    'Reward',
+    plain(final.get('reward')),
+    f'base {plain(base.get("reward"))}',
+    _bars(base.get('reward'), final.get('reward'), None),
+  )
+  yield _card(
+    'W2 to the reference',
+    plain(final.get('divergence')),
+    'mean squared velocity difference',
+    '',
+  )
 
 
 def _card(title: str, value: str, line: str, bars: str) -> str:
@@ -214,13 +241,15 @@ def _bars(base: Any, tuned: Any, ceiling: Any) -> str:
   """The tuned bar above the base's and a mark at the ceiling, in [0, 1]."""
   if not (known(base) and known(tuned)):
     return ''
-  widths = [_across(value) for value in (tuned, base)]
-  place = f'left:{_across(ceiling)}' if known(ceiling) else 'display:none'
-  mark = f'<i class="mark" style="{place}"></i>'
+  mark = meaning = ''
+  if known(ceiling):
+    mark = f'<i class="mark" style="left:{_across(ceiling)}"></i>'
+    meaning = f'<p class="of-mark">predicted ceiling {percent(ceiling)}</p>'
   return (
     '<div class="bullet" aria-hidden="true"><i class="rail"></i>'
-    f'<i class="rail base"></i><i class="tuned" style="width:{widths[0]}"></i>'
-    f'<i class="base" style="width:{widths[1]}"></i>{mark}</div>'
+    '<i class="rail base"></i>'
+    f'<i class="tuned" style="width:{_across(tuned)}"></i>'
+    f'<i class="base" style="width:{_across(base)}"></i>{mark}</div>{meaning}'
   )
 
 
@@ -230,18 +259,15 @@ def _across(share: float) -> str:
 
 def _pictures(run: RunRecord) -> str:
   title = 'Base and tuned, from the same noise'
-  if run.base_samples is None or run.tuned_samples is None:
-    return page.section(title, '', page.note('No pairs of pictures yet.'))
-  base = Column('Base', run.base_samples)
-  tuned = Column(_tuned_title(run), run.tuned_samples)
-  if not report_pictures.same_prompts([base, tuned]):
-    line = 'The samples of base and tuned are of different prompts: not shown.'
+  columns = _columns(run)
+  if not columns:
+    line = 'No pictures of base and tuned for the same prompts yet.'
     return page.section(title, '', page.note(line))
   lead = (
     f'{report_pictures.RULE} Under each picture stands what the judge saw, and '
     'beside each prompt how many of all its samples succeed.'
   )
-  return page.section(title, lead, report_pictures.pairs(base, tuned))
+  return page.section(title, lead, report_pictures.pairs(*columns))
 
 
 def _learning(curves: list[Chart], unlogged: list[str]) -> str:

@@ -24,20 +24,18 @@ class Chart(NamedTuple):
 class Curve(NamedTuple):
   """A metric to draw over steps.
 
-  spread: the metric that holds its standard deviation over samples
-  line:   a level of interest and its name
+  line: a level of interest and its name
   """
 
   key: str
   title: str
   caption: str
-  spread: str = ''
   line: tuple[float, str] | None = None
   percent: bool = False
 
 
 CURVES = (
-  Curve('reward', 'Reward', 'what is optimised; band: spread', 'reward_std'),
+  Curve('reward', 'Reward', 'what is optimised'),
   Curve('success', 'Success', 'every fact of the prompt holds', percent=True),
   Curve('divergence', 'Divergence', 'W2 to the reference'),
   Curve('diversity', 'Diversity', 'spread within a prompt'),
@@ -77,14 +75,9 @@ def curve_charts(run: RunRecord) -> tuple[list[Chart], list[str]]:
     if not len(values) and not len(held_out.values):
       missing.append(curve.title)
       continue
-    spread = (
-      series(run.metrics, curve.spread)[1] if curve.spread else values[:0]
-    )
     draw = partial(
       figures.draw_curve,
-      training=Points(
-        steps, values, spread if len(spread) == len(values) else None
-      ),
+      training=Points(steps, values),
       held_out=held_out,
       line=curve.line,
       percent=curve.percent,

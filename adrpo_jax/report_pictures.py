@@ -6,11 +6,13 @@ that failures are shown at the rate at which they happen.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from adrpo_jax import page
+from adrpo_jax import figures, page
+from adrpo_jax.figure_style import LIGHT, render
 from adrpo_jax.run_record import Samples
 
 RULE = (
@@ -63,6 +65,24 @@ def _thumbs(column: Column, prompts: list[int], draws: int) -> list[list[str]]:
     for png, cell in zip(pngs, cells, strict=True)
   ]
   return [made[i * draws : (i + 1) * draws] for i in range(len(prompts))]
+
+
+def plate(columns: Sequence[Column], *, prompts: int = 6) -> bytes:
+  """One PNG for a paper or a README: a model a row, a prompt a column.
+
+  Each prompt shows its first draw, framed by the judge's verdict.
+  """
+  first = columns[0].samples
+  chosen = chosen_prompts(list(first.categories), prompts)
+  draw = partial(
+    figures.draw_plate,
+    images=[[c.samples.images[p, 0] for p in chosen] for c in columns],
+    success=[[bool(c.samples.success[p, 0]) for p in chosen] for c in columns],
+    rows=[column.title for column in columns],
+    columns=[str(first.prompts[p]) for p in chosen],
+  )
+  size = (1.2 * len(chosen) + 0.9, 1.16 * len(columns) + 0.55)
+  return render(draw, LIGHT, size=size, panels=(len(columns), len(chosen)))
 
 
 def _tally(samples: Samples, prompt: int) -> str:
