@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from adrpo_jax.models.layers import Linear
+from adrpo_jax.models.layers import GroupNorm, Linear
 from adrpo_jax.types import Array
 
 
@@ -61,7 +61,7 @@ class Autoencoder(nn.Module):
   def decode(self, latents: Array) -> Array:
     """Scaled latents [B, h, w, C] -> images [B, H, W, 3], about [−1, 1]."""
     return self.decoder(
-        latents / self.config.scaling_factor + self.config.shift_factor
+      latents / self.config.scaling_factor + self.config.shift_factor
     )
 
 
@@ -79,15 +79,10 @@ class Encoder(nn.Module):
       for layer in range(c.layers_per_block):
         x = ResNet(width, c.norm_num_groups, name=f'down_{level}_{layer}')(x)
       if level < last:
-        x = nn.Conv(  # pads one row and column at the bottom and the right
-            width,
-            (3, 3),
-            strides=2,
-            padding=((0, 1), (0, 1)),
-            name=f'downsample_{level}',
-        )(x)
+        # Pads one row and column, at the bottom and the right.
+        x = _conv(width, f'downsample_{level}', 2, ((0, 1), (0, 1)))(x)
     x = Middle(c.norm_num_groups, name='mid')(x)
-    x = nn.silu(_norm(c.norm_num_groups, 'conv_norm_out')(x))
+    x = nn.silu(GroupNorm(c.norm_num_groups, name='conv_norm_out')(x))
     return _conv(2 * c.latent_channels, 'conv_out')(x)
 
 
@@ -108,7 +103,7 @@ class Decoder(nn.Module):
       if level < last:
         x = jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
         x = _conv(width, f'upsample_{level}')(x)
-    x = nn.silu(_norm(c.norm_num_groups, 'conv_norm_out')(x))
+    x = nn.silu(GroupNorm(c.norm_num_groups, name='conv_norm_out')(x))
     return _conv(c.in_channels, 'conv_out')(x)
 
 
@@ -120,10 +115,10 @@ class ResNet(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    y = _conv(self.width, 'conv1')(nn.silu(_norm(self.groups, 'norm1')(x)))
-    y = _conv(self.width, 'conv2')(nn.silu(_norm(self.groups, 'norm2')(y)))
+    y = _conv(self.width, 'conv1')(nn.silu(GroupNorm(self.groups, name='norm1')(x)))
+    y = _conv(self.width, 'conv2')(nn.silu(GroupNorm(self.groups, name='norm2')(y)))
     if x.shape[-1] != self.width:
-      x = nn.Conv(self.width, (1, 1), name='conv_shortcut')(x)
+      x = Linear(self.width, name='conv_shortcut')(x)
     return x + y
 
 
@@ -136,16 +131,12 @@ class Middle(nn.Module):
   def __call__(self, x: Array) -> Array:
     width = x.shape[-1]
     x = ResNet(width, self.groups, name='resnets_0')(x)
-    flat = _norm(self.groups, 'group_norm')(x).reshape(x.shape[0], -1, width)
+    flat = GroupNorm(self.groups, name='group_norm')(x).reshape(x.shape[0], -1, width)
     q, k, v = (Linear(width, name=f'to_{n}')(flat)[:, :, None] for n in 'qkv')
     mixed = jax.nn.dot_product_attention(q, k, v)[:, :, 0]
     x = x + Linear(width, name='to_out')(mixed).reshape(x.shape)
     return ResNet(width, self.groups, name='resnets_1')(x)
 
 
-def _conv(width: int, name: str) -> nn.Conv:
-  return nn.Conv(width, (3, 3), padding=1, name=name)
-
-
-def _norm(groups: int, name: str) -> nn.GroupNorm:
-  return nn.GroupNorm(groups, epsilon=1e-6, use_fast_variance=False, name=name)
+def _conv(width: int, name: str, strides: int = 1, padding=1) -> nn.Conv:
+  return nn.Conv(width, (3, 3), strides=strides, padding=padding, name=name)

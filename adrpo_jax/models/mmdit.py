@@ -58,26 +58,26 @@ class MMDiT(nn.Module):
     table = position_table(c, rows, columns)
     image = image + jnp.asarray(table, image.dtype)[None]
     time = Mlp(c.width, name='timestep_embedder')(
-        timestep_features(1000.0 * sigma).astype(x.dtype)
+      timestep_features(1000.0 * sigma).astype(x.dtype)
     )
     pooled = condition.pooled.astype(x.dtype)
     signal = nn.silu(time + Mlp(c.width, name='text_embedder')(pooled))
     text = Linear(c.width, name='context_embedder')(
-        condition.states.astype(x.dtype)
+      condition.states.astype(x.dtype)
     )
     for i in range(c.num_layers):
       image, text = JointBlock(
-          c,
-          dual=i in c.dual_attention_layers,
-          last=i == c.num_layers - 1,
-          name=f'transformer_blocks_{i}',
+        c,
+        dual=i in c.dual_attention_layers,
+        last=i == c.num_layers - 1,
+        name=f'transformer_blocks_{i}',
       )(image, text, signal)
     scale, shift = _modulation(2, c.width, 'norm_out', signal)
     image = layer_norm(image) * (1 + scale) + shift
     out = Linear(
-        c.patch_size**2 * channels,
-        kernel_init=nn.initializers.zeros_init(),
-        name='proj_out',
+      c.patch_size**2 * channels,
+      kernel_init=nn.initializers.zeros_init(),
+      name='proj_out',
     )(image)
     return _unpatch(out, rows, columns, c.patch_size).reshape(x.shape)
 
@@ -96,23 +96,18 @@ class JointBlock(nn.Module):
     shift1, scale1, gate1, shift2, scale2, gate2 = parts[:6]
     # The last block's text modulation is (scale, shift), and no more.
     text_parts = _modulation(
-        2 if self.last else 6, c.width, 'norm1_context', signal
+      2 if self.last else 6, c.width, 'norm1_context', signal
     )
     text_scale, text_shift = (
-        text_parts if self.last else (text_parts[1], text_parts[0])
+      text_parts if self.last else (text_parts[1], text_parts[0])
     )
     normed = layer_norm(image)
     a = normed * (1 + scale1) + shift1
     b = layer_norm(text) * (1 + text_scale) + text_shift
-    heads = Heads(c, ('to_q', 'to_k', 'to_v'), 'norm_q', 'norm_k')(a)
-    text_heads = Heads(
-        c,
-        ('add_q_proj', 'add_k_proj', 'add_v_proj'),
-        'norm_added_q',
-        'norm_added_k',
-    )(b)
+    heads = _heads(c, 'to_{}', 'norm_{}', a)
+    text_heads = _heads(c, 'add_{}_proj', 'norm_added_{}', b)
     joint = (
-        jnp.concatenate(pair, 1) for pair in zip(heads, text_heads, strict=True)
+      jnp.concatenate(pair, 1) for pair in zip(heads, text_heads, strict=True)
     )
     mixed = attention(*joint)
     length = image.shape[1]
@@ -120,12 +115,8 @@ class JointBlock(nn.Module):
     if self.dual:
       shift3, scale3, gate3 = parts[6:]
       own = normed * (1 + scale3) + shift3
-      own = attention(
-          *Heads(
-              c, ('attn2_q', 'attn2_k', 'attn2_v'), 'attn2_norm_q', 'attn2_norm_k'
-          )(own)
-      )
-      image = image + gate3 * Linear(c.width, name='attn2_out')(own)
+      own = attention(*_heads(c, 'attn2_to_{}', 'attn2_norm_{}', own))
+      image = image + gate3 * Linear(c.width, name='attn2_to_out')(own)
     feed = FeedForward(c.width, name='ff')
     image = image + gate2 * feed(layer_norm(image) * (1 + scale2) + shift2)
     if self.last:
@@ -135,32 +126,6 @@ class JointBlock(nn.Module):
     feed = FeedForward(c.width, name='ff_context')
     text = text + gate2 * feed(layer_norm(text) * (1 + scale2) + shift2)
     return image, text
-
-
-class Heads(nn.Module):
-  """Query, key and value of one stream, [B, L, heads, d] each."""
-
-  config: MMDiTConfig
-  names: tuple[str, str, str]
-  query_norm: str
-  key_norm: str
-
-  def setup(self):
-    nn.share_scope(self, self.parent) if self.parent is not None else None
-
-  @nn.compact
-  def __call__(self, x: Array) -> tuple[Array, Array, Array]:
-    c = self.config
-    query, key, value = (
-        Linear(c.width, name=name)(x).reshape(
-            *x.shape[:2], c.num_attention_heads, c.attention_head_dim
-        )
-        for name in self.names
-    )
-    if c.qk_norm:
-      query = nn.RMSNorm(epsilon=1e-6, name=self.query_norm)(query)
-      key = nn.RMSNorm(epsilon=1e-6, name=self.key_norm)(key)
-    return query, key, value
 
 
 class Mlp(nn.Module):
@@ -201,8 +166,8 @@ def position_table(config: MMDiTConfig, rows: int, columns: int) -> np.ndarray:
   largest = config.pos_embed_max_size
   if max(rows, columns) > largest:
     raise ValueError(
-        f'Expected at most {largest} patches along an axis, got {rows} × '
-        f'{columns}. Raise pos_embed_max_size or draw a smaller image.'
+      f'Expected at most {largest} patches along an axis, got {rows} × '
+      f'{columns}. Raise pos_embed_max_size or draw a smaller image.'
     )
   base = config.sample_size // config.patch_size
   quarter = config.width // 4
@@ -220,6 +185,19 @@ def position_table(config: MMDiTConfig, rows: int, columns: int) -> np.ndarray:
   return table.reshape(rows * columns, config.width).astype(np.float32)
 
 
+def _heads(config: MMDiTConfig, name: str, norm: str, x: Array):
+  """Query, key and value of one stream, [B, L, heads, d] each."""
+  split = *x.shape[:2], config.num_attention_heads, config.attention_head_dim
+  query, key, value = (
+    Linear(config.width, name=name.format(part))(x).reshape(split)
+    for part in 'qkv'
+  )
+  if config.qk_norm:
+    query = nn.RMSNorm(epsilon=1e-6, name=norm.format('q'))(query)
+    key = nn.RMSNorm(epsilon=1e-6, name=norm.format('k'))(key)
+  return query, key, value
+
+
 def _modulation(parts: int, width: int, name: str, signal: Array):
   """Splits Linear(signal) into `parts` arrays [B, 1, D]; zero at first."""
   zeros = nn.initializers.zeros_init()
@@ -230,11 +208,9 @@ def _modulation(parts: int, width: int, name: str, signal: Array):
 def _patches(x: Array, patch: int) -> Array:
   """[B, h, w, C] -> [B, rows·columns, patch·patch·C], channel fastest."""
   batch, height, width, channels = x.shape
-  x = x.reshape(
-      batch, height // patch, patch, width // patch, patch, channels
-  )
+  x = x.reshape(batch, height // patch, patch, width // patch, patch, channels)
   return x.transpose(0, 1, 3, 2, 4, 5).reshape(
-      batch, -1, patch * patch * channels
+    batch, -1, patch * patch * channels
   )
 
 

@@ -43,20 +43,20 @@ class TextEncoder(nn.Module):
     c = self.config
     embed = nn.Embed(c.vocabulary, c.width, name='token_embedding')
     places = self.param(
-        'position_embedding',
-        nn.initializers.normal(0.02),
-        (c.length, c.width),
+      'position_embedding',
+      nn.initializers.normal(0.02),
+      (c.length, c.width),
     )
     x = embed(tokens) + places[None]
     # The first position is always attended, or an empty prompt had no softmax.
-    words = (tokens > 0).at[:, 0].set(True)
+    words = (jnp.asarray(tokens) > 0).at[:, 0].set(True)
     for layer in range(c.layers):
       y = _norm(f'norm1_{layer}')(x)
       q, k, v = (
-          Linear(c.width, name=f'{n}_proj_{layer}')(y).reshape(
-              *y.shape[:2], c.heads, -1
-          )
-          for n in 'qkv'
+        Linear(c.width, name=f'{n}_proj_{layer}')(y).reshape(
+          *y.shape[:2], c.heads, -1
+        )
+        for n in 'qkv'
       )
       y = attention(q, k, v, words[:, None, None, :])
       x = x + Linear(c.width, name=f'out_proj_{layer}')(y)

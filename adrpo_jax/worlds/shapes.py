@@ -32,19 +32,19 @@ PLACES = SIDE - min(PIXELS) + 1  # top-left corners along an axis
 TINT = 0.3  # ink between the stripes of a striped object
 GAP = 2  # pixels between any two objects
 MARGIN = 6  # pixels between centres when a relation is drawn
-ATTEMPTS = 16  # placements tried for a scene; the first complete one is kept
+ATTEMPTS = 8  # placements tried for a scene; the first complete one is kept
 
 BACKGROUND = np.array([0.96, 0.96, 0.96], np.float32)
 PALETTE = np.array(
-    [
-        [0.87, 0.16, 0.16],
-        [0.16, 0.65, 0.27],
-        [0.16, 0.36, 0.87],
-        [0.95, 0.75, 0.12],
-        [0.62, 0.24, 0.76],
-        [0.10, 0.10, 0.12],
-    ],
-    np.float32,
+  [
+    [0.87, 0.16, 0.16],
+    [0.16, 0.65, 0.27],
+    [0.16, 0.36, 0.87],
+    [0.95, 0.75, 0.12],
+    [0.62, 0.24, 0.76],
+    [0.10, 0.10, 0.12],
+  ],
+  np.float32,
 )
 STYLE_SHARES = np.array([0.6, 0.2, 0.2], np.float32)  # where style is free
 
@@ -88,28 +88,30 @@ def _template(shape: str, style: str, pixels: int) -> np.ndarray:
   arm = 0.22 * pixels
   slope = np.hypot(1.0, 0.5)
   distance = {
-      'circle': np.hypot(dy, dx) - half,
-      'square': np.maximum(abs(dy), abs(dx)) - half,
-      'triangle': np.maximum((abs(dx) - 0.5 * y) / slope, y - pixels),
-      'cross': np.maximum(
-          np.maximum(abs(dy), abs(dx)) - half,
-          np.minimum(abs(dy), abs(dx)) - arm,
-      ),
+    'circle': np.hypot(dy, dx) - half,
+    'square': np.maximum(abs(dy), abs(dx)) - half,
+    'triangle': np.maximum((abs(dx) - 0.5 * y) / slope, y - pixels),
+    'cross': np.maximum(
+      np.maximum(abs(dy), abs(dx)) - half,
+      np.minimum(abs(dy), abs(dx)) - arm,
+    ),
   }[shape]
   ink = {
-      'filled': 1.0,
-      'outlined': distance > (-1.0 if shape == 'cross' else -1.5),
-      'striped': np.where(np.floor(x / 2).astype(int) % 2 == 0, 1.0, TINT),
+    'filled': 1.0,
+    'outlined': distance > (-1.0 if shape == 'cross' else -1.5),
+    'striped': np.where(np.floor(x / 2).astype(int) % 2 == 0, 1.0, TINT),
   }[style] * (distance < 0)
   return ink.reshape(WINDOW, fine, WINDOW, fine).mean((1, 3)).astype(np.float32)
 
 
-TEMPLATES = np.stack([
+TEMPLATES = np.stack(
+  [
     _template(shape, style, pixels)
     for shape in SHAPES
     for style in STYLES
     for pixels in PIXELS
-]).reshape(len(SHAPES), len(STYLES), len(PIXELS), WINDOW, WINDOW)
+  ]
+).reshape(len(SHAPES), len(STYLES), len(PIXELS), WINDOW, WINDOW)
 
 
 def render(scene: Scene) -> Array:
@@ -129,7 +131,7 @@ def render(scene: Scene) -> Array:
 def complete(facts: Facts, key: Array) -> Scene:
   """One random scene that satisfies the facts of one prompt, [K] each."""
   scenes, whole = jax.vmap(lambda k: _attempt(facts, k))(
-      jax.random.split(key, ATTEMPTS)
+    jax.random.split(key, ATTEMPTS)
   )
   first = jnp.argmax(whole)
   return jax.tree.map(lambda leaf: leaf[first], scenes)
@@ -155,14 +157,16 @@ def _attempt(facts: Facts, key: Array) -> tuple[Scene, Array]:
     open_ = (y + side <= SIDE) & (x + side <= SIDE)
     for other in range(slot):
       apart = _apart(y, side, top[other], pixels[other]) | _apart(
-          x, side, left[other], pixels[other]
+        x, side, left[other], pixels[other]
       )
       open_ &= apart | ~used[other]
     centres = (
-        (top + pixels / 2).at[slot].set(0.0),
-        (left + pixels / 2).at[slot].set(0.0),
+      (top + pixels / 2).at[slot].set(0.0),
+      (left + pixels / 2).at[slot].set(0.0),
     )
-    open_ &= _related(facts.relations, slot, y + side / 2, x + side / 2, centres)
+    open_ &= _related(
+      facts.relations, slot, y + side / 2, x + side / 2, centres
+    )
     flat = open_.reshape(-1)
     choice = jax.random.categorical(k, jnp.where(flat, 0.0, -jnp.inf))
     top = top.at[slot].set(choice // PLACES)
@@ -174,14 +178,16 @@ def _attempt(facts: Facts, key: Array) -> tuple[Scene, Array]:
 def _fill(facts: Facts, key: Array) -> tuple[Array, ...]:
   """Draws the attributes that the facts leave free."""
   filled = []
-  for i, (stated, shares) in enumerate([
+  for i, (stated, shares) in enumerate(
+    [
       (facts.shape, jnp.ones(len(SHAPES))),
       (facts.colour, jnp.ones(len(COLOURS))),
       (facts.size, jnp.ones(len(SIZES))),
       (facts.style, jnp.asarray(STYLE_SHARES)),
-  ]):
+    ]
+  ):
     chance = jax.random.categorical(
-        jax.random.fold_in(key, i), jnp.log(shares), shape=(SLOTS,)
+      jax.random.fold_in(key, i), jnp.log(shares), shape=(SLOTS,)
     )
     filled.append(jnp.where(stated == FREE, chance, stated))
   return tuple(filled)
@@ -193,7 +199,7 @@ def _apart(a: Array, a_side: Array, b: Array, b_side: Array) -> Array:
 
 
 def _related(
-    relations: Array, slot: int, y: Array, x: Array, centres: tuple
+  relations: Array, slot: int, y: Array, x: Array, centres: tuple
 ) -> Array:
   """True where a centre (y, x) of `slot` keeps its relations to earlier slots."""
   kept = jnp.ones((PLACES, PLACES), bool)

@@ -30,9 +30,9 @@ _ENERGY = (_COVERAGE**2).sum((1, 2))  # ‖m‖², [M]
 _CONTRAST = shapes.PALETTE - shapes.BACKGROUND  # c − bg, [C, 3]
 _SIZE_OF = np.tile(np.arange(len(shapes.PIXELS)), len(_ENERGY) // 3)
 _PIXELS_OF = np.array(shapes.PIXELS)[_SIZE_OF]
-_FITS = (
-    np.arange(PLACES)[:, None, None] + _PIXELS_OF <= shapes.SIDE
-) & (np.arange(PLACES)[None, :, None] + _PIXELS_OF <= shapes.SIDE)
+_FITS = (np.arange(PLACES)[:, None, None] + _PIXELS_OF <= shapes.SIDE) & (
+  np.arange(PLACES)[None, :, None] + _PIXELS_OF <= shapes.SIDE
+)
 _ASSIGNMENTS = np.array(list(itertools.permutations(range(FOUND), SLOTS)))
 
 
@@ -75,9 +75,9 @@ def judge(images: Array, facts: Facts) -> dict[str, Array]:
   """
   verdict = verify(parse(images), facts)
   return {
-      'reward': verdict.reward,
-      'success': verdict.success.astype(jnp.float32),
-      'fidelity': verdict.fidelity,
+    'reward': verdict.reward,
+    'success': verdict.success.astype(jnp.float32),
+    'fidelity': verdict.fidelity,
   }
 
 
@@ -109,11 +109,11 @@ def _match(difference: Array) -> Array:
   padded = jnp.pad(difference, ((0, 0), (0, spare), (0, spare), (0, 0)))
   planes = jnp.moveaxis(padded, -1, 1).reshape(batch * 3, *padded.shape[1:3], 1)
   matches = jax.lax.conv_general_dilated(
-      planes,
-      jnp.moveaxis(jnp.asarray(_COVERAGE), 0, -1)[:, :, None, :],
-      (1, 1),
-      'VALID',
-      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    planes,
+    jnp.moveaxis(jnp.asarray(_COVERAGE), 0, -1)[:, :, None, :],
+    (1, 1),
+    'VALID',
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
   )
   return matches.reshape(batch, 3, PLACES, PLACES, -1)
 
@@ -127,8 +127,7 @@ def _strongest(matches: Array):
   hue = jnp.zeros(explained.shape, jnp.int32)
   for c in range(len(_CONTRAST)):
     gain = (
-        2 * jnp.einsum('bcyxm,c->byxm', matches, contrast[c])
-        - _ENERGY * norms[c]
+      2 * jnp.einsum('bcyxm,c->byxm', matches, contrast[c]) - _ENERGY * norms[c]
     )
     hue = jnp.where(gain > explained, c, hue)
     explained = jnp.maximum(explained, gain)
@@ -161,12 +160,12 @@ def _overlaps() -> np.ndarray:
   reach = WINDOW - 1
   padded = np.pad(_COVERAGE, ((0, 0), (reach, reach), (reach, reach)))
   windows = np.lib.stride_tricks.sliding_window_view(
-      padded, (WINDOW, WINDOW), (1, 2)
+    padded, (WINDOW, WINDOW), (1, 2)
   )  # [M, 2w−1, 2w−1, w, w]; index i means a shift by i − reach
   near = np.tensordot(windows, _COVERAGE, ((3, 4), (1, 2)))
   far = PLACES - 1 - reach
   return np.pad(near, ((0, 0), (far, far), (far, far), (0, 0))).astype(
-      np.float32
+    np.float32
   )
 
 
@@ -199,9 +198,27 @@ def _verify(parsed: Parse, facts: Facts) -> Verdict:
   total = score[best] + counted
   assigned = assignments[best]
   return Verdict(
-      reward=total / (stated + 1),
-      success=total >= stated + 0.5,
-      fidelity=parsed.fidelity,
-      assigned=assigned,
-      complete=(parsed.present[assigned] | ~used).all(),
+    reward=total / (stated + 1),
+    success=total >= stated + 0.5,
+    fidelity=parsed.fidelity,
+    assigned=assigned,
+    complete=(parsed.present[assigned] | ~used).all(),
   )
+
+
+def describe(images: Array) -> list[str]:
+  """What the judge sees: 'large striped red circle, small blue square'."""
+  parsed = jax.tree.map(np.asarray, jax.jit(parse)(images))
+  texts = []
+  for row in range(len(parsed.fidelity)):
+    things = [
+      ' '.join((
+        shapes.SIZES[parsed.size[row, i]],
+        shapes.STYLES[parsed.style[row, i]].replace('filled', ''),
+        shapes.COLOURS[parsed.colour[row, i]],
+        shapes.SHAPES[parsed.shape[row, i]],
+      )).replace('  ', ' ')
+      for i in np.flatnonzero(parsed.present[row])
+    ]
+    texts.append(', '.join(things) or 'nothing')
+  return texts

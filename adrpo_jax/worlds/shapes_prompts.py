@@ -25,17 +25,17 @@ from adrpo_jax.worlds.shapes import COLOURS, FREE, RELATIONS, SHAPES, SIZES
 from adrpo_jax.worlds.shapes import STYLES, Facts
 
 CATEGORIES = (
-    'single',
-    'binding',
-    'relation',
-    'counting',
-    'style',
-    'composition',
+  'single',
+  'binding',
+  'relation',
+  'counting',
+  'style',
+  'composition',
 )
 COUNTS = ('two', 'three', 'four')
 PLURALS = tuple(s + ('es' if s.endswith('s') else 's') for s in SHAPES)
 WORDS = ('', 'a', 'an', 'and', 'left', 'right', 'of', 'above', 'below') + (
-    COUNTS + SIZES + STYLES + COLOURS + SHAPES + PLURALS
+  COUNTS + SIZES + STYLES + COLOURS + SHAPES + PLURALS
 )
 LENGTH = 14  # words of the longest prompt; shorter ones are padded with ''
 HELD_OUT_SHARE = 5  # one combination in so many is held out
@@ -50,16 +50,16 @@ def tokenise(texts: Sequence[str]) -> np.ndarray:
     words = text.lower().split()
     if len(words) > LENGTH:
       raise ValueError(
-          f'Expected at most {LENGTH} words, got {len(words)} in {text!r}. '
-          'Shorten the prompt.'
+        f'Expected at most {LENGTH} words, got {len(words)} in {text!r}. '
+        'Shorten the prompt.'
       )
     for i, word in enumerate(words):
       if word not in index:
         near = difflib.get_close_matches(word, WORDS, 1)
         hint = f' Did you mean {near[0]!r}?' if near else ''
         raise ValueError(
-            f'The shapes world does not know the word {word!r} in {text!r}.'
-            f'{hint} It knows: {" ".join(WORDS[1:])}.'
+          f'The shapes world does not know the word {word!r} in {text!r}.'
+          f'{hint} It knows: {" ".join(WORDS[1:])}.'
         )
       row[i] = index[word]
   return tokens
@@ -77,10 +77,10 @@ def prompts(split: str) -> tuple[tuple[str, str], ...]:
     raise ValueError(f"Expected split 'train' or 'held_out', got {split!r}.")
   wanted = split == 'held_out'
   return tuple(
-      (text, category)
-      for category in CATEGORIES
-      for text in _texts(category)
-      if is_held_out(text) == wanted
+    (text, category)
+    for category in CATEGORIES
+    for text in _texts(category)
+    if is_held_out(text) == wanted
   )
 
 
@@ -100,7 +100,9 @@ def corrupt(stated: Facts, rng: np.random.Generator) -> Facts:
   for n in range(len(changed.objects)):
     objects = changed.objects[n]
     attributes = np.stack([leaf[n] for leaf in changed[:4]])
-    counted = objects > 1 and (attributes[:, :1] == attributes).all(0)[1:objects].all()
+    counted = (
+      objects > 1 and (attributes[:, :1] == attributes).all(0)[1:objects].all()
+    )
     if counted:
       _recount(changed, n, rng)
     elif (changed.relations[n, :, 1] != FREE).any() and rng.random() < 0.5:
@@ -123,7 +125,7 @@ def _recount(changed: Facts, n: int, rng: np.random.Generator) -> None:
   changed.objects[n] = rng.choice(others)
   for leaf in changed[:4]:
     leaf[n] = np.where(
-        np.arange(shapes.SLOTS) < changed.objects[n], leaf[n, 0], FREE
+      np.arange(shapes.SLOTS) < changed.objects[n], leaf[n, 0], FREE
     )
 
 
@@ -141,31 +143,31 @@ def _distinct_pairs() -> Iterator[tuple]:
 def _texts(category: str) -> list[str]:
   if category == 'single':
     return [
-        f'a {size} {c} {s}'.replace('  ', ' ')
-        for size in ('', *SIZES)
-        for c, s in _things()
+      f'a {size} {c} {s}'.replace('  ', ' ')
+      for size in ('', *SIZES)
+      for c, s in _things()
     ]
   if category == 'style':
     return [
-        _article(f'{size} {style} {c} {s}'.strip())
-        for size in ('', *SIZES)
-        for style in STYLES
-        for c, s in _things()
+      _article(f'{size} {style} {c} {s}'.strip())
+      for size in ('', *SIZES)
+      for style in STYLES
+      for c, s in _things()
     ]
   if category == 'counting':
     return [
-        f'{count} {c} {plural}'
-        for count in COUNTS
-        for c in COLOURS
-        for plural in PLURALS
+      f'{count} {c} {plural}'
+      for count in COUNTS
+      for c in COLOURS
+      for plural in PLURALS
     ]
   if category == 'binding':
     return [f'a {a} {b} and a {c} {d}' for (a, b), (c, d) in _distinct_pairs()]
   if category == 'relation':
     return [
-        f'a {a} {b} {relation} a {c} {d}'
-        for (a, b), (c, d) in _distinct_pairs()
-        for relation in RELATIONS
+      f'a {a} {b} {relation} a {c} {d}'
+      for (a, b), (c, d) in _distinct_pairs()
+      for relation in RELATIONS
     ]
   rng = np.random.default_rng(0)
   texts = {}
@@ -188,13 +190,16 @@ def _combination(text: str) -> str:
   """A prompt's canonical form: the same for every wording of one content."""
   stated = _facts(text)
   things = [
-      tuple(int(leaf[i]) for leaf in stated[:4])
-      for i in range(int(stated.objects))
+    tuple(int(leaf[i]) for leaf in stated[:4])
+    for i in range(int(stated.objects))
   ]
   relations = sorted(
-      (kind & ~1, *((things[j], things[i]) if kind & 1 else (things[i], things[j])))
-      for i, kind, j in stated.relations.tolist()
-      if kind != FREE
+    (
+      kind & ~1,
+      *((things[j], things[i]) if kind & 1 else (things[i], things[j])),
+    )
+    for i, kind, j in stated.relations.tolist()
+    if kind != FREE
   )
   return repr((sorted(things), relations))
 
@@ -226,15 +231,15 @@ def _facts(text: str) -> Facts:
     number = COUNTS.index(count) + 2 if count else 1
     if not (article and colour and figure) or slot + number > shapes.SLOTS:
       raise ValueError(
-          f'Expected a prompt such as "a red circle left of a blue square" or '
-          f'"three green crosses", with at most {shapes.SLOTS} objects, got '
-          f'{text!r}.'
+        f'Expected a prompt such as "a red circle left of a blue square" or '
+        f'"three green crosses", with at most {shapes.SLOTS} objects, got '
+        f'{text!r}.'
       )
     values = (
-        (PLURALS if count else SHAPES).index(figure),
-        COLOURS.index(colour),
-        SIZES.index(size) if size else FREE,
-        STYLES.index(style) if style else FREE,
+      (PLURALS if count else SHAPES).index(figure),
+      COLOURS.index(colour),
+      SIZES.index(size) if size else FREE,
+      STYLES.index(style) if style else FREE,
     )
     attributes[:, slot : slot + number] = np.array(values)[:, None]
     return slot + number
@@ -247,9 +252,9 @@ def _facts(text: str) -> Facts:
       stated += 1
     elif relation or not conjunction:
       raise ValueError(
-          f'Expected "and" or one of {RELATIONS} (at most '
-          f'{shapes.RELATION_SLOTS}), got {" ".join(words[position:])!r} in '
-          f'{text!r}.'
+        f'Expected "and" or one of {RELATIONS} (at most '
+        f'{shapes.RELATION_SLOTS}), got {" ".join(words[position:])!r} in '
+        f'{text!r}.'
       )
     objects = phrase(objects)
   return Facts(*attributes, np.int32(objects), relations)

@@ -1,0 +1,137 @@
+"""Held-out evaluation: the same prompts, noise and sampler for every run.
+
+Standard errors are over prompts: the samples of one prompt are not independent.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.modalities.flow_views import sample_keys
+from adrpo_jax.types import Array, Modality, PyTree, Weights
+
+KEY = 20_250_206  # of evaluation noise; does not depend on a run's seed
+
+
+class Evaluation(NamedTuple):
+  """Figures for the record, and the samples they were measured on.
+
+  samples: 'images' [P, G, H, W, 3] uint8, 'rewards' and 'success' [P, G].
+  """
+
+  figures: dict[str, Any]
+  samples: dict[str, np.ndarray]
+
+
+def make_evaluate(
+  modality: Modality,
+  reward: Callable,
+  spread: Callable[[Array, PyTree], tuple[Array, Array]],
+  true_spread: float,
+  prompts: Mapping[str, PyTree],
+  categories: Sequence[str],
+  *,
+  samples_per_prompt: int,
+  batch: int,
+  place: Callable[[PyTree], PyTree] = lambda batch: batch,
+) -> Callable[[PyTree, PyTree], Evaluation]:
+  """(params, frozen) -> Evaluation, on P held-out prompts in equal batches.
+
+  Args:
+    modality: with a renoised view, so that the divergence of every method is
+      measured alike: ⟨(v − v_ref)²⟩ at fresh noise on own samples.
+    reward: the protocol's; 'success' and 'fidelity' are reported if measured.
+    spread: (images, facts) -> ([P], [P, G]), see `worlds.World`.
+    true_spread: the mean spread of rendered truth; diversity is in its units.
+    prompts: of all P held-out prompts.
+    categories: [P], of the prompts.
+    samples_per_prompt: G.
+    batch: prompts in a batch; divides P.
+    place: puts a batch of prompts onto the mesh.
+  """
+  total = len(categories)
+  if total % batch:
+    raise ValueError(
+      f'Expected a number of held-out prompts that the evaluation batch of '
+      f'{batch} divides, got {total}. Change eval.prompts or eval.batch.'
+    )
+  rollout = jax.jit(modality.rollout)
+  decode = jax.jit(modality.decode)
+  measure = jax.jit(
+    lambda images, facts: (spread(images, facts), modality.diversity(images))
+  )
+
+  @jax.jit
+  def divergence(params, frozen, samples, part, key):
+    keys = sample_keys(key, batch, samples_per_prompt)
+    zeros = jnp.zeros((batch, samples_per_prompt))
+    anchors = {'reference': frozen['reference']}
+    terms = modality.loss_terms(
+      params, frozen, anchors, samples, part, Weights(zeros, zeros), keys
+    )
+    return terms.metrics['divergence'].mean((1, 2))
+
+  def evaluate(params: PyTree, frozen: PyTree) -> Evaluation:
+    parts = []
+    for start in range(0, total, batch):
+      rows = slice(start, start + batch)
+      part = place(jax.tree.map(lambda leaf: leaf[rows], dict(prompts)))
+      key = jax.random.fold_in(jax.random.key(KEY), start)
+      samples = rollout(params, frozen, part, key)
+      images = decode(frozen, samples)
+      scores = reward(part, images)
+      (distance, readable), pixels = measure(images, part['facts'])
+      parts.append({
+        'images': jnp.round(jnp.clip(images, 0, 1) * 255).astype(jnp.uint8),
+        'rewards': scores.rewards,
+        'valid': scores.valid,
+        'distance': distance,
+        'readable': readable,
+        'diversity_pixel': pixels,
+        'divergence': divergence(params, frozen, samples, part, key),
+        **scores.measures,
+      })
+    seen = jax.tree.map(
+      lambda *leaves: np.concatenate(leaves), *map(jax.device_get, parts)
+    )
+    return Evaluation(_figures(seen, categories, true_spread), seen)
+
+  return evaluate
+
+
+def _figures(
+  seen: dict[str, np.ndarray], categories: Sequence[str], true_spread: float
+) -> dict[str, Any]:
+  valid = seen['valid']
+  figures: dict[str, Any] = {}
+
+  def put(name: str, per_prompt: np.ndarray) -> None:
+    known = per_prompt[np.isfinite(per_prompt)]
+    figures[name] = float(known.mean()) if known.size else float('nan')
+    error = known.std(ddof=1) / np.sqrt(known.size) if known.size > 1 else 0.0
+    figures[f'{name}_se'] = float(error)
+
+  def over_group(values: np.ndarray) -> np.ndarray:
+    count = valid.sum(1)
+    mean = np.sum(values * valid, 1) / np.maximum(count, 1)
+    return np.where(count > 0, mean, np.nan)
+
+  put('reward', over_group(seen['rewards']))
+  success = over_group(seen.get('success', seen['rewards']))
+  put('success', success)
+  if 'fidelity' in seen:
+    put('fidelity', over_group(seen['fidelity']))
+  put('diversity', seen['distance'] / true_spread)
+  put('diversity_pixel', seen['diversity_pixel'])
+  put('divergence', seen['divergence'])
+  figures['unreadable'] = float(1 - seen['readable'].mean())
+  figures['samples'] = int(valid.size)
+  names = np.array(categories)
+  figures['by_category'] = {
+    name: float(np.nanmean(success[names == name]))
+    for name in dict.fromkeys(categories)
+  }
+  return figures

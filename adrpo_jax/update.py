@@ -1,0 +1,215 @@
+"""One training step: weights, loss, gradients, optimiser. One jitted function.
+
+  loss = Σ mask·(w_policy·ℓ_policy + Σ_k w_k·D_k) / max(Σ valid · entries, 1)
+
+over the global batch; the denominator is known before microbatching, every
+sample draws noise from its own key, so the size of a microbatch changes
+nothing. Where anything is not finite the state is left as it was.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adrpo_jax.method.record import Method, anchors, divergence_weights
+from adrpo_jax.modalities.flow_views import sample_keys
+from adrpo_jax.types import Array, LossTerms, Metrics, Modality, PyTree
+from adrpo_jax.types import Scores, TrainState, Weights
+
+BUCKETS = 4  # of equal width in σ, for the divergence by time
+
+
+def init_state(
+  params: PyTree,
+  method: Method,
+  optimizer: optax.GradientTransformation,
+  groups: tuple[int, int],
+  *,
+  averaged: bool,
+) -> TrainState:
+  """The state before the first step. groups = (P, G)."""
+  template = Weights(jnp.zeros(groups), jnp.zeros(groups))
+
+  def copy(kept: bool) -> PyTree | None:
+    return jax.tree.map(jnp.copy, params) if kept else None
+
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    optimizer=optimizer.init(params),
+    transform=method.weights.init(template),
+    ema=copy(averaged or method.ema_decay is not None),
+    old=copy(method.old_decay is not None),
+  )
+
+
+def make_update(
+  method: Method,
+  modality: Modality,
+  optimizer: optax.GradientTransformation,
+  *,
+  updates_per_rollout: int,
+  microbatches: int,
+  ema_decay: optax.Schedule | None,
+  materialise: Callable[[PyTree, PyTree], PyTree],
+) -> Callable[..., tuple[TrainState, Metrics]]:
+  """(state, frozen, samples, scores, prompts, key) -> (state, metrics).
+
+  `updates_per_rollout` optimiser steps on the same samples, each with fresh
+  noise; each accumulates over `microbatches` equal parts of the P prompts.
+  """
+  decay_of_average = method.ema_decay or ema_decay
+
+  def update(state, frozen, samples, scores: Scores, prompts, key):
+    valid = method.usable(scores.rewards, scores.valid)
+    weights, transform = method.weights.update(
+      Weights(scores.rewards, jnp.zeros_like(scores.rewards)),
+      state.transform,
+      rewards=scores.rewards,
+      valid=valid,
+      step=state.step,
+      prompt_ids=prompts['ids'],
+    )
+    held = divergence_weights(method, weights, valid)
+    copies = _anchor_parameters(method, state, frozen, materialise)
+    count = jnp.maximum(valid.sum(), 1).astype(jnp.float32)
+
+    def loss(params, part):
+      samples, prompts, valid, weights, held, keys = part
+      terms = modality.loss_terms(
+        params, frozen, copies, samples, prompts, weights, keys
+      )
+      mask = terms.mask * _per_entry(valid, terms.mask)
+      entry = _per_entry(weights.policy, mask) * terms.policy
+      for weight, divergence in zip(held, terms.divergences, strict=True):
+        entry += _per_entry(weight, mask) * divergence
+      scale = count * (mask.size / valid.size)
+      return jnp.sum(mask * entry) / scale, _sums(terms, mask)
+
+    def inner(carry, inner_key):
+      params, optimizer_state = carry
+      keys = sample_keys(inner_key, *scores.rewards.shape)
+      whole = samples, prompts, valid, weights, held, keys
+      (value, sums), grads = _accumulated(loss, params, whole, microbatches)
+      change, optimizer_state = optimizer.update(grads, optimizer_state, params)
+      norms = optax.tree.norm(grads), optax.tree.norm(change)
+      params = optax.apply_updates(params, change)
+      return (params, optimizer_state), (value, sums, *norms)
+
+    inner_keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(
+      jnp.arange(updates_per_rollout)
+    )
+    (params, optimizer_state), (values, sums, grad_norms, update_norms) = (
+      jax.lax.scan(inner, (state.params, state.optimizer), inner_keys)
+    )
+    new = TrainState(
+      step=state.step + 1,
+      params=params,
+      optimizer=optimizer_state,
+      transform=transform,
+      ema=_towards(state.ema, params, decay_of_average, state.step),
+      old=_towards(state.old, params, method.old_decay, state.step),
+    )
+    finite = jnp.isfinite(values).all() & jnp.isfinite(grad_norms).all()
+    kept = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
+    metrics = _means(sums) | {
+      'loss': values.mean(),
+      'grad_norm': grad_norms.mean(),
+      'update_norm': update_norms.mean(),
+      'finite': finite,
+      'counted': valid.sum() / valid.size,
+      'weights': weights,
+      'beta': held[0] if held else jnp.zeros_like(weights.policy),
+      'usable': valid,
+    }
+    return kept, metrics
+
+  return update
+
+
+def behaviour_params(method: Method, state: TrainState) -> PyTree:
+  """The parameters that sample: those of the policy, or their older copy."""
+  return state.old if method.behaviour == 'old' else state.params
+
+
+def _anchor_parameters(
+  method: Method, state: TrainState, frozen: Any, materialise: Callable
+) -> dict[str, PyTree]:
+  """Full parameters of every anchor the method reads, and the reference."""
+  copies = {'old': state.old, 'ema': state.ema}
+  named = {
+    name: materialise(copies[name], frozen)
+    for name in anchors(method)
+    if name != 'reference'
+  }
+  return named | {'reference': frozen['reference']}
+
+
+def _accumulated(
+  loss: Callable, params: PyTree, whole: PyTree, parts: int
+) -> tuple[Any, PyTree]:
+  """Value, sums and gradients of a loss, added up over parts of the prompts.
+
+  A part takes every parts-th prompt, so that it spans all devices.
+  """
+  gradient = jax.value_and_grad(loss, has_aux=True)
+  if parts == 1:
+    return gradient(params, whole)
+
+  def split(leaf):
+    return leaf.reshape(-1, parts, *leaf.shape[1:]).swapaxes(0, 1)
+
+  def add(total, part):
+    return jax.tree.map(jnp.add, total, gradient(params, part)), None
+
+  split_whole = jax.tree.map(split, whole)
+  first = jax.tree.map(lambda leaf: leaf[0], split_whole)
+  shapes = jax.eval_shape(gradient, params, first)
+  zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+  return jax.lax.scan(add, zeros, split_whole)[0]
+
+
+def _per_entry(values: Array, like: Array) -> Array:
+  """[P, G] -> [P, G, 1, ...], ready to multiply [P, G, *]."""
+  return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
+
+
+def _sums(terms: LossTerms, mask: Array) -> dict[str, tuple[Array, Array]]:
+  """(sum, weight) of each diagnostic, and of the divergence by σ bucket."""
+  sums = {
+    name: (jnp.sum(mask * value), mask.sum())
+    for name, value in terms.metrics.items()
+    if name != 'sigma'
+  }
+  if 'divergence' in terms.metrics:
+    bucket = jnp.clip(terms.metrics['sigma'] * BUCKETS, 0, BUCKETS - 1)
+    member = jax.nn.one_hot(bucket.astype(int), BUCKETS) * mask[..., None]
+    axes = tuple(range(mask.ndim))
+    held = member * terms.metrics['divergence'][..., None]
+    sums['divergence_by_sigma'] = held.sum(axes), member.sum(axes)
+  return sums
+
+
+def _means(sums: dict[str, tuple[Array, Array]]) -> Metrics:
+  """Adds up over the inner updates [U, ...] and divides once."""
+  return {
+    name: total.sum(0) / jnp.maximum(weight.sum(0), 1)
+    for name, (total, weight) in sums.items()
+  }
+
+
+def _towards(
+  copy: PyTree | None,
+  params: PyTree,
+  decay: optax.Schedule | None,
+  step: Array,
+) -> PyTree | None:
+  """d·copy + (1−d)·params with d = decay(step)."""
+  if copy is None:
+    return None
+  if decay is None:
+    raise ValueError('Expected a decay for a copy that the state keeps.')
+  return optax.incremental_update(params, copy, 1 - decay(step))

@@ -1,0 +1,67 @@
+"""Diversity that a prompt allows: how its samples differ in what it leaves free.
+
+Two samples of one prompt are apart by the mean, over the prompt's objects, of
+
+  ‖Δ centre‖ / H + [sizes differ] + [styles differ]
+
+where sizes and styles count only where the prompt leaves them free. A pixel
+distance would count wrong colours as diversity; this does not.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from adrpo_jax.types import Array
+from adrpo_jax.worlds import shapes, shapes_judge
+from adrpo_jax.worlds.shapes import FREE, SLOTS, Facts
+
+TRUTH_KEY = 20_251_118  # rendered truth is the same in every evaluation
+
+
+def spread(images: Array, facts: Facts) -> tuple[Array, Array]:
+  """Mean distance over the pairs of each prompt that the judge can read.
+
+  images [P, G, H, W, 3], facts [P, ...] -> spread [P], readable [P, G]. A
+  sample without an object for each of the prompt's is not readable, and enters
+  no pair; a prompt without a readable pair has spread NaN.
+  """
+  groups = images.shape[:2]
+  flat = images.reshape(-1, *images.shape[2:])
+  repeated = jax.tree.map(lambda leaf: jnp.repeat(leaf, groups[1], 0), facts)
+  parsed = shapes_judge.parse(flat)
+  verdict = shapes_judge.verify(parsed, repeated)
+
+  def of_slots(leaf: Array) -> Array:
+    rows = jnp.arange(flat.shape[0])[:, None]
+    chosen = leaf[rows, verdict.assigned]
+    return chosen.reshape(*groups, *chosen.shape[1:])
+
+  centre, size, style = map(
+    of_slots, (parsed.centre, parsed.size, parsed.style)
+  )
+  readable = verdict.complete.reshape(groups)
+  used = jnp.arange(SLOTS) < facts.objects[:, None]
+
+  def pairs(values: Array) -> tuple[Array, Array]:
+    return values[:, :, None], values[:, None, :]
+
+  a, b = pairs(centre)
+  place = jnp.linalg.norm(a - b, axis=-1) / shapes.SIDE
+  a, b = pairs(size)
+  size_differs = (a != b) & (facts.size == FREE)[:, None, None]
+  a, b = pairs(style)
+  style_differs = (a != b) & (facts.style == FREE)[:, None, None]
+  apart = (place + size_differs + style_differs) * used[:, None, None]
+  apart = apart.sum(-1) / facts.objects[:, None, None]
+  counted = readable[:, :, None] & readable[:, None, :]
+  counted &= ~jnp.eye(groups[1], dtype=bool)
+  number = counted.sum((1, 2))
+  total = jnp.sum(apart * counted, (1, 2))
+  return jnp.where(number > 0, total / number, jnp.nan), readable
+
+
+def truth(facts: Facts, samples: int) -> Array:
+  """Rendered truth for each prompt: facts [P, ...] -> [P, G, H, W, 3]."""
+  repeated = jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, 0), facts)
+  images = shapes.draw(repeated, jax.random.key(TRUTH_KEY))
+  return images.reshape(-1, samples, *images.shape[1:])

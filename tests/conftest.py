@@ -1,0 +1,17 @@
+"""Eight virtual CPU devices, strict ranks, one compile cache for all tests."""
+
+import os
+import tempfile
+
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+
+import jax  # noqa: E402
+
+jax.config.update('jax_num_cpu_devices', 8)
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update(
+  'jax_compilation_cache_dir',
+  os.environ.get('JAX_COMPILATION_CACHE_DIR')
+  or os.path.join(tempfile.gettempdir(), 'adrpo_jax_cache'),
+)
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
