@@ -40,7 +40,8 @@ def smoothing_window(length: int) -> int:
   return 2 * (length // 20) + 1
 
 
-def _as_percent(axis: Any) -> None:
+def as_percent(axis: Any) -> None:
+  """Writes the ticks of shares in percent."""
   from matplotlib.ticker import FuncFormatter
 
   axis.set_major_formatter(FuncFormatter(lambda v, _: f'{100 * v:g} %'))
@@ -98,7 +99,7 @@ def draw_curve(
   if len(values) and min(values) > 0 and max(values) > 100 * min(values):
     axes.set_yscale('log')
   if percent:
-    _as_percent(axes.yaxis)
+    as_percent(axes.yaxis)
   _few_ticks(axes)
   axes.set_xlabel('step')
   axes.margins(x=0.02)
@@ -329,7 +330,7 @@ def draw_categories(
   axes.set_xlim(0, 1.04)
   axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
   axes.grid(axis='y', visible=False)
-  _as_percent(axes.xaxis)
+  as_percent(axes.xaxis)
 
 
 def draw_seconds(

@@ -86,11 +86,16 @@ def key(*entries: tuple[str, str]) -> str:
 
 
 def table(
-  head: Sequence[str], rows: Iterable[Sequence[str]], *, own: str = ''
+  head: Sequence[str],
+  rows: Iterable[Sequence[str]],
+  *,
+  own: str = '',
+  dense: bool = False,
 ) -> str:
   """A table of cells made here or by `text`; the first cell heads its row.
 
-  Rows whose first cell is `own` are tinted.
+  Rows whose first cell is `own` are tinted. A dense table breaks its cells
+  before it scrolls.
   """
   cells = ''.join(f'<th scope="col">{text(cell)}</th>' for cell in head)
   body = ''.join(
@@ -102,8 +107,9 @@ def table(
     + '</tr>'
     for row in rows
   )
+  kind = ' class="dense"' if dense else ''
   return (
-    '<div class="card scroll"><table><thead><tr>'
+    f'<div class="card scroll"><table{kind}><thead><tr>'
     f'{cells}</tr></thead><tbody>{body}</tbody></table></div>'
   )
 

@@ -24,8 +24,18 @@ COLOURS = {
 }
 SHAPES = ('circle', 'square', 'triangle', 'cross')
 BASE_SUCCESS = (0.72, 0.38, 0.41, 0.29, 0.52, 0.12)
-GAINS = {'adrpo': 0.27, 'orw_cfm_w2': 0.21, 'raft': 0.17, 'fixed_w2': 0.19}
-SPREADS = {'adrpo': 0.985, 'orw_cfm_w2': 0.88, 'raft': 0.71, 'fixed_w2': 0.93}
+OUTCOMES = {  # method: (gain in success, diversity kept, divergence)
+  'adrpo': (0.27, 0.985, 0.031),
+  'orw_cfm_w2': (0.29, 0.88, 0.058),
+  'fixed_w2': (0.19, 0.93, 0.029),
+  'nft': (0.22, 0.95, 0.034),
+  'ram': (0.2, 0.94, 0.027),
+  'awm': (0.185, 0.945, 0.025),
+  'raft': (0.17, 0.71, 0.071),
+  'rwr': (0.14, 0.82, 0.049),
+  'dpo': (0.08, 0.9, 0.036),
+  'flow_grpo': (0.11, 0.97, 0.015),
+}
 
 
 def drawn_shape(canvas, shape, colour, centre, radius):
@@ -105,11 +115,12 @@ def samples(path, success, *, seed=0, per_category=2, group=8, side=32):
   )
 
 
-def evaluation(progress, *, gain, spread, seed):
+def evaluation(progress, *, outcome, seed):
   """What evaluations.jsonl holds at a share of the way; 0 is the base."""
-  random = np.random.default_rng([seed, int(1000 * progress)])
+  gain, spread, divergence = outcome
+  random = np.random.default_rng([seed, int(1e4 * gain), int(1000 * progress)])
   way = 1 - math.exp(-3.0 * progress)
-  wobble = float(random.normal(0, 0.006)) if progress else 0.0
+  wobble = float(random.normal(0, 0.01)) if progress else 0.0
   by_category = {
     name: min(0.98, p + way * gain * (1.1 - abs(p - 0.45)) + wobble)
     for name, p in zip(CATEGORIES, BASE_SUCCESS, strict=True)
@@ -125,18 +136,19 @@ def evaluation(progress, *, gain, spread, seed):
     'diversity': 0.94 * (1 + (spread - 1) * way) + wobble / 2,
     'diversity_se': 0.0088,
     'diversity_pixel': 0.171 - 0.02 * way,
-    'divergence': 0.0 if not progress else 0.031 * way * gain / 0.25,
+    'divergence': divergence * way * (1 + 6 * wobble),
     'by_category': by_category,
     'samples': 1024,
   }
 
 
-def metrics_line(step, steps, *, gain, random):
+def metrics_line(step, steps, *, outcome, random):
+  gain, _, divergence = outcome
   way = 1 - math.exp(-3.0 * step / steps)
   success = 0.41 + gain * way + random.normal(0, 0.035)
   betas = 1 - np.clip(random.normal(0, 0.42 - 0.15 * way, 512), -0.9, 0.9)
   counts, edges = np.histogram(betas, 24)
-  w2 = 0.031 * way * gain / 0.25 * math.exp(random.normal(0, 0.12))
+  w2 = divergence * way * math.exp(random.normal(0, 0.12))
   return {
     'step': step,
     'reward': 0.55 + 0.45 * success,
@@ -182,7 +194,7 @@ def write_run(
   """A whole run's workdir; an unfinished one stops at half the steps."""
   workdir.mkdir(parents=True, exist_ok=True)
   (workdir / 'samples').mkdir()
-  gain, spread = GAINS.get(method, 0.15), SPREADS.get(method, 0.9)
+  outcome = OUTCOMES[method]
   reached = steps if finished else steps // 2
   random = np.random.default_rng([seed, len(method)])
   config = {
@@ -200,13 +212,12 @@ def write_run(
   write_jsonl(
     workdir / 'metrics.jsonl',
     [
-      metrics_line(s, steps, gain=gain, random=random)
+      metrics_line(s, steps, outcome=outcome, random=random)
       for s in range(1, reached + 1)
     ],
   )
   evaluations = [
-    {'step': s}
-    | evaluation(s / steps, gain=gain, spread=spread, seed=seed * (s > 0))
+    {'step': s} | evaluation(s / steps, outcome=outcome, seed=seed)
     for s in range(0, reached + 1, steps // 10)
   ]
   write_jsonl(workdir / 'evaluations.jsonl', evaluations)

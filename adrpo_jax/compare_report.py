@@ -1,0 +1,289 @@
+"""The outcome of a comparison: tables, Pareto plots, pictures, one page.
+
+Reads the finished runs `WORKDIR/METHOD/seed_K/` and writes, into WORKDIR,
+comparison.md, .csv, .json, pareto.png, samples.png and comparison.html. It can
+be called again after each run; a method without a finished run is not shown.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from adrpo_jax import compare_figures, page, report_pictures
+from adrpo_jax.compare_figures import Place, Progress
+from adrpo_jax.compare_table import (
+  FRONTS,
+  Comparison,
+  MethodRow,
+  as_csv,
+  as_json,
+  as_markdown,
+  error_legend,
+  estimate,
+  read_comparison,
+  table_cells,
+)
+from adrpo_jax.figure_style import LIGHT, Axes, Theme, drawn, render
+from adrpo_jax.measures import MEASURE, method_title, percent
+from adrpo_jax.report_pictures import Column
+from adrpo_jax.run_record import series
+
+AXES = {
+  'diversity': 'diversity, relative to rendered truth',
+  'divergence': 'divergence from the base (W2)',
+}
+
+
+def write_comparison(workdir: Path | str) -> Path:
+  """Writes all that a comparison shows; returns the page.
+
+  Raises:
+    FileNotFoundError: no run of the folder has finished.
+  """
+  workdir = Path(workdir)
+  comparison = read_comparison(workdir)
+  written = {
+    'md': as_markdown(comparison),
+    'csv': as_csv(comparison),
+    'json': as_json(comparison),
+    'html': _page(comparison),
+  }
+  for ending, text in written.items():
+    path = workdir / f'comparison.{ending}'
+    path.write_text(text, encoding='utf-8')
+  (workdir / 'pareto.png').write_bytes(_pareto(comparison))
+  if columns := _columns(comparison):
+    plate = report_pictures.plate(columns)
+    (workdir / 'samples.png').write_bytes(plate)
+  return workdir / 'comparison.html'
+
+
+def _page(comparison: Comparison) -> str:
+  return page.page(
+    'Comparison of methods',
+    _header(comparison),
+    page.notes(comparison.notes),
+    _results(comparison),
+    _fronts(comparison),
+    _learning(comparison),
+    _categories(comparison),
+    _pictures(comparison),
+    '<footer>Written by <code>adrpo_jax</code>.</footer>',
+  )
+
+
+def _header(comparison: Comparison) -> str:
+  rows = comparison.methods
+  seeds = max(len(row.seeds) for row in rows)
+  best = max(rows, key=lambda row: row.mean('success') or 0.0)
+  on_both = [
+    method_title(row.method)
+    for row in rows
+    if all(row.on_front.get(axis) for axis in FRONTS)
+  ]
+  line = (
+    f'*{method_title(best.method)}* reaches the highest success on held-out '
+    f'prompts, *{percent(best.mean("success"))}* from a base of '
+    f'{percent(comparison.base.mean("success"))}. '
+  )
+  if on_both:
+    line += f'On both Pareto fronts: *{", ".join(on_both)}*.'
+  else:
+    line += 'No method is on both Pareto fronts.'
+  runs = sum(len(row.seeds) for row in rows)
+  chips = [
+    _counted(len(rows), 'method'),
+    _counted(seeds, 'seed'),
+    _counted(runs, 'finished run'),
+  ]
+  return page.header('Comparison', 'Methods from one base', line, chips)
+
+
+def _counted(count: int, thing: str) -> str:
+  return f'{count} {thing}{"" if count == 1 else "s"}'
+
+
+def _results(comparison: Comparison) -> str:
+  cells = table_cells(comparison)
+  rows = [
+    [page.number(cell(row)) for _, cell in cells]
+    for row in (comparison.base, *comparison.methods)
+  ]
+  lead = (
+    'All start from one base and are measured by the same evaluation, on the '
+    f'same held-out prompts and noise. {error_legend(comparison)}'
+  )
+  table = page.table([head for head, _ in cells], rows, own='ADRPO', dense=True)
+  return page.section('Result', lead, table)
+
+
+def _places(comparison: Comparison, axis: str) -> list[Place]:
+  places = []
+  for number, row in enumerate((comparison.base, *comparison.methods), -1):
+    if axis not in row.measures or 'success' not in row.measures:
+      continue
+    x, y = row.measures[axis], row.measures['success']
+    paired = row.seeds and len(x.values) == len(y.values)
+    places.append(
+      Place(
+        name=method_title(row.method),
+        number=number if number >= 0 else None,
+        x=x.mean,
+        y=y.mean,
+        x_error=x.error,
+        y_error=y.error,
+        seeds_x=x.values if paired else (),
+        seeds_y=y.values if paired else (),
+        on_front=row.on_front.get(axis, False),
+      )
+    )
+  return places
+
+
+def _draw_front(comparison: Comparison, axis: str) -> partial:
+  return partial(
+    compare_figures.draw_places,
+    places=_places(comparison, axis),
+    x_label=AXES[axis],
+    more_is_better=FRONTS[axis],
+  )
+
+
+def _pareto(comparison: Comparison) -> bytes:
+  """Both Pareto plots beside each other, as one PNG."""
+
+  def draw(theme: Theme, *axes: Axes) -> None:
+    for panel, axis in zip(axes, FRONTS, strict=True):
+      _draw_front(comparison, axis)(theme, panel)
+
+  width, height = compare_figures.PLOT
+  return render(draw, LIGHT, size=(2 * width, height), panels=(1, 2))
+
+
+def _fronts(comparison: Comparison) -> str:
+  lead = (
+    'Small marks are seeds, large ones their mean ± standard error, the star '
+    'is the base. The dotted line joins the Pareto front, the points that no '
+    'other beats in both measures; names on it are bold.'
+  )
+  captions = {
+    'diversity': ('Success and diversity', 'Up and right is better.'),
+    'divergence': ('Success and divergence', 'Up and left is better.'),
+  }
+  figures = [
+    page.figure(
+      drawn(_draw_front(comparison, axis), size=compare_figures.PLOT),
+      *captions[axis],
+    )
+    for axis in FRONTS
+  ]
+  return page.section('What success costs', lead, page.grid('two', figures))
+
+
+def _progress(comparison: Comparison, key: str) -> list[Progress]:
+  """Means over seeds at the steps that all seeds of a method evaluated."""
+  found = []
+  for number, row in enumerate(comparison.methods):
+    curves = [
+      dict(zip(*series(run.evaluations, key), strict=True))
+      for run in comparison.runs[row.method]
+    ]
+    steps = sorted(set.intersection(*map(set, curves)))
+    if len(steps) < 2:
+      continue
+    points = [estimate([curve[step] for curve in curves]) for step in steps]
+    found.append(
+      Progress(
+        method_title(row.method),
+        number,
+        np.array(steps),
+        np.array([point.mean for point in points if point]),
+        np.array([point.error or 0.0 for point in points if point]),
+      )
+    )
+  return found
+
+
+def _learning(comparison: Comparison) -> str:
+  figures = []
+  for key in ('success', 'diversity'):
+    methods = _progress(comparison, key)
+    if not methods:
+      continue
+    measure = MEASURE[key]
+    draw = partial(
+      compare_figures.draw_progress,
+      methods=methods,
+      label=measure.title.lower(),
+      percent=measure.share,
+    )
+    drawing = drawn(draw, size=compare_figures.PLOT)
+    figures.append(page.figure(drawing, f'{measure.title} over training'))
+  title = 'On the way'
+  if not figures:
+    line = 'No method has two evaluations that its seeds share.'
+    return page.section(title, '', page.note(line))
+  lead = (
+    'Held-out evaluations, mean over seeds; the band is one standard error.'
+  )
+  return page.section(title, lead, page.grid('two', figures))
+
+
+def _categories(comparison: Comparison) -> str:
+  everyone = (comparison.base, *comparison.methods)
+  names = list(dict.fromkeys(n for row in everyone for n in row.by_category))
+  title = 'Success by category'
+  if not names:
+    return page.section(title, '', page.note('No run recorded categories.'))
+  rows = [
+    [page.text(method_title(row.method))]
+    + [_category_cell(row, comparison.base, name) for name in names]
+    for row in everyone
+  ]
+  lead = 'In percent; deeper where a method gains more on the base.'
+  table = page.table(['', *names], rows, own='ADRPO')
+  return page.section(title, lead, table)
+
+
+def _category_cell(row: MethodRow, base: MethodRow, name: str) -> str:
+  if name not in row.by_category:
+    return '–'
+  value = row.by_category[name].mean
+  before = base.by_category[name].mean if name in base.by_category else value
+  share = round(60 * min(1.0, max(0.0, (value - before) / 0.4)))
+  tint = f'color-mix(in srgb, var(--tuned) {share}%, transparent)'
+  style = f' style="background:{tint}"' if share else ''
+  return f'<td{style}>{100 * value:.1f}</td>'
+
+
+def _columns(comparison: Comparison) -> list[Column]:
+  """The base and, of every method, its first seed with the same prompts."""
+  columns: list[Column] = []
+  for method, runs in comparison.runs.items():
+    for run in runs:
+      if run.base_samples is None or run.tuned_samples is None:
+        continue
+      candidate = Column(method_title(method), run.tuned_samples)
+      base = columns or [Column('Base', run.base_samples)]
+      if report_pictures.same_prompts([*base, candidate]):
+        columns = [*base, candidate]
+        break
+  return columns
+
+
+def _pictures(comparison: Comparison) -> str:
+  title = 'The same prompts and noise under every method'
+  columns = _columns(comparison)
+  if not columns:
+    return page.section(title, '', page.note('No pictures of these runs.'))
+  lead = f'{report_pictures.RULE} Of each method, its first seed.'
+  shown = {column.title for column in columns}
+  absent = [
+    f'{method_title(row.method)} has no pictures of these prompts.'
+    for row in comparison.methods
+    if method_title(row.method) not in shown
+  ]
+  return page.section(
+    title, lead, report_pictures.by_method(columns), page.notes(absent)
+  )
