@@ -47,6 +47,8 @@ class Run(NamedTuple):
   """A run as functions and arrays: all that `train` and `main` need.
 
   prompts_at: step -> the prompts of that step, on the mesh
+  prompts_of: ids [P] -> these prompts, on the host
+  place: puts arrays that lead with prompts onto the mesh
   rollout, reward, update: the stages, jitted
   evaluate: (params, frozen) -> Evaluation
   abstract: the state's shapes and shardings; `init` makes it
@@ -55,9 +57,12 @@ class Run(NamedTuple):
   method: Method
   frozen: dict[str, PyTree]
   prompts_at: Callable[[int], dict[str, PyTree]]
+  prompts_of: Callable[[np.ndarray], dict[str, PyTree]]
+  place: Callable[[PyTree], PyTree]
   encode: Callable[[Sequence[str]], dict[str, PyTree]]
   rollout: Callable[..., PyTree]
   decode: Callable[..., PyTree]
+  diversity: Callable[..., Any]
   reward: Callable[[PyTree, PyTree], Scores]
   update: Callable[..., Any]
   evaluate: Callable[[PyTree, PyTree], Evaluation]
@@ -100,15 +105,20 @@ def build(config: ConfigDict) -> Run:
 
   training = _prompt_set(config, world)
   held_out = _held_out(world, config.eval.prompts)
-  reward = make_reward(config.reward, training.texts)
+  gather = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(mesh))
+  judged = make_reward(config.reward, training.texts)
   table = encode(training.texts)
 
-  def prompts_at(step: int) -> dict[str, PyTree]:
-    ids = prompt_sources.indices(
-      len(training), groups[0], step, config.seed
-    )
+  def prompts_of(ids: np.ndarray) -> dict[str, PyTree]:
     rows = jax.tree.map(lambda leaf: np.asarray(leaf)[ids], table)
-    return place(rows | {'ids': ids.astype(np.int32)})
+    return rows | {'ids': np.asarray(ids, np.int32)}
+
+  def prompts_at(step: int) -> dict[str, PyTree]:
+    return place(
+      prompts_of(
+        prompt_sources.indices(len(training), groups[0], step, config.seed)
+      )
+    )
 
   adapt = config.model.lora_rank > 0
   scale = config.model.lora_alpha / max(config.model.lora_rank, 1)
@@ -145,12 +155,17 @@ def build(config: ConfigDict) -> Run:
     method=method,
     frozen=frozen,
     prompts_at=prompts_at,
+    prompts_of=prompts_of,
+    place=place,
+    diversity=modality.diversity,
     encode=encode,
     rollout=jax.jit(modality.rollout),
     decode=jax.jit(modality.decode),
-    reward=reward,
+    reward=lambda prompts, images: gather(judged(prompts, images)),
     update=jax.jit(update, donate_argnums=0, out_shardings=(layout, whole)),
-    evaluate=_evaluator(config, world, make_flow, encode, held_out, place),
+    evaluate=_evaluator(
+      config, world, make_flow, encode, held_out, place, gather
+    ),
     held_out=held_out,
     init=jax.jit(init, out_shardings=layout),
     abstract=jax.tree.map(
@@ -169,7 +184,8 @@ def make_method(config: ConfigDict) -> Method:
   name = config.name
   _named(methods.METHODS, name, 'method')
   defaults = methods.parameters(name)
-  changed = {k: v for k, v in config[name].items() if v != defaults[k]}
+  changed = {k: config[name][k] for k in defaults}
+  changed = {k: v for k, v in changed.items() if v != defaults[k]}
   try:
     return methods.make_method(name, config.preset, **changed)
   except ValueError as error:
@@ -210,9 +226,7 @@ def _check_groups(method: Method, groups: tuple[int, int]) -> None:
   try:
     guards.check_group_size(method.needs, groups[1])
   except ValueError as error:
-    raise InputError(
-      f'{error} It is --config.prompts.samples.'
-    ) from error
+    raise InputError(f'{error} It is --config.prompts.samples.') from error
 
 
 def _check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
@@ -236,9 +250,7 @@ def _check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
     )
 
 
-def _prompt_set(
-  config: ConfigDict, world: World
-) -> prompt_sources.PromptSet:
+def _prompt_set(config: ConfigDict, world: World) -> prompt_sources.PromptSet:
   if not config.prompts.source:
     return _balanced(world.prompts('train'), 256)
   loaded = prompt_sources.load(config.prompts.source)
@@ -275,8 +287,10 @@ def _held_out(world: World, count: int) -> tuple[tuple[str, str], ...]:
     rng.permutation([t for t, c in listed if c == name]) for name in names
   ]
   return tuple(
-    (str(lists[i % len(names)][i // len(names) % len(lists[i % len(names)])]),
-     names[i % len(names)])
+    (
+      str(lists[i % len(names)][i // len(names) % len(lists[i % len(names)])]),
+      names[i % len(names)],
+    )
     for i in range(count)
   )
 
@@ -331,15 +345,13 @@ def _modality(
   )
 
 
-def _evaluator(config, world, make_flow, encode, held_out, place):
+def _evaluator(config, world, make_flow, encode, held_out, place, gather):
   texts = [text for text, _ in held_out]
   categories = [category for _, category in held_out]
   table = encode(texts) | {'ids': np.arange(len(texts), dtype=np.int32)}
   samples = config.eval.samples
   facts = jax.tree.map(jnp.asarray, table['facts'])
-  spread, _ = jax.jit(
-    lambda f: world.spread(world.truth(f, samples), f)
-  )(facts)
+  spread, _ = jax.jit(lambda f: world.spread(world.truth(f, samples), f))(facts)
   judged = config.copy_and_resolve_references()
   judged.sampler.transition = 'euler'
   return make_evaluate(
@@ -354,6 +366,7 @@ def _evaluator(config, world, make_flow, encode, held_out, place):
     samples_per_prompt=samples,
     batch=config.eval.batch,
     place=place,
+    gather=gather,
   )
 
 
@@ -375,5 +388,3 @@ def _whole(params: PyTree, frozen: PyTree) -> PyTree:
 def _merged(scale: float) -> Callable[[PyTree, PyTree], PyTree]:
   """LoRA: the base, and the adapters on it."""
   return lambda params, frozen: lora.merge(frozen['reference'], params, scale)
-
-

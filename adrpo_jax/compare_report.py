@@ -13,16 +13,18 @@ import numpy as np
 from adrpo_jax import compare_figures, page, report_pictures
 from adrpo_jax.compare_figures import Place, Progress
 from adrpo_jax.compare_table import (
-  FRONTS,
-  Comparison,
-  MethodRow,
   as_csv,
   as_json,
   as_markdown,
   error_legend,
+  table_cells,
+)
+from adrpo_jax.comparison import (
+  FRONTS,
+  Comparison,
+  MethodRow,
   estimate,
   read_comparison,
-  table_cells,
 )
 from adrpo_jax.figure_style import LIGHT, Axes, Theme, drawn, render
 from adrpo_jax.measures import MEASURE, method_title, percent

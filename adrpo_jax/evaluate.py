@@ -37,6 +37,7 @@ def make_evaluate(
   samples_per_prompt: int,
   batch: int,
   place: Callable[[PyTree], PyTree] = lambda batch: batch,
+  gather: Callable[[PyTree], PyTree] = lambda tree: tree,
 ) -> Callable[[PyTree, PyTree], Evaluation]:
   """(params, frozen) -> Evaluation, on P held-out prompts in equal batches.
 
@@ -51,6 +52,7 @@ def make_evaluate(
     samples_per_prompt: G.
     batch: prompts in a batch; divides P.
     place: puts a batch of prompts onto the mesh.
+    gather: gives every process all of a tree.
   """
   total = len(categories)
   if total % batch:
@@ -84,16 +86,20 @@ def make_evaluate(
       images = decode(frozen, samples)
       scores = reward(part, images)
       (distance, readable), pixels = measure(images, part['facts'])
-      parts.append({
-        'images': jnp.round(jnp.clip(images, 0, 1) * 255).astype(jnp.uint8),
-        'rewards': scores.rewards,
-        'valid': scores.valid,
-        'distance': distance,
-        'readable': readable,
-        'diversity_pixel': pixels,
-        'divergence': divergence(params, frozen, samples, part, key),
-        **scores.measures,
-      })
+      parts.append(
+        gather(
+          {
+            'images': jnp.round(jnp.clip(images, 0, 1) * 255).astype(jnp.uint8),
+            'rewards': scores.rewards,
+            'valid': scores.valid,
+            'distance': distance,
+            'readable': readable,
+            'diversity_pixel': pixels,
+            'divergence': divergence(params, frozen, samples, part, key),
+            **scores.measures,
+          }
+        )
+      )
     seen = jax.tree.map(
       lambda *leaves: np.concatenate(leaves), *map(jax.device_get, parts)
     )

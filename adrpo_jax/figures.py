@@ -14,8 +14,6 @@ from adrpo_jax.figure_style import Axes, Theme
 
 CURVE = (3.9, 2.5)  # inches: three beside each other on a wide page
 PANEL = (4.3, 3.0)  # inches: two beside each other
-COLUMNS_OF_HEAT_MAP = 80
-ROWS_OF_HEAT_MAP = 36
 
 
 class Points(NamedTuple):
@@ -47,7 +45,8 @@ def as_percent(axis: Any) -> None:
   axis.set_major_formatter(FuncFormatter(lambda v, _: f'{100 * v:g} %'))
 
 
-def _few_ticks(axes: Axes) -> None:
+def few_ticks(axes: Axes) -> None:
+  """At most five intervals an axis; whole steps along x."""
   from matplotlib.ticker import MaxNLocator
 
   axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -95,17 +94,18 @@ def draw_curve(
   if held_out is not None and len(held_out.values):
     _marked_points(axes, theme, held_out)
   if line is not None:
-    _level(theme, axes, *line)
+    level(theme, axes, *line)
   if len(values) and min(values) > 0 and max(values) > 100 * min(values):
     axes.set_yscale('log')
   if percent:
     as_percent(axes.yaxis)
-  _few_ticks(axes)
+  few_ticks(axes)
   axes.set_xlabel('step')
   axes.margins(x=0.02)
 
 
-def _level(theme: Theme, axes: Axes, height: float, name: str) -> None:
+def level(theme: Theme, axes: Axes, height: float, name: str) -> None:
+  """A dashed line across a panel at a height of interest, with its name."""
   axes.axhline(height, color=theme.muted, linewidth=1.0, linestyle=(0, (4, 3)))
   axes.annotate(
     name,
@@ -176,89 +176,6 @@ def draw_trajectory(
   axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-class HeatMap(NamedTuple):
-  """Shares of samples by value and time.
-
-  shares [rows, columns], each column adding up to 1; edges [rows + 1];
-  steps [columns], the step in the middle of each column.
-  """
-
-  shares: np.ndarray
-  edges: np.ndarray
-  steps: np.ndarray
-
-
-def rebinned(
-  edges: np.ndarray, counts: np.ndarray, onto: np.ndarray
-) -> np.ndarray:
-  """A histogram on other edges that cover its own; counts are preserved.
-
-  Within a bin the mass is taken as even.
-  """
-  mass = np.concatenate([[0.0], np.cumsum(counts)])
-  return np.diff(np.interp(onto, edges, mass))
-
-
-def heat_map(histograms: list[dict], steps: list[int]) -> HeatMap | None:
-  """Histograms {"edges", "counts"} over steps -> one map, or None if empty.
-
-  Long runs are averaged into at most COLUMNS_OF_HEAT_MAP columns.
-  """
-  kept = [
-    (step, np.asarray(h['edges'], float), np.asarray(h['counts'], float))
-    for step, h in zip(steps, histograms, strict=True)
-    if np.isfinite(h['edges']).all() and sum(h['counts']) > 0
-  ]
-  if not kept:
-    return None
-  low = min(edges[0] for _, edges, _ in kept)
-  high = max(edges[-1] for _, edges, _ in kept)
-  margin = 0.02 * (high - low) or 0.5 * max(abs(high), 0.1)
-  onto = np.linspace(low - margin, high + margin, ROWS_OF_HEAT_MAP + 1)
-  columns = np.stack(
-    [rebinned(edges, counts / counts.sum(), onto) for _, edges, counts in kept],
-    axis=1,
-  )
-  groups = np.array_split(
-    np.arange(len(kept)), min(len(kept), COLUMNS_OF_HEAT_MAP)
-  )
-  when = np.array([step for step, _, _ in kept], float)
-  return HeatMap(
-    np.stack([columns[:, group].mean(1) for group in groups], axis=1),
-    onto,
-    np.array([when[group].mean() for group in groups]),
-  )
-
-
-def draw_heat_map(
-  theme: Theme, axes: Axes, *, data: HeatMap, mean: Points
-) -> None:
-  """β of the samples over time: darker where more of them lie."""
-  from matplotlib.colors import LinearSegmentedColormap, PowerNorm
-
-  colours = LinearSegmentedColormap.from_list(
-    'share', [theme.surface, theme.tuned]
-  )
-  axes.grid(False)
-  axes.pcolormesh(
-    data.steps,
-    (data.edges[1:] + data.edges[:-1]) / 2,
-    data.shares,
-    cmap=colours,
-    norm=PowerNorm(0.5, vmin=0.0, vmax=data.shares.max()),
-    shading='nearest',
-    rasterized=True,
-  )
-  if len(mean.values):
-    smooth = running_mean(mean.values, smoothing_window(len(mean.values)))
-    axes.plot(mean.steps, smooth, color=theme.held_out, linewidth=1.4)
-  if data.edges[0] < 0 < data.edges[-1]:
-    _level(theme, axes, 0.0, 'released below 0')
-  _few_ticks(axes)
-  axes.set_xlabel('step')
-  axes.set_ylabel('β of a sample')
-
-
 def draw_buckets(
   theme: Theme, axes: Axes, *, steps: np.ndarray, values: np.ndarray
 ) -> None:
@@ -271,7 +188,7 @@ def draw_buckets(
   lines = [running_mean(values[:, i], window) for i in range(count)]
   for i, line in enumerate(lines):
     axes.plot(steps, line, color=theme.ramp[i * len(theme.ramp) // count])
-  _few_ticks(axes)
+  few_ticks(axes)
   axes.set_xlabel('step')
   axes.set_ylabel('W2 to the reference')
   axes.set_ylim(bottom=min(0.0, float(np.min(lines))))
@@ -362,7 +279,7 @@ def draw_seconds(
     borderaxespad=0.0,
     labelcolor=theme.muted,
   )
-  _few_ticks(axes)
+  few_ticks(axes)
   axes.set_xlabel('step')
   axes.set_ylabel('seconds')
   axes.margins(x=0.0)

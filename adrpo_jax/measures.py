@@ -171,6 +171,15 @@ def difference(
   before, after = base.get(key), final.get(key)
   if not (known(before) and known(after)):
     return None, None
-  errors = base.get(f'{key}_se'), final.get(f'{key}_se')
-  spread = math.hypot(*errors) if all(map(known, errors)) else None
-  return after - before, spread
+  one, other = base.get(f'{key}_se'), final.get(f'{key}_se')
+  if not (known(one) and known(other)):
+    return after - before, None
+  return after - before, math.hypot(one, other)
+
+
+def ratio(base: dict, final: dict, key: str) -> float | None:
+  """final / base of one measure; None where unknown or the base has 0."""
+  before, after = base.get(key), final.get(key)
+  if not (known(before) and known(after)) or before == 0:
+    return None
+  return after / before

@@ -12,9 +12,8 @@ command again continues the run.
 
 from collections.abc import Callable
 import dataclasses
-import json
+from functools import partial
 import pathlib
-import time
 from typing import Any, NamedTuple
 
 import jax
@@ -22,12 +21,48 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from adrpo_jax.checkpoint import Checkpoints
+from adrpo_jax.files import replacing
+from adrpo_jax.metrics import MetricsLog, Progress, cut_back
 from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
+from adrpo_jax.models.base import Base, initialise
 from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.text_encoder import TextEncoder, TextEncoderConfig
 from adrpo_jax.sampling import paths
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import shapes, shapes_prompts
+
+# The base that two cores can train: 2.3M parameters on 16 image tokens.
+SMALL = Base(
+  mmdit=MMDiTConfig(
+    sample_size=8,
+    patch_size=2,
+    in_channels=8,
+    num_layers=4,
+    num_attention_heads=4,
+    attention_head_dim=32,
+    joint_attention_dim=96,
+    pooled_projection_dim=96,
+    pos_embed_max_size=4,
+  ),
+  text_encoder=TextEncoderConfig(
+    vocabulary=len(shapes_prompts.WORDS),
+    length=shapes_prompts.LENGTH,
+    width=96,
+    layers=2,
+    heads=4,
+  ),
+  autoencoder=AutoencoderConfig(
+    latent_channels=8,
+    block_out_channels=(8, 16, 32),
+    layers_per_block=1,
+    norm_num_groups=4,
+    scaling_factor=1.0,
+    shift_factor=0.0,
+  ),
+  params={},
+)
+LOGGED_EVERY = 50  # steps
 
 
 class Pictures(NamedTuple):
@@ -39,7 +74,7 @@ class Pictures(NamedTuple):
 
 
 def draw_pictures(
-    count: int, corruption: float, seed: int, shares: dict[str, float]
+  count: int, corruption: float, seed: int, shares: dict[str, float]
 ) -> Pictures:
   """Draws `count` pictures; a share `corruption` contradicts its caption."""
   rng = np.random.default_rng(seed)
@@ -52,12 +87,12 @@ def draw_pictures(
   stated = shapes.Facts(*(leaf[prompt] for leaf in table))
   wrong = rng.random(count) < corruption
   lied = shapes_prompts.corrupt(
-      shapes.Facts(*(leaf[wrong] for leaf in stated)), rng
+    shapes.Facts(*(leaf[wrong] for leaf in stated)), rng
   )
   for leaf, change in zip(stated, lied, strict=True):
     leaf[wrong] = change
   draw = jax.jit(
-      lambda f, k: jnp.round(shapes.draw(f, k) * 255).astype(jnp.uint8)
+    lambda f, k: jnp.round(shapes.draw(f, k) * 255).astype(jnp.uint8)
   )
   images = np.empty((count, shapes.SIDE, shapes.SIDE, 3), np.uint8)
   for start in range(0, count, 1024):
@@ -68,7 +103,7 @@ def draw_pictures(
 
 
 def autoencoder_loss(
-    model: Autoencoder, params: PyTree, images: Array, key: Array, kl: float
+  model: Autoencoder, params: PyTree, images: Array, key: Array, kl: float
 ) -> Array:
   """Mean squared error of the reconstruction + kl · KL(q(z|x) ‖ N(0, I))."""
   seen, mean, logvar = model.apply(params, images, key)
@@ -77,7 +112,7 @@ def autoencoder_loss(
 
 
 def flow_loss(
-    velocity: Callable[..., Array], latents: Array, tokens: Array, key: Array
+  velocity: Callable[..., Array], latents: Array, tokens: Array, key: Array
 ) -> Array:
   """Flow matching with logit-normal σ; one caption in ten is left out."""
   noise_key, sigma_key, drop_key = jax.random.split(key, 3)
@@ -96,10 +131,11 @@ class Stage:
   steps: int
   batch: int
   learning_rate: float
-  ema: float = 0.999
+  ema: float
+  save_every: int
 
 
-class Progress(NamedTuple):
+class Learner(NamedTuple):
   """What a stage carries from step to step."""
 
   step: Array
@@ -109,48 +145,47 @@ class Progress(NamedTuple):
 
 
 def make_stage(
-    stage: Stage, loss: Callable[[PyTree, PyTree, Array], Array]
-) -> tuple[Callable[[PyTree], Progress], Callable]:
+  stage: Stage, loss: Callable[[PyTree, PyTree, Array], Array]
+) -> tuple[Callable[[PyTree], Learner], Callable]:
   """(init, update) of one stage: warm-up, cosine decay, AdamW, EMA.
 
-  loss: (params, batch, key) -> scalar; update: (progress, batch, key) ->
-  (progress, loss), jitted, its state donated.
+  loss: (params, batch, key) -> scalar; update: (learner, batch, key) ->
+  (learner, loss), jitted, its state donated.
   """
   warmup = min(300, stage.steps // 10)
   schedule = optax.warmup_cosine_decay_schedule(
-      0.0, stage.learning_rate, warmup, stage.steps, stage.learning_rate / 50
+    0.0, stage.learning_rate, warmup, stage.steps, stage.learning_rate / 50
   )
   optimizer = optax.chain(
-      optax.clip_by_global_norm(1.0),
-      optax.adamw(schedule, b2=0.99, weight_decay=1e-4),
+    optax.clip_by_global_norm(1.0),
+    optax.adamw(schedule, b2=0.99, weight_decay=1e-4),
   )
 
-  def init(params: PyTree) -> Progress:
+  def init(params: PyTree) -> Learner:
     copy = jax.tree.map(jnp.copy, params)
-    return Progress(jnp.zeros((), int), params, copy, optimizer.init(params))
+    return Learner(jnp.zeros((), int), params, copy, optimizer.init(params))
 
-  def update(progress: Progress, batch: PyTree, key: Array):
-    value, grads = jax.value_and_grad(loss)(progress.params, batch, key)
-    change, state = optimizer.update(grads, progress.optimizer, progress.params)
-    params = optax.apply_updates(progress.params, change)
-    decay = jnp.minimum(stage.ema, (1 + progress.step) / (10 + progress.step))
-    ema = optax.incremental_update(params, progress.ema, 1 - decay)
-    return Progress(progress.step + 1, params, ema, state), value
+  def update(learner: Learner, batch: PyTree, key: Array):
+    value, grads = jax.value_and_grad(loss)(learner.params, batch, key)
+    change, state = optimizer.update(grads, learner.optimizer, learner.params)
+    params = optax.apply_updates(learner.params, change)
+    decay = jnp.minimum(stage.ema, (1 + learner.step) / (10 + learner.step))
+    ema = optax.incremental_update(params, learner.ema, 1 - decay)
+    return Learner(learner.step + 1, params, ema, state), value
 
   return init, jax.jit(update, donate_argnums=0)
 
 
 def train_stage(
-    name: str,
-    stage: Stage,
-    loss: Callable[[PyTree, PyTree, Array], Array],
-    params: PyTree,
-    batch_of: Callable[[np.ndarray], PyTree],
-    count: int,
-    workdir: pathlib.Path,
-    *,
-    seed: int,
-    save_every: float = 120.0,
+  name: str,
+  stage: Stage,
+  loss: Callable[[PyTree, PyTree, Array], Array],
+  params: PyTree,
+  batch_of: Callable[[np.ndarray], PyTree],
+  count: int,
+  workdir: pathlib.Path,
+  *,
+  seed: int,
 ) -> PyTree:
   """Runs one stage to its end and returns the averaged parameters.
 
@@ -158,142 +193,141 @@ def train_stage(
   its last save as if nothing had happened.
   """
   init, update = make_stage(stage, loss)
-  progress = init(params)
-  folder = workdir / name
-  saved = restore(folder, progress)
-  progress = progress if saved is None else saved
-  first = int(progress.step)
-  last_save = began = time.monotonic()
-  losses = []
-  for step in range(first, stage.steps):
-    rows = np.random.default_rng([seed, step]).integers(count, size=stage.batch)
-    key = jax.random.fold_in(jax.random.key(seed), step)
-    progress, value = update(progress, batch_of(rows), key)
-    losses.append(value)
-    if (step + 1) % 50 == 0 or step + 1 == stage.steps:
-      mean = float(np.mean(jax.device_get(losses)))
-      seconds = (time.monotonic() - began) / (step + 1 - first)
-      print(
-          f'{name} {step + 1}/{stage.steps}  loss {mean:.4f}  '
-          f'{1e3 * seconds:.0f} ms a step',
-          flush=True,
-      )
-      with open(workdir / f'{name}.jsonl', 'a') as log:
-        log.write(json.dumps({'step': step + 1, 'loss': mean}) + '\n')
-      losses = []
-    if time.monotonic() - last_save > save_every or step + 1 == stage.steps:
-      save(folder, progress)
-      last_save = time.monotonic()
-  return progress.ema
-
-
-def save(folder, progress):
-  import flax.serialization
-
-  folder.mkdir(parents=True, exist_ok=True)
-  data = flax.serialization.to_bytes(jax.device_get(progress._asdict()))
-  (folder / 'state.tmp').write_bytes(data)
-  (folder / 'state.tmp').rename(folder / 'state.msgpack')
-
-
-def restore(folder, progress):
-  import flax.serialization
-
-  if not (folder / 'state.msgpack').exists():
-    return None
-  return Progress(
-      **flax.serialization.from_bytes(
-          progress._asdict(), (folder / 'state.msgpack').read_bytes()
-      )
-  )
+  with Checkpoints(workdir / name) as checkpoints:
+    learner = init(params)
+    restored = checkpoints.restore(jax.eval_shape(lambda: learner))
+    first = restored.step if restored else 0
+    learner = restored.state if restored else learner
+    cut_back(workdir / f'{name}.jsonl', first)
+    shown, losses = Progress(stage.steps, start=first), []
+    with MetricsLog(workdir / f'{name}.jsonl', start=first) as log:
+      for step in range(first, stage.steps):
+        rng = np.random.default_rng([seed, step])
+        rows = rng.integers(count, size=stage.batch)
+        key = jax.random.fold_in(jax.random.key(seed), step)
+        learner, value = update(learner, batch_of(rows), key)
+        losses.append(value)
+        done = step + 1
+        if done % LOGGED_EVERY == 0 or done == stage.steps:
+          mean = float(np.mean(jax.device_get(losses)))
+          log.write(step, {'loss': mean})
+          shown.update(done, {f'{name} loss': mean})
+          losses = []
+        if done % stage.save_every == 0 or done == stage.steps:
+          checkpoints.save(done, learner, {})
+    shown.close()
+  return learner.ema
 
 
 def run(
-    workdir: pathlib.Path,
-    *,
-    pictures: int,
-    corruption: float,
-    shares: dict[str, float],
-    autoencoder: AutoencoderConfig,
-    text_encoder: TextEncoderConfig,
-    mmdit: MMDiTConfig,
-    autoencoder_stage: Stage,
-    flow_stage: Stage,
-    kl: float,
-    seed: int,
-) -> tuple[dict[str, PyTree], AutoencoderConfig]:
-  """Both stages: -> parameters by model, and the autoencoder's final config.
-
-  The config gains the shift and the scale that make latents zero-mean and
-  unit-variance over the training pictures.
-  """
-  cache = workdir / 'pictures.npz'
-  if cache.exists():
-    with np.load(cache) as stored:
-      drawn = Pictures(**stored)
-  else:
-    drawn = draw_pictures(pictures, corruption, seed, shares)
-    part = cache.with_suffix('.part.npz')
-    np.savez(part, **drawn._asdict())
-    part.rename(cache)
-  print(f'{len(drawn.images)} pictures', flush=True)
-
-  raw = Autoencoder(
-      dataclasses.replace(autoencoder, scaling_factor=1.0, shift_factor=0.0)
-  )
+  workdir: pathlib.Path,
+  *,
+  pictures: int,
+  corruption: float,
+  shares: dict[str, float],
+  autoencoder_stage: Stage,
+  decoder_stage: Stage,
+  flow_stage: Stage,
+  kl: float,
+  seed: int,
+) -> Base:
+  """All stages, from nothing to a base checkpoint."""
+  drawn = _drawn(workdir / 'pictures.npz', pictures, corruption, seed, shares)
+  count = len(drawn.images)
+  key = jax.random.key(seed)
 
   def pixels(rows: np.ndarray) -> np.ndarray:
     return drawn.images[rows].astype(np.float32) / 127.5 - 1
 
-  key = jax.random.key(seed)
-  blank = jnp.zeros((1, shapes.SIDE, shapes.SIDE, 3))
-  coder = train_stage(
-      'autoencoder',
-      autoencoder_stage,
-      lambda p, images, k: autoencoder_loss(raw, p, images, k, kl),
-      jax.jit(raw.init)(key, blank, key),
-      pixels,
-      len(drawn.images),
-      workdir,
-      seed=seed,
+  fresh = initialise(SMALL, key)
+  coder = Autoencoder(SMALL.autoencoder)
+  coded = train_stage(
+    'autoencoder',
+    autoencoder_stage,
+    lambda p, images, k: autoencoder_loss(coder, p, images, k, kl),
+    fresh['autoencoder'],
+    pixels,
+    count,
+    workdir,
+    seed=seed,
   )
-  encode = jax.jit(lambda x: raw.apply(coder, x, method='encode'))
-  rows = np.arange(len(drawn.images))
-  latents = np.concatenate([
-      np.asarray(encode(pixels(part)))
-      for part in np.array_split(rows, max(1, len(rows) // 1024))
-  ])
+  latents = _encoded(coder, coded, pixels, count)
   shift, scale = float(latents.mean()), float(1 / latents.std())
-  latents = (latents - shift) * scale
-  print(f'latents: shift {shift:.4f}, scale {scale:.4f}', flush=True)
 
-  text, flow = TextEncoder(text_encoder), MMDiT(mmdit)
+  def shift_and_scale(values: np.ndarray) -> np.ndarray:
+    return (values - shift) * scale
+
+  text, flow = TextEncoder(SMALL.text_encoder), MMDiT(SMALL.mmdit)
 
   def velocity(params: PyTree, x: Array, sigma: Array, tokens: Array) -> Array:
     condition = text.apply(params['text_encoder'], tokens)
     return flow.apply(params['transformer'], x, sigma, condition)
 
-  tokens = drawn.tokens[:1]
-  written = jax.jit(text.init)(jax.random.fold_in(key, 1), tokens)
-  begun = jax.jit(flow.init)(
-      jax.random.fold_in(key, 2),
-      latents[:1],
-      jnp.zeros(1),
-      text.apply(written, tokens),
-  )
   trained = train_stage(
-      'flow',
-      flow_stage,
-      lambda p, batch, k: flow_loss(
-          lambda x, s, t: velocity(p, x, s, t), *batch, k
-      ),
-      {'text_encoder': written, 'transformer': begun},
-      lambda rows: (latents[rows], drawn.tokens[drawn.prompt[rows]]),
-      len(rows),
-      workdir,
-      seed=seed + 1,
+    'flow',
+    flow_stage,
+    lambda p, batch, k: flow_loss(partial(velocity, p), *batch, k),
+    {name: fresh[name] for name in ('text_encoder', 'transformer')},
+    lambda rows: (
+      shift_and_scale(latents[rows]),
+      drawn.tokens[drawn.prompt[rows]],
+    ),
+    count,
+    workdir,
+    seed=seed + 1,
   )
-  models = {**trained, 'autoencoder': coder}
-  return models, dataclasses.replace(
-      autoencoder, scaling_factor=scale, shift_factor=shift
+  encoder = coded['params']['encoder']
+
+  def decoder_loss(params: PyTree, images: Array, key: Array) -> Array:
+    del key
+    whole = {'params': {'encoder': encoder, 'decoder': params}}
+    mean, _ = coder.apply(whole, images, method='moments')
+    seen = coder.apply(whole, mean, method='decode')
+    return jnp.mean((seen - images) ** 2)
+
+  decoder = train_stage(
+    'decoder',
+    decoder_stage,
+    decoder_loss,
+    coded['params']['decoder'],
+    pixels,
+    count,
+    workdir,
+    seed=seed + 2,
   )
+  scaled = dataclasses.replace(
+    SMALL.autoencoder, scaling_factor=scale, shift_factor=shift
+  )
+  models = {'params': {'encoder': encoder, 'decoder': decoder}}
+  return SMALL._replace(
+    autoencoder=scaled, params=trained | {'autoencoder': models}
+  )
+
+
+def _drawn(
+  cache: pathlib.Path,
+  count: int,
+  corruption: float,
+  seed: int,
+  shares: dict[str, float],
+) -> Pictures:
+  """The pictures, drawn once for a workdir."""
+  if cache.exists():
+    with np.load(cache, allow_pickle=False) as stored:
+      return Pictures(**stored)
+  drawn = draw_pictures(count, corruption, seed, shares)
+  with replacing(cache) as new, open(new, 'wb') as stream:
+    np.savez(stream, **drawn._asdict())
+  return drawn
+
+
+def _encoded(
+  coder: Autoencoder,
+  params: PyTree,
+  pixels: Callable[[np.ndarray], np.ndarray],
+  count: int,
+) -> np.ndarray:
+  """Latent means of all pictures, [N, h, w, C]."""
+  encode = jax.jit(lambda x: coder.apply(params, x, method='encode'))
+  parts = np.array_split(np.arange(count), max(1, count // 1024))
+  return np.concatenate([np.asarray(encode(pixels(rows))) for rows in parts])

@@ -5,16 +5,11 @@ run that is still going, is said in a line where it would stand.
 """
 
 from collections.abc import Iterator
-import math
 from pathlib import Path
 from typing import Any
 
-from adrpo_jax import page, report_charts, report_pictures
+from adrpo_jax import page, report_charts, report_headline, report_pictures
 from adrpo_jax.measures import (
-  MEASURE,
-  MEASURES,
-  Measure,
-  difference,
   known,
   method_title,
   percent,
@@ -47,7 +42,7 @@ def write_report(workdir: Path | str) -> Path:
     f'{method_title(run.method)} · {run.workdir.resolve().name}',
     _header(run),
     page.notes(run.notes),
-    _headline(run),
+    report_headline.headline(run),
     _pictures(run),
     _learning(curves, unlogged),
     _paths(paths),
@@ -76,15 +71,9 @@ def _columns(run: RunRecord) -> list[Column]:
     return []
   columns = [
     Column('Base', run.base_samples),
-    Column(_tuned_title(run), run.tuned_samples),
+    Column(report_headline.tuned_title(run), run.tuned_samples),
   ]
   return columns if report_pictures.same_prompts(columns) else []
-
-
-def _tuned_title(run: RunRecord) -> str:
-  if run.summary:
-    return 'Tuned'
-  return f'Step {run.final["step"]}' if 'step' in run.final else 'Tuned'
 
 
 def _header(run: RunRecord) -> str:
@@ -100,39 +89,11 @@ def _header(run: RunRecord) -> str:
   if not run.summary:
     chips.append('unfinished')
   return page.header(
-    'Fine-tuning report', f'{name} against its base', _verdict(run), chips
+    'Fine-tuning report',
+    f'{name} against its base',
+    report_headline.verdict(run),
+    chips,
   )
-
-
-def _verdict(run: RunRecord) -> str:
-  """The outcome in a sentence; stars set its figures in bold."""
-  change, error = difference(run.base, run.final, 'success')
-  if change is None:
-    return (
-      'This run has not been evaluated on both sides yet, so there is nothing '
-      'to compare. What it has logged so far is below.'
-    )
-  before, after = run.base['success'], run.final['success']
-  points = MEASURE['success'].difference(change, error)
-  clear = error is None or abs(change) > 2 * error
-  verb = ('rose' if change > 0 else 'fell') if clear else 'moved'
-  where = '' if run.summary else f' by step {run.final["step"]}'
-  line = (
-    f'Success on held-out prompts {verb} from {percent(before)} to '
-    f'*{percent(after)}*{where} (*{points}*'
-    f'{"" if clear else ", within the error"})'
-  )
-  kept = _ratio(run.base, run.final, 'diversity')
-  if kept is not None:
-    line += f', with *{percent(kept)}* of the diversity of the base'
-  return line + '.'
-
-
-def _ratio(base: Record, final: Record, key: str) -> float | None:
-  before, after = base.get(key), final.get(key)
-  if not (known(before) and known(after)) or before == 0:
-    return None
-  return after / before
 
 
 def duration(seconds: float) -> str:
@@ -143,118 +104,6 @@ def duration(seconds: float) -> str:
   if whole < 3600:
     return f'{whole // 60} min {whole % 60:02d} s'
   return f'{whole // 3600} h {whole // 60 % 60:02d} min'
-
-
-def _headline(run: RunRecord) -> str:
-  if not run.base and not run.final:
-    return page.section('Result', '', page.note('No evaluation yet.'))
-  tuned = _tuned_title(run)
-  rows = [
-    _row(measure, run)
-    for measure in MEASURES
-    if known(run.base.get(measure.key)) or known(run.final.get(measure.key))
-  ]
-  unfinished = (
-    f'This run has not finished: its numbers are those of {tuned.lower()}.'
-  )
-  count = run.final.get('samples') or run.base.get('samples')
-  lead = (
-    'Both are measured by the same evaluation: held-out prompts, the same '
-    'noise, the same sampler settings'
-    + (f', {count:,} samples each.' if count else '.')
-  )
-  return page.section(
-    'Result',
-    lead,
-    '' if run.summary else page.note(unfinished),
-    page.grid('cards', _cards(run)),
-    page.table(['', 'Base', tuned, 'Difference'], rows),
-  )
-
-
-def _row(measure: Measure, run: RunRecord) -> list[str]:
-  key = measure.key
-  places = measure.places(run.base.get(key), run.final.get(key))
-  cells = [
-    measure.written(record.get(key), record.get(f'{key}_se'), places)
-    for record in (run.base, run.final)
-  ]
-  change, error = difference(run.base, run.final, key)
-  tone = _tone(measure, change, error)
-  name = (
-    f'{page.text(measure.title)}<small>{page.text(measure.meaning)}</small>'
-  )
-  changed = page.number(measure.difference(change, error, places))
-  return [name, *map(page.number, cells), f'<td class="{tone}">{changed}</td>']
-
-
-def _tone(measure: Measure, change: float | None, error: float | None) -> str:
-  """Green or red where a change is beyond two standard errors."""
-  if change is None or error is None or abs(change) <= 2 * error:
-    return ''
-  return {1: 'good', -1: 'bad'}.get(
-    int(math.copysign(1, change)) * measure.better, ''
-  )
-
-
-def _cards(run: RunRecord) -> Iterator[str]:
-  base, final = run.base, run.final
-  ceiling = (run.summary or {}).get('predicted_ceiling')
-  yield _card(
-    'Success',
-    percent(final.get('success')),
-    f'base {percent(base.get("success"))}',
-    _bars(base.get('success'), final.get('success'), ceiling),
-  )
-  before = plain(base.get('diversity'))
-  yield _card(
-    'Diversity kept',
-    percent(_ratio(base, final, 'diversity')),
-    f'{plain(final.get("diversity"))}, base {before}',
-    _bars(base.get('diversity'), final.get('diversity'), None),
-  )
-  yield _card(
-    'Reward',
-    plain(final.get('reward')),
-    f'base {plain(base.get("reward"))}',
-    _bars(base.get('reward'), final.get('reward'), None),
-  )
-  yield _card(
-    'W2 to the reference',
-    plain(final.get('divergence')),
-    'mean squared velocity difference',
-    '',
-  )
-
-
-def _card(title: str, value: str, line: str, bars: str) -> str:
-  number, _, unit = value.partition(' ')
-  unit = f' <small>{page.text(unit)}</small>' if unit else ''
-  return (
-    f'<div class="card stat"><h3>{page.text(title)}</h3>'
-    f'<div class="value">{page.text(number)}{unit}</div>'
-    f'<p>{page.text(line)}</p>{bars}</div>'
-  )
-
-
-def _bars(base: Any, tuned: Any, ceiling: Any) -> str:
-  """The tuned bar above the base's and a mark at the ceiling, in [0, 1]."""
-  if not (known(base) and known(tuned)):
-    return ''
-  mark = meaning = ''
-  if known(ceiling):
-    mark = f'<i class="mark" style="left:{_across(ceiling)}"></i>'
-    meaning = f'<p class="of-mark">predicted ceiling {percent(ceiling)}</p>'
-  return (
-    '<div class="bullet" aria-hidden="true"><i class="rail"></i>'
-    '<i class="rail base"></i>'
-    f'<i class="tuned" style="width:{_across(tuned)}"></i>'
-    f'<i class="base" style="width:{_across(base)}"></i>{mark}</div>{meaning}'
-  )
-
-
-def _across(share: float) -> str:
-  return f'{100 * min(max(share, 0.0), 1.0):.1f}%'
 
 
 def _pictures(run: RunRecord) -> str:

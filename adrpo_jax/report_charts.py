@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adrpo_jax import figures
+from adrpo_jax import figures, heat_map
 from adrpo_jax.figure_style import Drawing, drawn
 from adrpo_jax.figures import Points
 from adrpo_jax.run_record import Record, RunRecord, series
@@ -121,13 +121,13 @@ def trajectory_charts(run: RunRecord) -> list[Chart]:
 def beta_chart(run: RunRecord) -> Chart | None:
   """The heat map of β over steps, where the run logged histograms."""
   logged = [m for m in run.metrics if m.get('beta_histogram')]
-  data = figures.heat_map(
+  data = heat_map.heat_map(
     [m['beta_histogram'] for m in logged], [m['step'] for m in logged]
   )
   if data is None:
     return None
   draw = partial(
-    figures.draw_heat_map,
+    heat_map.draw_heat_map,
     data=data,
     mean=Points(*series(run.metrics, 'beta_mean')),
   )

@@ -19,74 +19,90 @@ def get_config(preset: str = 'default') -> ConfigDict:
       f'Unknown preset {preset!r} of configs/t2i.py. '
       f'Known: {", ".join(PRESETS)}.'
     )
-  config = ConfigDict({
-    'seed': 0,
-    'steps': 120,  # rollouts, each followed by updates_per_rollout updates
-    'world': 'shapes',
-    'model': {
-      'base': '',  # a folder of a base checkpoint; '' is the one we ship
-      'lora_rank': 0,  # 0 trains every weight of the transformer
-      'lora_alpha': 16.0,
-    },
-    'prompts': {
-      'source': '',  # a .txt, a .jsonl or tfds:NAME; '' is the world's own
-      'per_step': 24,  # P
-      'samples': 8,  # G
-    },
-    'sampler': {
-      'steps': 8,  # solver steps of rollouts and evaluations
-      'shift': 1.0,  # of the noise levels; SD3 takes 3.0 at its resolutions
-      'transition': 'euler',  # euler, heun, flow_sde, cps, dance_sde
-      'eta': 0.7,  # noise of the stochastic ones
-      'guidance': 1.0,  # classifier-free guidance; 1 is none
-    },
-    'training': {
-      'updates_per_rollout': 2,
-      'draws': 1,  # (σ, ε) pairs per sample and update
-      'sigma': 'uniform',  # or logit_normal
-      'microbatches': 1,
-      'learning_rate': 3e-4,
-      'warmup': 5,  # updates
-      'weight_decay': 0.0,
-      'clip_norm': 1.0,
-      'ema': 0.0,  # decay of averaged weights, 0 for none
-    },
-    'method': {
-      'name': 'adrpo',
-      'preset': 'stable',  # or paper
-      **{name: parameters(name) for name in METHODS},
-    },
-    'reward': {
-      'weights': {'shapes': 1.0},
-      'invalid_limit': 0.1,  # stop when more of a step's samples are invalid
-    },
-    'eval': {
-      'prompts': 128,  # held out, balanced over the categories
-      'samples': 4,  # of each
-      'batch': 32,  # prompts at a time
-      'every': 40,  # steps; 0 for the first and last only
-    },
-    'checkpoint': {'every': 20, 'keep': 2},
-    'mesh': {'data': -1, 'fsdp': 1, 'tensor': 1},
-    'log': {'tensorboard': True},
-    'pretrain': {
-      'pictures': 100 * 1024,
-      'corruption': 0.4,  # share of pictures under a caption that is wrong
-      'shares': {
-        'single': 0.2,
-        'binding': 0.2,
-        'relation': 0.2,
-        'counting': 0.12,
-        'style': 0.13,
-        'composition': 0.15,
+  config = ConfigDict(
+    {
+      'seed': 0,
+      'steps': 120,  # rollouts, each followed by updates_per_rollout updates
+      'world': 'shapes',
+      'model': {
+        'base': '',  # a folder of a base checkpoint; '' is the one we ship
+        'lora_rank': 0,  # 0 trains every weight of the transformer
+        'lora_alpha': 16.0,
       },
-      'kl': 1e-4,
-      'autoencoder': {'steps': 1000, 'batch': 32, 'learning_rate': 4e-3},
-      'flow': {'steps': 6000, 'batch': 128, 'learning_rate': 1.5e-3},
-    },
-  })
+      'prompts': {
+        'source': '',  # a .txt, a .jsonl or tfds:NAME; '' is the world's own
+        'per_step': 24,  # P
+        'samples': 8,  # G
+      },
+      'sampler': {
+        'steps': 8,  # solver steps of rollouts and evaluations
+        'shift': 1.0,  # of the noise levels; SD3 takes 3.0 at its resolutions
+        'transition': 'euler',  # euler, heun, flow_sde, cps, dance_sde
+        'eta': 0.7,  # noise of the stochastic ones
+        'guidance': 1.0,  # classifier-free guidance; 1 is none
+      },
+      'training': {
+        'updates_per_rollout': 2,
+        'draws': 1,  # (σ, ε) pairs per sample and update
+        'sigma': 'uniform',  # or logit_normal
+        'microbatches': 1,
+        'learning_rate': 3e-4,
+        'warmup': 5,  # updates
+        'weight_decay': 0.0,
+        'clip_norm': 1.0,
+        'ema': 0.0,  # decay of averaged weights, 0 for none
+      },
+      'method': {
+        'name': 'adrpo',
+        'preset': 'stable',  # or paper
+        **{name: parameters(name) for name in METHODS},
+      },
+      'reward': {
+        'weights': {'shapes': 1.0},
+        'invalid_limit': 0.1,  # stop when more of a step's samples are invalid
+      },
+      'eval': {
+        'prompts': 128,  # held out, balanced over the categories
+        'samples': 4,  # of each
+        'batch': 32,  # prompts at a time
+        'every': 40,  # steps; 0 for the first and last only
+      },
+      'checkpoint': {'every': 20, 'keep': 2},
+      'mesh': {'data': -1, 'fsdp': 1, 'tensor': 1},
+      'log': {'tensorboard': True},
+      'pretrain': {
+        'pictures': 100 * 1024,
+        'corruption': 0.4,  # share of pictures under a caption that is wrong
+        'shares': {
+          'single': 0.2,
+          'binding': 0.2,
+          'relation': 0.2,
+          'counting': 0.12,
+          'style': 0.13,
+          'composition': 0.15,
+        },
+        'kl': 1e-4,
+        'autoencoder': _stage(1000, 32, 4e-3, ema=0.99),
+        'flow': _stage(3600, 128, 1.5e-3),
+        'decoder': _stage(600, 32, 2e-3, ema=0.99),  # its encoder stays
+      },
+    }
+  )
+  config.method.dpo.pairs = ''  # your own; '' draws them from the base
   config.update(PRESETS[preset])
   return config
+
+
+def _stage(
+  steps: int, batch: int, learning_rate: float, ema: float = 0.999
+) -> dict[str, float]:
+  return {
+    'steps': steps,
+    'batch': batch,
+    'learning_rate': learning_rate,
+    'ema': ema,
+    'save_every': 200,
+  }
 
 
 PRESETS = {
@@ -108,8 +124,9 @@ PRESETS = {
     'log': {'tensorboard': False},
     'pretrain': {
       'pictures': 1024,
-      'autoencoder': {'steps': 4, 'batch': 4, 'learning_rate': 1e-3},
-      'flow': {'steps': 4, 'batch': 4, 'learning_rate': 1e-3},
+      'autoencoder': {'steps': 4, 'batch': 4},
+      'flow': {'steps': 4, 'batch': 4},
+      'decoder': {'steps': 4, 'batch': 4},
     },
   },
 }

@@ -115,8 +115,12 @@ class ResNet(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    y = _conv(self.width, 'conv1')(nn.silu(GroupNorm(self.groups, name='norm1')(x)))
-    y = _conv(self.width, 'conv2')(nn.silu(GroupNorm(self.groups, name='norm2')(y)))
+    y = _conv(self.width, 'conv1')(
+      nn.silu(GroupNorm(self.groups, name='norm1')(x))
+    )
+    y = _conv(self.width, 'conv2')(
+      nn.silu(GroupNorm(self.groups, name='norm2')(y))
+    )
     if x.shape[-1] != self.width:
       x = Linear(self.width, name='conv_shortcut')(x)
     return x + y
@@ -131,7 +135,9 @@ class Middle(nn.Module):
   def __call__(self, x: Array) -> Array:
     width = x.shape[-1]
     x = ResNet(width, self.groups, name='resnets_0')(x)
-    flat = GroupNorm(self.groups, name='group_norm')(x).reshape(x.shape[0], -1, width)
+    flat = GroupNorm(self.groups, name='group_norm')(x).reshape(
+      x.shape[0], -1, width
+    )
     q, k, v = (Linear(width, name=f'to_{n}')(flat)[:, :, None] for n in 'qkv')
     mixed = jax.nn.dot_product_attention(q, k, v)[:, :, 0]
     x = x + Linear(width, name='to_out')(mixed).reshape(x.shape)

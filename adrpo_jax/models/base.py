@@ -1,9 +1,9 @@
 """A base checkpoint: three models, their configs, and how to read and write it.
 
-  config.json                 sizes of the three models, and where it came from
-  transformer.safetensors     the flow model (MMDiT)
-  text_encoder.safetensors
-  autoencoder.safetensors
+config.json                 sizes of the three models, and where it came from
+transformer.safetensors     the flow model (MMDiT)
+text_encoder.safetensors
+autoencoder.safetensors
 """
 
 from collections.abc import Mapping
@@ -39,9 +39,7 @@ class Base(NamedTuple):
   params: dict[str, PyTree]
 
 
-def save(
-  folder: pathlib.Path, base: Base, origin: Mapping[str, Any]
-) -> None:
+def save(folder: pathlib.Path, base: Base, origin: Mapping[str, Any]) -> None:
   """Writes a base checkpoint; `origin` says what made it."""
   folder.mkdir(parents=True, exist_ok=True)
   for name, tree in base.params.items():

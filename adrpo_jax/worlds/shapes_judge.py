@@ -212,12 +212,14 @@ def describe(images: Array) -> list[str]:
   texts = []
   for row in range(len(parsed.fidelity)):
     things = [
-      ' '.join((
-        shapes.SIZES[parsed.size[row, i]],
-        shapes.STYLES[parsed.style[row, i]].replace('filled', ''),
-        shapes.COLOURS[parsed.colour[row, i]],
-        shapes.SHAPES[parsed.shape[row, i]],
-      )).replace('  ', ' ')
+      ' '.join(
+        (
+          shapes.SIZES[parsed.size[row, i]],
+          shapes.STYLES[parsed.style[row, i]].replace('filled', ''),
+          shapes.COLOURS[parsed.colour[row, i]],
+          shapes.SHAPES[parsed.shape[row, i]],
+        )
+      ).replace('  ', ' ')
       for i in np.flatnonzero(parsed.present[row])
     ]
     texts.append(', '.join(things) or 'nothing')

@@ -1,0 +1,360 @@
+"""What the command line can do, each a function of a config and a workdir."""
+
+from collections.abc import Sequence
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+from PIL import Image
+
+from adrpo_jax import build, pretrain, report, train as loop
+from adrpo_jax.checkpoint import Checkpoints
+from adrpo_jax.errors import InputError
+from adrpo_jax.evaluate import Evaluation
+from adrpo_jax.files import replacing
+from adrpo_jax.models import base as base_models
+from adrpo_jax.types import PyTree, TrainState
+
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+CHANGEABLE = ('steps', 'log', 'checkpoint', 'eval.every')  # of a begun run
+SHOWN = 12  # held-out prompts whose pictures a run keeps
+
+
+def train(config: ConfigDict, workdir: pathlib.Path) -> int:
+  """Fine-tunes, evaluates before and after, writes summary and report."""
+  _open_workdir(config, workdir)
+  finished = _read(workdir / 'summary.json')
+  if finished and finished['steps'] >= config.steps:
+    _say(f'{workdir} is finished:\n{json.dumps(finished, indent=1)}')
+    return 0
+  run = build.build(config)
+  _say(f'{config.method.name} on {_device()}, workdir {workdir}')
+  base = _base_evaluation(config, run)
+  evaluations = workdir / 'evaluations.jsonl'
+
+  def params_of(state: TrainState) -> PyTree:
+    return state.ema if config.training.ema > 0 else state.params
+
+  def evaluate(step: int, state: TrainState) -> Evaluation:
+    evaluation = run.evaluate(params_of(state), run.frozen)
+    _append(evaluations, {'step': step} | evaluation.figures)
+    _keep_samples(run, workdir / 'samples' / f'step_{step:06d}.npz', evaluation)
+    return evaluation
+
+  if not evaluations.exists():
+    _append(evaluations, {'step': 0} | base.figures)
+  _keep_samples(run, workdir / 'samples' / 'base.npz', base)
+  outcome = loop.train(
+    run, _experience(config, run, workdir), evaluate, _schedule(config), workdir
+  )
+  if outcome.preempted:
+    _say(f'Stopped at step {int(outcome.state.step)} and saved. {_go_on()}')
+    return 0
+  final = run.evaluate(params_of(outcome.state), run.frozen)
+  _append(evaluations, {'step': config.steps} | final.figures)
+  _keep_samples(run, workdir / 'samples' / 'final.npz', final)
+  summary = _summary(config, workdir, base.figures, final.figures, outcome)
+  loop.write_json(workdir / 'summary.json', summary)
+  if jax.process_index() == 0:
+    _say(_verdict(summary))
+    _say(f'Report: {report.write_report(workdir)}')
+  return 0
+
+
+def evaluate_only(config: ConfigDict, workdir: pathlib.Path) -> int:
+  """Prints the evaluation of a workdir's newest checkpoint, or of the base."""
+  run = build.build(config)
+  restored = _restored(run, workdir)
+  if restored is None:
+    evaluation = _base_evaluation(config, run)
+  else:
+    params = restored.ema if config.training.ema > 0 else restored.params
+    evaluation = run.evaluate(params, run.frozen)
+  _say(json.dumps(evaluation.figures, indent=1))
+  return 0
+
+
+def sample(
+  config: ConfigDict, workdir: pathlib.Path, texts: Sequence[str], count: int
+) -> int:
+  """Draws `count` pictures of each prompt and writes them as PNG."""
+  if not texts or count < 1:
+    raise InputError(
+      'Expected --prompt="..." and --count of at least 1 with --mode=sample, '
+      f'got {len(texts)} prompts and count {count}.'
+    )
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.prompts.samples = count
+    config.method.name = 'orw_cfm_w2'  # needs no group: any count will do
+  run = build.build(config)
+  try:
+    prompts = run.encode(texts)
+  except ValueError as error:
+    raise InputError(str(error)) from error
+  restored = _restored(run, workdir) if workdir.exists() else None
+  params = restored.params if restored else run.init().params
+  key = jax.random.fold_in(jax.random.key(config.seed), 0)
+  prompts = jax.tree.map(jnp.asarray, dict(prompts))
+  images = run.decode(run.frozen, run.rollout(params, run.frozen, prompts, key))
+  folder = workdir / 'drawn'
+  folder.mkdir(parents=True, exist_ok=True)
+  for text, row in zip(texts, _pixels(images), strict=True):
+    for i, picture in enumerate(row):
+      name = f'{"_".join(text.lower().split())}_{i:02d}.png'
+      enlarged = np.kron(picture, np.ones((8, 8, 1), np.uint8))
+      Image.fromarray(enlarged).save(folder / name)
+  _say(f'{len(texts) * count} pictures in {folder}')
+  return 0
+
+
+def pretrain_base(config: ConfigDict, workdir: pathlib.Path) -> int:
+  """Makes a base checkpoint in workdir/base."""
+  workdir.mkdir(parents=True, exist_ok=True)
+  base = pretrain.run(
+    workdir,
+    pictures=config.pretrain.pictures,
+    corruption=config.pretrain.corruption,
+    shares=dict(config.pretrain.shares),
+    autoencoder_stage=pretrain.Stage(**config.pretrain.autoencoder),
+    decoder_stage=pretrain.Stage(**config.pretrain.decoder),
+    flow_stage=pretrain.Stage(**config.pretrain.flow),
+    kl=config.pretrain.kl,
+    seed=config.seed,
+  )
+  origin = {'config': config.pretrain.to_dict(), 'versions': _versions()}
+  base_models.save(workdir / 'base', base, origin)
+  _say(f'Base checkpoint: {workdir / "base"}')
+  return 0
+
+
+def _experience(
+  config: ConfigDict, run: build.Run, workdir: pathlib.Path
+) -> loop.Experience:
+  if 'pairs' not in run.method.needs:
+    return loop.online(run)
+  given = config.method[config.method.name].pairs
+  path = workdir / 'preferences' / 'pairs.safetensors'
+  return loop.offline(
+    run, pathlib.Path(given) if given else path, config.steps, config.seed
+  )
+
+
+def _schedule(config: ConfigDict) -> loop.Schedule:
+  return loop.Schedule(
+    steps=config.steps,
+    seed=config.seed,
+    checkpoint_every=config.checkpoint.every,
+    keep=config.checkpoint.keep,
+    evaluate_every=config.eval.every,
+    invalid_limit=config.reward.invalid_limit,
+    tensorboard=config.log.tensorboard,
+  )
+
+
+def _open_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Makes the folder, or checks that it holds a run of the same config."""
+  plain = config.to_dict()
+  stored = _read(workdir / 'config.json')
+  if stored:
+    old, new = _flat(stored['config']), _flat(plain)
+    differing = [
+      f'{key}: {old.get(key)!r} there, {new.get(key)!r} asked for'
+      for key in sorted(old.keys() | new.keys())
+      if old.get(key) != new.get(key) and not key.startswith(CHANGEABLE)
+    ]
+    if differing:
+      raise InputError(
+        f'{workdir} holds a run of another config: {"; ".join(differing)}. '
+        'Take another --workdir, or the same config.'
+      )
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    loop.write_json(
+      workdir / 'config.json',
+      {'config': plain, 'versions': _versions(), 'device': _device()},
+    )
+  except OSError as error:
+    raise InputError(
+      f'Expected a workdir that can be written to, got {workdir}: {error}.'
+    ) from error
+
+
+def _base_evaluation(config: ConfigDict, run: build.Run) -> Evaluation:
+  """The base under this evaluation: once for each, kept in a cache."""
+  digest = hashlib.sha256()
+  folder = build.base_folder(config)
+  for file in sorted(folder.glob('*.safetensors')):
+    digest.update(file.read_bytes())
+  settings = [config.eval.to_dict(), config.sampler.to_dict()]
+  settings[0].pop('every')
+  settings += [config.reward.to_dict(), config.mesh.to_dict(), _device()]
+  digest.update(json.dumps(settings, sort_keys=True).encode())
+  path = (
+    pathlib.Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser()
+    / 'adrpo_jax'
+    / f'base_{digest.hexdigest()[:16]}.npz'
+  )
+  if path.exists() and jax.process_count() == 1:
+    with np.load(path, allow_pickle=False) as stored:
+      arrays = dict(stored)
+    return Evaluation(json.loads(str(arrays.pop('figures'))), arrays)
+  evaluation = run.evaluate(run.init().params, run.frozen)
+  if jax.process_index() == 0:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as new, open(new, 'wb') as stream:
+      figures = np.array(json.dumps(evaluation.figures))
+      np.savez(stream, figures=figures, **evaluation.samples)
+  return evaluation
+
+
+def _keep_samples(
+  run: build.Run, path: pathlib.Path, evaluation: Evaluation
+) -> None:
+  """The first held-out prompts' pictures, with what the judge saw in them."""
+  seen = {k: v[:SHOWN] for k, v in evaluation.samples.items()}
+  images = seen['images']
+  described = run.describe(images.reshape(-1, *images.shape[2:]) / 255.0)
+  verdicts = np.array(described).reshape(images.shape[:2])
+  texts, categories = zip(*run.held_out[: len(images)], strict=True)
+  if jax.process_index() == 0:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as new, open(new, 'wb') as stream:
+      np.savez(
+        stream,
+        images=images,
+        prompts=np.array(texts),
+        categories=np.array(categories),
+        rewards=seen['rewards'],
+        success=seen.get('success', seen['rewards'] >= 1) > 0.5,
+        verdicts=verdicts,
+      )
+
+
+def _summary(
+  config: ConfigDict,
+  workdir: pathlib.Path,
+  base: dict[str, Any],
+  final: dict[str, Any],
+  outcome: loop.Outcome,
+) -> dict[str, Any]:
+  lines = [json.loads(x) for x in open(workdir / 'metrics.jsonl')]
+  spent = [
+    line['seconds_rollout'] + line['seconds_reward'] + line['seconds_update']
+    for line in lines
+  ]
+  size = config.prompts.per_step * config.prompts.samples
+  summary = {
+    'method': config.method.name,
+    'seed': config.seed,
+    'steps': config.steps,
+    'seconds': round(sum(spent), 1),
+    'device': _device(),
+    'base': base,
+    'final': final,
+    'beta': {
+      'mean': float(np.mean([line['beta_mean'] for line in lines])),
+      'min': min(line['beta_min'] for line in lines),
+      'max': max(line['beta_max'] for line in lines),
+      'fraction_negative': float(
+        np.mean([line['beta_negative'] for line in lines])
+      ),
+    },
+    'throughput': {'samples_per_second': size * len(lines) / sum(spent)},
+  }
+  ceiling = _ceiling(config, base)
+  return (
+    summary if ceiling is None else summary | {'predicted_ceiling': ceiling}
+  )
+
+
+def _ceiling(config: ConfigDict, base: dict[str, Any]) -> float | None:
+  """p₀ + (d/β₀)·p₀(1−p₀), where a guarded ADRPO run ends for two modes.
+
+  d is the reward gap between right and wrong samples of the base: its mean
+  reward is p₀·1 + (1 − p₀)·(1 − d).
+  """
+  if config.method.name != 'adrpo':
+    return None
+  p, beta0 = base['success'], config.method.adrpo.beta0
+  gap = (1 - base['reward']) / max(1 - p, 1e-9)
+  return float(min(1.0, p + gap / beta0 * p * (1 - p)))
+
+
+def _restored(run: build.Run, workdir: pathlib.Path) -> TrainState | None:
+  with Checkpoints(workdir / 'checkpoints') as checkpoints:
+    restored = checkpoints.restore(run.abstract)
+  return restored.state if restored else None
+
+
+def _verdict(summary: dict[str, Any]) -> str:
+  base, final = summary['base'], summary['final']
+  return '\n'.join(
+    f'{name:>10}  {base[name]:.3f} → {final[name]:.3f}  '
+    f'(± {final[f"{name}_se"]:.3f})'
+    for name in ('reward', 'success', 'fidelity', 'diversity', 'divergence')
+    if name in final
+  )
+
+
+def _flat(tree: dict[str, Any], under: str = '') -> dict[str, Any]:
+  """{'a': {'b': 1}} -> {'a.b': 1}; tuples as the lists JSON makes of them."""
+  flat: dict[str, Any] = {}
+  for key, value in tree.items():
+    if isinstance(value, dict):
+      flat |= _flat(value, f'{under}{key}.')
+    else:
+      flat[f'{under}{key}'] = list(value) if isinstance(value, tuple) else value
+  return flat
+
+
+def _append(path: pathlib.Path, line: dict[str, Any]) -> None:
+  if jax.process_index() == 0:
+    with open(path, 'a') as file:
+      file.write(json.dumps(line) + '\n')
+
+
+def _read(path: pathlib.Path) -> dict[str, Any] | None:
+  return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _pixels(images: jax.Array) -> np.ndarray:
+  return np.asarray(jnp.round(jnp.clip(images, 0, 1) * 255)).astype(np.uint8)
+
+
+def _versions() -> dict[str, str]:
+  versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+  versions['python'] = sys.version.split()[0]
+  root = pathlib.Path(__file__).parent
+  commit = subprocess.run(
+    ['git', '-C', str(root), 'rev-parse', '--short', 'HEAD'],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  versions['commit'] = commit.stdout.strip() or 'unknown'
+  return versions
+
+
+def _device() -> str:
+  return f'{jax.devices()[0].device_kind} x{jax.device_count()}'
+
+
+def _go_on() -> str:
+  return (
+    f'To go on: {sys.executable} -m adrpo_jax.main {" ".join(sys.argv[1:])}'
+  )
+
+
+def _say(text: str) -> None:
+  if jax.process_index() == 0:
+    print(text, flush=True)

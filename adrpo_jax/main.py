@@ -1,0 +1,127 @@
+"""The command line: python -m adrpo_jax.main --config=configs/t2i.py[:preset].
+
+--mode=train     fine-tune the base, evaluate, report (the default)
+--mode=eval      evaluate a workdir's latest checkpoint, or the base
+--mode=sample    draw pictures for --prompt="..."
+--mode=pretrain  make a base checkpoint
+"""
+
+from collections.abc import Sequence
+import os
+import pathlib
+import sys
+import time
+
+from absl import flags
+import jax
+from ml_collections import ConfigDict, config_flags
+
+from adrpo_jax.errors import InputError, unknown_name
+from adrpo_jax.rewards.protocol import RewardError
+
+MODES = ('train', 'eval', 'sample', 'pretrain')
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', 'configs/t2i.py', 'File and preset: configs/t2i.py[:preset].'
+)
+_WORKDIR = flags.DEFINE_string(
+  'workdir',
+  '',
+  'Holds all of a run; the same again resumes it. Default: '
+  'a dated folder under runs/.',
+)
+_MODE = flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
+_PROMPT = flags.DEFINE_multi_string('prompt', [], 'What --mode=sample draws.')
+_COUNT = flags.DEFINE_integer('count', 8, 'Pictures of each --prompt.')
+
+
+def main(argv: Sequence[str]) -> int:
+  """Parses, builds, runs; errors of the input are one line. -> exit status."""
+  try:
+    config = parse(argv)
+    _start_jax()
+    workdir = pathlib.Path(_WORKDIR.value or _dated(config))
+    return _run(config, workdir)
+  except (InputError, RewardError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
+
+
+def parse(argv: Sequence[str]) -> ConfigDict:
+  """The config that a command line asks for.
+
+  Raises:
+    InputError: no such file or preset, an unknown flag or key (the nearest
+      known one is named), or a value of the wrong type.
+  """
+  try:
+    flags.FLAGS(list(argv))
+  except (flags.Error, OSError) as error:
+    raise InputError(str(error).splitlines()[0]) from error
+  except (AttributeError, KeyError) as error:
+    raise InputError(_unknown_key(argv, error)) from error
+  except (TypeError, ValueError) as error:
+    raise InputError(str(error).splitlines()[0]) from error
+  return _CONFIG.value
+
+
+def _unknown_key(argv: Sequence[str], error: Exception) -> str:
+  """Which --config.key is not in the config, with the nearest one that is."""
+  known: set[str] = set()
+  for preset in [a for a in argv if a.startswith('--config=')] or ['']:
+    plain = [argv[0], *([preset] if preset else [])]
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS(plain)
+    known |= set(_flat(_CONFIG.value.to_dict()))
+  for argument in argv[1:]:
+    key = argument.removeprefix('--config.').split('=')[0]
+    if argument.startswith('--config.') and key not in known:
+      return str(unknown_name(key, known, 'config key'))
+  return str(error)
+
+
+def _flat(tree: dict, under: str = '') -> dict[str, object]:
+  """{'a': {'b': 1}} -> {'a.b': 1}."""
+  flat: dict[str, object] = {}
+  for key, value in tree.items():
+    if isinstance(value, dict):
+      flat |= _flat(value, f'{under}{key}.')
+    else:
+      flat[f'{under}{key}'] = value
+  return flat
+
+
+def _start_jax() -> None:
+  """Joins the other processes, if there are any, and sets the compile cache."""
+  if os.environ.get('JAX_COORDINATOR_ADDRESS'):
+    jax.distributed.initialize(
+      num_processes=int(os.environ['JAX_NUM_PROCESSES']),
+      process_id=int(os.environ['JAX_PROCESS_ID']),
+    )
+  cache = os.environ.get('JAX_COMPILATION_CACHE_DIR') or str(
+    pathlib.Path.home() / '.cache' / 'adrpo_jax' / 'compiled'
+  )
+  jax.config.update('jax_compilation_cache_dir', cache)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+def _dated(config: ConfigDict) -> pathlib.Path:
+  stamp = time.strftime('%Y-%m-%d_%H-%M-%S')
+  return pathlib.Path('runs') / f'{stamp}_{config.method.name}'
+
+
+def _run(config: ConfigDict, workdir: pathlib.Path) -> int:
+  # Imported late: `--help` and a mistyped key answer at once.
+  from adrpo_jax import commands
+
+  if _MODE.value == 'pretrain':
+    return commands.pretrain_base(config, workdir)
+  if _MODE.value == 'sample':
+    return commands.sample(config, workdir, _PROMPT.value, _COUNT.value)
+  if _MODE.value == 'eval':
+    return commands.evaluate_only(config, workdir)
+  return commands.train(config, workdir)
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

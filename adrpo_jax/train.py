@@ -1,0 +1,283 @@
+"""The loop: rollout, reward, weights and update, checkpoint, evaluation.
+
+A step is a pure function of (state, prompts, key), all of which follow from the
+step's number: a run that was interrupted goes on to the same last bit.
+"""
+
+from collections.abc import Callable
+import json
+import pathlib
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax import preferences
+from adrpo_jax.checkpoint import Checkpoints
+from adrpo_jax.evaluate import Evaluation
+from adrpo_jax.files import replacing
+from adrpo_jax.metrics import MetricsLog, Progress, cut_back
+from adrpo_jax.preemption import Preemption
+from adrpo_jax.rewards.protocol import check_invalid_share
+from adrpo_jax.types import Metrics, PyTree, Scores, TrainState
+from adrpo_jax.update import behaviour_params
+
+BETA_BINS = 24
+
+
+class NonFiniteError(RuntimeError):
+  """A loss or a gradient was not finite; the state was left as it was."""
+
+
+class Schedule(NamedTuple):
+  """When the loop does what."""
+
+  steps: int
+  seed: int
+  checkpoint_every: int
+  keep: int
+  evaluate_every: int  # 0: before the first step and after the last only
+  invalid_limit: float
+  tensorboard: bool
+
+
+class Outcome(NamedTuple):
+  """How a run ended. `preempted`: saved and left early, to be continued."""
+
+  state: TrainState
+  preempted: bool
+  seconds: float  # of the steps of this process
+  samples: int
+
+
+Experience = Callable[
+  [TrainState, int, jax.Array], tuple[PyTree, PyTree, Scores, Metrics]
+]
+
+
+def train(
+  run: Any,
+  experience: Experience,
+  evaluate: Callable[[int, TrainState], Evaluation],
+  schedule: Schedule,
+  workdir: pathlib.Path,
+) -> Outcome:
+  """Runs all steps that `workdir` has not seen yet.
+
+  Args:
+    run: a `build.Run`; its init, abstract, update and frozen are used.
+    experience: (state, step, key) -> prompts, samples, scores and timings.
+    evaluate: (step, state) -> Evaluation, which it also keeps.
+    schedule: see `Schedule`.
+    workdir: receives metrics.jsonl, evaluations and checkpoints.
+
+  Raises:
+    NonFiniteError: with the step, the metric and the last good checkpoint.
+    RewardError: too many invalid samples in a step.
+  """
+  checkpoints = Checkpoints(workdir / 'checkpoints', schedule.keep)
+  with checkpoints, Preemption() as preemption:
+    restored = checkpoints.restore(run.abstract)
+    state = restored.state if restored else run.init()
+    start = restored.step if restored else 0
+    cut_back(workdir / 'metrics.jsonl', start)
+    cut_back(workdir / 'evaluations.jsonl', start)
+    log = MetricsLog(
+      workdir / 'metrics.jsonl',
+      tensorboard=workdir / 'tensorboard' if schedule.tensorboard else None,
+      start=start,
+    )
+    progress = Progress(schedule.steps, start=start)
+    run_key = jax.random.key(schedule.seed)
+    began, samples_seen = time.monotonic(), 0
+    preempted = False
+    with log:
+      for step in range(start, schedule.steps):
+        if preemption.requested(step):
+          preempted = True
+          break
+        if _due(step, schedule.evaluate_every):
+          evaluate(step, state)
+        key = jax.random.fold_in(run_key, step)
+        prompts, samples, scores, timings = experience(state, step, key)
+        check_invalid_share(
+          float(1 - scores.valid.mean()), limit=schedule.invalid_limit
+        )
+        since = time.monotonic()
+        state, metrics = run.update(
+          state,
+          run.frozen,
+          samples,
+          scores,
+          prompts,
+          jax.random.fold_in(key, 1),
+        )
+        timings['seconds_update'] = _elapsed(metrics['loss'], since)
+        metrics = jax.device_get(metrics)
+        line = record(metrics, jax.device_get(scores), timings)
+        log.write(step, line)
+        progress.update(step + 1, _shown(line))
+        if not metrics['finite']:
+          raise NonFiniteError(_not_finite(step, metrics, checkpoints.steps()))
+        samples_seen += scores.rewards.size
+        if (step + 1) % schedule.checkpoint_every == 0:
+          checkpoints.save(step + 1, state, {'seed': schedule.seed})
+    progress.close()
+    seconds = time.monotonic() - began
+    if int(state.step) > start:
+      checkpoints.save(int(state.step), state, {'seed': schedule.seed})
+  return Outcome(state, preempted, seconds, samples_seen)
+
+
+def online(run: Any) -> Experience:
+  """Prompts of the step, samples of the behaviour policy, their rewards."""
+  diversity = jax.jit(run.diversity)
+
+  def experience(state, step, key):
+    prompts = run.prompts_at(step)
+    params = behaviour_params(run.method, state)
+    since = time.monotonic()
+    samples = run.rollout(
+      params, run.frozen, prompts, jax.random.fold_in(key, 0)
+    )
+    rollout_seconds = _elapsed(samples['x0'], since)
+    since = time.monotonic()
+    images = run.decode(run.frozen, samples)
+    scores = run.reward(prompts, images)
+    timings = {
+      'seconds_rollout': rollout_seconds,
+      'seconds_reward': _elapsed(scores.rewards, since),
+      'diversity': float(diversity(images).mean()),
+    }
+    return prompts, samples, scores, timings
+
+  return experience
+
+
+def offline(run: Any, path: pathlib.Path, steps: int, seed: int) -> Experience:
+  """Stored pairs instead of rollouts; drawn first, where `path` has none."""
+  if not path.exists():
+    params = run.init().params
+    progress = Progress(steps)
+
+    def sample(step):
+      key = jax.random.fold_in(jax.random.key(seed), step)
+      prompts = run.prompts_at(step)
+      samples = run.rollout(
+        params, run.frozen, prompts, jax.random.fold_in(key, 0)
+      )
+      scores = run.reward(prompts, run.decode(run.frozen, samples))
+      return prompts['ids'], samples, scores
+
+    preferences.draw(
+      path,
+      steps,
+      sample,
+      lambda step: progress.update(step + 1, {'drawing': 'pairs'}),
+    )
+    progress.close()
+  pairs = preferences.read(path)
+  per_step = run.groups[0]
+
+  def experience(state, step, key):
+    del state, key
+    since = time.monotonic()
+    rows = np.arange(step * per_step, (step + 1) * per_step)
+    ids, samples, scores = preferences.as_experience(
+      pairs, rows % len(pairs['ids'])
+    )
+    prompts, samples, scores = run.place((run.prompts_of(ids), samples, scores))
+    timings = {
+      'seconds_rollout': _elapsed(samples['x0'], since),
+      'seconds_reward': 0.0,
+    }
+    return prompts, samples, scores, timings
+
+  return experience
+
+
+def record(
+  metrics: dict[str, Any], scores: Scores, timings: dict[str, float]
+) -> dict[str, Any]:
+  """The line of a step in metrics.jsonl: plain numbers, lists for histograms."""
+  weights, beta = metrics['weights'], metrics['beta']
+  usable, valid = metrics['usable'], scores.valid
+  groups = np.where(valid, scores.rewards, np.nan)
+  spread = np.nanmax(groups, 1) - np.nanmin(groups, 1) if valid.any() else 0.0
+  level = float(beta[usable].mean()) if usable.any() else 0.0
+  used = beta[usable] if usable.any() else np.zeros(1)
+  advantage = weights.policy[usable] if usable.any() else np.zeros(1)
+  counts, edges = np.histogram(used, BETA_BINS)
+  seconds = sum(v for k, v in timings.items() if k.startswith('seconds'))
+  judged = {k: float(v[valid].mean()) for k, v in scores.measures.items()}
+  return {
+    'reward': float(scores.rewards[valid].mean()) if valid.any() else None,
+    'reward_std': float(np.nanstd(groups)),
+    **judged,
+    'zero_variance': float(np.mean(spread == 0)),
+    'advantage_max': float(advantage.max()),
+    'advantage_over_beta0_max': float(advantage.max() / level)
+    if level
+    else None,
+    'beta_mean': level,
+    'beta_min': float(used.min()),
+    'beta_max': float(used.max()),
+    'beta_negative': float(np.mean(used < 0)),
+    'beta_histogram': {'edges': edges.tolist(), 'counts': counts.tolist()},
+    'policy_loss': float(metrics['policy']),
+    'divergence': float(metrics.get('divergence', np.nan)),
+    'divergence_by_sigma': metrics.get(
+      'divergence_by_sigma', np.zeros(0)
+    ).tolist(),
+    **{
+      name: float(metrics[name])
+      for name in ('loss', 'grad_norm', 'update_norm', 'log_prob_difference')
+      if name in metrics
+    },
+    'valid': float(valid.mean()),
+    'usable': float(usable.mean()),
+    **timings,
+    'samples_per_second': scores.rewards.size / max(seconds, 1e-9),
+  }
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+  """Writes JSON whole or not at all, on process 0."""
+  if jax.process_index() == 0:
+    with replacing(path) as new:
+      new.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def _due(step: int, every: int) -> bool:
+  return every > 0 and step > 0 and step % every == 0
+
+
+def _elapsed(waited_for: jax.Array, since: float) -> float:
+  jax.block_until_ready(waited_for)
+  return time.monotonic() - since
+
+
+def _shown(line: dict[str, Any]) -> dict[str, Any]:
+  shown = {
+    'reward': line['reward'] if line['reward'] is not None else float('nan'),
+    'W2': line['divergence'],
+    'β': line['beta_mean'],
+  }
+  return shown | {'samples/s': line['samples_per_second']}
+
+
+def _not_finite(step: int, metrics: dict[str, Any], saved: list[int]) -> str:
+  broken = [
+    name
+    for name in ('loss', 'grad_norm', 'policy', 'divergence')
+    if name in metrics and not np.isfinite(metrics[name])
+  ]
+  last = f'checkpoint {saved[-1]}' if saved else 'no checkpoint yet'
+  return (
+    f'Step {step}: {", ".join(broken) or "the loss"} is not finite. The state '
+    f'was left as it was before this step; the last good one on disk is '
+    f'{last}. Lower training.learning_rate, or raise β₀ or the divergence '
+    'weight, and start in another workdir.'
+  )
