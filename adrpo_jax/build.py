@@ -239,8 +239,8 @@ def _check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
     if size % rows:
       raise InputError(
         f'Expected config.{name} to be a multiple of data·fsdp = {rows}, the '
-        f'devices that share the batch, got {size}. Take {rows * -(-size // rows)}, '
-        'or a smaller mesh.'
+        f'devices that share the batch, got {size}. Take '
+        f'{rows * -(-size // rows)}, or a smaller mesh.'
       )
   if config.prompts.per_step % (rows * parts):
     raise InputError(

@@ -16,7 +16,8 @@ from ml_collections import ConfigDict
 import numpy as np
 from PIL import Image
 
-from adrpo_jax import build, pretrain, report, train as loop
+from adrpo_jax import build, pretrain, report
+from adrpo_jax import train as loop
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
 from adrpo_jax.evaluate import Evaluation
@@ -247,7 +248,8 @@ def _summary(
   final: dict[str, Any],
   outcome: loop.Outcome,
 ) -> dict[str, Any]:
-  lines = [json.loads(x) for x in open(workdir / 'metrics.jsonl')]
+  written = (workdir / 'metrics.jsonl').read_text()
+  lines = [json.loads(line) for line in written.splitlines()]
   spent = [
     line['seconds_rollout'] + line['seconds_reward'] + line['seconds_update']
     for line in lines

@@ -4,6 +4,7 @@ Standard errors are over prompts: the samples of one prompt are not independent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -80,7 +81,7 @@ def make_evaluate(
     parts = []
     for start in range(0, total, batch):
       rows = slice(start, start + batch)
-      part = place(jax.tree.map(lambda leaf: leaf[rows], dict(prompts)))
+      part = place(jax.tree.map(itemgetter(rows), dict(prompts)))
       key = jax.random.fold_in(jax.random.key(KEY), start)
       samples = rollout(params, frozen, part, key)
       images = decode(frozen, samples)

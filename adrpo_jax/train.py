@@ -11,7 +11,6 @@ import time
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax import preferences
@@ -201,7 +200,7 @@ def offline(run: Any, path: pathlib.Path, steps: int, seed: int) -> Experience:
 def record(
   metrics: dict[str, Any], scores: Scores, timings: dict[str, float]
 ) -> dict[str, Any]:
-  """The line of a step in metrics.jsonl: plain numbers, lists for histograms."""
+  """The line of a step in metrics.jsonl."""
   weights, beta = metrics['weights'], metrics['beta']
   usable, valid = metrics['usable'], scores.valid
   groups = np.where(valid, scores.rewards, np.nan)

@@ -16,8 +16,16 @@ import optax
 
 from adrpo_jax.method.record import Method, anchors, divergence_weights
 from adrpo_jax.modalities.flow_views import sample_keys
-from adrpo_jax.types import Array, LossTerms, Metrics, Modality, PyTree
-from adrpo_jax.types import Scores, TrainState, Weights
+from adrpo_jax.types import (
+  Array,
+  LossTerms,
+  Metrics,
+  Modality,
+  PyTree,
+  Scores,
+  TrainState,
+  Weights,
+)
 
 BUCKETS = 4  # of equal width in σ, for the divergence by time
 

@@ -1,7 +1,7 @@
 """Text-to-image by online RL on the embedded shapes world.
 
   python -m adrpo_jax.main --config=configs/t2i.py            the main job
-  python -m adrpo_jax.main --config=configs/t2i.py:debug      the whole path, small
+  python -m adrpo_jax.main --config=configs/t2i.py:debug      the whole path
   python -m adrpo_jax.compare --config=configs/t2i.py:compare --seeds=3 ...
 
 Plain values only; `adrpo_jax/build.py` is the one reader.

@@ -1,14 +1,13 @@
-"""Eight virtual CPU devices, strict ranks, one compile cache for all tests."""
+"""Eight virtual CPU devices and one compile cache for all tests."""
 
 import os
 import tempfile
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
-import jax  # noqa: E402
+import jax
 
 jax.config.update('jax_num_cpu_devices', 8)
-jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update(
   'jax_compilation_cache_dir',
   os.environ.get('JAX_COMPILATION_CACHE_DIR')

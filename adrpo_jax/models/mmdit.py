@@ -51,7 +51,7 @@ class MMDiT(nn.Module):
     The velocity is ε − x₀, in the shape of x.
     """
     c = self.config
-    batch, height, width, channels = x.shape
+    _, height, width, channels = x.shape
     rows, columns = height // c.patch_size, width // c.patch_size
     tokens = _patches(x, c.patch_size)
     image = Linear(c.width, name='patch_embed')(tokens)

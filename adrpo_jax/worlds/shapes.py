@@ -32,7 +32,7 @@ PLACES = SIDE - min(PIXELS) + 1  # top-left corners along an axis
 TINT = 0.3  # ink between the stripes of a striped object
 GAP = 2  # pixels between any two objects
 MARGIN = 6  # pixels between centres when a relation is drawn
-ATTEMPTS = 8  # placements tried for a scene; the first complete one is kept
+ATTEMPTS = 24  # placements tried for a scene; the first complete one is kept
 
 BACKGROUND = np.array([0.96, 0.96, 0.96], np.float32)
 PALETTE = np.array(
@@ -201,7 +201,7 @@ def _apart(a: Array, a_side: Array, b: Array, b_side: Array) -> Array:
 def _related(
   relations: Array, slot: int, y: Array, x: Array, centres: tuple
 ) -> Array:
-  """True where a centre (y, x) of `slot` keeps its relations to earlier slots."""
+  """True where a centre (y, x) keeps its relations to the slots before it."""
   kept = jnp.ones((PLACES, PLACES), bool)
   for r in range(RELATION_SLOTS):
     subject, kind, object_ = relations[r]

@@ -1,4 +1,4 @@
-"""Diversity that a prompt allows: how its samples differ in what it leaves free.
+"""Diversity that a prompt allows: how samples differ in what it leaves free.
 
 Two samples of one prompt are apart by the mean, over the prompt's objects, of
 

@@ -21,8 +21,15 @@ import zlib
 import numpy as np
 
 from adrpo_jax.worlds import shapes
-from adrpo_jax.worlds.shapes import COLOURS, FREE, RELATIONS, SHAPES, SIZES
-from adrpo_jax.worlds.shapes import STYLES, Facts
+from adrpo_jax.worlds.shapes import (
+  COLOURS,
+  FREE,
+  RELATIONS,
+  SHAPES,
+  SIZES,
+  STYLES,
+  Facts,
+)
 
 CATEGORIES = (
   'single',
@@ -67,7 +74,9 @@ def tokenise(texts: Sequence[str]) -> np.ndarray:
 
 def facts(texts: Sequence[str]) -> Facts:
   """Prompts -> what they state, as stacked numpy arrays [N, ...]."""
-  return Facts(*(np.stack(leaf) for leaf in zip(*map(_facts, texts))))
+  return Facts(
+    *(np.stack(leaf) for leaf in zip(*map(_facts, texts), strict=True))
+  )
 
 
 @functools.cache
