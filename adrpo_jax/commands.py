@@ -119,8 +119,9 @@ def sample(
 
 
 def pretrain_base(config: ConfigDict, workdir: pathlib.Path) -> int:
-  """Makes a base checkpoint in workdir/base."""
+  """Makes a base checkpoint in workdir/base, or a better one of model.base."""
   workdir.mkdir(parents=True, exist_ok=True)
+  given = config.model.base
   base = pretrain.run(
     workdir,
     pictures=config.pretrain.pictures,
@@ -131,6 +132,7 @@ def pretrain_base(config: ConfigDict, workdir: pathlib.Path) -> int:
     flow_stage=pretrain.Stage(**config.pretrain.flow),
     kl=config.pretrain.kl,
     seed=config.seed,
+    start=base_models.load(pathlib.Path(given)) if given else None,
   )
   origin = {'config': config.pretrain.to_dict(), 'versions': _versions()}
   base_models.save(workdir / 'base', base, origin)

@@ -230,8 +230,13 @@ def run(
   flow_stage: Stage,
   kl: float,
   seed: int,
+  start: Base | None = None,
 ) -> Base:
-  """All stages, from nothing to a base checkpoint."""
+  """All stages: from nothing, or from `start`, to a base checkpoint.
+
+  A `start` keeps its encoder, hence its latents; the flow model and the text
+  encoder train on from its weights.
+  """
   drawn = _drawn(workdir / 'pictures.npz', pictures, corruption, seed, shares)
   count = len(drawn.images)
   key = jax.random.key(seed)
@@ -239,20 +244,25 @@ def run(
   def pixels(rows: np.ndarray) -> np.ndarray:
     return drawn.images[rows].astype(np.float32) / 127.5 - 1
 
-  fresh = initialise(SMALL, key)
+  fresh = start.params if start else initialise(SMALL, key)
   coder = Autoencoder(SMALL.autoencoder)
-  coded = train_stage(
-    'autoencoder',
-    autoencoder_stage,
-    lambda p, images, k: autoencoder_loss(coder, p, images, k, kl),
-    fresh['autoencoder'],
-    pixels,
-    count,
-    workdir,
-    seed=seed,
-  )
+  coded = fresh['autoencoder']
+  if start is None:
+    coded = train_stage(
+      'autoencoder',
+      autoencoder_stage,
+      lambda p, images, k: autoencoder_loss(coder, p, images, k, kl),
+      coded,
+      pixels,
+      count,
+      workdir,
+      seed=seed,
+    )
   latents = _encoded(coder, coded, pixels, count)
   shift, scale = float(latents.mean()), float(1 / latents.std())
+  if start is not None:
+    shift = start.autoencoder.shift_factor
+    scale = start.autoencoder.scaling_factor
 
   def shift_and_scale(values: np.ndarray) -> np.ndarray:
     return (values - shift) * scale
