@@ -1,0 +1,246 @@
+"""report.html: its numbers, what it leaves unsaid, and that it stands alone."""
+
+import dataclasses
+import html.parser
+import io
+import json
+import re
+
+import numpy as np
+from PIL import Image
+import pytest
+import synthetic_runs
+
+from adrpo_jax import page, report_headline, report_pictures
+from adrpo_jax.report import duration, write_report
+from adrpo_jax.report_pictures import chosen_prompts
+from adrpo_jax.run_record import Samples, read_run
+
+VOID = {'meta', 'img', 'source', 'br', 'link'}
+
+
+class Balance(html.parser.HTMLParser):
+  """Follows open tags, and collects where a page looks for things."""
+
+  def __init__(self):
+    super().__init__()
+    self.open, self.sources = [], []
+
+  def handle_starttag(self, tag, attrs):
+    self.sources += [v for k, v in attrs if k in ('src', 'srcset', 'href')]
+    if tag not in VOID:
+      self.open.append(tag)
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+
+def text_of(path):
+  """What a reader of a page sees."""
+  return seen(path.read_text(encoding='utf-8').split('</style>')[1])
+
+
+def seen(content):
+  """Text without tags and with plain spaces."""
+  text = html.unescape(re.sub(r'<[^>]+>', ' ', content)).replace('\xa0', ' ')
+  return re.sub(r'\s+', ' ', text)
+
+
+def assert_stands_alone(path):
+  balance = Balance()
+  content = path.read_text(encoding='utf-8')
+  balance.feed(content)
+  assert balance.open == []
+  assert all(s.startswith('data:image/png;base64,') for s in balance.sources)
+  assert 'http' not in re.sub(r'base64,[A-Za-z0-9+/=]+', '', content)
+  assert '@import' not in content
+  assert 'url(' not in content
+
+
+def test_the_page_stands_alone_and_is_small(finished):
+  report = finished / 'report.html'
+  assert_stands_alone(report)
+  assert report.stat().st_size < 3_000_000
+
+
+def test_the_headline_has_the_numbers_of_the_summary(finished):
+  summary = json.loads((finished / 'summary.json').read_text())
+  base, final = summary['base'], summary['final']
+  text = text_of(finished / 'report.html')
+  assert base['success'] == pytest.approx(0.40667, abs=1e-5)
+  gain = 100 * (final['success'] - base['success'])
+  after = f'{100 * final["success"]:.1f}'
+  assert f'rose from 40.7 % to {after} % ( +{gain:.1f} ± 2.2 pp )' in text
+  row = f'40.7 ± 1.6 % {after} ± 1.6 % +{gain:.1f} ± 2.2 pp'
+  assert row in text
+  kept = 100 * final['diversity'] / base['diversity']
+  assert f'with {kept:.1f} % of the diversity of the base' in text
+  assert f'0.0000 {final["divergence"]:.4f} +{final["divergence"]:.4f}' in text
+  assert 'predicted ceiling 71.0 %' in text
+  assert '1,024 samples each' in text
+
+
+def test_the_page_has_the_facts_of_the_run(finished):
+  text = text_of(finished / 'report.html')
+  for fact in (
+    'Wall clock 3 min 30 s',
+    'Throughput 63.0 samples/s',
+    'β mean 1.000, 0.100 to 1.900',
+    'versions.jax 0.10.2',
+    'commit 3f9a1c2',
+    'method.adrpo.beta0 1.0',
+    'optimizer.betas [0.9, 0.99]',
+  ):
+    assert fact in text
+
+
+def test_failures_are_shown_at_their_rate(finished):
+  """The verdicts on the page are those of the first draws, pass or fail."""
+  text = text_of(finished / 'report.html')
+  chosen = list(range(8))  # prompts come category by category in the generator
+  shown = sum(
+    int(np.load(finished / 'samples' / name)['success'][chosen, :4].sum())
+    for name in ('base.npz', 'final.npz')
+  )
+  assert text.count('✓') == shown
+  assert text.count('✗') == 2 * 8 * 4 - shown > 5
+  base = np.load(finished / 'samples' / 'base.npz')
+  assert str(base['verdicts'][3, 2]) in text
+  tally = int(base['success'][0].sum())
+  assert f'single · succeeds: base {tally} of 8' in text
+
+
+def test_all_sections_are_drawn(finished):
+  names = {path.stem for path in (finished / 'figures').glob('*.png')}
+  assert names == {
+    'reward', 'success', 'divergence', 'diversity', 'policy_loss', 'loss',
+    'grad_norm', 'advantage_over_beta0_max', 'zero_variance', 'samples',
+    'reward_divergence', 'reward_diversity', 'beta', 'divergence_by_sigma',
+    'categories', 'seconds',
+  }  # fmt: skip
+  assert 'class="note"' not in (finished / 'report.html').read_text()
+
+
+def test_an_unfinished_run_says_so(tmp_path):
+  workdir = synthetic_runs.write_run(tmp_path / 'run', finished=False, steps=20)
+  run = read_run(workdir)
+  assert ' by step 10 (*+' in report_headline.verdict(run)
+  text = seen(report_headline.headline(run))
+  assert 'has not finished: its numbers are those of step 10.' in text
+  assert 'Base Step 10 Difference' in text
+  assert 'predicted ceiling' not in text
+
+
+def test_a_run_that_only_began_says_what_is_missing(tmp_path):
+  metrics = [{'step': 1, 'reward': 0.5, 'divergence_by_sigma': [0.1] * 4}]
+  synthetic_runs.write_jsonl(tmp_path / 'metrics.jsonl', metrics)
+  report = write_report(tmp_path)
+  assert_stands_alone(report)
+  text = text_of(report)
+  for line in (
+    'evaluations.jsonl is not there yet.',
+    'has not been evaluated on both sides yet',
+    'No evaluation yet.',
+    'No pictures of base and tuned for the same prompts yet.',
+    'Not logged in this run: success, divergence, diversity, policy loss,',
+    'Drawn once two evaluations are there.',
+    'No success by category yet.',
+    'No seconds of a step were logged.',
+    'No config.json: the settings are unknown.',
+  ):
+    assert line in text
+
+
+def test_an_empty_log_is_still_a_page(tmp_path):
+  (tmp_path / 'config.json').write_text('{"config": {"steps": 3}}')
+  text = text_of(write_report(tmp_path))
+  assert 'Nothing logged yet.' in text
+  assert 'steps 3' in text
+
+
+def test_a_loss_is_not_praised(finished):
+  """A fall is called a fall, a change within the error is called that."""
+  run = read_run(finished)
+  before = run.base['success']
+
+  def verdict(after):
+    final = run.final | {'success': after}
+    summary = run.summary | {'final': final}
+    return report_headline.verdict(dataclasses.replace(run, summary=summary))
+
+  assert 'fell from 40.7 % to *20.7 %* (*−20.0 ±' in verdict(before - 0.2)
+  assert 'moved from 40.7 % to *41.7 %*' in verdict(before + 0.01)
+  assert 'within the error' in verdict(before + 0.01)
+
+
+def test_text_of_users_is_escaped():
+  samples = blank_samples(4)
+  samples.prompts[0] = '<script>"1"</script> & $x_1$'
+  samples.verdicts[0, 0] = '<b>"'
+  columns = [report_pictures.Column(name, samples) for name in ('Base', 'A<b')]
+  content = report_pictures.pairs(*columns)
+  assert '<script' not in content
+  assert '&lt;script&gt;&quot;1&quot;&lt;/script&gt; &amp; $x_1$' in content
+  assert 'alt="fails: &lt;b&gt;&quot;"' in content
+  assert 'A&lt;b</h4>' in content
+
+
+def test_prompts_are_chosen_by_turns_of_category():
+  categories = ['a', 'a', 'a', 'b', 'c', 'b']
+  assert chosen_prompts(categories, 5) == [0, 3, 4, 1, 5]
+  assert chosen_prompts(categories, 99) == [0, 3, 4, 1, 5, 2]
+
+
+def test_small_pictures_grow_by_a_whole_factor():
+  image = np.random.default_rng(0).integers(0, 255, (32, 24, 3), np.uint8)
+  got = np.asarray(Image.open(io.BytesIO(page.thumbnail_png(image))))
+  assert got.shape == (160, 120, 3)
+  np.testing.assert_array_equal(got[2::5, 2::5], image)
+  np.testing.assert_array_equal(got[::5, ::5], got[4::5, 4::5])
+
+
+def test_large_pictures_shrink():
+  image = np.zeros((1024, 512, 3), np.uint8)
+  got = Image.open(io.BytesIO(page.thumbnail_png(image)))
+  assert got.size == (80, 160)
+
+
+def test_all_pictures_together_keep_to_a_budget():
+  random = np.random.default_rng(0)
+  noise = [random.integers(0, 255, (256, 256, 3), np.uint8) for _ in range(8)]
+  assert sum(map(len, page.thumbnails(noise))) > 100_000
+  pngs = page.thumbnails(noise, budget=100_000)
+  assert sum(map(len, pngs)) <= 100_000
+  sizes = {Image.open(io.BytesIO(png)).size for png in pngs}
+  assert len(sizes) == 1
+
+
+def blank_samples(group):
+  names = np.array(['x', 'y', 'z']).astype('<U40')
+  return Samples(
+    images=np.zeros((3, group, 8, 8, 3), np.uint8),
+    prompts=names,
+    categories=names,
+    rewards=np.zeros((3, group)),
+    success=np.zeros((3, group), bool),
+    verdicts=np.full((3, group), '0/1 facts'),
+  )
+
+
+def test_only_samples_of_the_same_prompts_are_paired():
+  one, fewer, others = (
+    report_pictures.Column('a', blank_samples(group)) for group in (8, 4, 8)
+  )
+  others.samples.prompts[2] = 'w'
+  assert report_pictures.same_prompts([one, one])
+  assert not report_pictures.same_prompts([one, fewer])
+  assert not report_pictures.same_prompts([one, others])
+
+
+@pytest.mark.parametrize(
+  ('seconds', 'text'),
+  [(47.2, '47 s'), (210.4, '3 min 30 s'), (3600, '1 h 00 min'),
+   (7512.0, '2 h 05 min'), (59.7, '1 min 00 s')],
+)  # fmt: skip
+def test_durations_are_written_as_said(seconds, text):
+  assert duration(seconds) == text
