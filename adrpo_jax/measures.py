@@ -150,6 +150,13 @@ MEASURES = (
     0,
   ),
   Measure(
+    'unreadable',
+    'Unreadable',
+    'share of samples that the judge cannot parse; not in the diversity',
+    -1,
+    share=True,
+  ),
+  Measure(
     'divergence',
     'Divergence (W2)',
     'mean squared velocity difference from the reference model',

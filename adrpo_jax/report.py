@@ -195,7 +195,7 @@ def _facts(run: RunRecord) -> str:
     ('Steps', run.steps),
   ]
   if 'seconds' in summary:
-    entries.append(('Wall clock', duration(summary['seconds'])))
+    entries.append(('Training time', duration(summary['seconds'])))
   speed = (summary.get('throughput') or {}).get('samples_per_second')
   logged = series(run.metrics, 'samples_per_second')[1]
   if not known(speed) and len(logged):

@@ -45,7 +45,7 @@ CURVES = (
   Curve(
     'advantage_over_beta0_max',
     'Largest A / β₀',
-    'below 1 the run has a stable fixed point',
+    'below 1 ADRPO has a stable fixed point',
     line=(1.0, 'A = β₀'),
   ),
   Curve(

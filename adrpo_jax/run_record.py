@@ -34,7 +34,10 @@ class Samples:
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-  """A workdir in memory. `summary` is None until the run has finished."""
+  """A workdir in memory. `summary` is None until the run has finished.
+
+  Evaluations start with the base, as step 0, where the summary knows it.
+  """
 
   workdir: Path
   config: Record
@@ -143,6 +146,15 @@ def _latest_samples(folder: Path) -> Path:
   return stepwise[-1]
 
 
+def _from_the_base_on(
+  evaluations: list[Record], base: Record | None
+) -> list[Record]:
+  """Evaluations with that of the base as step 0, which is cached elsewhere."""
+  if not base or any(record['step'] == 0 for record in evaluations):
+    return evaluations
+  return [{'step': 0} | base, *evaluations]
+
+
 def read_run(workdir: Path | str) -> RunRecord:
   """Reads what a run has written so far.
 
@@ -160,6 +172,7 @@ def read_run(workdir: Path | str) -> RunRecord:
   metrics, metric_notes = read_lines(workdir / 'metrics.jsonl')
   evaluations, evaluation_notes = read_lines(workdir / 'evaluations.jsonl')
   summary, summary_notes = _read_json(workdir / 'summary.json')
+  evaluations = _from_the_base_on(evaluations, (summary or {}).get('base'))
   folder = workdir / 'samples'
   base, base_notes = _read_samples(folder / 'base.npz')
   tuned, tuned_notes = _read_samples(_latest_samples(folder))

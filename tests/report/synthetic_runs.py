@@ -137,6 +137,7 @@ def evaluation(progress, *, outcome, seed):
     'diversity_pixel': 0.171 - 0.02 * way,
     'divergence': divergence * way * (1 + 6 * wobble),
     'by_category': by_category,
+    'unreadable': 0.004,
     'samples': 1024,
   }
 
@@ -219,7 +220,8 @@ def write_run(
     {'step': s} | evaluation(s / steps, outcome=outcome, seed=seed)
     for s in range(0, reached + 1, steps // 10)
   ]
-  write_jsonl(workdir / 'evaluations.jsonl', evaluations)
+  logged = evaluations[1:] if finished else evaluations  # the base is cached
+  write_jsonl(workdir / 'evaluations.jsonl', logged)
   samples(workdir / 'samples' / 'base.npz', BASE_SUCCESS, side=side)
   tuned = list(evaluations[-1]['by_category'].values())
   name = 'final.npz' if finished else f'step_{reached:06d}.npz'

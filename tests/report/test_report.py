@@ -83,7 +83,7 @@ def test_the_headline_has_the_numbers_of_the_summary(finished):
 def test_the_page_has_the_facts_of_the_run(finished):
   text = text_of(finished / 'report.html')
   for fact in (
-    'Wall clock 3 min 30 s',
+    'Training time 3 min 30 s',
     'Throughput 63.0 samples/s',
     'β mean 1.000, 0.100 to 1.900',
     'versions.jax 0.10.2',

@@ -52,6 +52,8 @@ def test_a_finished_run_reads_back_whole(finished):
   assert (run.method, run.steps) == ('adrpo', 60)
   assert run.base == run.summary['base']
   assert run.final == run.summary['final']
+  assert [e['step'] for e in run.evaluations] == list(range(0, 61, 6))
+  assert run.evaluations[0]['success'] == run.summary['base']['success']
   assert run.base_samples.images.shape == (12, 8, 32, 32, 3)
   assert run.tuned_samples.verdicts.shape == (12, 8)
 
