@@ -254,11 +254,15 @@ def _prompt_set(config: ConfigDict, world: World) -> prompt_sources.PromptSet:
   if not config.prompts.source:
     return _balanced(world.prompts('train'), 256)
   loaded = prompt_sources.load(config.prompts.source)
-  try:
-    world.facts(loaded.texts)
-    world.tokenise(loaded.texts)
-  except ValueError as error:
-    raise InputError(f'{config.prompts.source}: {error}') from error
+  unit = 'example' if config.prompts.source.startswith('tfds:') else 'line'
+  for number, text in enumerate(loaded.texts, unit == 'line'):
+    try:
+      world.tokenise([text])
+      world.facts([text])
+    except ValueError as error:
+      raise InputError(
+        f'{config.prompts.source}, {unit} {number}: {error}'
+      ) from error
   return loaded
 
 

@@ -6,8 +6,10 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 import jax
@@ -32,12 +34,13 @@ SHOWN = 12  # held-out prompts whose pictures a run keeps
 
 def train(config: ConfigDict, workdir: pathlib.Path) -> int:
   """Fine-tunes, evaluates before and after, writes summary and report."""
-  _open_workdir(config, workdir)
+  _check_workdir(config, workdir)
   finished = _read(workdir / 'summary.json')
   if finished and finished['steps'] >= config.steps:
     _say(f'{workdir} is finished:\n{json.dumps(finished, indent=1)}')
     return 0
   run = build.build(config)
+  _claim_workdir(config, workdir)
   _say(f'{config.method.name} on {_device()}, workdir {workdir}')
   base = _base_evaluation(config, run)
   evaluations = workdir / 'evaluations.jsonl'
@@ -51,14 +54,13 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> int:
     _keep_samples(run, workdir / 'samples' / f'step_{step:06d}.npz', evaluation)
     return evaluation
 
-  if not evaluations.exists():
-    _append(evaluations, {'step': 0} | base.figures)
   _keep_samples(run, workdir / 'samples' / 'base.npz', base)
   outcome = loop.train(
     run, _experience(config, run, workdir), evaluate, _schedule(config), workdir
   )
   if outcome.preempted:
-    _say(f'Stopped at step {int(outcome.state.step)} and saved. {_go_on()}')
+    step = int(outcome.state.step)
+    _say(f'Stopped at step {step} and saved. {_go_on(workdir)}')
     return 0
   final = run.evaluate(params_of(outcome.state), run.frozen)
   _append(evaluations, {'step': config.steps} | final.figures)
@@ -95,22 +97,22 @@ def sample(
     )
   config = config.copy_and_resolve_references()
   with config.unlocked():
-    config.prompts.samples = count
-    config.method.name = 'orw_cfm_w2'  # needs no group: any count will do
+    config.prompts.samples = max(count, 2)  # a group, whatever the method
   run = build.build(config)
+  rows = -len(texts) % jax.device_count()  # that fill up the mesh
   try:
-    prompts = run.encode(texts)
+    prompts = run.encode([*texts, *([texts[-1]] * rows)])
   except ValueError as error:
     raise InputError(str(error)) from error
-  restored = _restored(run, workdir) if workdir.exists() else None
+  _make_folder(workdir / 'drawn')
+  restored = _restored(run, workdir)
   params = restored.params if restored else run.init().params
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
   prompts = jax.tree.map(jnp.asarray, dict(prompts))
   images = run.decode(run.frozen, run.rollout(params, run.frozen, prompts, key))
   folder = workdir / 'drawn'
-  folder.mkdir(parents=True, exist_ok=True)
-  for text, row in zip(texts, _pixels(images), strict=True):
-    for i, picture in enumerate(row):
+  for text, row in zip(texts, _pixels(images)[: len(texts)], strict=True):
+    for i, picture in enumerate(row[:count]):
       name = f'{"_".join(text.lower().split())}_{i:02d}.png'
       enlarged = np.kron(picture, np.ones((8, 8, 1), np.uint8))
       Image.fromarray(enlarged).save(folder / name)
@@ -120,7 +122,7 @@ def sample(
 
 def pretrain_base(config: ConfigDict, workdir: pathlib.Path) -> int:
   """Makes a base checkpoint in workdir/base, or a better one of model.base."""
-  workdir.mkdir(parents=True, exist_ok=True)
+  _make_folder(workdir)
   given = config.model.base
   base = pretrain.run(
     workdir,
@@ -164,8 +166,8 @@ def _schedule(config: ConfigDict) -> loop.Schedule:
   )
 
 
-def _open_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
-  """Makes the folder, or checks that it holds a run of the same config."""
+def _check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Checks that a workdir holds no run of another config. Writes nothing."""
   plain = config.to_dict()
   stored = _read(workdir / 'config.json')
   if stored:
@@ -180,15 +182,27 @@ def _open_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
         f'{workdir} holds a run of another config: {"; ".join(differing)}. '
         'Take another --workdir, or the same config.'
       )
+
+
+def _claim_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Writes the config, once it is known to be a good one."""
+  _make_folder(workdir)
+  loop.write_json(
+    workdir / 'config.json',
+    {'config': config.to_dict(), 'versions': _versions(), 'device': _device()},
+  )
+
+
+def _make_folder(folder: pathlib.Path) -> None:
+  """Raises InputError where a folder cannot be made or written to."""
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    loop.write_json(
-      workdir / 'config.json',
-      {'config': plain, 'versions': _versions(), 'device': _device()},
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+      pass
   except OSError as error:
     raise InputError(
-      f'Expected a workdir that can be written to, got {workdir}: {error}.'
+      f'Expected a workdir that can be written to, got {folder}: '
+      f'{error.strerror}. Take another --workdir.'
     ) from error
 
 
@@ -215,8 +229,9 @@ def _base_evaluation(config: ConfigDict, run: build.Run) -> Evaluation:
   if jax.process_index() == 0:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as new, open(new, 'wb') as stream:
-      figures = np.array(json.dumps(evaluation.figures))
-      np.savez(stream, figures=figures, **evaluation.samples)
+      content: dict[str, Any] = dict(evaluation.samples)
+      content['figures'] = np.array(json.dumps(evaluation.figures))
+      np.savez(stream, **content)
   return evaluation
 
 
@@ -353,10 +368,11 @@ def _device() -> str:
   return f'{jax.devices()[0].device_kind} x{jax.device_count()}'
 
 
-def _go_on() -> str:
-  return (
-    f'To go on: {sys.executable} -m adrpo_jax.main {" ".join(sys.argv[1:])}'
-  )
+def _go_on(workdir: pathlib.Path) -> str:
+  words = [sys.executable, '-m', 'adrpo_jax.main', *sys.argv[1:]]
+  if not any(word.startswith(('--workdir', '-workdir')) for word in words):
+    words.append(f'--workdir={workdir}')
+  return f'To go on: {shlex.join(words)}'
 
 
 def _say(text: str) -> None:

@@ -98,4 +98,8 @@ def as_experience(
   rewards = pairs['rewards'][rows]
   samples = np.stack([pairs['winner'][rows], pairs['loser'][rows]], 1)
   valid = np.ones(rewards.shape, bool)
-  return pairs['ids'][rows], {'x0': samples}, Scores(rewards, valid, {})
+  return (
+    pairs['ids'][rows],
+    {'x0': samples},
+    Scores(jnp.asarray(rewards), jnp.asarray(valid), {}),
+  )

@@ -276,7 +276,7 @@ def run(
   trained = train_stage(
     'flow',
     flow_stage,
-    lambda p, batch, k: flow_loss(partial(velocity, p), *batch, k),
+    lambda p, batch, k: flow_loss(partial(velocity, p), batch[0], batch[1], k),
     {name: fresh[name] for name in ('text_encoder', 'transformer')},
     lambda rows: (
       shift_and_scale(latents[rows]),

@@ -20,7 +20,7 @@ from adrpo_jax.files import replacing
 from adrpo_jax.metrics import MetricsLog, Progress, cut_back
 from adrpo_jax.preemption import Preemption
 from adrpo_jax.rewards.protocol import check_invalid_share
-from adrpo_jax.types import Metrics, PyTree, Scores, TrainState
+from adrpo_jax.types import PyTree, Scores, TrainState
 from adrpo_jax.update import behaviour_params
 
 BETA_BINS = 24
@@ -52,7 +52,7 @@ class Outcome(NamedTuple):
 
 
 Experience = Callable[
-  [TrainState, int, jax.Array], tuple[PyTree, PyTree, Scores, Metrics]
+  [TrainState, int, jax.Array], tuple[PyTree, PyTree, Scores, dict[str, float]]
 ]
 
 

@@ -9,16 +9,14 @@ Plain values only; `adrpo_jax/build.py` is the one reader.
 
 from ml_collections import ConfigDict
 
+from adrpo_jax.errors import unknown_name
 from adrpo_jax.method.methods import METHODS, parameters
 
 
 def get_config(preset: str = 'default') -> ConfigDict:
   """The config of a preset: default, compare, debug."""
   if preset not in PRESETS:
-    raise ValueError(
-      f'Unknown preset {preset!r} of configs/t2i.py. '
-      f'Known: {", ".join(PRESETS)}.'
-    )
+    raise unknown_name(preset, PRESETS, 'preset')
   config = ConfigDict(
     {
       'seed': 0,

@@ -76,7 +76,7 @@ def load(folder: pathlib.Path) -> Base:
     ]
   except (ValueError, KeyError, TypeError) as error:
     raise InputError(f'{path} is no config of a base: {error!r}.') from error
-  base = Base(*configs, params={})
+  base = Base._make([*configs, {}])
   shapes = jax.eval_shape(lambda: initialise(base, jax.random.key(0)))
   return base._replace(
     params={

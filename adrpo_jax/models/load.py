@@ -7,6 +7,7 @@ reads only what its devices hold.
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
+import functools
 import os
 import pathlib
 from typing import Any
@@ -75,7 +76,7 @@ def load_tree(path: str | os.PathLike[str], shapes: PyTree) -> PyTree:
       f'The file {path}',
     )
     arrays = [
-      _read(lambda name=name: file.get_tensor(name), slices[name], leaf)
+      _read(functools.partial(file.get_tensor, name), slices[name], leaf)
       for name, leaf in wanted.items()
     ]
   return jax.tree.unflatten(jax.tree.structure(shapes), arrays)

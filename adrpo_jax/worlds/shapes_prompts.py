@@ -74,8 +74,8 @@ def tokenise(texts: Sequence[str]) -> np.ndarray:
 
 def facts(texts: Sequence[str]) -> Facts:
   """Prompts -> what they state, as stacked numpy arrays [N, ...]."""
-  return Facts(
-    *(np.stack(leaf) for leaf in zip(*map(_facts, texts), strict=True))
+  return Facts._make(
+    np.stack(leaf) for leaf in zip(*map(_facts, texts), strict=True)
   )
 
 
@@ -104,7 +104,7 @@ def corrupt(stated: Facts, rng: np.random.Generator) -> Facts:
   Two objects swap colours, or a relation turns round, or the count is off by
   some, or one attribute becomes another. What a careless caption gets wrong.
   """
-  changed = Facts(*(np.array(leaf) for leaf in stated))
+  changed = Facts._make(np.array(leaf) for leaf in stated)
   sizes = (len(SHAPES), len(COLOURS), len(SIZES), len(STYLES))
   for n in range(len(changed.objects)):
     objects = changed.objects[n]
@@ -179,7 +179,7 @@ def _texts(category: str) -> list[str]:
       for relation in RELATIONS
     ]
   rng = np.random.default_rng(0)
-  texts = {}
+  texts: dict[str, None] = {}
   while len(texts) < COMPOSITIONS:
     colours = rng.choice(COLOURS, 3, replace=False)
     figures = rng.choice(SHAPES, 3, replace=False)
@@ -266,4 +266,4 @@ def _facts(text: str) -> Facts:
         f'{text!r}.'
       )
     objects = phrase(objects)
-  return Facts(*attributes, np.int32(objects), relations)
+  return Facts._make([*attributes, np.int32(objects), relations])
