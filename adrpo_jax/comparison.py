@@ -233,5 +233,3 @@ def read_comparison(workdir: Path | str) -> Comparison:
   if len(counts) > 1:
     notes.append('Methods have different numbers of seeds so far.')
   return Comparison(base, tuple(rows), runs, tuple(notes + base_notes))
-
-

@@ -64,9 +64,7 @@ def heat_map(histograms: list[dict], steps: list[int]) -> HeatMap | None:
     [rebinned(edges, counts / counts.sum(), onto) for _, edges, counts in kept],
     axis=1,
   )
-  groups = np.array_split(
-    np.arange(len(kept)), min(len(kept), COLUMNS)
-  )
+  groups = np.array_split(np.arange(len(kept)), min(len(kept), COLUMNS))
   when = np.array([step for step, _, _ in kept], float)
   return HeatMap(
     np.stack([columns[:, group].mean(1) for group in groups], axis=1),
@@ -95,14 +93,10 @@ def draw_heat_map(
     rasterized=True,
   )
   if len(mean.values):
-    smooth = running_mean(
-      mean.values, smoothing_window(len(mean.values))
-    )
+    smooth = running_mean(mean.values, smoothing_window(len(mean.values)))
     axes.plot(mean.steps, smooth, color=theme.held_out, linewidth=1.4)
   if data.edges[0] < 0 < data.edges[-1]:
     level(theme, axes, 0.0, 'released below 0')
   few_ticks(axes)
   axes.set_xlabel('step')
   axes.set_ylabel('β of a sample')
-
-

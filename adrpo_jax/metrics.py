@@ -270,5 +270,8 @@ def _summary_writer(folder: str, start: int) -> Any:
       'installed. Run `pip install tensorboardX`, or leave the mirror out.'
     ) from error
   # With a purge step TensorBoard drops what an earlier writer, killed after its
-  # last checkpoint, had written from there on.
-  return tensorboardX.SummaryWriter(folder, purge_step=start)
+  # last checkpoint, had written from there on. Files are named by the
+  # second: without the suffix a quick restart would write over the one before.
+  return tensorboardX.SummaryWriter(
+    folder, purge_step=start, filename_suffix=f'.from_{start}'
+  )
