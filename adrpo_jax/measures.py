@@ -160,7 +160,7 @@ MEASURES = (
     'divergence',
     'Divergence (W2)',
     'mean squared velocity difference from the reference model',
-    -1,
+    0,
   ),
 )
 

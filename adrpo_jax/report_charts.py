@@ -22,12 +22,15 @@ class Chart(NamedTuple):
 
 
 class Curve(NamedTuple):
-  """A metric to draw over steps.
+  """A number to draw over steps.
 
-  line: a level of interest and its name
+  key:      its name in metrics.jsonl, if it is logged there
+  held_out: its name in evaluations.jsonl, if it is evaluated
+  line:     a level of interest and its name
   """
 
   key: str
+  held_out: str
   title: str
   caption: str
   line: tuple[float, str] | None = None
@@ -35,21 +38,37 @@ class Curve(NamedTuple):
 
 
 CURVES = (
-  Curve('reward', 'Reward', 'what is optimised'),
-  Curve('success', 'Success', 'every fact of the prompt holds', percent=True),
-  Curve('divergence', 'Divergence', 'W2 to the reference'),
-  Curve('diversity', 'Diversity', 'spread within a prompt'),
-  Curve('policy_loss', 'Policy loss', 'flow matching term, unweighted'),
-  Curve('loss', 'Loss', 'both terms, weighted; need not fall'),
-  Curve('grad_norm', 'Gradient norm', 'before clipping'),
+  Curve('reward', 'reward', 'Reward', 'what is optimised'),
+  Curve(
+    'success',
+    'success',
+    'Success',
+    'every fact of the prompt holds',
+    percent=True,
+  ),
+  Curve('divergence', 'divergence', 'Divergence', 'W2 to the reference'),
+  Curve('', 'diversity', 'Diversity', 'of what the prompt leaves free'),
+  Curve(
+    'diversity',  # in training it is measured in pixels
+    'diversity_pixel',
+    'Pixel diversity',
+    'mean distance within a prompt',
+  ),
+  Curve('reward_std', '', 'Spread of the reward', 'standard deviation'),
+  Curve('policy_loss', '', 'Policy loss', 'unweighted'),
+  Curve('loss', '', 'Loss', 'all terms, weighted; need not fall'),
+  Curve('grad_norm', '', 'Gradient norm', 'before clipping'),
+  Curve('update_norm', '', 'Update norm', 'how far a step moves'),
   Curve(
     'advantage_over_beta0_max',
+    '',
     'Largest A / β₀',
     'below 1 ADRPO has a stable fixed point',
     line=(1.0, 'A = β₀'),
   ),
   Curve(
     'zero_variance',
+    '',
     'Groups of equal rewards',
     'share of prompts that teach nothing',
     percent=True,
@@ -71,7 +90,7 @@ def curve_charts(run: RunRecord) -> tuple[list[Chart], list[str]]:
   charts, missing = [], []
   for curve in CURVES:
     steps, values = series(run.metrics, curve.key)
-    held_out = evaluated(run.evaluations, curve.key)
+    held_out = evaluated(run.evaluations, curve.held_out)
     if not len(values) and not len(held_out.values):
       missing.append(curve.title)
       continue
@@ -83,7 +102,8 @@ def curve_charts(run: RunRecord) -> tuple[list[Chart], list[str]]:
       percent=curve.percent,
     )
     drawing = drawn(draw, size=figures.CURVE)
-    charts.append(Chart(curve.key, curve.title, curve.caption, drawing))
+    name = curve.held_out or curve.key
+    charts.append(Chart(name, curve.title, curve.caption, drawing))
   return charts, missing
 
 

@@ -35,14 +35,16 @@ def verdict(run: RunRecord) -> str:
     )
   before, after = run.base['success'], run.final['success']
   points = MEASURE['success'].difference(change, error)
-  clear = error is None or abs(change) > 2 * error
-  verb = ('rose' if change > 0 else 'fell') if clear else 'moved'
   where = '' if run.summary else f' by step {run.final["step"]}'
-  line = (
-    f'Success on held-out prompts {verb} from {percent(before)} to '
-    f'*{percent(after)}*{where} (*{points}*'
-    f'{"" if clear else ", within the error"})'
-  )
+  if change and (error is None or abs(change) > 2 * error):
+    verb = 'rose' if change > 0 else 'fell'
+    outcome = f'{verb} from {percent(before)} to *{percent(after)}*{where}'
+  else:
+    outcome = (
+      f'shows no clear change{where}: {percent(before)} before, '
+      f'*{percent(after)}* after'
+    )
+  line = f'Success on held-out prompts {outcome} (*{points}*)'
   kept = ratio(run.base, run.final, 'diversity')
   if kept is not None:
     line += f', with *{percent(kept)}* of the diversity of the base'
