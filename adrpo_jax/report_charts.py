@@ -177,7 +177,7 @@ def bucket_chart(run: RunRecord) -> Chart | None:
   )
   return Chart(
     'divergence_by_sigma',
-    'Divergence by time',
+    'Divergence by noise level',
     'W2 in equal parts of σ, from data (0) to noise (1).',
     drawn(draw, size=figures.PANEL),
   )
