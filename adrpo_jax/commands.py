@@ -24,6 +24,7 @@ from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
 from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.files import replacing
+from adrpo_jax.metrics import plain
 from adrpo_jax.models import base as base_models
 from adrpo_jax.types import PyTree, TrainState
 
@@ -54,6 +55,8 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> int:
     _keep_samples(run, workdir / 'samples' / f'step_{step:06d}.npz', evaluation)
     return evaluation
 
+  if not evaluations.exists():
+    _append(evaluations, {'step': 0} | base.figures)
   _keep_samples(run, workdir / 'samples' / 'base.npz', base)
   outcome = loop.train(
     run, _experience(config, run, workdir), evaluate, _schedule(config), workdir
@@ -339,7 +342,7 @@ def _flat(tree: dict[str, Any], under: str = '') -> dict[str, Any]:
 def _append(path: pathlib.Path, line: dict[str, Any]) -> None:
   if jax.process_index() == 0:
     with open(path, 'a') as file:
-      file.write(json.dumps(line) + '\n')
+      file.write(json.dumps(plain(line), allow_nan=False) + '\n')
 
 
 def _read(path: pathlib.Path) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@
 from collections.abc import Sequence
 import os
 import pathlib
+import runpy
 import sys
 import time
 
@@ -67,12 +68,10 @@ def parse(argv: Sequence[str]) -> ConfigDict:
 
 def _unknown_key(argv: Sequence[str], error: Exception) -> str:
   """Which --config.key is not in the config, with the nearest one that is."""
-  known: set[str] = set()
-  for preset in [a for a in argv if a.startswith('--config=')] or ['']:
-    plain = [argv[0], *([preset] if preset else [])]
-    flags.FLAGS.unparse_flags()
-    flags.FLAGS(plain)
-    known |= set(_flat(_CONFIG.value.to_dict()))
+  given = [a.split('=', 1)[1] for a in argv if a.startswith('--config=')]
+  path, _, preset = (given or ['configs/t2i.py'])[-1].partition(':')
+  get_config = runpy.run_path(path)['get_config']
+  known = _flat(get_config(*([preset] if preset else [])).to_dict())
   for argument in argv[1:]:
     key = argument.removeprefix('--config.').split('=')[0]
     if argument.startswith('--config.') and key not in known:

@@ -97,7 +97,7 @@ class MetricsLog:
     """Adds the line {"step": step, ...}; what is not finite becomes null."""
     if self._file is None:
       return
-    record = {'step': int(step)} | _plain(dict(metrics))
+    record = {'step': int(step)} | plain(dict(metrics))
     self._file.write(json.dumps(record, allow_nan=False) + '\n')
     self._file.flush()
     if self._mirror is not None:
@@ -235,17 +235,17 @@ def _step_of(line: str) -> int | None:
   return step if isinstance(step, int) else None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
   """Arrays, `Mean`s and NumPy scalars as what JSON can hold."""
   if isinstance(value, Mean):
     total, weight = np.asarray(value.total), np.asarray(value.weight)
     value = total / np.where(weight == 0, np.nan, weight)
   if isinstance(value, Mapping):
-    return {str(name): _plain(entry) for name, entry in value.items()}
+    return {str(name): plain(entry) for name, entry in value.items()}
   if isinstance(value, list | tuple):
-    return [_plain(entry) for entry in value]
+    return [plain(entry) for entry in value]
   if isinstance(value, jax.Array | np.ndarray | np.generic):
-    return _plain(np.asarray(value).tolist())
+    return plain(np.asarray(value).tolist())
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value

@@ -17,7 +17,7 @@ from adrpo_jax import preferences
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.files import replacing
-from adrpo_jax.metrics import MetricsLog, Progress, cut_back
+from adrpo_jax.metrics import MetricsLog, Progress, cut_back, plain
 from adrpo_jax.preemption import Preemption
 from adrpo_jax.rewards.protocol import check_invalid_share
 from adrpo_jax.types import PyTree, Scores, TrainState
@@ -82,7 +82,7 @@ def train(
     state = restored.state if restored else run.init()
     start = restored.step if restored else 0
     cut_back(workdir / 'metrics.jsonl', start)
-    cut_back(workdir / 'evaluations.jsonl', start)
+    cut_back(workdir / 'evaluations.jsonl', max(start, 1))  # 0 is the base
     log = MetricsLog(
       workdir / 'metrics.jsonl',
       tensorboard=workdir / 'tensorboard' if schedule.tensorboard else None,
@@ -246,7 +246,7 @@ def write_json(path: pathlib.Path, content: Any) -> None:
   """Writes JSON whole or not at all, on process 0."""
   if jax.process_index() == 0:
     with replacing(path) as new:
-      new.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+      new.write_text(json.dumps(plain(content), indent=1, ensure_ascii=False))
 
 
 def _due(step: int, every: int) -> bool:

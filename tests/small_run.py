@@ -1,0 +1,171 @@
+"""The smallest run of the whole path: a random base, and a config for it.
+
+The base draws noise, so the reward tells noise from noise: closeness
+to smooth pictures, by their size as JPEG. Everything else is as in a real run.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import importlib.util
+import io
+import json
+import os
+import pathlib
+import sys
+import tempfile
+
+from absl.testing import flagsaver
+import jax
+import numpy as np
+import pytest
+
+from adrpo_jax import build, main, pretrain, sharding
+from adrpo_jax.models import base as base_models
+from adrpo_jax.types import Scores
+
+ROOT = pathlib.Path(__file__).parents[1]
+P, G = 8, 2
+OPTIONS = {
+  'steps': 4,
+  'prompts.per_step': P,
+  'prompts.samples': G,
+  'sampler.steps': 2,
+  'eval.prompts': 8,
+  'eval.samples': 2,
+  'eval.batch': 8,
+  'eval.every': 0,
+  'checkpoint.every': 1,
+  'log.tensorboard': False,
+}
+MODELS = pretrain.SMALL._replace(
+  mmdit=dataclasses.replace(
+    pretrain.SMALL.mmdit,
+    num_layers=2,
+    num_attention_heads=2,
+    attention_head_dim=16,
+    joint_attention_dim=32,
+    pooled_projection_dim=32,
+  ),
+  text_encoder=dataclasses.replace(
+    pretrain.SMALL.text_encoder, width=32, layers=1, heads=2
+  ),
+  autoencoder=dataclasses.replace(
+    pretrain.SMALL.autoencoder, block_out_channels=(8, 8, 8)
+  ),
+)
+
+
+@functools.cache
+def folder_of_session():
+  """A folder that goes when the tests end."""
+  return tempfile.TemporaryDirectory(prefix='adrpo_jax_tests_')
+
+
+@functools.cache
+def base_folder():
+  """A random base, saved once; no weight of it is zero."""
+  folder = pathlib.Path(folder_of_session().name) / 'base'
+  params = jax.jit(lambda key: base_models.initialise(MODELS, key))
+  drawn = shaken(params(jax.random.key(0)), 0.05)
+  base_models.save(folder, MODELS._replace(params=drawn), {'made by': 'tests'})
+  return folder
+
+
+def shaken(tree, scale, seed=0):
+  """Every leaf of a tree with noise of its own added."""
+  rng = np.random.default_rng(seed)
+  return jax.tree.map(
+    lambda leaf: (
+      np.asarray(leaf)
+      + scale * rng.standard_normal(leaf.shape).astype(np.float32)
+    ),
+    tree,
+  )
+
+
+def options(**changes):
+  """Dotted config keys with their values; `__` in a name stands for a dot."""
+  changed = {name.replace('__', '.'): v for name, v in changes.items()}
+  return OPTIONS | {'model.base': str(base_folder())} | changed
+
+
+def make_config(preset='debug', **changes):
+  """The config of the smallest run."""
+  path = ROOT / 'configs' / 't2i.py'
+  spec = importlib.util.spec_from_file_location('t2i', path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  config = module.get_config(preset)
+  config.update_from_flattened_dict(options(**changes))
+  return config
+
+
+def arguments(preset='debug', **changes):
+  """The same as flags of the command line."""
+  flags = [f'--config.{k}={v}' for k, v in options(**changes).items()]
+  return [f'--config={ROOT}/configs/t2i.py:{preset}', *flags]
+
+
+def on_devices(count, monkeypatch):
+  """Meshes made from now on take the first `count` devices only."""
+  devices = jax.devices()[:count]
+  made = functools.partial(sharding.make_mesh, devices=devices)
+  monkeypatch.setattr(build.sharding, 'make_mesh', made)
+
+
+def call(*flags, devices=1):
+  """The command line in this process -> exit status, stdout, stderr."""
+  out, err = io.StringIO(), io.StringIO()
+  saved = flagsaver.save_flag_values()
+  with (
+    pytest.MonkeyPatch.context() as patch,
+    contextlib.redirect_stdout(out),
+    contextlib.redirect_stderr(err),
+  ):
+    on_devices(devices, patch)
+    for name, value in process_environment().items():
+      patch.setenv(name, value)
+    patch.setattr(sys, 'argv', ['adrpo_jax.main', *flags])
+    try:
+      status = main.main(sys.argv)
+    finally:
+      flagsaver.restore_flag_values(saved)
+  return status, out.getvalue(), err.getvalue()
+
+
+def records(path):
+  """The lines of a .jsonl file."""
+  return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def made_scores(invalid=()):
+  """Rewards that differ within every group; `invalid` samples are not known."""
+  rewards = np.random.default_rng(1).random((P, G)).astype(np.float32)
+  valid = np.ones((P, G), bool)
+  for place in invalid:
+    valid[place] = False
+  return Scores(rewards, valid, {})
+
+
+def made_step(run, *, x0=None, scores=None):
+  """What `run.update` takes after the state: made-up samples and scores."""
+  if x0 is None:
+    x0 = np.random.default_rng(2).standard_normal((P, G, 8, 8, 8))
+  samples = run.place({'x0': np.asarray(x0, np.float32)})
+  prompts = run.prompts_at(0)
+  key = jax.random.key(5)
+  return run.frozen, samples, scores or made_scores(), prompts, key
+
+
+def process_environment(**changes):
+  """Of a subprocess: one CPU device, and the compile cache of the tests."""
+  cache = jax.config.jax_compilation_cache_dir
+  kept = {k: v for k, v in os.environ.items() if not k.startswith('XLA_FLAGS')}
+  return kept | {
+    'JAX_PLATFORMS': 'cpu',
+    'JAX_COMPILATION_CACHE_DIR': cache,
+    'XDG_CACHE_HOME': f'{folder_of_session().name}/cache',
+    'PYTHONPATH': str(ROOT),
+    **changes,
+  }

@@ -1,0 +1,212 @@
+"""The training step: what it adds up, leaves alone, compiles."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import small_run
+
+from adrpo_jax import build, update
+from adrpo_jax.method import methods
+from adrpo_jax.naming import leaf_names
+
+LORA = {'model__lora_rank': 2}
+
+
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch):
+  small_run.on_devices(1, monkeypatch)
+
+
+def built(**changes):
+  return build.build(small_run.make_config(**changes))
+
+
+def with_sgd(monkeypatch):
+  """The change of the parameters is minus their gradient."""
+  monkeypatch.setattr(build, 'make_optimizer', lambda _: optax.sgd(1.0))
+
+
+def shaken_state(run, scale=0.02):
+  """A policy that has left its reference."""
+  state = run.init()
+  params = small_run.shaken(state.params, scale, seed=3)
+  placed = jax.tree.map(lambda x, like: like + (x - like), params, state.params)
+  return state.replace(params=placed)
+
+
+def one_step(run, **made):
+  """Parameters before and after a step, and its metrics."""
+  state = shaken_state(run)
+  before = jax.device_get(state.params)
+  after, metrics = run.update(state, *small_run.made_step(run, **made))
+  return before, jax.device_get(after), jax.device_get(metrics)
+
+
+def changes(before, after):
+  """Named leaves of after − before."""
+  return leaf_names(jax.tree.map(np.subtract, after, before))
+
+
+def assert_same(a, b):
+  for name, leaf in leaf_names(a).items():
+    np.testing.assert_array_equal(leaf, leaf_names(b)[name], err_msg=name)
+
+
+def relative_gap(a, b):
+  """max |a − b| / max |b| over all leaves of two trees of changes."""
+  gap = max(np.abs(a[name] - b[name]).max() for name in b)
+  return gap / max(np.abs(leaf).max() for leaf in b.values())
+
+
+def test_loss_and_gradient_do_not_depend_on_microbatches(monkeypatch):
+  with_sgd(monkeypatch)
+  steps = {
+    parts: one_step(
+      built(training__microbatches=parts, training__updates_per_rollout=1),
+      scores=small_run.made_scores(invalid=[(0, 0), (5, 1)]),
+    )
+    for parts in (1, 4)
+  }
+  whole, parted = (changes(s[0], s[1].params) for s in steps.values())
+  assert max(np.abs(leaf).max() for leaf in whole.values()) > 1e-3
+  assert relative_gap(parted, whole) <= 1e-5
+  for name in ('loss', 'policy', 'divergence', 'grad_norm'):
+    one, four = (steps[parts][2][name] for parts in (1, 4))
+    # The loss is a difference of terms of order 0.1.
+    assert four == pytest.approx(one, rel=1e-5, abs=1e-6), name
+
+
+def test_nan_leaves_the_state_as_it_was():
+  run = built()
+  x0 = np.ones((small_run.P, small_run.G, 8, 8, 8), np.float32)
+  x0[2, 1] = np.nan
+  state = shaken_state(run)
+  before = jax.device_get(state)
+  after, metrics = run.update(state, *small_run.made_step(run, x0=x0))
+  assert not metrics['finite']
+  assert np.isnan(metrics['loss'])
+  assert_same(before, jax.device_get(after))
+  # And the state that was kept goes on as if nothing had been.
+  goes_on, metrics = run.update(after, *small_run.made_step(run))
+  assert metrics['finite']
+  assert int(goes_on.step) == 1
+
+
+def test_invalid_samples_change_nothing():
+  """Neither their reward nor their latents reach the parameters."""
+  run = built()
+  scores = small_run.made_scores(invalid=[(0, 0), (3, 1), (4, 0), (4, 1)])
+  x0 = np.random.default_rng(2).standard_normal(
+    (small_run.P, small_run.G, 8, 8, 8)
+  )
+  _, after, _ = one_step(run, x0=x0, scores=scores)
+  others = scores._replace(
+    rewards=np.where(scores.valid, scores.rewards, 1e3).astype(np.float32)
+  )
+  moved = np.where(scores.valid[..., None, None, None], x0, 7.0)
+  _, same, metrics = one_step(run, x0=moved, scores=others)
+  assert_same(after.params, same.params)
+  assert_same(after.optimizer, same.optimizer)
+  assert metrics['weights'].policy[~scores.valid].tolist() == [0.0] * 4
+  assert metrics['beta'][~scores.valid].tolist() == [0.0] * 4
+  assert metrics['counted'] == pytest.approx(12 / 16)
+
+
+def test_a_step_without_any_valid_sample_has_no_loss(monkeypatch):
+  with_sgd(monkeypatch)
+  nothing = small_run.made_scores()._replace(
+    valid=np.zeros((small_run.P, small_run.G), bool)
+  )
+  before, after, metrics = one_step(built(), scores=nothing)
+  assert metrics['loss'] == 0
+  assert metrics['finite']
+  assert_same(before, after.params)
+
+
+def test_several_steps_compile_each_function_once():
+  run = built()
+  state = run.init()
+  for step in range(3):
+    prompts = run.prompts_at(step)
+    key = jax.random.key(step)
+    samples = run.rollout(state.params, run.frozen, prompts, key)
+    run.decode(run.frozen, samples)
+    state, _ = run.update(
+      state, run.frozen, samples, small_run.made_scores(), prompts, key
+    )
+  assert int(state.step) == 3
+  for function in (run.rollout, run.decode, run.update):
+    assert function._cache_size() == 1, function
+
+
+def test_lora_state_holds_adapters_only():
+  run = built(**LORA)
+  state = run.init()
+  names = leaf_names(state.params)
+  assert names
+  assert all(name.endswith(('/a', '/b')) for name in names)
+  adapters = sum(leaf.size for leaf in names.values())
+  base = sum(leaf.size for leaf in jax.tree.leaves(run.frozen['reference']))
+  assert adapters < base / 10
+  # Adam keeps two moments of each adapter, two counters, and nothing else.
+  moments = [x for x in jax.tree.leaves(state.optimizer) if x.ndim]
+  assert sum(leaf.size for leaf in moments) == 2 * adapters
+
+
+def test_zero_adapters_draw_what_the_base_draws_to_the_last_bit():
+  run = built(**LORA)
+  whole = built()
+  key, prompts = jax.random.key(0), run.prompts_at(0)
+  adapted = run.rollout(run.init().params, run.frozen, prompts, key)
+  plain = whole.rollout(whole.init().params, whole.frozen, prompts, key)
+  assert float(jnp.std(plain['x0'])) > 0.1
+  np.testing.assert_array_equal(adapted['x0'], plain['x0'])
+
+
+def test_lora_trains_adapters_and_leaves_the_base():
+  run = built(**LORA)
+  base = jax.device_get(run.frozen['reference'])
+  before, after, metrics = one_step(run)
+  moved = changes(before, after.params)
+  # B starts at 0, so A has no gradient yet; the last block's text is unread.
+  second = [name for name in moved if name.endswith('/b')]
+  assert sum(np.abs(moved[name]).max() > 0 for name in second) > 3
+  assert metrics['divergence'] > 0  # The reference is the adapters off.
+  assert_same(base, jax.device_get(run.frozen['reference']))
+
+
+@pytest.mark.parametrize(
+  ('name', 'copies'),
+  [('adrpo', ()), ('nft', ('old',)), ('awm', ('old', 'ema'))],
+)
+def test_a_state_keeps_the_copies_its_method_reads(name, copies):
+  method = methods.make_method(name)
+  params = {'w': jnp.arange(3.0)}
+  state = update.init_state(
+    params, method, optax.sgd(1.0), (4, 2), averaged=False
+  )
+  assert ('old' in copies) == (state.old is not None)
+  assert ('ema' in copies) == (state.ema is not None)
+  behaviour = update.behaviour_params(method, state)
+  wanted = state.old if method.behaviour == 'old' else state.params
+  assert behaviour is wanted
+
+
+def test_the_copies_move_towards_the_parameters_after_the_step():
+  """nft: old <- d·old + (1 − d)·params, d = 0 in step 0, 0.001 in step 1."""
+  run = built(method__name='nft')
+  state = shaken_state(run)
+  first, _ = run.update(state, *small_run.made_step(run))
+  assert_same(jax.device_get(first.old), jax.device_get(first.params))
+  kept = jax.device_get(first.old)
+  second, _ = run.update(first, *small_run.made_step(run))
+  decay = np.float32(0.5 / 500)
+  wanted = jax.tree.map(
+    lambda old, new: decay * old + (1 - decay) * np.asarray(new),
+    kept,
+    second.params,
+  )
+  for name, leaf in leaf_names(second.old).items():
+    np.testing.assert_allclose(leaf, leaf_names(wanted)[name], atol=1e-6)
