@@ -194,7 +194,9 @@ def make_method(config: ConfigDict) -> Method:
 
 def make_reward(config: ConfigDict, texts: Sequence[str]) -> Reward:
   """The weighted sum of rewards that a config names."""
-  return reward_table.make_reward(dict(config.weights), texts)
+  return reward_table.make_reward(
+    dict(config.weights), texts, config.invalid_limit
+  )
 
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:

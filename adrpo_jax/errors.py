@@ -18,8 +18,12 @@ def unknown_name(name: str, known: Iterable[str], what: str) -> InputError:
   InputError: Unknown reward 'shaeps'. Did you mean 'shapes'? Known: shapes.
   """
   names = sorted(known)
-  near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-  hint = f' Did you mean {near[0]!r}?' if near else ''
-  return InputError(
-    f'Unknown {what} {str(name)!r}.{hint} Known: {", ".join(names)}.'
-  )
+  listed = ', '.join(names) or 'none'
+  hint = did_you_mean(str(name), names)
+  return InputError(f'Unknown {what} {str(name)!r}.{hint} Known: {listed}.')
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+  """' Did you mean …?' with the nearest known name, '' if none is near."""
+  near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+  return f' Did you mean {near[0]!r}?' if near else ''

@@ -49,7 +49,7 @@ CURVES = (
   Curve('divergence', 'divergence', 'Divergence', 'W2 to the reference'),
   Curve('', 'diversity', 'Diversity', 'of what the prompt leaves free'),
   Curve(
-    'diversity',  # in training it is measured in pixels
+    'diversity_pixel',
     'diversity_pixel',
     'Pixel diversity',
     'mean distance within a prompt',

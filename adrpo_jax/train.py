@@ -24,10 +24,15 @@ from adrpo_jax.types import PyTree, Scores, TrainState
 from adrpo_jax.update import behaviour_params
 
 BETA_BINS = 24
+REPLAY_TOLERANCE = 1e-5  # mean of |Δ log p|, in fp32
 
 
 class NonFiniteError(RuntimeError):
   """A loss or a gradient was not finite; the state was left as it was."""
+
+
+class ReplayError(RuntimeError):
+  """The update does not reproduce the rollout it learns from."""
 
 
 class Schedule(NamedTuple):
@@ -74,6 +79,7 @@ def train(
 
   Raises:
     NonFiniteError: with the step, the metric and the last good checkpoint.
+    ReplayError: the update sees other log-probabilities than the rollout.
     RewardError: too many invalid samples in a step.
   """
   checkpoints = Checkpoints(workdir / 'checkpoints', schedule.keep)
@@ -120,6 +126,7 @@ def train(
         progress.update(step + 1, _shown(line))
         if not metrics['finite']:
           raise NonFiniteError(_not_finite(step, metrics, checkpoints.steps()))
+        _check_replay(step, metrics)
         samples_seen += scores.rewards.size
         if (step + 1) % schedule.checkpoint_every == 0:
           checkpoints.save(step + 1, state, {'seed': schedule.seed})
@@ -148,7 +155,7 @@ def online(run: Any) -> Experience:
     timings = {
       'seconds_rollout': rollout_seconds,
       'seconds_reward': _elapsed(scores.rewards, since),
-      'diversity': float(diversity(images).mean()),
+      'diversity_pixel': float(diversity(images).mean()),
     }
     return prompts, samples, scores, timings
 
@@ -232,7 +239,13 @@ def record(
     ).tolist(),
     **{
       name: float(metrics[name])
-      for name in ('loss', 'grad_norm', 'update_norm', 'log_prob_difference')
+      for name in (
+        'loss',
+        'grad_norm',
+        'update_norm',
+        'log_prob_difference',
+        'log_prob_replay',
+      )
       if name in metrics
     },
     'valid': float(valid.mean()),
@@ -265,6 +278,18 @@ def _shown(line: dict[str, Any]) -> dict[str, Any]:
     'β': line['beta_mean'],
   }
   return shown | {'samples/s': line['samples_per_second']}
+
+
+def _check_replay(step: int, metrics: dict[str, Any]) -> None:
+  """Raises ReplayError where the update sees other odds than the rollout."""
+  difference = float(metrics.get('log_prob_replay', 0.0))
+  if difference > REPLAY_TOLERANCE:
+    raise ReplayError(
+      f'Step {step}: before its first update the log-probability of the stored '
+      f'steps differs by {difference:.2g} from that of the rollout, more than '
+      f'{REPLAY_TOLERANCE}. Rollout and update must use the same parameters, '
+      'guidance and precision.'
+    )
 
 
 def _not_finite(step: int, metrics: dict[str, Any], saved: list[int]) -> str:

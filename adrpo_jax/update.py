@@ -123,16 +123,20 @@ def make_update(
     )
     finite = jnp.isfinite(values).all() & jnp.isfinite(grad_norms).all()
     kept = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
-    metrics = _means(sums) | {
-      'loss': values.mean(),
-      'grad_norm': grad_norms.mean(),
-      'update_norm': update_norms.mean(),
-      'finite': finite,
-      'counted': valid.sum() / valid.size,
-      'weights': weights,
-      'beta': held[0] if held else jnp.zeros_like(weights.policy),
-      'usable': valid,
-    }
+    metrics = (
+      _means(sums)
+      | _replay(sums)
+      | {
+        'loss': values.mean(),
+        'grad_norm': grad_norms.mean(),
+        'update_norm': update_norms.mean(),
+        'finite': finite,
+        'counted': valid.sum() / valid.size,
+        'weights': weights,
+        'beta': held[0] if held else jnp.zeros_like(weights.policy),
+        'usable': valid,
+      }
+    )
     return kept, metrics
 
   return update
@@ -207,6 +211,14 @@ def _means(sums: dict[str, tuple[Array, Array]]) -> Metrics:
     name: total.sum(0) / jnp.maximum(weight.sum(0), 1)
     for name, (total, weight) in sums.items()
   }
+
+
+def _replay(sums: dict[str, tuple[Array, Array]]) -> Metrics:
+  """|log p − log p_old| before anything has changed: rounding, or a bug."""
+  if 'log_prob_difference' not in sums:
+    return {}
+  total, weight = sums['log_prob_difference']
+  return {'log_prob_replay': total[0] / jnp.maximum(weight[0], 1)}
 
 
 def _towards(

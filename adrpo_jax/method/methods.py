@@ -11,7 +11,6 @@ whose spread within a prompt is about 0.2.
 """
 
 from collections.abc import Callable
-import difflib
 from functools import partial
 import inspect
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
+from adrpo_jax.errors import unknown_name
 from adrpo_jax.method import advantages, divergences, policy_losses, transforms
 from adrpo_jax.method.record import DivergenceTerm, Method
 from adrpo_jax.method.transforms import chain
@@ -309,12 +309,8 @@ def make_method(name: str, preset: str = 'stable', **overrides: Any) -> Method:
 
 
 def _check_name(kind: str, name: str, known: dict[str, Any]) -> None:
-  if name in known:
-    return
-  near = difflib.get_close_matches(name, known, n=1)
-  guess = f' Did you mean {near[0]!r}?' if near else ''
-  listed = ', '.join(known) or 'none'
-  raise ValueError(f'Unknown {kind} {name!r}.{guess} Known: {listed}.')
+  if name not in known:
+    raise unknown_name(name, known, kind)
 
 
 def _usable(zero_variance: str) -> Callable[[Array, Array], Array]:

@@ -1,6 +1,7 @@
 """The table of rewards: one row each, by the name that a config gives.
 
-A row is a factory (texts of all prompts, **parameters of the row) -> Reward.
+A row is a factory (texts of all prompts, invalid_limit, **parameters of the
+row) -> Reward; a call with more than that share of invalid samples is an error.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,21 +14,29 @@ from adrpo_jax.rewards.protocol import Reward, on_device, weighted_sum
 from adrpo_jax.worlds import shapes_judge
 
 
-def shapes(texts: Sequence[str]) -> Reward:
+def shapes(texts: Sequence[str], invalid_limit: float) -> Reward:
   """The share of a prompt's facts that hold, by the exact judge; in [0, 1].
 
   On the device. Measures: success, whether all hold, and fidelity.
   """
-  del texts  # The judge reads prompts['facts'].
+  del texts, invalid_limit  # It reads prompts['facts'], and never fails.
   return on_device(shapes_judge.judge)
 
 
 def jpeg_compressibility(
-  texts: Sequence[str], *, quality: int = 95, **host: Any
+  texts: Sequence[str],
+  invalid_limit: float,
+  *,
+  quality: int = 95,
+  **host: Any,
 ) -> Reward:
   """−kB as a JPEG, on the host. `host`: keyword arguments of `HostReward`."""
   return HostReward(
-    jpeg.compressibility(quality), texts, name='jpeg_compressibility', **host
+    jpeg.compressibility(quality),
+    texts,
+    name='jpeg_compressibility',
+    invalid_limit=invalid_limit,
+    **host,
   )
 
 
@@ -40,6 +49,7 @@ REWARDS: dict[str, Callable[..., Reward]] = {
 def make_reward(
   weights: Mapping[str, float],
   texts: Sequence[str],
+  invalid_limit: float = 0.1,
   parameters: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Reward:
   """The weighted sum of rows: {'shapes': 1.0, 'jpeg_compressibility': 0.1}.
@@ -47,6 +57,7 @@ def make_reward(
   Args:
     weights: name in REWARDS -> its weight; see `weighted_sum`.
     texts: of all prompts, in the order of their ids.
+    invalid_limit: the largest share of invalid samples that is let pass.
     parameters: name -> keyword arguments of its row.
 
   Raises:
@@ -56,5 +67,8 @@ def make_reward(
     if name not in REWARDS:
       raise unknown_name(name, REWARDS, 'reward')
   given = parameters or {}
-  rewards = {n: REWARDS[n](texts, **given.get(n, {})) for n in weights}
+  rewards = {
+    name: REWARDS[name](texts, invalid_limit, **given.get(name, {}))
+    for name in weights
+  }
   return weighted_sum(rewards, weights)

@@ -30,6 +30,7 @@ PIXELS = (8, 10, 12)  # width of a small, medium and large object
 WINDOW = max(PIXELS)
 PLACES = SIDE - min(PIXELS) + 1  # top-left corners along an axis
 TINT = 0.3  # ink between the stripes of a striped object
+PITCH = 4  # pixels between neighbouring places where corners are drawn
 GAP = 2  # pixels between any two objects
 MARGIN = 6  # pixels between centres when a relation is drawn
 ATTEMPTS = 24  # placements tried for a scene; the first complete one is kept
@@ -148,7 +149,7 @@ def _attempt(facts: Facts, key: Array) -> tuple[Scene, Array]:
   shape, colour, size, style = _fill(facts, attributes)
   pixels = jnp.asarray(PIXELS)[size]
   used = jnp.arange(SLOTS) < facts.objects
-  corner = jnp.arange(PLACES)
+  corner = jnp.arange(0, PLACES, PITCH)
   top = jnp.zeros(SLOTS, int)
   left = jnp.zeros(SLOTS, int)
   whole = jnp.array(True)
@@ -169,8 +170,9 @@ def _attempt(facts: Facts, key: Array) -> tuple[Scene, Array]:
     )
     flat = open_.reshape(-1)
     choice = jax.random.categorical(k, jnp.where(flat, 0.0, -jnp.inf))
-    top = top.at[slot].set(choice // PLACES)
-    left = left.at[slot].set(choice % PLACES)
+    row, column = jnp.divmod(choice, corner.size)
+    top = top.at[slot].set(corner[row])
+    left = left.at[slot].set(corner[column])
     whole &= flat.any() | ~used[slot]
   return Scene(used, shape, colour, size, style, top, left), whole
 
@@ -202,7 +204,7 @@ def _related(
   relations: Array, slot: int, y: Array, x: Array, centres: tuple
 ) -> Array:
   """True where a centre (y, x) keeps its relations to the slots before it."""
-  kept = jnp.ones((PLACES, PLACES), bool)
+  kept = jnp.ones(jnp.broadcast_shapes(y.shape, x.shape), bool)
   for r in range(RELATION_SLOTS):
     subject, kind, object_ = relations[r]
     for other in range(slot):

@@ -13,13 +13,13 @@ training and held-out prompts never share a combination.
 """
 
 from collections.abc import Iterator, Sequence
-import difflib
 import functools
 import itertools
 import zlib
 
 import numpy as np
 
+from adrpo_jax.errors import did_you_mean
 from adrpo_jax.worlds import shapes
 from adrpo_jax.worlds.shapes import (
   COLOURS,
@@ -62,8 +62,7 @@ def tokenise(texts: Sequence[str]) -> np.ndarray:
       )
     for i, word in enumerate(words):
       if word not in index:
-        near = difflib.get_close_matches(word, WORDS, 1)
-        hint = f' Did you mean {near[0]!r}?' if near else ''
+        hint = did_you_mean(word, WORDS[1:])
         raise ValueError(
           f'The shapes world does not know the word {word!r} in {text!r}.'
           f'{hint} It knows: {" ".join(WORDS[1:])}.'

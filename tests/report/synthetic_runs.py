@@ -165,7 +165,7 @@ def metrics_line(step, steps, *, outcome, random):
     'policy_loss': 0.62 - 0.05 * way + random.normal(0, 0.012),
     'divergence': w2,
     'divergence_by_sigma': [w2 * f for f in (1.9, 1.1, 0.65, 0.4)],
-    'diversity': 0.171 - 0.02 * way + random.normal(0, 0.004),
+    'diversity_pixel': 0.171 - 0.02 * way + random.normal(0, 0.004),
     'grad_norm': 0.4 * math.exp(random.normal(0, 0.35)),
     'update_norm': 0.02 * math.exp(random.normal(0, 0.1)),
     'loss': 0.02 * math.exp(-step / steps) + random.normal(0, 0.003),

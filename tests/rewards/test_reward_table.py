@@ -45,7 +45,7 @@ def scene(objects, places):
 @pytest.mark.parametrize('name', REWARDS)
 def test_contract(name, truth):
   prompts, images = truth
-  reward = REWARDS[name](TEXTS)
+  reward = REWARDS[name](TEXTS, 0.1)
   scores = reward(prompts, images)
   for array in (scores.rewards, scores.valid, *scores.measures.values()):
     assert array.shape == (3, 2)
@@ -69,7 +69,7 @@ def test_contract(name, truth):
 
 def test_shapes_reward_of_truth_and_of_the_wrong_prompt(truth):
   prompts, images = truth
-  reward = REWARDS['shapes'](TEXTS)
+  reward = REWARDS['shapes'](TEXTS, 0.1)
   scores = reward(prompts, images)
   np.testing.assert_array_equal(scores.rewards, 1.0)
   np.testing.assert_array_equal(scores.measures['success'], 1.0)
@@ -99,7 +99,7 @@ def test_jpeg_is_minus_kilobytes():
 
 def test_make_reward_adds_rows_up(truth):
   prompts, images = truth
-  parts = [REWARDS[n](TEXTS)(prompts, images) for n in REWARDS]
+  parts = [REWARDS[n](TEXTS, 0.1)(prompts, images) for n in REWARDS]
   both = make_reward(
     {'shapes': 1.0, 'jpeg_compressibility': 0.5},
     TEXTS,
