@@ -103,7 +103,7 @@ def test_make_reward_adds_rows_up(truth):
   both = make_reward(
     {'shapes': 1.0, 'jpeg_compressibility': 0.5},
     TEXTS,
-    {'jpeg_compressibility': {'batch_size': 4, 'workers': 1}},
+    parameters={'jpeg_compressibility': {'batch_size': 4, 'workers': 1}},
   )(prompts, images)
   np.testing.assert_allclose(
     both.rewards, parts[0].rewards + 0.5 * parts[1].rewards, atol=1e-6
