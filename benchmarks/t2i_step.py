@@ -1,0 +1,225 @@
+"""One step of online RL on a flow model: PyTorch with diffusers, and this.
+
+  pip install '.[parity]'
+  python benchmarks/t2i_step.py --out=benchmarks/results/t2i_step.json
+
+The work is the same on both sides: P·G samples of P prompts by Euler steps, the
+autoencoder's decoder, a reward on the host (size as a JPEG), then the two-term
+ADRPO loss with gradients and AdamW, `updates` times. Architecture and sizes are
+those of the base we ship: `SD3Transformer2DModel` and `AutoencoderKL` there,
+`MMDiT` and `Autoencoder` here. Weights are random; time does not depend on
+them. The sides take turns in processes of their own, which have the machine for
+themselves, so that each peak of memory belongs to one.
+"""
+
+import argparse
+import itertools
+import json
+import pathlib
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+STAGES = ('rollout', 'reward', 'update')
+BETA0 = 0.25
+
+
+def main() -> None:
+  """Both sides in turn, `rounds` times; the medians and their ratio."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--side', choices=SIDES, help='this side alone')
+  parser.add_argument('--prompts', type=int, default=24)
+  parser.add_argument('--samples', type=int, default=8)
+  parser.add_argument('--solver-steps', type=int, default=8)
+  parser.add_argument('--updates', type=int, default=2)
+  parser.add_argument('--repeats', type=int, default=5, help='steps timed')
+  parser.add_argument('--rounds', type=int, default=2)
+  parser.add_argument('--out', type=pathlib.Path)
+  args = parser.parse_args()
+  if args.side:
+    print(json.dumps(measured(SIDES[args.side](args), args.repeats)))
+    return
+  rounds: dict[str, list[dict]] = {side: [] for side in SIDES}
+  for _ in range(args.rounds):
+    for side, results in rounds.items():
+      command = [sys.executable, *sys.argv, f'--side={side}']
+      told = subprocess.run(command, check=True, capture_output=True, text=True)
+      results.append(json.loads(told.stdout.splitlines()[-1]))
+      print(side, results[-1], flush=True)
+  report = summary(args, rounds)
+  print(json.dumps(report, indent=1))
+  if args.out:
+    args.out.write_text(json.dumps(report, indent=1) + '\n')
+
+
+def measured(step, repeats: int) -> dict[str, float]:
+  """Median seconds of every stage, after two steps to warm up; peak memory."""
+  step()
+  step()
+  times = [step() for _ in range(repeats)]
+  medians = {s: statistics.median(t[s] for t in times) for s in STAGES}
+  medians['step'] = statistics.median(sum(t.values()) for t in times)
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+  return {k: round(v, 4) for k, v in medians.items()} | {
+    'peak_mib': round(peak)
+  }
+
+
+def summary(args, rounds: dict[str, list[dict]]) -> dict:
+  """What was run, the medians over rounds, and torch's time over ours."""
+  sides = {
+    side: {k: statistics.median(r[k] for r in results) for k in results[0]}
+    for side, results in rounds.items()
+  }
+  ours, theirs = sides['jax'], sides['torch']
+  work = {
+    k: v for k, v in vars(args).items() if k not in ('side', 'out', 'rounds')
+  }
+  return {
+    'work': work,
+    'machine': f'{platform.processor() or platform.machine()}',
+    'seconds': sides,
+    'torch_over_jax': {k: round(theirs[k] / ours[k], 2) for k in ours},
+  }
+
+
+def timed(*stages):
+  """Runs the stages, each on what the one before returned; their seconds."""
+  seconds, value = {}, ()
+  for name, stage in zip(STAGES, stages, strict=True):
+    since = time.perf_counter()
+    value = stage(*value)
+    seconds[name] = time.perf_counter() - since
+  return seconds
+
+
+def jax_side(args):
+  """The package, built from the config that the main job uses."""
+  import jax
+
+  from adrpo_jax import build
+  from configs import t2i
+
+  config = t2i.get_config()
+  config.prompts.per_step, config.prompts.samples = args.prompts, args.samples
+  config.sampler.steps = args.solver_steps
+  config.training.updates_per_rollout = args.updates
+  config.eval.prompts = config.eval.batch = 8
+  config.reward.weights = {'jpeg_compressibility': 1.0}
+  run = build.build(config)
+  state = run.init()
+  prompts = run.prompts_at(0)
+  keys = iter(jax.random.split(jax.random.key(0), 1000))
+
+  def rollout():
+    samples = run.rollout(state.params, run.frozen, prompts, next(keys))
+    return jax.block_until_ready((samples, run.decode(run.frozen, samples)))
+
+  def reward(samples, images):
+    return samples, jax.block_until_ready(run.reward(prompts, images))
+
+  def update(samples, scores):
+    nonlocal state
+    state, metrics = run.update(
+      state, run.frozen, samples, scores, prompts, next(keys)
+    )
+    jax.block_until_ready(metrics['loss'])
+    return ()
+
+  return lambda: timed(rollout, reward, update)
+
+
+def torch_side(args):
+  """The same in PyTorch, eager, as the published trainers run it on CPU."""
+  from diffusers import AutoencoderKL, SD3Transformer2DModel
+  import torch
+
+  from adrpo_jax.pretrain import SMALL
+  from adrpo_jax.rewards import jpeg
+
+  torch.manual_seed(0)
+  sizes, text, coder = SMALL.mmdit, SMALL.text_encoder, SMALL.autoencoder
+  model = SD3Transformer2DModel(
+    sample_size=sizes.sample_size,
+    patch_size=sizes.patch_size,
+    in_channels=sizes.in_channels,
+    out_channels=sizes.in_channels,
+    num_layers=sizes.num_layers,
+    num_attention_heads=sizes.num_attention_heads,
+    attention_head_dim=sizes.attention_head_dim,
+    joint_attention_dim=sizes.joint_attention_dim,
+    caption_projection_dim=(
+      sizes.num_attention_heads * sizes.attention_head_dim
+    ),
+    pooled_projection_dim=sizes.pooled_projection_dim,
+    pos_embed_max_size=sizes.pos_embed_max_size,
+  )
+  reference = SD3Transformer2DModel(**model.config)
+  reference.load_state_dict(model.state_dict())
+  reference.requires_grad_(False)
+  levels = len(coder.block_out_channels)
+  autoencoder = AutoencoderKL(
+    latent_channels=coder.latent_channels,
+    block_out_channels=coder.block_out_channels,
+    layers_per_block=coder.layers_per_block,
+    norm_num_groups=coder.norm_num_groups,
+    down_block_types=('DownEncoderBlock2D',) * levels,
+    up_block_types=('UpDecoderBlock2D',) * levels,
+    use_quant_conv=False,
+    use_post_quant_conv=False,
+  ).requires_grad_(False)
+  optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
+  judge = jpeg.compressibility(95)
+  count = args.prompts * args.samples
+  words = torch.randn(args.prompts, text.length, text.width)
+  words = words.repeat_interleave(args.samples, 0)
+  pooled = words.mean(1)
+  sigmas = torch.linspace(1, 0, args.solver_steps + 1)
+  shape = (sizes.in_channels, sizes.sample_size, sizes.sample_size)
+
+  def velocity(network, x, sigma):
+    return network(x, words, pooled, sigma * 1000, return_dict=False)[0]
+
+  def rollout():
+    with torch.inference_mode():
+      x = torch.randn(count, *shape)
+      for now, following in itertools.pairwise(sigmas):
+        x = x + (following - now) * velocity(model, x, now.expand(count))
+      images = autoencoder.decode(x, return_dict=False)[0] / 2 + 0.5
+    return x.clone(), images.clone()
+
+  def reward(x0, images):
+    pixels = images.clamp(0, 1).mul(255).round().to(torch.uint8)
+    pixels = pixels.permute(0, 2, 3, 1).numpy()
+    rewards = torch.as_tensor(judge([''] * count, pixels), dtype=torch.float32)
+    groups = rewards.reshape(args.prompts, args.samples)
+    advantage = groups - groups.mean(1, keepdim=True)
+    return x0, advantage.clamp(-0.9 * BETA0, 0.9 * BETA0).flatten()
+
+  def update(x0, advantage):
+    for _ in range(args.updates):
+      sigma, noise = torch.rand(count), torch.randn_like(x0)
+      at = sigma[:, None, None, None]
+      x = (1 - at) * x0 + at * noise
+      with torch.no_grad():
+        anchor = velocity(reference, x, sigma)
+      seen = velocity(model, x, sigma)
+      policy = ((seen - (noise - x0)) ** 2).mean((1, 2, 3))
+      divergence = ((seen - anchor) ** 2).mean((1, 2, 3))
+      loss = (advantage * policy + (BETA0 - advantage) * divergence).mean()
+      optimizer.zero_grad()
+      loss.backward()
+      torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+      optimizer.step()
+    return ()
+
+  return lambda: timed(rollout, reward, update)
+
+
+SIDES = {'jax': jax_side, 'torch': torch_side}
+
+if __name__ == '__main__':
+  main()
