@@ -139,7 +139,12 @@ def pretrain_base(config: ConfigDict, workdir: pathlib.Path) -> int:
     seed=config.seed,
     start=base_models.load(pathlib.Path(given)) if given else None,
   )
-  origin = {'config': config.pretrain.to_dict(), 'versions': _versions()}
+  origin = {
+    'config': config.pretrain.to_dict(),
+    'seed': config.seed,
+    'versions': _versions(),
+    'start': base_models.read_origin(pathlib.Path(given)) if given else None,
+  }
   base_models.save(workdir / 'base', base, origin)
   _say(f'Base checkpoint: {workdir / "base"}')
   return 0

@@ -70,7 +70,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
       'log': {'tensorboard': True},
       'pretrain': {
         'pictures': 100 * 1024,
-        'corruption': 0.4,  # share of pictures under a caption that is wrong
+        'corruption': 0.25,  # share of pictures under a caption that is wrong
         'shares': {
           'single': 0.2,
           'binding': 0.2,

@@ -86,6 +86,11 @@ def load(folder: pathlib.Path) -> Base:
   )
 
 
+def read_origin(folder: pathlib.Path) -> dict[str, Any]:
+  """What made a base checkpoint, as `save` was told."""
+  return json.loads((folder / 'config.json').read_text())['origin']
+
+
 def initialise(base: Base, key: jax.Array) -> dict[str, PyTree]:
   """Random parameters of the three models."""
   size = base.mmdit.sample_size
