@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.flow_views import sample_keys
 from adrpo_jax.types import Array, Modality, PyTree, Weights
 
@@ -57,7 +58,7 @@ def make_evaluate(
   """
   total = len(categories)
   if total % batch:
-    raise ValueError(
+    raise InputError(
       f'Expected a number of held-out prompts that the evaluation batch of '
       f'{batch} divides, got {total}. Change eval.prompts or eval.batch.'
     )

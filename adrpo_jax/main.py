@@ -37,7 +37,7 @@ _COUNT = flags.DEFINE_integer('count', 8, 'Pictures of each --prompt.')
 
 
 def main(argv: Sequence[str]) -> int:
-  """Parses, builds, runs; errors of the input are one line. -> exit status."""
+  """Parses, builds, runs; bad input is told without a traceback. -> status."""
   try:
     config = parse(argv)
     _start_jax()
@@ -58,12 +58,22 @@ def parse(argv: Sequence[str]) -> ConfigDict:
   try:
     flags.FLAGS(list(argv))
   except (flags.Error, OSError) as error:
-    raise InputError(str(error).splitlines()[0]) from error
+    raise InputError(_one_line(error)) from error
   except (AttributeError, KeyError) as error:
     raise InputError(_unknown_key(argv, error)) from error
   except (TypeError, ValueError) as error:
-    raise InputError(str(error).splitlines()[0]) from error
+    raise InputError(_one_line(error)) from error
   return _CONFIG.value
+
+
+def _one_line(error: BaseException) -> str:
+  """What a config file says of its input; otherwise the first line."""
+  said = str(error).splitlines()[0]
+  cause: BaseException | None = error
+  while cause is not None:  # The flag parser wraps it, more than once.
+    said = str(cause) if isinstance(cause, InputError) else said
+    cause = cause.__cause__ or cause.__context__
+  return said
 
 
 def _unknown_key(argv: Sequence[str], error: Exception) -> str:
