@@ -11,6 +11,13 @@ class InputError(ValueError):
   """
 
 
+class RunError(RuntimeError):
+  """A run cannot go on; the message says why, what is kept, and the way out.
+
+  The command line prints it without a traceback.
+  """
+
+
 def unknown_name(name: str, known: Iterable[str], what: str) -> InputError:
   """The error for a name that a table does not have, with the nearest it has.
 

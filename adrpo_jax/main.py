@@ -17,7 +17,7 @@ from absl import flags
 import jax
 from ml_collections import ConfigDict, config_flags
 
-from adrpo_jax.errors import InputError, unknown_name
+from adrpo_jax.errors import InputError, RunError, unknown_name
 from adrpo_jax.rewards.protocol import RewardError
 
 MODES = ('train', 'eval', 'sample', 'pretrain')
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     _start_jax()
     workdir = pathlib.Path(_WORKDIR.value or _dated(config))
     return _run(config, workdir)
-  except (InputError, RewardError) as error:
+  except (InputError, RewardError, RunError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 2
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from adrpo_jax import preferences
 from adrpo_jax.checkpoint import Checkpoints
+from adrpo_jax.errors import RunError
 from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.files import replacing
 from adrpo_jax.metrics import MetricsLog, Progress, cut_back, plain
@@ -27,11 +28,11 @@ BETA_BINS = 24
 REPLAY_TOLERANCE = 1e-5  # mean of |Δ log p|, in fp32
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(RunError):
   """A loss or a gradient was not finite; the state was left as it was."""
 
 
-class ReplayError(RuntimeError):
+class ReplayError(RunError):
   """The update does not reproduce the rollout it learns from."""
 
 

@@ -311,7 +311,7 @@ def test_a_folder_without_a_base(tmp_path):
   assert '--mode=pretrain' in said
 
 
-def test_a_run_that_diverges_stops_with_one_line(tmp_path):
+def test_a_run_that_diverges_stops_without_a_traceback(tmp_path):
   said = refused(
     tmp_path / 'run', training__learning_rate=1e30, training__warmup=0
   )

@@ -1,7 +1,7 @@
 """Every method's loop on a line ends where its loss says it stands still.
 
-Two equal modes; the right one is rewarded. A forgotten term, anchor, mask or
-sign moves the end by more than the tolerance.
+Two equal modes; the right one is rewarded. What moves no fixed point (an anchor
+that follows the policy, a clip that is not reached) is not tested here.
 """
 
 import itertools
