@@ -135,6 +135,8 @@ def pretrain_base(config: ConfigDict, workdir: pathlib.Path) -> int:
     autoencoder_stage=pretrain.Stage(**config.pretrain.autoencoder),
     decoder_stage=pretrain.Stage(**config.pretrain.decoder),
     flow_stage=pretrain.Stage(**config.pretrain.flow),
+    distillation_stage=pretrain.Stage(**config.pretrain.distillation),
+    guidance=config.pretrain.guidance,
     kl=config.pretrain.kl,
     seed=config.seed,
     start=base_models.load(pathlib.Path(given)) if given else None,

@@ -6,8 +6,10 @@ do. An autoencoder learns the pictures, a flow model their latents:
 
   L = ‖v_θ(x_σ, σ, c) − (ε − x₀)‖²,   σ = sigmoid(n), n ∼ N(0, 1)
 
-Both stages are a pure function of (state, step), saved as they go: the same
-command again continues the run.
+Its classifier-free guidance is then distilled into it, so that a sample costs
+one evaluation per solver step, and the decoder is trained on. Every stage is a
+pure function of (state, step), saved as it goes: the same command again
+continues the run.
 """
 
 from collections.abc import Callable
@@ -28,7 +30,7 @@ from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.base import Base, initialise
 from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.text_encoder import TextEncoder, TextEncoderConfig
-from adrpo_jax.sampling import paths
+from adrpo_jax.sampling import guided, paths
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import shapes, shapes_prompts
 
@@ -115,13 +117,36 @@ def flow_loss(
   velocity: Callable[..., Array], latents: Array, tokens: Array, key: Array
 ) -> Array:
   """Flow matching with logit-normal σ; one caption in ten is left out."""
+  x_sigma, sigma, target, tokens = _noised(latents, tokens, key)
+  return jnp.mean((velocity(x_sigma, sigma, tokens) - target) ** 2)
+
+
+def guidance_loss(
+  velocity: Callable[..., Array],
+  guided_velocity: Callable[..., Array],
+  latents: Array,
+  tokens: Array,
+  key: Array,
+) -> Array:
+  """‖v_θ(x_σ, σ, c) − v_w(x_σ, σ, c)‖²: a guided teacher taught to one model.
+
+  v_w is the teacher under classifier-free guidance w; its answer to the empty
+  prompt is its own. Source: Meng et al., arXiv 2210.03142, §3.1.
+  """
+  x_sigma, sigma, _, tokens = _noised(latents, tokens, key)
+  target = jax.lax.stop_gradient(guided_velocity(x_sigma, sigma, tokens))
+  return jnp.mean((velocity(x_sigma, sigma, tokens) - target) ** 2)
+
+
+def _noised(latents: Array, tokens: Array, key: Array) -> tuple[Array, ...]:
+  """(x_σ, σ, ε − x₀, the captions, one in ten of them left out)."""
   noise_key, sigma_key, drop_key = jax.random.split(key, 3)
   sigma = jax.nn.sigmoid(jax.random.normal(sigma_key, latents.shape[:1]))
   noise = jax.random.normal(noise_key, latents.shape)
   dropped = jax.random.bernoulli(drop_key, 0.1, (latents.shape[0], 1))
   x_sigma = paths.interpolate(latents, noise, sigma)
-  seen = velocity(x_sigma, sigma, jnp.where(dropped, 0, tokens))
-  return jnp.mean((seen - paths.velocity_target(latents, noise)) ** 2)
+  target = paths.velocity_target(latents, noise)
+  return x_sigma, sigma, target, jnp.where(dropped, 0, tokens)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,8 +187,9 @@ def make_stage(
   )
 
   def init(params: PyTree) -> Learner:
-    copy = jax.tree.map(jnp.copy, params)
-    return Learner(jnp.zeros((), int), params, copy, optimizer.init(params))
+    # The state is donated; the caller keeps its own parameters.
+    params, ema = jax.tree.map(jnp.copy, (params, params))
+    return Learner(jnp.zeros((), int), params, ema, optimizer.init(params))
 
   def update(learner: Learner, batch: PyTree, key: Array):
     value, grads = jax.value_and_grad(loss)(learner.params, batch, key)
@@ -190,8 +216,10 @@ def train_stage(
   """Runs one stage to its end and returns the averaged parameters.
 
   Batches are a function of the step alone, so a killed stage continues from
-  its last save as if nothing had happened.
+  its last save as if nothing had happened. A stage of no steps is left out.
   """
+  if not stage.steps:
+    return params
   init, update = make_stage(stage, loss)
   with Checkpoints(workdir / name) as checkpoints:
     learner = init(params)
@@ -228,6 +256,8 @@ def run(
   autoencoder_stage: Stage,
   decoder_stage: Stage,
   flow_stage: Stage,
+  distillation_stage: Stage,
+  guidance: float,
   kl: float,
   seed: int,
   start: Base | None = None,
@@ -264,8 +294,8 @@ def run(
     shift = start.autoencoder.shift_factor
     scale = start.autoencoder.scaling_factor
 
-  def shift_and_scale(values: np.ndarray) -> np.ndarray:
-    return (values - shift) * scale
+  def captioned(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return (latents[rows] - shift) * scale, drawn.tokens[drawn.prompt[rows]]
 
   text, flow = TextEncoder(SMALL.text_encoder), MMDiT(SMALL.mmdit)
 
@@ -276,15 +306,24 @@ def run(
   trained = train_stage(
     'flow',
     flow_stage,
-    lambda p, batch, k: flow_loss(partial(velocity, p), batch[0], batch[1], k),
+    lambda p, batch, k: flow_loss(partial(velocity, p), *batch, k),
     {name: fresh[name] for name in ('text_encoder', 'transformer')},
-    lambda rows: (
-      shift_and_scale(latents[rows]),
-      drawn.tokens[drawn.prompt[rows]],
-    ),
+    captioned,
     count,
     workdir,
     seed=seed + 1,
+  )
+  empty = jnp.zeros(drawn.tokens.shape[1:], int)
+  teacher = partial(guided(velocity, guidance, empty), trained)
+  trained = train_stage(
+    'distillation',
+    distillation_stage,
+    lambda p, batch, k: guidance_loss(partial(velocity, p), teacher, *batch, k),
+    trained,
+    captioned,
+    count,
+    workdir,
+    seed=seed + 3,
   )
   encoder = coded['params']['encoder']
 

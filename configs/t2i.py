@@ -82,6 +82,8 @@ def get_config(preset: str = 'default') -> ConfigDict:
         'kl': 1e-4,
         'autoencoder': _stage(1000, 32, 4e-3, ema=0.99),
         'flow': _stage(3600, 128, 1.5e-3),
+        'guidance': 2.0,  # distilled into the model; 1 is none
+        'distillation': _stage(1000, 128, 5e-4, ema=0.99),
         'decoder': _stage(600, 32, 2e-3, ema=0.99),  # its encoder stays
       },
     }
@@ -124,6 +126,7 @@ PRESETS = {
       'pictures': 1024,
       'autoencoder': {'steps': 4, 'batch': 4},
       'flow': {'steps': 4, 'batch': 4},
+      'distillation': {'steps': 4, 'batch': 4},
       'decoder': {'steps': 4, 'batch': 4},
     },
   },
