@@ -114,18 +114,17 @@ def autoencoder_loss(
 
 
 def flow_loss(
-  velocity: Callable[..., Array], latents: Array, tokens: Array, key: Array
+  velocity: Callable[..., Array], batch: tuple[Array, Array], key: Array
 ) -> Array:
-  """Flow matching with logit-normal σ; one caption in ten is left out."""
-  x_sigma, sigma, target, tokens = _noised(latents, tokens, key)
+  """Flow matching with logit-normal σ on a batch of (latents, captions)."""
+  x_sigma, sigma, target, tokens = _noised(*batch, key)
   return jnp.mean((velocity(x_sigma, sigma, tokens) - target) ** 2)
 
 
 def guidance_loss(
   velocity: Callable[..., Array],
   guided_velocity: Callable[..., Array],
-  latents: Array,
-  tokens: Array,
+  batch: tuple[Array, Array],
   key: Array,
 ) -> Array:
   """‖v_θ(x_σ, σ, c) − v_w(x_σ, σ, c)‖²: a guided teacher taught to one model.
@@ -133,7 +132,7 @@ def guidance_loss(
   v_w is the teacher under classifier-free guidance w; its answer to the empty
   prompt is its own. Source: Meng et al., arXiv 2210.03142, §3.1.
   """
-  x_sigma, sigma, _, tokens = _noised(latents, tokens, key)
+  x_sigma, sigma, _, tokens = _noised(*batch, key)
   target = jax.lax.stop_gradient(guided_velocity(x_sigma, sigma, tokens))
   return jnp.mean((velocity(x_sigma, sigma, tokens) - target) ** 2)
 
@@ -306,7 +305,7 @@ def run(
   trained = train_stage(
     'flow',
     flow_stage,
-    lambda p, batch, k: flow_loss(partial(velocity, p), *batch, k),
+    lambda p, batch, k: flow_loss(partial(velocity, p), batch, k),
     {name: fresh[name] for name in ('text_encoder', 'transformer')},
     captioned,
     count,
@@ -318,7 +317,7 @@ def run(
   trained = train_stage(
     'distillation',
     distillation_stage,
-    lambda p, batch, k: guidance_loss(partial(velocity, p), teacher, *batch, k),
+    lambda p, batch, k: guidance_loss(partial(velocity, p), teacher, batch, k),
     trained,
     captioned,
     count,
