@@ -1,0 +1,51 @@
+"""Imports run one way, and none leads to PyTorch or TensorFlow."""
+
+import ast
+import pathlib
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
+# A part imports itself and what stands in the lines above it, nothing else.
+LAYERS = [
+  'errors files preemption figure_style measures run_record',
+  'types figures page comparison',
+  'method naming metrics heat_map',
+  'models sampling worlds data sharding checkpoint',
+  'modalities rewards preferences report_charts report_headline '
+  'report_pictures compare_table compare_figures',
+  'evaluate update pretrain report compare_report',
+  'train build',
+  'commands',
+  'main',
+  'compare',
+]
+LEVEL = {part: i for i, line in enumerate(LAYERS) for part in line.split()}
+FILES = sorted(PACKAGE.rglob('*.py'))
+
+
+def imported(tree):
+  """Full names of all that is imported, inside functions and by string too."""
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert not node.level, 'The package names its imports in full.'
+      yield from (f'{node.module}.{alias.name}' for alias in node.names)
+    elif isinstance(node, ast.Call) and 'import_' in ast.dump(node.func):
+      yield from (a.value for a in node.args if isinstance(a, ast.Constant))
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
+def test_imports_run_one_way(file):
+  names = [name.split('.') for name in imported(ast.parse(file.read_text()))]
+  assert not {'torch', 'tensorflow'} & {name[0] for name in names}
+  own = file.relative_to(PACKAGE).with_suffix('').parts[0]
+  parts = {name[1] for name in names if name[0] == 'adrpo_jax'} - {own}
+  if own != '__init__':  # the front door, which no part uses
+    assert max((LEVEL[part] for part in parts), default=-1) < LEVEL[own], parts
+
+
+def test_every_part_has_its_place():
+  found = {file.relative_to(PACKAGE).with_suffix('').parts[0] for file in FILES}
+  assert found - {'__init__'} == set(LEVEL)
