@@ -40,6 +40,7 @@ TRANSITIONS: dict[str, Callable[[float], solvers.Transition]] = {
 SIGMAS = {
   'uniform': noise_levels.uniform,
   'logit_normal': noise_levels.logit_normal(shift=1.0),
+  'sd3': noise_levels.logit_normal(shift=3.0),
 }
 
 
@@ -131,7 +132,9 @@ def build(config: ConfigDict) -> Run:
   updates = config.training.updates_per_rollout
   averaged = config.training.ema > 0
 
-  def init() -> TrainState:
+  # The base is an argument: closed over, it would be a constant, and so a
+  # whole second copy, in the compiled program.
+  def init(base: PyTree) -> TrainState:
     params = base
     if adapt:
       key = jax.random.key(config.seed)
@@ -139,7 +142,7 @@ def build(config: ConfigDict) -> Run:
     copied = jax.tree.map(jnp.copy, params)
     return init_state(copied, method, optimizer, trained, averaged=averaged)
 
-  shapes = jax.eval_shape(init)
+  shapes = jax.eval_shape(init, base)
   layout = sharding.tree_shardings(shapes, mesh)
   whole = sharding.replicated(mesh)
   update = make_update(
@@ -167,7 +170,7 @@ def build(config: ConfigDict) -> Run:
       config, world, make_flow, encode, held_out, place, gather
     ),
     held_out=held_out,
-    init=jax.jit(init, out_shardings=layout),
+    init=partial(jax.jit(init, out_shardings=layout), base),
     abstract=jax.tree.map(
       lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at),
       shapes,
