@@ -85,7 +85,7 @@ class HostReward:
     Raises:
       RewardError: more invalid samples than the limit allows.
     """
-    samples = self._samples(np.asarray(prompts['ids']), jnp.asarray(images))
+    samples = self._samples(_whole(prompts['ids']), jnp.asarray(images))
     batches = [
       samples[i : i + self._batch_size]
       for i in range(0, len(samples), self._batch_size)
@@ -196,6 +196,13 @@ def _held(array: jax.Array) -> dict[tuple[int, int], np.ndarray]:
     ):
       held[p, g] = block[i, j]
   return held
+
+
+def _whole(ids: Array) -> np.ndarray:
+  """All ids [P], also where each process holds some of them."""
+  if isinstance(ids, jax.Array) and not ids.is_fully_addressable:
+    ids = multihost_utils.process_allgather(ids, tiled=True)
+  return np.asarray(ids)
 
 
 def _of_all_processes(rewards: np.ndarray, judged: np.ndarray) -> np.ndarray:

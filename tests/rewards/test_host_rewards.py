@@ -214,17 +214,17 @@ TWO_PROCESSES = textwrap.dedent("""
   )
   levels = np.arange(12).reshape(4, 3) / 255
   images = np.broadcast_to(levels[..., None, None, None], (4, 3, 2, 2, 3))
-  images = jax.make_array_from_callback(
-    images.shape,
-    NamedSharding(mesh, PartitionSpec('data')),
-    lambda index: images[index].astype(np.float32),
+  split = NamedSharding(mesh, PartitionSpec('data'))
+  ids, images = (
+    jax.make_array_from_callback(x.shape, split, lambda index, x=x: x[index])
+    for x in (np.arange(4), images.astype(np.float32))
   )
   calls = []
   def function(texts, batch):
     calls.extend(batch[:, 0, 0, 0].tolist())
     return np.where(batch[:, 0, 0, 0] == 7, np.nan, batch[:, 0, 0, 0])
   reward = HostReward(function, 'abcd', name='mine')
-  scores = reward({'ids': np.arange(4)}, images)
+  scores = reward({'ids': ids}, images)
   expected = np.arange(12).reshape(4, 3)
   np.testing.assert_array_equal(scores.valid, expected != 7)
   np.testing.assert_array_equal(
