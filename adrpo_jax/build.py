@@ -92,7 +92,7 @@ def build(config: ConfigDict) -> Run:
   models = base_models.load(base_folder(config))
   place = partial(_place, mesh)
   weights = {
-    name: jax.device_put(tree, sharding.tree_shardings(tree, mesh))
+    name: sharding.put_tree(tree, sharding.tree_shardings(tree, mesh))
     for name, tree in models.params.items()
   }
   base = weights['transformer']
@@ -381,7 +381,8 @@ def _evaluator(config, world, make_flow, encode, held_out, place, gather):
 
 def _place(mesh: jax.sharding.Mesh, rows: PyTree) -> PyTree:
   """Puts arrays that lead with prompts onto the mesh, split by prompt."""
-  return jax.device_put(rows, sharding.batch_sharding(mesh))
+  split = sharding.batch_sharding(mesh)
+  return sharding.put_tree(rows, jax.tree.map(lambda _: split, rows))
 
 
 def _constrain(mesh: jax.sharding.Mesh, rows: PyTree) -> PyTree:

@@ -241,7 +241,11 @@ def put_batch(local: PyTree, rows: int, mesh: Mesh) -> PyTree:
 
 
 def put_tree(tree: PyTree, shardings: PyTree) -> PyTree:
-  """Host arrays that every process holds whole -> global arrays."""
+  """Host arrays that every process holds whole -> global arrays.
+
+  Each process takes its own part of its own copy. `jax.device_put` would first
+  send every array whole to all processes, to see that they hold the same.
+  """
 
   def put(leaf: Any, sharding: NamedSharding) -> jax.Array:
     leaf = np.asarray(leaf)
