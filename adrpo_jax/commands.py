@@ -13,7 +13,7 @@ import tempfile
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 import numpy as np
 from PIL import Image
@@ -55,8 +55,9 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> int:
     _keep_samples(run, workdir / 'samples' / f'step_{step:06d}.npz', evaluation)
     return evaluation
 
-  if not evaluations.exists():
-    _append(evaluations, {'step': 0} | base.figures)
+  if jax.process_index() == 0 and not evaluations.exists():
+    with replacing(evaluations) as new:  # Once it is there, it has the base.
+      _append(new, {'step': 0} | base.figures)
   _keep_samples(run, workdir / 'samples' / 'base.npz', base)
   outcome = loop.train(
     run, _experience(config, run, workdir), evaluate, _schedule(config), workdir
@@ -68,9 +69,9 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> int:
   final = run.evaluate(params_of(outcome.state), run.frozen)
   _append(evaluations, {'step': config.steps} | final.figures)
   _keep_samples(run, workdir / 'samples' / 'final.npz', final)
-  summary = _summary(config, workdir, base.figures, final.figures, outcome)
-  loop.write_json(workdir / 'summary.json', summary)
-  if jax.process_index() == 0:
+  if jax.process_index() == 0:  # It alone knows of a whole metrics.jsonl.
+    summary = _summary(config, workdir, base.figures, final.figures, outcome)
+    loop.write_json(workdir / 'summary.json', summary)
     _say(_verdict(summary))
     _say(f'Report: {report.write_report(workdir)}')
   return 0
@@ -111,15 +112,11 @@ def sample(
   restored = _restored(run, workdir)
   params = restored.params if restored else run.init().params
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
-  prompts = jax.tree.map(jnp.asarray, dict(prompts))
-  images = run.decode(run.frozen, run.rollout(params, run.frozen, prompts, key))
-  folder = workdir / 'drawn'
-  for text, row in zip(texts, _pixels(images)[: len(texts)], strict=True):
-    for i, picture in enumerate(row[:count]):
-      name = f'{"_".join(text.lower().split())}_{i:02d}.png'
-      enlarged = np.kron(picture, np.ones((8, 8, 1), np.uint8))
-      Image.fromarray(enlarged).save(folder / name)
-  _say(f'{len(texts) * count} pictures in {folder}')
+  samples = run.rollout(params, run.frozen, run.place(dict(prompts)), key)
+  pixels = _pixels(run.decode(run.frozen, samples))
+  if jax.process_index() == 0:
+    _write_pictures(workdir / 'drawn', texts, pixels[: len(texts), :count])
+  _say(f'{len(texts) * count} pictures in {workdir / "drawn"}')
   return 0
 
 
@@ -357,7 +354,20 @@ def _read(path: pathlib.Path) -> dict[str, Any] | None:
 
 
 def _pixels(images: jax.Array) -> np.ndarray:
-  return np.asarray(jnp.round(jnp.clip(images, 0, 1) * 255)).astype(np.uint8)
+  """uint8, all of them on every process."""
+  whole = multihost_utils.process_allgather(images, tiled=True)
+  return np.round(np.clip(whole, 0, 1) * 255).astype(np.uint8)
+
+
+def _write_pictures(
+  folder: pathlib.Path, texts: Sequence[str], pixels: np.ndarray
+) -> None:
+  """Pictures [P, G, H, W, 3] as PNG, named for their prompts."""
+  for text, row in zip(texts, pixels, strict=True):
+    for i, picture in enumerate(row):
+      name = f'{"_".join(text.lower().split())}_{i:02d}.png'
+      enlarged = np.kron(picture, np.ones((8, 8, 1), np.uint8))
+      Image.fromarray(enlarged).save(folder / name)
 
 
 def _versions() -> dict[str, str]:
