@@ -15,6 +15,7 @@ import json
 import pathlib
 
 import jax
+from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
 
@@ -55,13 +56,16 @@ def draw(
   for step in range(steps):
     ids, samples, scores = sample(step)
     pairs = judged(samples['x0'], scores)
-    parts.append(jax.device_get(pairs | {'ids': ids}))
+    parts.append(
+      multihost_utils.process_allgather(pairs | {'ids': ids}, tiled=True)
+    )
     shown(step)
   path.parent.mkdir(parents=True, exist_ok=True)
   pairs = {name: np.concatenate([p[name] for p in parts]) for name in NAMES}
   latent = json.dumps(pairs['winner'].shape[1:])
   count = str(len(pairs['ids']))
   weights.save_tree(path, pairs, {'pairs': count, 'latent': latent})
+  multihost_utils.sync_global_devices(f'{path} is written')
 
 
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
