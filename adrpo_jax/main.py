@@ -4,9 +4,14 @@
 --mode=eval      evaluate a workdir's latest checkpoint, or the base
 --mode=sample    draw pictures for --prompt="..."
 --mode=pretrain  make a base checkpoint
+
+On several hosts the same command runs on each, with a --workdir that all of
+them see. The hosts of a TPU pod find each other; others are told by
+JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
 """
 
 from collections.abc import Sequence
+import contextlib
 import os
 import pathlib
 import runpy
@@ -41,8 +46,7 @@ def main(argv: Sequence[str]) -> int:
   try:
     config = parse(argv)
     _start_jax()
-    workdir = pathlib.Path(_WORKDIR.value or _dated(config))
-    return _run(config, workdir)
+    return _run(config, _workdir(config))
   except (InputError, RewardError, RunError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 2
@@ -102,11 +106,12 @@ def _flat(tree: dict, under: str = '') -> dict[str, object]:
 
 def _start_jax() -> None:
   """Joins the other processes, if there are any, and sets the compile cache."""
+  platforms = getattr(jax.config, 'jax_platforms', None)
   if os.environ.get('JAX_COORDINATOR_ADDRESS'):
-    jax.distributed.initialize(
-      num_processes=int(os.environ['JAX_NUM_PROCESSES']),
-      process_id=int(os.environ['JAX_PROCESS_ID']),
-    )
+    _join()
+  elif 'tpu' in (platforms or ''):  # JAX has set it, on a host with TPUs.
+    with contextlib.suppress(ValueError, OSError):  # A host of no pod.
+      jax.distributed.initialize()
   cache = os.environ.get('JAX_COMPILATION_CACHE_DIR') or str(
     pathlib.Path.home() / '.cache' / 'adrpo_jax' / 'compiled'
   )
@@ -114,7 +119,29 @@ def _start_jax() -> None:
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
 
 
-def _dated(config: ConfigDict) -> pathlib.Path:
+def _join() -> None:
+  """Joins the processes that the environment tells of."""
+  names = ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
+  try:
+    count, own = (int(os.environ[name]) for name in names)
+    jax.distributed.initialize(num_processes=count, process_id=own)
+  except (KeyError, ValueError) as error:
+    given = {name: os.environ.get(name) for name in names}
+    raise InputError(
+      'Expected JAX_NUM_PROCESSES and a smaller JAX_PROCESS_ID beside '
+      f'JAX_COORDINATOR_ADDRESS, got {given}.'
+    ) from error
+
+
+def _workdir(config: ConfigDict) -> pathlib.Path:
+  """The folder of the run; where none is given, one named for the moment."""
+  if _WORKDIR.value:
+    return pathlib.Path(_WORKDIR.value)
+  if jax.process_count() > 1:
+    raise InputError(
+      f'Expected --workdir=DIR, a folder that all {jax.process_count()} '
+      'processes see, got none.'
+    )
   stamp = time.strftime('%Y-%m-%d_%H-%M-%S')
   return pathlib.Path('runs') / f'{stamp}_{config.method.name}'
 
