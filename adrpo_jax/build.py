@@ -40,7 +40,6 @@ TRANSITIONS: dict[str, Callable[[float], solvers.Transition]] = {
 SIGMAS = {
   'uniform': noise_levels.uniform,
   'logit_normal': noise_levels.logit_normal(shift=1.0),
-  'sd3': noise_levels.logit_normal(shift=3.0),
 }
 
 
@@ -198,7 +197,10 @@ def make_method(config: ConfigDict) -> Method:
 def make_reward(config: ConfigDict, texts: Sequence[str]) -> Reward:
   """The weighted sum of rewards that a config names."""
   return reward_table.make_reward(
-    dict(config.weights), texts, config.invalid_limit
+    dict(config.weights),
+    texts,
+    config.invalid_limit,
+    parameters={name: dict(config.get(name, {})) for name in config.weights},
   )
 
 

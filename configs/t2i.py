@@ -57,6 +57,8 @@ def get_config(preset: str = 'default') -> ConfigDict:
       },
       'reward': {
         'weights': {'shapes': 1.0},
+        # (1 − w)·[share of the facts that hold] + w·[all of them hold]
+        'shapes': {'success_weight': 0.5},
         'invalid_limit': 0.1,  # stop when more of a step's samples are invalid
       },
       'eval': {

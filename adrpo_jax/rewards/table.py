@@ -5,6 +5,7 @@ row) -> Reward; a call with more than that share of invalid samples is an error.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+import functools
 from typing import Any
 
 from adrpo_jax.errors import unknown_name
@@ -14,13 +15,19 @@ from adrpo_jax.rewards.protocol import Reward, on_device, weighted_sum
 from adrpo_jax.worlds import shapes_judge
 
 
-def shapes(texts: Sequence[str], invalid_limit: float) -> Reward:
+def shapes(
+  texts: Sequence[str], invalid_limit: float, *, success_weight: float = 0.0
+) -> Reward:
   """The share of a prompt's facts that hold, by the exact judge; in [0, 1].
 
-  On the device. Measures: success, whether all hold, and fidelity.
+  On the device. Measures: held, that share; success, whether all hold;
+  fidelity. A `success_weight` w makes the reward (1 − w)·held + w·success:
+  the last missing fact is then worth more than the first.
   """
   del texts, invalid_limit  # It reads prompts['facts'], and never fails.
-  return on_device(shapes_judge.judge)
+  return on_device(
+    functools.partial(shapes_judge.judge, success_weight=success_weight)
+  )
 
 
 def jpeg_compressibility(

@@ -10,6 +10,7 @@ on until nothing explains enough. The parse is then held against the prompt's
 facts under the assignment of objects to facts that serves the prompt best.
 """
 
+import functools
 import itertools
 from typing import NamedTuple
 
@@ -56,27 +57,32 @@ class Parse(NamedTuple):
 class Verdict(NamedTuple):
   """A parse held against the facts of its prompt.
 
-  reward [*]: the share of stated facts that hold; success [*]: all hold;
+  held [*]: the share of stated facts that hold; success [*]: all hold;
   fidelity [*]; assigned [*, K]: the found object that each fact slot means;
   complete [*]: every slot the prompt uses has an object.
   """
 
-  reward: Array
+  held: Array
   success: Array
   fidelity: Array
   assigned: Array
   complete: Array
 
 
-def judge(images: Array, facts: Facts) -> dict[str, Array]:
-  """images [B, H, W, 3] in [0, 1], facts [B, ...] -> reward, success, fidelity.
+def judge(
+  images: Array, facts: Facts, success_weight: float = 0.0
+) -> dict[str, Array]:
+  """images [B, H, W, 3] in [0, 1], facts [B, ...] -> what a reward says.
 
-  All [B] float32.
+  reward = (1 − w)·[share of the facts that hold] + w·[all of them hold], with
+  w = `success_weight`; held, success and fidelity are measures. All [B].
   """
   verdict = verify(parse(images), facts)
+  success = verdict.success.astype(jnp.float32)
   return {
-    'reward': verdict.reward,
-    'success': verdict.success.astype(jnp.float32),
+    'reward': verdict.held + success_weight * (success - verdict.held),
+    'held': verdict.held,
+    'success': success,
     'fidelity': verdict.fidelity,
   }
 
@@ -120,24 +126,25 @@ def _match(difference: Array) -> Array:
 
 def _strongest(matches: Array):
   """The object that explains most, and the matches once it is taken away."""
+  # Sums written out: one fused loop over the array, without a colour axis.
+  gains = [_explained(matches, colour) for colour in range(len(_CONTRAST))]
+  best_hue = functools.reduce(jnp.maximum, gains)
+  explained = jnp.where(jnp.asarray(_FITS), best_hue, -jnp.inf)
+  # The best place first, then the best template there: an argmax over all of
+  # them at once is several times slower on a CPU.
+  peaks = explained.max(-1).reshape(explained.shape[0], -1)
+  top, left = jnp.divmod(jnp.argmax(peaks, 1), PLACES)
+  rows = jnp.arange(matches.shape[0])
+  at_place = explained[rows, top, left]  # [B, M]
+  template = jnp.argmax(at_place, 1)
+  gain = at_place.max(1)
+  there = matches[rows, :, top, left, template]  # [B, 3]
   contrast = jnp.asarray(_CONTRAST)
   norms = jnp.sum(contrast**2, -1)  # [C]
-  # The best colour first: it leaves an array without a colour axis.
-  explained = jnp.full(matches.shape[:1] + matches.shape[2:], -jnp.inf)
-  hue = jnp.zeros(explained.shape, jnp.int32)
-  for c in range(len(_CONTRAST)):
-    gain = (
-      2 * jnp.einsum('bcyxm,c->byxm', matches, contrast[c]) - _ENERGY * norms[c]
-    )
-    hue = jnp.where(gain > explained, c, hue)
-    explained = jnp.maximum(explained, gain)
-  explained = jnp.where(jnp.asarray(_FITS), explained, -jnp.inf)
-  flat = explained.reshape(explained.shape[0], -1)
-  best = jnp.argmax(flat, 1)
-  gain = jnp.take_along_axis(flat, best[:, None], 1)[:, 0]
-  colour = jnp.take_along_axis(hue.reshape(flat.shape), best[:, None], 1)[:, 0]
-  top, left, template = jnp.unravel_index(best, explained.shape[1:])
-  present = gain >= ENOUGH * jnp.asarray(_ENERGY)[template] * norms[colour]
+  energy = jnp.asarray(_ENERGY)[template]
+  hues = 2 * there @ contrast.T - energy[:, None] * norms
+  colour = jnp.argmax(hues, 1)
+  present = gain >= ENOUGH * energy * norms[colour]
   shape, style, size = jnp.unravel_index(template, shapes.TEMPLATES.shape[:3])
   half = jnp.asarray(_PIXELS_OF)[template] / 2
   centre = jnp.stack([top + half, left + half], -1)
@@ -146,6 +153,14 @@ def _strongest(matches: Array):
   rest = matches - taken[:, :, None, None, None] * overlap[:, None]
   thing = (present, shape, colour, size, style, centre)
   return thing, gain, rest
+
+
+def _explained(matches: Array, colour: int) -> Array:
+  """E of one colour at every place: [B, 3, Y, X, M] -> [B, Y, X, M]."""
+  red, green, blue = (float(c) for c in _CONTRAST[colour])
+  norm = red**2 + green**2 + blue**2
+  product = matches[:, 0] * red + matches[:, 1] * green + matches[:, 2] * blue
+  return 2 * product - jnp.asarray(_ENERGY * norm)
 
 
 def _overlap(template: Array, top: Array, left: Array) -> Array:
@@ -198,7 +213,7 @@ def _verify(parsed: Parse, facts: Facts) -> Verdict:
   total = score[best] + counted
   assigned = assignments[best]
   return Verdict(
-    reward=total / (stated + 1),
+    held=total / (stated + 1),
     success=total >= stated + 0.5,
     fidelity=parsed.fidelity,
     assigned=assigned,

@@ -85,6 +85,19 @@ def test_the_loop_ends_at_the_fixed_point_of_its_loss(name):
   assert gone < 0.1 * wanted.distance(WORLD.reference_at_knots())
 
 
+@pytest.mark.parametrize(
+  ('name', 'other'), [('adrpo', 'fixed_w2'), ('fixed_w2', 'adrpo')]
+)
+def test_an_adaptive_and_a_fixed_pull_end_in_places_of_their_own(name, other):
+  """Their shares nearly agree; the velocity tells β₀ − A from β."""
+  values, weigh = ONLINE[name]
+  own = fixed_point(WORLD, 0, weigh, rounds=200)
+  (run,) = train(WORLD, lambda: make_method(name, **values))
+  velocity = WORLD.velocity_at_knots(run.table, 0)
+  theirs = fixed_point(WORLD, 0, ONLINE[other][1], rounds=200)
+  assert own.distance(velocity) < 0.5 * theirs.distance(velocity)
+
+
 @pytest.mark.parametrize('beta0', [0.8, 1.0, 2.0])
 def test_adrpo_gains_what_the_law_of_two_modes_says(beta0):
   """p = p₀ + (d/β₀)·p(1 − p), for p₀ = ½ and d = 1."""
