@@ -46,7 +46,7 @@ def make_evaluate(
   Args:
     modality: with a renoised view, so that the divergence of every method is
       measured alike: ⟨(v − v_ref)²⟩ at fresh noise on own samples.
-    reward: the protocol's; 'success' and 'fidelity' are reported if measured.
+    reward: the protocol's; success, held and fidelity are reported if measured.
     spread: (images, facts) -> ([P], [P, G]), see `worlds.World`.
     true_spread: the mean spread of rendered truth; diversity is in its units.
     prompts: of all P held-out prompts.
@@ -130,8 +130,9 @@ def _figures(
   put('reward', over_group(seen['rewards']))
   success = over_group(seen.get('success', seen['rewards']))
   put('success', success)
-  if 'fidelity' in seen:
-    put('fidelity', over_group(seen['fidelity']))
+  for name in ('held', 'fidelity'):
+    if name in seen:
+      put(name, over_group(seen[name]))
   put('diversity', seen['distance'] / true_spread)
   put('diversity_pixel', seen['diversity_pixel'])
   put('divergence', seen['divergence'])

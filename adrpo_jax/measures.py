@@ -128,8 +128,15 @@ MEASURES = (
   Measure(
     'reward',
     'Reward',
-    'mean share of the facts that hold: what is optimised',
+    'what is optimised, as the config puts it together',
     +1,
+  ),
+  Measure(
+    'held',
+    'Facts that hold',
+    'mean share of the facts of a prompt that hold',
+    +1,
+    share=True,
   ),
   Measure(
     'fidelity',
