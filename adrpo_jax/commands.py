@@ -46,11 +46,8 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> int:
   base = _base_evaluation(config, run)
   evaluations = workdir / 'evaluations.jsonl'
 
-  def params_of(state: TrainState) -> PyTree:
-    return state.ema if config.training.ema > 0 else state.params
-
   def evaluate(step: int, state: TrainState) -> Evaluation:
-    evaluation = run.evaluate(params_of(state), run.frozen)
+    evaluation = run.evaluate(_policy(config, state), run.frozen)
     _append(evaluations, {'step': step} | evaluation.figures)
     _keep_samples(run, workdir / 'samples' / f'step_{step:06d}.npz', evaluation)
     return evaluation
@@ -66,7 +63,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> int:
     step = int(outcome.state.step)
     _say(f'Stopped at step {step} and saved. {_go_on(workdir)}')
     return 0
-  final = run.evaluate(params_of(outcome.state), run.frozen)
+  final = run.evaluate(_policy(config, outcome.state), run.frozen)
   _append(evaluations, {'step': config.steps} | final.figures)
   _keep_samples(run, workdir / 'samples' / 'final.npz', final)
   if jax.process_index() == 0:  # It alone knows of a whole metrics.jsonl.
@@ -84,8 +81,7 @@ def evaluate_only(config: ConfigDict, workdir: pathlib.Path) -> int:
   if restored is None:
     evaluation = _base_evaluation(config, run)
   else:
-    params = restored.ema if config.training.ema > 0 else restored.params
-    evaluation = run.evaluate(params, run.frozen)
+    evaluation = run.evaluate(_policy(config, restored), run.frozen)
   _say(json.dumps(evaluation.figures, indent=1))
   return 0
 
@@ -110,7 +106,7 @@ def sample(
     raise InputError(str(error)) from error
   _make_folder(workdir / 'drawn')
   restored = _restored(run, workdir)
-  params = restored.params if restored else run.init().params
+  params = _policy(config, restored) if restored else run.init().params
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
   samples = run.rollout(params, run.frozen, run.place(dict(prompts)), key)
   pixels = _pixels(run.decode(run.frozen, samples))
@@ -314,6 +310,11 @@ def _ceiling(config: ConfigDict, base: dict[str, Any]) -> float | None:
   p, beta0 = base['success'], config.method.adrpo.beta0
   gap = (1 - base['reward']) / max(1 - p, 1e-9)
   return float(min(1.0, p + gap / beta0 * p * (1 - p)))
+
+
+def _policy(config: ConfigDict, state: TrainState) -> PyTree:
+  """The parameters to judge and to draw with: averaged where a run averages."""
+  return state.ema if config.training.ema > 0 else state.params
 
 
 def _restored(run: build.Run, workdir: pathlib.Path) -> TrainState | None:

@@ -52,8 +52,8 @@ class GroupNorm(nn.Module):
     flat = x.reshape(x.shape[0], -1, width).astype(jnp.float32)
     centred = flat - (flat.mean(1) @ pool)[:, None]
     variance = jnp.mean(centred**2, 1) @ pool
-    factor = jax.lax.rsqrt(variance + 1e-6) * scale
-    out = centred * factor[:, None] + bias
+    factor = jax.lax.rsqrt(variance + 1e-6) * scale[None]
+    out = centred * factor[:, None] + bias[None, None]
     return out.reshape(x.shape).astype(x.dtype)
 
 

@@ -125,7 +125,8 @@ def render(scene: Scene) -> Array:
     mask = jnp.zeros((SIDE + WINDOW, SIDE + WINDOW))
     mask = jax.lax.dynamic_update_slice(mask, coverage, (thing.top, thing.left))
     mask = (mask[:SIDE, :SIDE] * thing.present)[..., None]
-    return canvas + mask * (jnp.asarray(PALETTE)[thing.colour] - canvas), None
+    colour = jnp.asarray(PALETTE)[None, None, thing.colour]
+    return canvas + mask * (colour - canvas), None
 
   empty = jnp.broadcast_to(jnp.asarray(BACKGROUND), (SIDE, SIDE, 3))
   return jax.lax.scan(draw, empty, scene, unroll=True)[0]

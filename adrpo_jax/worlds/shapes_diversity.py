@@ -40,7 +40,7 @@ def spread(images: Array, facts: Facts) -> tuple[Array, Array]:
     of_slots, (parsed.centre, parsed.size, parsed.style)
   )
   readable = verdict.complete.reshape(groups)
-  used = jnp.arange(SLOTS) < facts.objects[:, None]
+  used = jnp.arange(SLOTS)[None] < facts.objects[:, None]
 
   def pairs(values: Array) -> tuple[Array, Array]:
     return values[:, :, None], values[:, None, :]
@@ -54,7 +54,7 @@ def spread(images: Array, facts: Facts) -> tuple[Array, Array]:
   apart = (place + size_differs + style_differs) * used[:, None, None]
   apart = apart.sum(-1) / facts.objects[:, None, None]
   counted = readable[:, :, None] & readable[:, None, :]
-  counted &= ~jnp.eye(groups[1], dtype=bool)
+  counted &= ~jnp.eye(groups[1], dtype=bool)[None]
   number = counted.sum((1, 2))
   total = jnp.sum(apart * counted, (1, 2))
   return jnp.where(number > 0, total / number, jnp.nan), readable

@@ -89,7 +89,7 @@ def judge(
 
 def parse(images: Array) -> Parse:
   """Finds the objects of each image: [B, H, W, 3] -> Parse with [B, F]."""
-  difference = images.astype(jnp.float32) - shapes.BACKGROUND
+  difference = images.astype(jnp.float32) - shapes.BACKGROUND[None, None, None]
   energy = jnp.sum(difference**2, (1, 2, 3))
   matches = _match(difference)
   found = []
@@ -129,7 +129,7 @@ def _strongest(matches: Array):
   # Sums written out: one fused loop over the array, without a colour axis.
   gains = [_explained(matches, colour) for colour in range(len(_CONTRAST))]
   best_hue = functools.reduce(jnp.maximum, gains)
-  explained = jnp.where(jnp.asarray(_FITS), best_hue, -jnp.inf)
+  explained = jnp.where(jnp.asarray(_FITS)[None], best_hue, -jnp.inf)
   # The best place first, then the best template there: an argmax over all of
   # them at once is several times slower on a CPU.
   peaks = explained.max(-1).reshape(explained.shape[0], -1)
@@ -142,7 +142,7 @@ def _strongest(matches: Array):
   contrast = jnp.asarray(_CONTRAST)
   norms = jnp.sum(contrast**2, -1)  # [C]
   energy = jnp.asarray(_ENERGY)[template]
-  hues = 2 * there @ contrast.T - energy[:, None] * norms
+  hues = 2 * there @ contrast.T - energy[:, None] * norms[None]
   colour = jnp.argmax(hues, 1)
   present = gain >= ENOUGH * energy * norms[colour]
   shape, style, size = jnp.unravel_index(template, shapes.TEMPLATES.shape[:3])
@@ -160,7 +160,7 @@ def _explained(matches: Array, colour: int) -> Array:
   red, green, blue = (float(c) for c in _CONTRAST[colour])
   norm = red**2 + green**2 + blue**2
   product = matches[:, 0] * red + matches[:, 1] * green + matches[:, 2] * blue
-  return 2 * product - jnp.asarray(_ENERGY * norm)
+  return 2 * product - jnp.asarray(_ENERGY * norm)[None, None, None]
 
 
 def _overlap(template: Array, top: Array, left: Array) -> Array:
@@ -208,7 +208,7 @@ def _verify(parsed: Parse, facts: Facts) -> Verdict:
     stated += kind != FREE
   counted = parsed.present.sum() == facts.objects
   # Among equal assignments, one whose objects exist.
-  exists = (parsed.present[assignments] & used).sum(-1)
+  exists = (parsed.present[assignments] & used[None]).sum(-1)
   best = jnp.argmax(score + 0.01 * exists)
   total = score[best] + counted
   assigned = assignments[best]
