@@ -149,9 +149,9 @@ def pixel_diversity(images: Array) -> Array:
   products = jnp.einsum('pgd,phd->pgh', flat, flat) / flat.shape[-1]
   squares = jnp.diagonal(products, axis1=1, axis2=2)
   gaps = squares[:, :, None] + squares[:, None] - 2 * products
-  distance = jnp.sqrt(jnp.maximum(gaps, 0.0)) * (1 - jnp.eye(flat.shape[1]))
+  distances = jnp.sqrt(jnp.maximum(gaps, 0.0))  # 0 on the diagonal: s + s − 2s
   pairs = flat.shape[1] * (flat.shape[1] - 1)
-  return distance.sum((1, 2)) / max(pairs, 1)
+  return distances.sum((1, 2)) / max(pairs, 1)
 
 
 def _final_sample(field, x, sigmas, transition, keys):
