@@ -86,8 +86,9 @@ def get_config(preset: str = 'default') -> ConfigDict:
         'kl': 1e-4,
         'autoencoder': _stage(1000, 32, 4e-3, ema=0.99),
         'flow': _stage(3600, 128, 1.5e-3),
-        'guidance': 2.0,  # distilled into the model; 1 is none
-        'distillation': _stage(1000, 128, 5e-4, ema=0.99),
+        # Guidance distilled into the model: of no steps, left to the sampler.
+        'guidance': 2.0,
+        'distillation': _stage(0, 128, 5e-4, ema=0.99),
         'decoder': _stage(600, 32, 2e-3, ema=0.99),  # its encoder stays
       },
     }
