@@ -1,7 +1,8 @@
 """One step of online RL on a flow model: PyTorch with diffusers, and this.
 
   pip install '.[parity]'
-  PYTHONPATH=. python benchmarks/t2i_step.py --out=benchmarks/results/t2i_step.json
+  export PYTHONPATH=.
+  python benchmarks/t2i_step.py --out=benchmarks/results/t2i_step.json
 
 The work is the same on both sides: P·G samples of P prompts by Euler steps, the
 autoencoder's decoder, a reward on the host (size as a JPEG), then the two-term
