@@ -361,8 +361,8 @@ def _evaluator(config, world, make_flow, encode, held_out, place, gather):
   categories = [category for _, category in held_out]
   table = encode(texts) | {'ids': np.arange(len(texts), dtype=np.int32)}
   samples = config.eval.samples
-  facts = jax.tree.map(jnp.asarray, table['facts'])
-  spread, _ = jax.jit(lambda f: world.spread(world.truth(f, samples), f))(facts)
+  drawn = jax.jit(lambda f: world.spread(world.truth(f, samples), f))
+  spread, _ = gather(drawn(place(table['facts'])))
   judged = config.copy_and_resolve_references()
   judged.sampler.transition = 'euler'
   return make_evaluate(
