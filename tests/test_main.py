@@ -5,12 +5,13 @@ import pathlib
 import pickle
 import shutil
 
+import jax
 import numpy as np
 from PIL import Image
 import pytest
 import small_run
 
-from adrpo_jax import build
+from adrpo_jax import build, main
 from adrpo_jax.errors import InputError
 from adrpo_jax.method.methods import METHODS
 from adrpo_jax.models import base as base_models
@@ -186,6 +187,45 @@ def test_a_mistyped_reward_is_named_with_the_nearest():
     config.reward.weights = {'shpes': 1.0}
   with pytest.raises(InputError, match="Did you mean 'shapes'"):
     build.make_reward(config.reward, ['a red circle'])
+
+
+@pytest.mark.parametrize(
+  'given', [{}, {'NUM_PROCESSES': 2, 'PROCESS_ID': 'one'}]
+)
+def test_a_process_has_to_know_its_number(tmp_path, monkeypatch, given):
+  monkeypatch.setenv('JAX_COORDINATOR_ADDRESS', 'localhost:1')
+  for name, value in given.items():
+    monkeypatch.setenv(f'JAX_{name}', str(value))
+  said = refused(tmp_path)
+  assert 'JAX_NUM_PROCESSES and a smaller JAX_PROCESS_ID' in said
+
+
+def test_several_processes_have_to_be_given_a_workdir(monkeypatch):
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  status, _, err = small_run.call(*small_run.arguments())
+  assert status == 2
+  assert '--workdir=DIR, a folder that all 2 processes see' in err
+
+
+@pytest.mark.parametrize('pod', [True, False])
+def test_a_host_with_tpus_joins_its_pod_if_it_is_of_one(monkeypatch, pod):
+  def initialize():
+    joined.append(pod)
+    if not pod:
+      raise ValueError('coordinator_address should be defined.')
+
+  joined = []
+  monkeypatch.delenv('JAX_COORDINATOR_ADDRESS', raising=False)
+  monkeypatch.setattr(jax.distributed, 'initialize', initialize)
+  main._start_jax()
+  assert joined == []
+  before = jax.config.jax_platforms
+  jax.config.update('jax_platforms', 'tpu,cpu')
+  try:
+    main._start_jax()
+  finally:
+    jax.config.update('jax_platforms', before)
+  assert joined == [pod]
 
 
 def test_one_sample_is_no_group(tmp_path):
