@@ -8,6 +8,8 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 import jax
 
 jax.config.update('jax_num_cpu_devices', 8)
+# [P] * [P, G] is an error, not a broadcast along the wrong axis.
+jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update(
   'jax_compilation_cache_dir',
   os.environ.get('JAX_COMPILATION_CACHE_DIR')
