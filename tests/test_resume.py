@@ -258,7 +258,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_bits(
 
 def test_told_to_stop_it_saves_and_says_how_to_go_on(uninterrupted, tmp_path):
   workdir = tmp_path / 'run'
-  job = start(workdir, **VARIANTS['adrpo'])
+  job = start(workdir, **VARIANTS['adrpo'], checkpoint__every=2 * STEPS)
   job.reaches(lines(2))
   job.process.terminate()
   out, _ = job.ended()
