@@ -195,7 +195,7 @@ def offline(run: Any, path: pathlib.Path, steps: int, seed: int) -> Experience:
     ids, samples, scores = preferences.as_experience(
       pairs, rows % len(pairs['ids'])
     )
-    prompts, samples, scores = run.place((run.prompts_of(ids), samples, scores))
+    prompts, samples = run.place((run.prompts_of(ids), samples))
     timings = {
       'seconds_rollout': _elapsed(samples['x0'], since),
       'seconds_reward': 0.0,
