@@ -150,7 +150,7 @@ def build(config: ConfigDict) -> Run:
     optimizer,
     updates_per_rollout=updates,
     microbatches=config.training.microbatches,
-    ema_decay=(lambda step: config.training.ema) if averaged else None,
+    averaging_decay=(lambda step: config.training.ema) if averaged else None,
     materialise=materialise,
   )
   return Run(

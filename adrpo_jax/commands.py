@@ -47,7 +47,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> int:
   evaluations = workdir / 'evaluations.jsonl'
 
   def evaluate(step: int, state: TrainState) -> Evaluation:
-    evaluation = run.evaluate(_policy(config, state), run.frozen)
+    evaluation = run.evaluate(_policy(state), run.frozen)
     _append(evaluations, {'step': step} | evaluation.figures)
     _keep_samples(run, workdir / 'samples' / f'step_{step:06d}.npz', evaluation)
     return evaluation
@@ -63,7 +63,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> int:
     step = int(outcome.state.step)
     _say(f'Stopped at step {step} and saved. {_go_on(workdir)}')
     return 0
-  final = run.evaluate(_policy(config, outcome.state), run.frozen)
+  final = run.evaluate(_policy(outcome.state), run.frozen)
   _append(evaluations, {'step': config.steps} | final.figures)
   _keep_samples(run, workdir / 'samples' / 'final.npz', final)
   if jax.process_index() == 0:  # It alone knows of a whole metrics.jsonl.
@@ -81,7 +81,7 @@ def evaluate_only(config: ConfigDict, workdir: pathlib.Path) -> int:
   if restored is None:
     evaluation = _base_evaluation(config, run)
   else:
-    evaluation = run.evaluate(_policy(config, restored), run.frozen)
+    evaluation = run.evaluate(_policy(restored), run.frozen)
   _say(json.dumps(evaluation.figures, indent=1))
   return 0
 
@@ -106,7 +106,7 @@ def sample(
     raise InputError(str(error)) from error
   _make_folder(workdir / 'drawn')
   restored = _restored(run, workdir)
-  params = _policy(config, restored) if restored else run.init().params
+  params = _policy(restored) if restored else run.init().params
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
   samples = run.rollout(params, run.frozen, run.place(dict(prompts)), key)
   pixels = _pixels(run.decode(run.frozen, samples))
@@ -312,9 +312,9 @@ def _ceiling(config: ConfigDict, base: dict[str, Any]) -> float | None:
   return float(min(1.0, p + gap / beta0 * p * (1 - p)))
 
 
-def _policy(config: ConfigDict, state: TrainState) -> PyTree:
+def _policy(state: TrainState) -> PyTree:
   """The parameters to judge and to draw with: averaged where a run averages."""
-  return state.ema if config.training.ema > 0 else state.params
+  return state.params if state.averaged is None else state.averaged
 
 
 def _restored(run: build.Run, workdir: pathlib.Path) -> TrainState | None:

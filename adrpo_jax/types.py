@@ -66,8 +66,9 @@ class Scores(NamedTuple):
 class TrainState:
   """Everything a step reads and writes: donated, sharded, checkpointed.
 
-  `params` holds trainable leaves only (under LoRA, the adapters). `ema` and
-  `old` have the same structure, or are None where a run has no use for them.
+  `params` holds trainable leaves only (under LoRA, the adapters). The others
+  have the same structure, or are None where a run has no use for them: `ema`
+  and `old` are what a method reads, `averaged` what is judged and drawn with.
   """
 
   step: Array
@@ -76,6 +77,7 @@ class TrainState:
   transform: optax.OptState
   ema: PyTree | None
   old: PyTree | None
+  averaged: PyTree | None
 
 
 class Modality(NamedTuple):

@@ -49,8 +49,9 @@ def init_state(
     params=params,
     optimizer=optimizer.init(params),
     transform=method.weights.init(template),
-    ema=copy(averaged or method.ema_decay is not None),
+    ema=copy(method.ema_decay is not None),
     old=copy(method.old_decay is not None),
+    averaged=copy(averaged),
   )
 
 
@@ -61,7 +62,7 @@ def make_update(
   *,
   updates_per_rollout: int,
   microbatches: int,
-  ema_decay: optax.Schedule | None,
+  averaging_decay: optax.Schedule | None,
   materialise: Callable[[PyTree, PyTree], PyTree],
 ) -> Callable[..., tuple[TrainState, Metrics]]:
   """(state, frozen, samples, scores, prompts, key) -> (state, metrics).
@@ -69,8 +70,6 @@ def make_update(
   `updates_per_rollout` optimiser steps on the same samples, each with fresh
   noise; each accumulates over `microbatches` equal parts of the P prompts.
   """
-  decay_of_average = method.ema_decay or ema_decay
-
   def update(state, frozen, samples, scores: Scores, prompts, key):
     valid = method.usable(scores.rewards, scores.valid)
     weights, transform = method.weights.update(
@@ -118,8 +117,9 @@ def make_update(
       params=params,
       optimizer=optimizer_state,
       transform=transform,
-      ema=_towards(state.ema, params, decay_of_average, state.step),
+      ema=_towards(state.ema, params, method.ema_decay, state.step),
       old=_towards(state.old, params, method.old_decay, state.step),
+      averaged=_towards(state.averaged, params, averaging_decay, state.step),
     )
     finite = jnp.isfinite(values).all() & jnp.isfinite(grad_norms).all()
     kept = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)

@@ -28,6 +28,7 @@ def made_state(step: Array | int, width: int = 64) -> TrainState:
     ),
     ema=None,
     old=params,
+    averaged=None,
   )
   leaves, structure = jax.tree.flatten(state)
   for i, leaf in enumerate(leaves):

@@ -189,9 +189,26 @@ def test_a_state_keeps_the_copies_its_method_reads(name, copies):
   )
   assert ('old' in copies) == (state.old is not None)
   assert ('ema' in copies) == (state.ema is not None)
+  assert state.averaged is None
   behaviour = update.behaviour_params(method, state)
   wanted = state.old if method.behaviour == 'old' else state.params
   assert behaviour is wanted
+
+
+def test_averaged_weights_are_apart_from_those_a_method_reads():
+  """awm: ema keeps its own decay, 0 in step 0, beside an average of 0.9."""
+  run = built(method__name='awm', training__ema=0.9)
+  state = shaken_state(run)
+  start = jax.device_get(state.averaged)
+  after, _ = run.update(state, *small_run.made_step(run))
+  assert_same(jax.device_get(after.ema), jax.device_get(after.params))
+  wanted = jax.tree.map(
+    lambda old, new: 0.9 * old + 0.1 * np.asarray(new), start, after.params
+  )
+  moved = changes(start, after.averaged)
+  assert max(np.abs(change).max() for change in moved.values()) > 1e-6
+  for name, leaf in leaf_names(after.averaged).items():
+    np.testing.assert_allclose(leaf, leaf_names(wanted)[name], atol=1e-6)
 
 
 def test_the_copies_move_towards_the_parameters_after_the_step():

@@ -184,7 +184,7 @@ def train(
       optimizer,
       updates_per_rollout=1,
       microbatches=1,
-      ema_decay=None,
+      averaging_decay=None,
       materialise=lambda params, _: params,
     )
 
