@@ -50,7 +50,9 @@ class Run(NamedTuple):
   prompts_of: ids [P] -> these prompts, on the host
   place: puts arrays that lead with prompts onto the mesh
   rollout, reward, update: the stages, jitted
-  evaluate: (params, frozen) -> Evaluation
+  policy: (state, frozen) -> full parameters, those to judge and to draw with
+  draw: the rollout of full parameters
+  evaluate: (full parameters, frozen) -> Evaluation
   abstract: the state's shapes and shardings; `init` makes it
   """
 
@@ -65,11 +67,12 @@ class Run(NamedTuple):
   diversity: Callable[..., Any]
   reward: Callable[[PyTree, PyTree], Scores]
   update: Callable[..., Any]
+  policy: Callable[[TrainState, PyTree], PyTree]
+  draw: Callable[..., PyTree]
   evaluate: Callable[[PyTree, PyTree], Evaluation]
   held_out: tuple[tuple[str, str], ...]
   init: Callable[[], TrainState]
   abstract: TrainState
-  materialise: Callable[[PyTree, PyTree], PyTree]
   describe: Callable[[PyTree], list[str]]
   groups: tuple[int, int]
 
@@ -123,10 +126,9 @@ def build(config: ConfigDict) -> Run:
   adapt = config.model.lora_rank > 0
   scale = config.model.lora_alpha / max(config.model.lora_rank, 1)
   materialise = _merged(scale) if adapt else _whole
-  make_flow = partial(
-    _modality, config, models, materialise, partial(_constrain, mesh)
-  )
-  modality = make_flow(method, groups[1])
+  constrain = partial(_constrain, mesh)
+  modality = _modality(config, models, materialise, constrain, method)
+  drawing = _modality(config, models, _whole, constrain, method)
   optimizer = make_optimizer(config.training)
   updates = config.training.updates_per_rollout
   averaged = config.training.ema > 0
@@ -165,8 +167,10 @@ def build(config: ConfigDict) -> Run:
     decode=jax.jit(modality.decode),
     reward=lambda prompts, images: gather(judged(prompts, images)),
     update=jax.jit(update, donate_argnums=0, out_shardings=(layout, whole)),
+    policy=jax.jit(_policy(materialise, config.training.extrapolation)),
+    draw=jax.jit(drawing.rollout),
     evaluate=_evaluator(
-      config, world, make_flow, encode, held_out, place, gather
+      config, world, models, constrain, encode, held_out, place, gather
     ),
     held_out=held_out,
     init=partial(jax.jit(init, out_shardings=layout), base),
@@ -175,7 +179,6 @@ def build(config: ConfigDict) -> Run:
       shapes,
       layout,
     ),
-    materialise=materialise,
     describe=world.describe,
     groups=groups,
   )
@@ -325,9 +328,8 @@ def _modality(
   materialise: Callable,
   constrain: Callable,
   method: Method,
-  samples: int,
 ) -> Modality:
-  """The flow modality of one method and group size."""
+  """The flow modality of one method."""
   transformer = MMDiT(models.mmdit)
   autoencoder = Autoencoder(models.autoencoder)
   sampler = config.sampler
@@ -344,7 +346,7 @@ def _modality(
     transformer.apply,
     decode,
     latent_shape=(size, size, models.mmdit.in_channels),
-    samples_per_prompt=samples,
+    samples_per_prompt=config.prompts.samples,
     sigmas=noise_levels.shifted_sigmas(sampler.steps, sampler.shift),
     transition=_named(TRANSITIONS, name, 'transition')(sampler.eta),
     draws=config.training.draws,
@@ -356,7 +358,9 @@ def _modality(
   )
 
 
-def _evaluator(config, world, make_flow, encode, held_out, place, gather):
+def _evaluator(
+  config, world, models, constrain, encode, held_out, place, gather
+):
   texts = [text for text, _ in held_out]
   categories = [category for _, category in held_out]
   table = encode(texts) | {'ids': np.arange(len(texts), dtype=np.int32)}
@@ -365,9 +369,10 @@ def _evaluator(config, world, make_flow, encode, held_out, place, gather):
   spread, _ = gather(drawn(place(table['facts'])))
   judged = config.copy_and_resolve_references()
   judged.sampler.transition = 'euler'
+  judged.prompts.samples = samples
   return make_evaluate(
     _modality(
-      judged, *make_flow.args[1:], methods.make_method('fixed_w2'), samples
+      judged, models, _whole, constrain, methods.make_method('fixed_w2')
     ),
     make_reward(config.reward, texts),
     jax.jit(world.spread),
@@ -389,6 +394,23 @@ def _place(mesh: jax.sharding.Mesh, rows: PyTree) -> PyTree:
 
 def _constrain(mesh: jax.sharding.Mesh, rows: PyTree) -> PyTree:
   return jax.lax.with_sharding_constraint(rows, sharding.batch_sharding(mesh))
+
+
+def _policy(materialise: Callable, extrapolation: float) -> Callable:
+  """reference + λ·(averaged − reference), λ = 1 for no extrapolation.
+
+  With λ above 1 it goes on in the direction that the averaged weights took.
+  Source: Zheng et al., arXiv 2404.16792 (ExPO).
+  """
+
+  def policy(state: TrainState, frozen: PyTree) -> PyTree:
+    averaged = state.params if state.averaged is None else state.averaged
+    full = materialise(averaged, frozen)
+    if extrapolation == 1:
+      return full
+    return optax.incremental_update(full, frozen['reference'], extrapolation)
+
+  return policy
 
 
 def _whole(params: PyTree, frozen: PyTree) -> PyTree:

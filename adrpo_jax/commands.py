@@ -26,7 +26,7 @@ from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.files import replacing
 from adrpo_jax.metrics import plain
 from adrpo_jax.models import base as base_models
-from adrpo_jax.types import PyTree, TrainState
+from adrpo_jax.types import TrainState
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 CHANGEABLE = ('steps', 'log', 'checkpoint', 'eval.every')  # of a begun run
@@ -47,7 +47,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> int:
   evaluations = workdir / 'evaluations.jsonl'
 
   def evaluate(step: int, state: TrainState) -> Evaluation:
-    evaluation = run.evaluate(_policy(state), run.frozen)
+    evaluation = run.evaluate(run.policy(state, run.frozen), run.frozen)
     _append(evaluations, {'step': step} | evaluation.figures)
     _keep_samples(run, workdir / 'samples' / f'step_{step:06d}.npz', evaluation)
     return evaluation
@@ -63,7 +63,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> int:
     step = int(outcome.state.step)
     _say(f'Stopped at step {step} and saved. {_go_on(workdir)}')
     return 0
-  final = run.evaluate(_policy(outcome.state), run.frozen)
+  final = run.evaluate(run.policy(outcome.state, run.frozen), run.frozen)
   _append(evaluations, {'step': config.steps} | final.figures)
   _keep_samples(run, workdir / 'samples' / 'final.npz', final)
   if jax.process_index() == 0:  # It alone knows of a whole metrics.jsonl.
@@ -81,7 +81,7 @@ def evaluate_only(config: ConfigDict, workdir: pathlib.Path) -> int:
   if restored is None:
     evaluation = _base_evaluation(config, run)
   else:
-    evaluation = run.evaluate(_policy(restored), run.frozen)
+    evaluation = run.evaluate(run.policy(restored, run.frozen), run.frozen)
   _say(json.dumps(evaluation.figures, indent=1))
   return 0
 
@@ -106,9 +106,9 @@ def sample(
     raise InputError(str(error)) from error
   _make_folder(workdir / 'drawn')
   restored = _restored(run, workdir)
-  params = _policy(restored) if restored else run.init().params
+  params = run.policy(restored or run.init(), run.frozen)
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
-  samples = run.rollout(params, run.frozen, run.place(dict(prompts)), key)
+  samples = run.draw(params, run.frozen, run.place(dict(prompts)), key)
   pixels = _pixels(run.decode(run.frozen, samples))
   if jax.process_index() == 0:
     _write_pictures(workdir / 'drawn', texts, pixels[: len(texts), :count])
@@ -228,7 +228,7 @@ def _base_evaluation(config: ConfigDict, run: build.Run) -> Evaluation:
     with np.load(path, allow_pickle=False) as stored:
       arrays = dict(stored)
     return Evaluation(json.loads(str(arrays.pop('figures'))), arrays)
-  evaluation = run.evaluate(run.init().params, run.frozen)
+  evaluation = run.evaluate(run.frozen['reference'], run.frozen)
   if jax.process_index() == 0:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as new, open(new, 'wb') as stream:
@@ -310,11 +310,6 @@ def _ceiling(config: ConfigDict, base: dict[str, Any]) -> float | None:
   p, beta0 = base['success'], config.method.adrpo.beta0
   gap = (1 - base['reward']) / max(1 - p, 1e-9)
   return float(min(1.0, p + gap / beta0 * p * (1 - p)))
-
-
-def _policy(state: TrainState) -> PyTree:
-  """The parameters to judge and to draw with: averaged where a run averages."""
-  return state.params if state.averaged is None else state.averaged
 
 
 def _restored(run: build.Run, workdir: pathlib.Path) -> TrainState | None:

@@ -70,6 +70,7 @@ def make_update(
   `updates_per_rollout` optimiser steps on the same samples, each with fresh
   noise; each accumulates over `microbatches` equal parts of the P prompts.
   """
+
   def update(state, frozen, samples, scores: Scores, prompts, key):
     valid = method.usable(scores.rewards, scores.valid)
     weights, transform = method.weights.update(

@@ -51,6 +51,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
         # Decay of averaged weights, 0 for none. They are what is evaluated: at
         # this rate the noise of the gradients holds the policy itself back.
         'ema': 0.98,
+        'extrapolation': 1.0,
       },
       'method': {
         'name': 'adrpo',

@@ -49,7 +49,9 @@ def trained(run, workdir, steps):
     outcome = train.train(
       run,
       noted,
-      lambda step, state: run.evaluate(state.params, run.frozen),
+      lambda step, state: run.evaluate(
+        run.policy(state, run.frozen), run.frozen
+      ),
       train.Schedule(
         steps=steps,
         seed=0,

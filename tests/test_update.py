@@ -227,3 +227,30 @@ def test_the_copies_move_towards_the_parameters_after_the_step():
   )
   for name, leaf in leaf_names(second.old).items():
     np.testing.assert_allclose(leaf, leaf_names(wanted)[name], atol=1e-6)
+
+
+@pytest.mark.parametrize('rank', [0, 4])
+def test_the_policy_goes_on_in_the_direction_of_the_average(rank):
+  """λ = 2: twice the average less the reference; λ = 1: the average."""
+  options = {'training__ema': 0.9, 'model__lora_rank': rank}
+  plain = built(**options)
+  ahead = built(**options, training__extrapolation=2.0)
+  state, frozen = shaken_state(plain), plain.frozen
+  state = state.replace(averaged=state.params)
+  reference = jax.device_get(frozen['reference'])
+  averaged = jax.device_get(plain.policy(state, frozen))
+  if not rank:
+    assert_same(averaged, jax.device_get(state.averaged))
+  moved = changes(reference, averaged)
+  assert max(np.abs(change).max() for change in moved.values()) > 1e-3
+  got = leaf_names(jax.device_get(ahead.policy(state, frozen)))
+  wanted = leaf_names(jax.tree.map(lambda a, r: 2 * a - r, averaged, reference))
+  for name, leaf in got.items():
+    np.testing.assert_allclose(leaf, wanted[name], atol=1e-5)
+
+
+def test_an_untrained_policy_is_the_base():
+  for rank in (0, 4):
+    run = built(model__lora_rank=rank, training__extrapolation=2.0)
+    policy = run.policy(run.init(), run.frozen)
+    assert_same(jax.device_get(policy), jax.device_get(run.frozen['reference']))
