@@ -90,6 +90,7 @@ def build(config: ConfigDict) -> Run:
   _check_groups(method, trained)
   mesh = sharding.make_mesh(**config.mesh)
   _check_batches(config, mesh)
+  _check_averaging(config.training)
 
   models = base_models.load(base_folder(config))
   place = partial(_place, mesh)
@@ -257,6 +258,19 @@ def _check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
       f'Expected config.prompts.per_step to be a multiple of data·fsdp · '
       f'training.microbatches = {rows * parts}, got '
       f'{config.prompts.per_step}.'
+    )
+
+
+def _check_averaging(training: ConfigDict) -> None:
+  if not 0 <= training.ema < 1:
+    raise InputError(
+      'Expected config.training.ema, the decay of averaged weights, to be 0 '
+      f'for none or between 0 and 1, got {training.ema}.'
+    )
+  if not training.extrapolation > 0:
+    raise InputError(
+      'Expected config.training.extrapolation above 0, where 1 is none, got '
+      f'{training.extrapolation}.'
     )
 
 

@@ -45,6 +45,15 @@ def as_percent(axis: Any) -> None:
   axis.set_major_formatter(FuncFormatter(lambda v, _: f'{100 * v:g} %'))
 
 
+def as_logarithm(axes: Axes) -> None:
+  """A logarithmic scale whose ticks are plain numbers, not formulas."""
+  from matplotlib.ticker import FuncFormatter, NullFormatter
+
+  axes.set_yscale('log', nonpositive='mask')
+  axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f'{v:g}'))
+  axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def few_ticks(axes: Axes) -> None:
   """At most five intervals an axis; whole steps along x."""
   from matplotlib.ticker import MaxNLocator
@@ -96,7 +105,7 @@ def draw_curve(
   if line is not None:
     level(theme, axes, *line)
   if len(values) and min(values) > 0 and max(values) > 100 * min(values):
-    axes.set_yscale('log')
+    as_logarithm(axes)
   if percent:
     as_percent(axes.yaxis)
   few_ticks(axes)

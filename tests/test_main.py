@@ -256,8 +256,19 @@ def test_a_mesh_has_to_fit_the_devices(tmp_path):
   assert 'mesh' in refused(tmp_path, devices=8, mesh__fsdp=3)
 
 
+@pytest.mark.parametrize(
+  ('key', 'value'), [('ema', 1.0), ('ema', -0.1), ('extrapolation', 0.0)]
+)
+def test_weights_that_cannot_be_averaged(tmp_path, key, value):
+  said = refused(tmp_path, **{f'training__{key}': value})
+  assert f'training.{key}' in said
+  assert str(value) in said
+
+
 def test_a_clip_above_beta0_warns_with_the_reason():
-  config = small_run.make_config(method__adrpo__clip_ratio=1.2)
+  config = small_run.make_config(
+    method__adrpo__clip_ratio=1.2, method__adrpo__allow_unstable=False
+  )
   with pytest.warns(UserWarning, match='no stable fixed point'):
     build.make_method(config.method)
 

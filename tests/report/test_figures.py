@@ -91,3 +91,22 @@ def test_figures_have_their_size_and_the_page_behind_them(theme):
   assert image.size == (380, 190)
   red, green, blue = image.getpixel((1, 1))
   assert f'#{red:02x}{green:02x}{blue:02x}' == theme.surface
+
+
+def test_wide_curves_have_a_logarithmic_scale_in_plain_numbers():
+  from matplotlib.figure import Figure
+
+  axes = Figure().subplots()
+  steps = np.arange(3)
+  figures.draw_curve(
+    LIGHT,
+    axes,
+    training=figures.Points(steps, np.array([1e-3, 1e-2, 1.0]), None),
+    held_out=figures.Points(steps[:2], np.array([0.0, 0.1]), None),
+  )
+  axes.figure.canvas.draw()
+  assert axes.get_yscale() == 'log'
+  labels = [t.get_text() for t in axes.get_yticklabels()]
+  assert '0.01' in labels
+  assert not any('$' in label for label in labels)
+  assert axes.get_ylim()[0] > 1e-4  # the 0 of the base is left out
