@@ -12,6 +12,7 @@ import sys
 import tempfile
 from typing import Any
 
+from flax.traverse_util import flatten_dict
 import jax
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
@@ -171,10 +172,11 @@ def _schedule(config: ConfigDict) -> loop.Schedule:
 
 def _check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Checks that a workdir holds no run of another config. Writes nothing."""
-  plain = config.to_dict()
   stored = _read(workdir / 'config.json')
   if stored:
-    old, new = _flat(stored['config']), _flat(plain)
+    asked = json.loads(json.dumps(config.to_dict()))
+    old = flatten_dict(stored['config'], sep='.')
+    new = flatten_dict(asked, sep='.')
     differing = [
       f'{key}: {old.get(key)!r} there, {new.get(key)!r} asked for'
       for key in sorted(old.keys() | new.keys())
@@ -326,17 +328,6 @@ def _verdict(summary: dict[str, Any]) -> str:
     for name in ('reward', 'success', 'fidelity', 'diversity', 'divergence')
     if name in final
   )
-
-
-def _flat(tree: dict[str, Any], under: str = '') -> dict[str, Any]:
-  """{'a': {'b': 1}} -> {'a.b': 1}; tuples as the lists JSON makes of them."""
-  flat: dict[str, Any] = {}
-  for key, value in tree.items():
-    if isinstance(value, dict):
-      flat |= _flat(value, f'{under}{key}.')
-    else:
-      flat[f'{under}{key}'] = list(value) if isinstance(value, tuple) else value
-  return flat
 
 
 def _append(path: pathlib.Path, line: dict[str, Any]) -> None:

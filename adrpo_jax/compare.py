@@ -3,7 +3,7 @@
 Each run is a run of `adrpo_jax.main` of its own, in WORKDIR/METHOD/seed_K;
 finished ones are skipped, and the comparison is written after each one, so the
 same command again goes on where it stopped. Other --config.key=value arguments
-are handed on to every run.
+are handed on to every run, after what `config.compare` changes for its method.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 from absl import flags
+from flax.traverse_util import flatten_dict
 
 from adrpo_jax import main as command
 from adrpo_jax.compare_report import write_comparison
@@ -25,7 +26,7 @@ _SEEDS = flags.DEFINE_integer('seeds', 3, 'Runs of each method: seeds 0, 1, …'
 def main(argv: Sequence[str]) -> int:
   """Runs what is not finished, writes the comparison. -> exit status."""
   try:
-    command.parse(argv)
+    config = command.parse(argv)
     workdir = pathlib.Path(flags.FLAGS.workdir or 'runs/comparison')
     for name in _METHODS.value:
       if name not in METHODS:
@@ -43,10 +44,14 @@ def main(argv: Sequence[str]) -> int:
       if (folder / 'summary.json').exists():
         continue
       print(f'{name}, seed {seed}: {folder}', flush=True)
+      changes = flatten_dict(config.compare.to_dict().get(name, {}), sep='.')
+      own = [f'--config.{key}={value}' for key, value in changes.items()]
       status = subprocess.run(
         [
           *(sys.executable, '-m', 'adrpo_jax.main', f'--workdir={folder}'),
-          *shared,
+          *shared[:1],
+          *own,
+          *shared[1:],
           f'--config.method.name={name}',
           f'--config.seed={seed}',
         ],

@@ -19,6 +19,7 @@ import sys
 import time
 
 from absl import flags
+from flax.traverse_util import flatten_dict
 import jax
 from ml_collections import ConfigDict, config_flags
 
@@ -85,23 +86,13 @@ def _unknown_key(argv: Sequence[str], error: Exception) -> str:
   given = [a.split('=', 1)[1] for a in argv if a.startswith('--config=')]
   path, _, preset = (given or ['configs/t2i.py'])[-1].partition(':')
   get_config = runpy.run_path(path)['get_config']
-  known = _flat(get_config(*([preset] if preset else [])).to_dict())
+  config = get_config(*([preset] if preset else []))
+  known = flatten_dict(config.to_dict(), sep='.')
   for argument in argv[1:]:
     key = argument.removeprefix('--config.').split('=')[0]
     if argument.startswith('--config.') and key not in known:
       return str(unknown_name(key, known, 'config key'))
   return str(error)
-
-
-def _flat(tree: dict, under: str = '') -> dict[str, object]:
-  """{'a': {'b': 1}} -> {'a.b': 1}."""
-  flat: dict[str, object] = {}
-  for key, value in tree.items():
-    if isinstance(value, dict):
-      flat |= _flat(value, f'{under}{key}.')
-    else:
-      flat[f'{under}{key}'] = value
-  return flat
 
 
 def _start_jax() -> None:

@@ -4,9 +4,10 @@ Written again at any time from what the workdir holds; what is missing, as in a
 run that is still going, is said in a line where it would stand.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from flax.traverse_util import flatten_dict
 
 from adrpo_jax import page, report_charts, report_headline, report_pictures
 from adrpo_jax.measures import (
@@ -179,13 +180,8 @@ def _breakdown(categories: Chart | None, seconds: Chart | None) -> str:
   )
 
 
-def _flat(record: Record, prefix: str = '') -> Iterator[tuple[str, Any]]:
-  """Nested settings as (dotted name, value)."""
-  for name, value in record.items():
-    if isinstance(value, dict):
-      yield from _flat(value, f'{prefix}{name}.')
-    else:
-      yield f'{prefix}{name}', value
+def _named_settings(record: Record) -> list[tuple[str, Any]]:
+  return list(flatten_dict(record, sep='.').items())
 
 
 def _facts(run: RunRecord) -> str:
@@ -208,9 +204,9 @@ def _facts(run: RunRecord) -> str:
     released = percent(beta.get('fraction_negative'))
     entries.append(('Samples with β < 0', released))
   about = {k: v for k, v in run.config.items() if k != 'config'}
-  settings = list(_flat(run.config.get('config', run.config)))
+  settings = _named_settings(run.config.get('config', run.config))
   if 'config' in run.config:
-    entries += [(name.replace('_', ' '), value) for name, value in _flat(about)]
+    entries += [(n.replace('_', ' '), v) for n, v in _named_settings(about)]
   folded = page.folded_settings(
     f'Configuration, {len(settings)} values', settings
   )

@@ -34,14 +34,22 @@ def adrpo(
   *,
   beta0: float = 0.25,
   clip_ratio: float = 0.9,
+  policy_clip_ratio: float = 0.0,
   zero_variance: str = 'pull',
   allow_unstable: bool = False,
 ) -> Method:
-  """A⟨(v − u)²⟩ + (β₀ − A)⟨(v − v_ref)²⟩, |A| ≤ clip_ratio·β₀."""
+  """A⟨(v − u)²⟩ + (β₀ − A)⟨(v − v_ref)²⟩, |A| ≤ clip_ratio·β₀.
+
+  `policy_clip_ratio` gives the A of the policy term a bound of its own.
+  """
+  policy_clip = (policy_clip_ratio or clip_ratio) * beta0
   return Method(
     name='adrpo',
     weights=transforms.adrpo(
-      beta0, clip_ratio * beta0, allow_unstable=allow_unstable
+      beta0,
+      clip_ratio * beta0,
+      policy_clip=policy_clip,
+      allow_unstable=allow_unstable,
     ),
     policy_loss=policy_losses.velocity_matching,
     divergences=(_w2('reference'),),

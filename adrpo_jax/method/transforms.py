@@ -186,6 +186,7 @@ def adrpo(
   beta0: ScalarOrSchedule,
   clip: ScalarOrSchedule | None = None,
   *,
+  policy_clip: ScalarOrSchedule | None = None,
   allow_unstable: bool = False,
 ) -> Transform:
   """ADRPO for flow matching: weights (A, β₀ − A), A = clip(r − mean).
@@ -197,8 +198,14 @@ def adrpo(
   the spread of rewards within a prompt is a good start. `clip` is 0.9·β₀
   unless given. Fan et al., 2025, arXiv:2510.18053.
 
+  A wider `policy_clip` leaves `clip` to the coefficient alone, as the paper's
+  clip for language models does: (clip(r − mean, ±policy_clip), β₀ − A). Where
+  it clips, the second form holds no longer: v − u stands for v_ref − u, as in
+  `fixed_w2`, and below r − mean = −β₀ − clip the loss of a sample has no
+  minimum.
+
   Raises:
-    ValueError: beta0 or clip is not positive.
+    ValueError: beta0 or a clip is not positive.
 
   Warns:
     UserWarning: the clip is not below β₀; `allow_unstable` silences it.
@@ -208,7 +215,9 @@ def adrpo(
     clip = _scaled(beta0, 0.9)
   warn_if_unstable(beta0, clip, allow_unstable=allow_unstable)
   return chain(
-    centre_by_group(), clip_advantages(clip), adaptive_divergence(beta0)
+    centre_by_group(),
+    clip_advantages(clip if policy_clip is None else policy_clip),
+    adaptive_divergence(beta0, clip=clip),
   )
 
 

@@ -76,6 +76,14 @@ def test_adrpo_by_hand():
   np.testing.assert_array_equal(weights.divergence[1], np.full(4, 0.5))
 
 
+def test_adrpo_with_a_clip_for_the_policy_alone():
+  weights = apply(adrpo_jax.adrpo(beta0=0.5, clip=0.3, policy_clip=0.4))
+  np.testing.assert_allclose(weights.policy[0], [-0.4, 0, 0.4, 0], rtol=1e-6)
+  np.testing.assert_allclose(
+    weights.divergence[0], [0.8, 0.5, 0.2, 0], rtol=1e-6
+  )
+
+
 def test_orw_and_fixed_w2_by_hand():
   orw = apply(adrpo_jax.orw_cfm_w2(tau=1.0, alpha=0.4))
   np.testing.assert_allclose(
