@@ -355,21 +355,25 @@ def _modality(
     return autoencoder.apply(params, latents, method='decode') / 2 + 0.5
 
   size = models.mmdit.sample_size
-  return flow.make(
-    method,
-    transformer.apply,
-    decode,
-    latent_shape=(size, size, models.mmdit.in_channels),
-    samples_per_prompt=config.prompts.samples,
-    sigmas=noise_levels.shifted_sigmas(sampler.steps, sampler.shift),
-    transition=_named(TRANSITIONS, name, 'transition')(sampler.eta),
-    draws=config.training.draws,
-    quantile=_named(SIGMAS, config.training.sigma, 'σ distribution'),
-    rollout_guidance=sampler.guidance,
-    training_guidance=sampler.guidance,
-    materialise=materialise,
-    constrain=constrain,
-  )
+  try:
+    return flow.make(
+      method,
+      transformer.apply,
+      decode,
+      latent_shape=(size, size, models.mmdit.in_channels),
+      samples_per_prompt=config.prompts.samples,
+      sigmas=noise_levels.shifted_sigmas(sampler.steps, sampler.shift),
+      transition=_named(TRANSITIONS, name, 'transition')(sampler.eta),
+      trained_steps=range(sampler.trained_steps) or None,
+      draws=config.training.draws,
+      quantile=_named(SIGMAS, config.training.sigma, 'σ distribution'),
+      rollout_guidance=sampler.guidance,
+      training_guidance=sampler.guidance,
+      materialise=materialise,
+      constrain=constrain,
+    )
+  except ValueError as error:
+    raise InputError(str(error)) from error
 
 
 def _evaluator(

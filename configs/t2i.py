@@ -37,6 +37,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
         'shift': 1.0,  # of the noise levels; SD3 takes 3.0 at its resolutions
         'transition': 'euler',  # euler, heun, flow_sde, cps, dance_sde
         'eta': 0.7,  # noise of the stochastic ones
+        'trained_steps': 0,  # first ones that flow_grpo learns from; 0 is all
         'guidance': 1.0,  # classifier-free guidance; 1 is none
       },
       'training': {

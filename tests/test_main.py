@@ -265,6 +265,18 @@ def test_weights_that_cannot_be_averaged(tmp_path, key, value):
   assert str(value) in said
 
 
+@pytest.mark.parametrize(
+  ('changes', 'expected'),
+  [
+    ({'sampler__eta': 0.0}, 'eta > 0'),
+    ({'sampler__trained_steps': 3}, 'trained_steps'),
+    ({'training__draws': 0}, 'draws=0'),
+  ],
+)
+def test_a_sampler_that_cannot_be_trained_on(tmp_path, changes, expected):
+  assert expected in refused(tmp_path, method__name='flow_grpo', **changes)
+
+
 def test_a_clip_above_beta0_warns_with_the_reason():
   config = small_run.make_config(
     method__adrpo__clip_ratio=1.2, method__adrpo__allow_unstable=False
