@@ -20,7 +20,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
   config = ConfigDict(
     {
       'seed': 0,
-      'steps': 400,  # rollouts, each followed by updates_per_rollout updates
+      'steps': 300,  # rollouts, each followed by updates_per_rollout updates
       'world': 'shapes',
       'model': {
         'base': '',  # a folder of a base checkpoint; '' is the one we ship
@@ -43,7 +43,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
       'training': {
         'updates_per_rollout': 2,
         'draws': 1,  # (σ, ε) pairs per sample and update
-        'sigma': 'uniform',  # or logit_normal
+        'sigma': 'logit_normal',  # or uniform
         'microbatches': 1,
         'learning_rate': 3e-4,
         'warmup': 5,  # updates
