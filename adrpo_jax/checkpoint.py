@@ -65,7 +65,7 @@ class Checkpoints:
         f'Expected to keep at least 2 checkpoints, got {keep}: with one, '
         'nothing is left where the newest turns out damaged.'
       )
-    self._folder = epath.Path(folder)
+    self._folder = epath.Path(folder).resolve()  # Orbax wants it absolute.
     self._keep = keep
     self._orbax = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
     self._thread = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')

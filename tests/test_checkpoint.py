@@ -53,6 +53,13 @@ def test_nothing_to_restore(checkpoints, tmp_path):
   assert not (tmp_path / 'checkpoints').exists()
 
 
+def test_a_folder_may_be_given_from_here(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with Checkpoints('run/checkpoints') as checkpoints:
+    save(checkpoints, 1)
+  assert (tmp_path / 'run' / 'checkpoints' / '00000001').is_dir()
+
+
 @pytest.mark.parametrize('axes', [{'data': 8}, {'data': 1, 'tensor': 8}, MESH])
 def test_restores_the_same_bits_on_another_mesh(checkpoints, axes):
   saved = put(made_state(3), abstract_state(**MESH))
