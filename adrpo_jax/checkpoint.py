@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 import concurrent.futures
 import hashlib
 import json
+import os
 import re
 import sys
 from types import TracebackType
@@ -65,7 +66,8 @@ class Checkpoints:
         f'Expected to keep at least 2 checkpoints, got {keep}: with one, '
         'nothing is left where the newest turns out damaged.'
       )
-    self._folder = epath.Path(folder).resolve()  # Orbax wants it absolute.
+    here = '://' not in os.fspath(folder)  # and not in a bucket
+    self._folder = epath.Path(os.path.abspath(folder) if here else folder)
     self._keep = keep
     self._orbax = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
     self._thread = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')
