@@ -54,7 +54,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
         'ema': 0.98,
         # λ of reference + λ·(averaged − reference), what is judged and drawn
         # with. Above 1: more success for more divergence, without training.
-        'extrapolation': 1.0,
+        'extrapolation': 1.25,
       },
       'method': {
         'name': 'adrpo',
