@@ -233,7 +233,7 @@ def test_the_copies_move_towards_the_parameters_after_the_step():
 def test_the_policy_goes_on_in_the_direction_of_the_average(rank):
   """λ = 2: twice the average less the reference; λ = 1: the average."""
   options = {'training__ema': 0.9, 'model__lora_rank': rank}
-  plain = built(**options)
+  plain = built(**options, training__extrapolation=1.0)
   ahead = built(**options, training__extrapolation=2.0)
   state, frozen = shaken_state(plain), plain.frozen
   state = state.replace(averaged=state.params)
