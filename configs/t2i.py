@@ -78,8 +78,16 @@ def get_config(preset: str = 'default') -> ConfigDict:
       'log': {'tensorboard': True},
       # What a method's runs of a comparison change, by its name.
       'compare': {
-        'raft': {'training': {'learning_rate': 3e-5}},
-        'rwr': {'training': {'learning_rate': 3e-5}},
+        'adrpo': {
+          'method': {'adrpo': {'clip_ratio': 0.9, 'policy_clip_ratio': 10.0}}
+        },
+        'fixed_w2': {'training': {'sigma': 'uniform'}},
+        'ram': {'training': {'sigma': 'uniform'}},
+        'dpo': {'training': {'sigma': 'uniform'}},
+        'orw_cfm_w2': {'training': {'learning_rate': 5e-5}},
+        'raft': {'training': {'learning_rate': 1.5e-5}},
+        'rwr': {'training': {'learning_rate': 1.5e-5}},
+        'flow_grpo': {'sampler': {'trained_steps': 2}},
       },
       'pretrain': {
         'pictures': 100 * 1024,
@@ -107,6 +115,12 @@ def get_config(preset: str = 'default') -> ConfigDict:
   config.method.adrpo.beta0 = 0.05
   config.method.adrpo.clip_ratio = 10.0
   config.method.adrpo.allow_unstable = True
+  # The best of two to four trials of each, benchmarks/results/t2i_trials.md.
+  config.method.fixed_w2.update(beta=0.05, clip_ratio=10.0)
+  config.method.ram.update(beta=0.05, clip_ratio=10.0)
+  config.method.awm.update(beta=0.05, ema_weight=0.05)
+  config.method.orw_cfm_w2.update(tau=4.0, alpha=30.0)
+  config.method.flow_grpo.clip_range = 1e-3
   config.method.dpo.pairs = ''  # your own; '' draws them from the base
   config.update(PRESETS[preset])
   return config
@@ -128,9 +142,9 @@ PRESETS = {
   'default': {},
   # One run of a comparison: two minutes on two cores.
   'compare': {
-    'steps': 90,
+    'steps': 60,
     'eval': {'every': 0},
-    'checkpoint': {'every': 90},
+    'checkpoint': {'every': 60},
     'log': {'tensorboard': False},
   },
   # Every stage once or twice, in seconds: for tests and for a first look.
