@@ -189,11 +189,9 @@ def make_method(config: ConfigDict) -> Method:
   """The row of the table a config names, with its parameters."""
   name = config.name
   _named(methods.METHODS, name, 'method')
-  defaults = methods.parameters(name)
-  changed = {k: config[name][k] for k in defaults}
-  changed = {k: v for k, v in changed.items() if v != defaults[k]}
+  given = {key: config[name][key] for key in methods.parameters(name)}
   try:
-    return methods.make_method(name, config.preset, **changed)
+    return methods.make_method(name, **given)
   except ValueError as error:
     raise InputError(str(error)) from error
 

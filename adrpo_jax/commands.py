@@ -30,7 +30,13 @@ from adrpo_jax.models import base as base_models
 from adrpo_jax.types import TrainState
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
-CHANGEABLE = ('steps', 'log', 'checkpoint', 'eval.every')  # of a begun run
+CHANGEABLE = (
+  'steps',
+  'log',
+  'checkpoint',
+  'eval.every',
+  'compare',
+)  # of a begun run
 SHOWN = 12  # held-out prompts whose pictures a run keeps
 
 

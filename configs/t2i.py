@@ -2,6 +2,7 @@
 
   python -m adrpo_jax.main --config=configs/t2i.py            the main job
   python -m adrpo_jax.main --config=configs/t2i.py:debug      the whole path
+  python -m adrpo_jax.main --config=configs/t2i.py:paper      as published
   python -m adrpo_jax.compare --config=configs/t2i.py:compare --seeds=3 ...
 
 Plain values only; `adrpo_jax/build.py` is the one reader.
@@ -14,7 +15,7 @@ from adrpo_jax.method.methods import METHODS, parameters
 
 
 def get_config(preset: str = 'default') -> ConfigDict:
-  """The config of a preset: default, compare, debug."""
+  """The config of a preset: default, compare, paper, debug."""
   if preset not in PRESETS:
     raise unknown_name(preset, PRESETS, 'preset')
   config = ConfigDict(
@@ -58,7 +59,6 @@ def get_config(preset: str = 'default') -> ConfigDict:
       },
       'method': {
         'name': 'adrpo',
-        'preset': 'stable',  # or paper
         **{name: parameters(name) for name in METHODS},
       },
       'reward': {
@@ -76,19 +76,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
       'checkpoint': {'every': 50, 'keep': 2},
       'mesh': {'data': -1, 'fsdp': 1, 'tensor': 1},
       'log': {'tensorboard': True},
-      # What a method's runs of a comparison change, by its name.
-      'compare': {
-        'adrpo': {
-          'method': {'adrpo': {'clip_ratio': 0.9, 'policy_clip_ratio': 10.0}}
-        },
-        'fixed_w2': {'training': {'sigma': 'uniform'}},
-        'ram': {'training': {'sigma': 'uniform'}},
-        'dpo': {'training': {'sigma': 'uniform'}},
-        'orw_cfm_w2': {'training': {'learning_rate': 5e-5}},
-        'raft': {'training': {'learning_rate': 1.5e-5}},
-        'rwr': {'training': {'learning_rate': 1.5e-5}},
-        'flow_grpo': {'sampler': {'trained_steps': 2}},
-      },
+      'compare': {},  # what a method's runs of a comparison change, by its name
       'pretrain': {
         'pictures': 100 * 1024,
         'corruption': 0.25,  # share of pictures under a caption that is wrong
@@ -115,7 +103,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
   config.method.adrpo.beta0 = 0.05
   config.method.adrpo.clip_ratio = 10.0
   config.method.adrpo.allow_unstable = True
-  # The best of two to four trials of each, benchmarks/results/t2i_trials.md.
+  # The best of two or three trials of each, benchmarks/results/t2i_trials.md.
   config.method.fixed_w2.update(beta=0.05, clip_ratio=10.0)
   config.method.ram.update(beta=0.05, clip_ratio=10.0)
   config.method.awm.update(beta=0.05, ema_weight=0.05)
@@ -146,7 +134,21 @@ PRESETS = {
     'eval': {'every': 0},
     'checkpoint': {'every': 60},
     'log': {'tensorboard': False},
+    'compare': {
+      'adrpo': {
+        'method': {'adrpo': {'clip_ratio': 0.9, 'policy_clip_ratio': 10.0}}
+      },
+      'fixed_w2': {'training': {'sigma': 'uniform'}},
+      'ram': {'training': {'sigma': 'uniform'}},
+      'dpo': {'training': {'sigma': 'uniform'}},
+      'orw_cfm_w2': {'training': {'learning_rate': 5e-5}},
+      'raft': {'training': {'learning_rate': 1.5e-5}},
+      'rwr': {'training': {'learning_rate': 1.5e-5}},
+      'flow_grpo': {'sampler': {'trained_steps': 2}},
+    },
   },
+  # What the papers publish; the rest of a method at its own defaults.
+  'paper': {'method': {name: parameters(name, 'paper') for name in METHODS}},
   # Every stage once or twice, in seconds: for tests and for a first look.
   'debug': {
     'steps': 2,

@@ -13,7 +13,7 @@ import small_run
 
 from adrpo_jax import build, main
 from adrpo_jax.errors import InputError
-from adrpo_jax.method.methods import METHODS
+from adrpo_jax.method.methods import METHODS, parameters
 from adrpo_jax.models import base as base_models
 from adrpo_jax.models import load as weights
 from adrpo_jax.naming import leaf_names
@@ -154,7 +154,6 @@ def test_sample_wants_a_prompt(tmp_path):
     ('--config.method.adrpo.beta=1', "'method.adrpo.beta'", 'adrpo.beta0'),
     ('--config.reward.weights.shaeps=1', 'shaeps', "'reward.weights.shapes'"),
     ('--config.method.name=adpro', "'adpro'", "'adrpo'"),
-    ('--config.method.preset=papr', "'papr'", "'paper'"),
     ('--config.sampler.transition=eular', "'eular'", "'euler'"),
     ('--config.training.sigma=unifrom', "'unifrom'", "'uniform'"),
     ('--config.world=shape', "'shape'", "'shapes'"),
@@ -175,6 +174,13 @@ def test_a_mistyped_preset_is_named_with_the_nearest():
   said = refused('unused', preset='debgu')
   assert "'debgu'" in said
   assert "Did you mean 'debug'?" in said
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_the_paper_preset_holds_what_is_published(name):
+  config = small_run.make_config('paper', method__name=name)
+  for key, value in parameters(name, 'paper').items():
+    assert config.method[name][key] == value
 
 
 def test_a_mistyped_flag_is_named(tmp_path):

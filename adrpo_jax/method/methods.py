@@ -40,7 +40,8 @@ def adrpo(
 ) -> Method:
   """A⟨(v − u)²⟩ + (β₀ − A)⟨(v − v_ref)²⟩, |A| ≤ clip_ratio·β₀.
 
-  `policy_clip_ratio` gives the A of the policy term a bound of its own.
+  `policy_clip_ratio` gives the A of the policy term a bound of its own; at 0
+  there is one bound for both.
   """
   policy_clip = (policy_clip_ratio or clip_ratio) * beta0
   return Method(
