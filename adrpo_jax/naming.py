@@ -1,7 +1,7 @@
 """Leaves of a pytree by name, and two sets of names compared.
 
 Sharding rules, checkpoints and weight files all know an array by the path that
-leads to it: `params/transformer_blocks_0/to_q/dense/kernel`.
+leads to it: `params/blocks_0/to_q/dense/kernel`.
 """
 
 from collections.abc import Mapping

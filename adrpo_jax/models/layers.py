@@ -1,6 +1,7 @@
 """Layers that several models share."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -12,8 +13,10 @@ from adrpo_jax.types import Array
 class Linear(nn.Module):
   """y = x·W + b over the last axis, with all leading axes flattened to one.
 
-  The flattening is for the CPU, where XLA turns a gradient of a dense layer on
-  [B, L, D] into a slow batched product; elsewhere it costs nothing.
+  Where an adapter lies beside W (see `lora.attach`), y = x·W + b + (x·A)·B: no
+  product, and no gradient, of the size of W is made for it. The flattening is
+  for the CPU, where XLA turns a gradient of a dense layer on [B, L, D] into a
+  slow batched product; elsewhere it costs nothing.
   """
 
   features: int
@@ -29,7 +32,14 @@ class Linear(nn.Module):
       dtype=x.dtype,
       name='dense',
     )
-    y = dense(x.reshape(-1, x.shape[-1]))
+    rows = x.reshape(-1, x.shape[-1])
+    y = dense(rows)
+    if self.has_variable('params', 'lora_a'):
+      down, up = (
+        self.get_variable('params', name).astype(x.dtype)
+        for name in ('lora_a', 'lora_b')
+      )
+      y += (rows @ down) @ up
     return y.reshape(*x.shape[:-1], self.features)
 
 
@@ -57,18 +67,16 @@ class GroupNorm(nn.Module):
     return out.reshape(x.shape).astype(x.dtype)
 
 
+def rms_norm(name: str, dtype: Any) -> nn.RMSNorm:
+  """x / √(⟨x²⟩ + 1e-6) · scale over the last axis, in float32."""
+  return nn.RMSNorm(
+    epsilon=1e-6, use_fast_variance=False, dtype=dtype, name=name
+  )
+
+
 def layer_norm(x: Array, eps: float = 1e-6) -> Array:
   """LayerNorm without scale and bias, in float32, two-pass variance."""
   x32 = x.astype(jnp.float32)
   centred = x32 - x32.mean(-1, keepdims=True)
   variance = jnp.mean(centred**2, -1, keepdims=True)
   return (centred * jax.lax.rsqrt(variance + eps)).astype(x.dtype)
-
-
-def attention(query: Array, key: Array, value: Array, mask=None) -> Array:
-  """Softmax attention, [B, L, heads, d] each -> [B, L, heads·d].
-
-  Scores and softmax are float32; `mask` [B, 1, 1, L] is True where to attend.
-  """
-  out = jax.nn.dot_product_attention(query, key, value, mask=mask)
-  return out.reshape(*out.shape[:2], -1)

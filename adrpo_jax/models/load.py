@@ -1,6 +1,6 @@
 """Weights in and out: trees of arrays in safetensors files, never pickles.
 
-A tensor's name is the path of its leaf, 'transformer_blocks_0/to_q/dense/bias'.
+A tensor's name is the path of its leaf, 'blocks_0/to_q/dense/bias'.
 Files are read by byte range: with shardings in the asked-for shapes, a process
 reads only what its devices hold.
 """

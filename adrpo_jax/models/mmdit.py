@@ -13,7 +13,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from adrpo_jax.models.layers import Linear, attention, layer_norm
+from adrpo_jax.models.attention import Attention
+from adrpo_jax.models.compute import Compute, stack
+from adrpo_jax.models.layers import Linear, layer_norm, rms_norm
 from adrpo_jax.models.text_encoder import Condition
 from adrpo_jax.types import Array
 
@@ -38,11 +40,37 @@ class MMDiTConfig:
   def width(self) -> int:
     return self.num_attention_heads * self.attention_head_dim
 
+  @property
+  def groups(self) -> tuple[tuple[int, int], ...]:
+    """(first, count) of the runs of blocks with one structure.
+
+    Blocks with dual attention have parameters that others lack, the last block
+    lacks some; what is alike is stacked.
+    """
+    kinds = [i in self.dual_attention_layers for i in range(self.num_layers)]
+    last = self.num_layers - 1
+    starts = [
+      i
+      for i in range(self.num_layers)
+      if i in (0, last) or kinds[i] != kinds[i - 1]
+    ]
+    ends = [*starts[1:], self.num_layers]
+    return tuple(
+      (first, end - first) for first, end in zip(starts, ends, strict=True)
+    )
+
 
 class MMDiT(nn.Module):
-  """v_θ(x_σ, σ, c)."""
+  """v_θ(x_σ, σ, c).
+
+  Parameters of the blocks i, i+1, ... of one structure are stacked under the
+  name `blocks_i`, see `MMDiTConfig.groups`. The position table is the one in
+  the collection `constants`, cropped to the image, where a checkpoint brings
+  it; otherwise it is computed.
+  """
 
   config: MMDiTConfig
+  compute: Compute = Compute()
 
   @nn.compact
   def __call__(self, x: Array, sigma: Array, condition: Condition) -> Array:
@@ -50,28 +78,29 @@ class MMDiT(nn.Module):
 
     The velocity is ε − x₀, in the shape of x.
     """
-    c = self.config
+    c, dtype = self.config, self.compute.dtype
     _, height, width, channels = x.shape
     rows, columns = height // c.patch_size, width // c.patch_size
-    tokens = _patches(x, c.patch_size)
+    tokens = _patches(x.astype(dtype), c.patch_size)
     image = Linear(c.width, name='patch_embed')(tokens)
-    table = position_table(c, rows, columns)
-    image = image + jnp.asarray(table, image.dtype)[None]
+    image = image + self._positions(rows, columns).astype(dtype)[None]
     time = Mlp(c.width, name='timestep_embedder')(
-      timestep_features(1000.0 * sigma).astype(x.dtype)
+      timestep_features(1000.0 * sigma).astype(dtype)
     )
-    pooled = condition.pooled.astype(x.dtype)
+    pooled = condition.pooled.astype(dtype)
     signal = nn.silu(time + Mlp(c.width, name='text_embedder')(pooled))
     text = Linear(c.width, name='context_embedder')(
-      condition.states.astype(x.dtype)
+      condition.states.astype(dtype)
     )
-    for i in range(c.num_layers):
-      image, text = JointBlock(
+    for first, count in c.groups:
+      blocks = stack(JointBlock, count, self.compute)
+      (image, text), _ = blocks(
         c,
-        dual=i in c.dual_attention_layers,
-        last=i == c.num_layers - 1,
-        name=f'transformer_blocks_{i}',
-      )(image, text, signal)
+        self.compute.attention,
+        dual=first in c.dual_attention_layers,
+        last=first == c.num_layers - 1,
+        name=f'blocks_{first}',
+      )((image, text), signal)
     scale, shift = _modulation(2, c.width, 'norm_out', signal)
     image = layer_norm(image) * (1 + scale) + shift
     out = Linear(
@@ -79,19 +108,33 @@ class MMDiT(nn.Module):
       kernel_init=nn.initializers.zeros_init(),
       name='proj_out',
     )(image)
-    return _unpatch(out, rows, columns, c.patch_size).reshape(x.shape)
+    velocity = _unpatch(out, rows, columns, c.patch_size).reshape(x.shape)
+    return velocity.astype(x.dtype)
+
+  def _positions(self, rows: int, columns: int) -> Array:
+    if not self.has_variable('constants', 'position_table'):
+      return jnp.asarray(position_table(self.config, rows, columns))
+    table = self.get_variable('constants', 'position_table')
+    if table.shape != (rows * columns, self.config.width):
+      raise ValueError(
+        f'Expected latents of as many patches as the position table has rows, '
+        f'{table.shape[0]}, got {rows} × {columns}. Load the table for the '
+        'size of the images.'
+      )
+    return table
 
 
 class JointBlock(nn.Module):
   """Joint attention over both streams, then a gated MLP for each."""
 
   config: MMDiTConfig
+  attention: Attention
   dual: bool = False
   last: bool = False
 
   @nn.compact
-  def __call__(self, image, text, signal):
-    c = self.config
+  def __call__(self, streams, signal):
+    c, (image, text) = self.config, streams
     parts = _modulation(9 if self.dual else 6, c.width, 'norm1', signal)
     shift1, scale1, gate1, shift2, scale2, gate2 = parts[:6]
     # The last block's text modulation is (scale, shift), and no more.
@@ -109,23 +152,23 @@ class JointBlock(nn.Module):
     joint = (
       jnp.concatenate(pair, 1) for pair in zip(heads, text_heads, strict=True)
     )
-    mixed = attention(*joint)
+    mixed = self.attention(*joint)
     length = image.shape[1]
     image = image + gate1 * Linear(c.width, name='to_out')(mixed[:, :length])
     if self.dual:
       shift3, scale3, gate3 = parts[6:]
       own = normed * (1 + scale3) + shift3
-      own = attention(*_heads(c, 'attn2_to_{}', 'attn2_norm_{}', own))
+      own = self.attention(*_heads(c, 'attn2_to_{}', 'attn2_norm_{}', own))
       image = image + gate3 * Linear(c.width, name='attn2_to_out')(own)
     feed = FeedForward(c.width, name='ff')
     image = image + gate2 * feed(layer_norm(image) * (1 + scale2) + shift2)
     if self.last:
-      return image, text
+      return (image, text), None
     _, _, gate1, shift2, scale2, gate2 = text_parts
     text = text + gate1 * Linear(c.width, name='to_add_out')(mixed[:, length:])
     feed = FeedForward(c.width, name='ff_context')
     text = text + gate2 * feed(layer_norm(text) * (1 + scale2) + shift2)
-    return image, text
+    return (image, text), None
 
 
 class Mlp(nn.Module):
@@ -193,8 +236,8 @@ def _heads(config: MMDiTConfig, name: str, norm: str, x: Array):
     for part in 'qkv'
   )
   if config.qk_norm:
-    query = nn.RMSNorm(epsilon=1e-6, name=norm.format('q'))(query)
-    key = nn.RMSNorm(epsilon=1e-6, name=norm.format('k'))(key)
+    query = rms_norm(norm.format('q'), x.dtype)(query)
+    key = rms_norm(norm.format('k'), x.dtype)(key)
   return query, key, value
 
 

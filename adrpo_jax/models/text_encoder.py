@@ -11,7 +11,8 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax.numpy as jnp
 
-from adrpo_jax.models.layers import Linear, attention
+from adrpo_jax.models import attention
+from adrpo_jax.models.layers import Linear
 from adrpo_jax.types import Array
 
 
@@ -58,7 +59,7 @@ class TextEncoder(nn.Module):
         )
         for n in 'qkv'
       )
-      y = attention(q, k, v, words[:, None, None, :])
+      y = attention.xla(q, k, v, words[:, None, None, :])
       x = x + Linear(c.width, name=f'out_proj_{layer}')(y)
       y = Linear(4 * c.width, name=f'fc1_{layer}')(_norm(f'norm2_{layer}')(x))
       x = x + Linear(c.width, name=f'fc2_{layer}')(nn.gelu(y))

@@ -56,7 +56,7 @@ def test_every_parameter_learns_but_the_dead_ones(changes):
     for path, leaf in jax.tree_util.tree_flatten_with_path(grads)[0]
     if not np.any(leaf)
   ]
-  last = f'transformer_blocks_{config.num_layers - 1}'
+  last = f'blocks_{config.num_layers - 1}'
   assert dead
   assert all(last in name and 'add' in name for name in dead)
 
