@@ -24,7 +24,7 @@ from adrpo_jax.files import replacing
 from adrpo_jax.naming import check_same, leaf_names
 from adrpo_jax.types import PyTree
 
-_PICKLES = ('.bin', '.pt', '.pth', '.ckpt', '.pkl', '.pickle')
+PICKLES = ('.bin', '.pt', '.pth', '.ckpt', '.pkl', '.pickle')
 _PICKLE_STARTS = (b'PK\x03\x04', b'\x80\x02', b'\x80\x03', b'\x80\x04')
 
 
@@ -65,12 +65,12 @@ def load_tree(path: str | os.PathLike[str], shapes: PyTree) -> PyTree:
       misshapen tensors; all are named.
   """
   wanted = leaf_names(shapes)
-  with _opened(path) as file:
+  with opened(path) as file:
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
     check_same(
-      {n: f'{_kind(x.dtype)} {list(x.shape)}' for n, x in wanted.items()},
+      {n: f'{kind(x.dtype)} {list(x.shape)}' for n, x in wanted.items()},
       {
-        n: f'{_stored_kind(s.get_dtype())} {list(s.get_shape())}'
+        n: f'{stored_kind(s.get_dtype())} {list(s.get_shape())}'
         for n, s in slices.items()
       },
       f'The file {path}',
@@ -84,16 +84,16 @@ def load_tree(path: str | os.PathLike[str], shapes: PyTree) -> PyTree:
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
   """The text that `save_tree` stored beside the tensors."""
-  with _opened(path) as file:
+  with opened(path) as file:
     return dict(file.metadata() or {})
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
   """Opens a safetensors file, with errors that say what else it is."""
   path = pathlib.Path(path)
-  if path.suffix in _PICKLES:
-    raise _pickle_error(path)
+  if path.suffix in PICKLES:
+    raise pickle_error(path)
   if not path.is_file():
     raise InputError(f'Expected a .safetensors file at {path}, found none.')
   try:
@@ -101,7 +101,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
   except safetensors.SafetensorError as error:
     with path.open('rb') as stream:
       if stream.read(4).startswith(_PICKLE_STARTS):
-        raise _pickle_error(path) from error
+        raise pickle_error(path) from error
     raise InputError(
       f'Expected a whole safetensors file at {path}, got one of '
       f'{path.stat().st_size} bytes that is cut short or damaged ({error}). '
@@ -111,7 +111,8 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     yield file
 
 
-def _pickle_error(path: pathlib.Path) -> InputError:
+def pickle_error(path: pathlib.Path) -> InputError:
+  """What to say of a pickle: why it is refused, and the way out."""
   return InputError(
     f'Expected weights as .safetensors, got {path}, a pickle: loading one can '
     'run any code. Take the .safetensors file of the same model, or convert '
@@ -143,13 +144,15 @@ def _on_host(leaf: Any) -> np.ndarray:
   return np.asarray(leaf, order='C')
 
 
-def _kind(dtype: Any) -> str:
+def kind(dtype: Any) -> str:
+  """'float', 'integer' or 'bool': what a cast must not change."""
   if jnp.issubdtype(dtype, jnp.floating):
     return 'float'
   return 'bool' if dtype == np.bool_ else 'integer'
 
 
-def _stored_kind(dtype: str) -> str:
+def stored_kind(dtype: str) -> str:
+  """The same of a dtype as the format writes it, 'BF16' or 'I64'."""
   if dtype.startswith(('F', 'BF')):
     return 'float'
   return 'bool' if dtype == 'BOOL' else 'integer'
