@@ -34,6 +34,17 @@ def compressibility(
   return reward
 
 
+def incompressibility(
+  quality: int = 95,
+) -> Callable[[Sequence[str], np.ndarray], np.ndarray]:
+  """r = +size of the image as a JPEG, in kB: the negative of compressibility.
+
+  Pulls detail in. Arguments and source as of `compressibility`.
+  """
+  negative = compressibility(quality)
+  return lambda texts, images: -negative(texts, images)
+
+
 def _bytes(image: np.ndarray, quality: int) -> int:
   file = io.BytesIO()
   Image.fromarray(image).save(file, 'JPEG', quality=quality)

@@ -6,12 +6,14 @@ row) -> Reward; a call with more than that share of invalid samples is an error.
 
 from collections.abc import Callable, Mapping, Sequence
 import functools
+import inspect
 from typing import Any
 
-from adrpo_jax.errors import unknown_name
+from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.rewards import jpeg
-from adrpo_jax.rewards.host import HostReward
+from adrpo_jax.rewards.host import HostFunction, HostReward
 from adrpo_jax.rewards.protocol import Reward, on_device, weighted_sum
+from adrpo_jax.rewards.remote import remote
 from adrpo_jax.worlds import shapes_judge
 
 
@@ -30,27 +32,63 @@ def shapes(
   )
 
 
-def jpeg_compressibility(
-  texts: Sequence[str],
-  invalid_limit: float,
-  *,
-  quality: int = 95,
-  **host: Any,
-) -> Reward:
-  """−kB as a JPEG, on the host. `host`: keyword arguments of `HostReward`."""
-  return HostReward(
-    jpeg.compressibility(quality),
-    texts,
-    name='jpeg_compressibility',
-    invalid_limit=invalid_limit,
-    **host,
-  )
+HOST_FUNCTIONS: dict[str, Callable[..., HostFunction]] = {
+  'jpeg_compressibility': jpeg.compressibility,
+  'jpeg_incompressibility': jpeg.incompressibility,
+  'remote': remote,
+}
+
+
+def hosted(name: str) -> Callable[..., Reward]:
+  """The row of a host function: its parameters, and two of `HostReward`."""
+
+  def row(
+    texts: Sequence[str],
+    invalid_limit: float,
+    *,
+    batch_size: int = 16,
+    workers: int = 4,
+    **parameters: Any,
+  ) -> Reward:
+    return HostReward(
+      made(name, HOST_FUNCTIONS[name], **parameters),
+      texts,
+      name=name,
+      batch_size=batch_size,
+      workers=workers,
+      invalid_limit=invalid_limit,
+    )
+
+  row.__doc__ = HOST_FUNCTIONS[name].__doc__
+  return row
 
 
 REWARDS: dict[str, Callable[..., Reward]] = {
   'shapes': shapes,
-  'jpeg_compressibility': jpeg_compressibility,
+  **{name: hosted(name) for name in HOST_FUNCTIONS},
 }
+
+
+def described() -> dict[str, str]:
+  """Name -> the first line of the docstring, for each row."""
+  return {
+    name: (row.__doc__ or '').strip().partition('\n')[0]
+    for name, row in REWARDS.items()
+  }
+
+
+def made(
+  name: str, factory: Callable[..., HostFunction], **parameters: Any
+) -> HostFunction:
+  """factory(**parameters). Raises InputError for those it does not take."""
+  try:
+    inspect.signature(factory).bind(**parameters)
+  except TypeError as error:
+    raise InputError(
+      f'Expected parameters of the reward {name!r} that fit '
+      f'{inspect.signature(factory)}, got {sorted(parameters)}: {error}.'
+    ) from error
+  return factory(**parameters)
 
 
 def make_reward(

@@ -1,6 +1,7 @@
 """The contract of every reward in the table, and what single rows promise."""
 
 import io
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,8 @@ import pytest
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards import jpeg
-from adrpo_jax.rewards.table import REWARDS, make_reward
+from adrpo_jax.rewards.server import RewardServer
+from adrpo_jax.rewards.table import REWARDS, described, make_reward
 from adrpo_jax.worlds import shapes, shapes_prompts
 
 TEXTS = ('a red circle', 'two blue squares', 'a green cross above a red circle')
@@ -42,10 +44,19 @@ def scene(objects, places):
   return shapes.Scene(*(np.array(leaf) for leaf in zip(*rows, strict=True)))
 
 
+@pytest.fixture(scope='module')
+def needed():
+  """Name -> the parameters that its row does not do without."""
+  with RewardServer(jpeg.compressibility(), 'jpeg') as server:
+    threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+    yield {'remote': {'url': server.url}}
+    server.shutdown()
+
+
 @pytest.mark.parametrize('name', REWARDS)
-def test_contract(name, truth):
+def test_contract(name, truth, needed):
   prompts, images = truth
-  reward = REWARDS[name](TEXTS, 0.1)
+  reward = REWARDS[name](TEXTS, 0.1, **needed.get(name, {}))
   scores = reward(prompts, images)
   for array in (scores.rewards, scores.valid, *scores.measures.values()):
     assert array.shape == (3, 2)
@@ -114,7 +125,10 @@ def test_jpeg_is_minus_kilobytes():
 
 def test_make_reward_adds_rows_up(truth):
   prompts, images = truth
-  parts = [REWARDS[n](TEXTS, 0.1)(prompts, images) for n in REWARDS]
+  parts = [
+    REWARDS[n](TEXTS, 0.1)(prompts, images)
+    for n in ('shapes', 'jpeg_compressibility')
+  ]
   both = make_reward(
     {'shapes': 1.0, 'jpeg_compressibility': 0.5},
     TEXTS,
@@ -131,3 +145,36 @@ def test_make_reward_adds_rows_up(truth):
 def test_make_reward_names_the_nearest():
   with pytest.raises(InputError, match="Did you mean 'shapes'"):
     make_reward({'shaps': 1.0}, TEXTS)
+
+
+def test_incompressibility_is_the_negative(truth):
+  prompts, images = truth
+  small, large = (
+    REWARDS[f'jpeg_{kind}'](TEXTS, 0.1, quality=50)(prompts, images)
+    for kind in ('compressibility', 'incompressibility')
+  )
+  np.testing.assert_array_equal(large.rewards, -small.rewards)
+  assert (large.rewards > 0).all()
+
+
+def test_a_remote_row_says_what_its_server_says(truth, needed):
+  prompts, images = truth
+  far = REWARDS['remote'](TEXTS, 0.0, batch_size=4, **needed['remote'])
+  near = REWARDS['jpeg_compressibility'](TEXTS, 0.0)
+  np.testing.assert_array_equal(
+    far(prompts, images).rewards, near(prompts, images).rewards
+  )
+
+
+def test_every_row_is_described():
+  lines = described()
+  assert set(lines) == set(REWARDS)
+  assert all(len(line) > 20 for line in lines.values())
+  assert lines['remote'] == 'What the server at `url` says, asked over HTTP.'
+
+
+def test_parameters_that_a_row_does_not_take_are_named():
+  with pytest.raises(InputError, match=r"'jpeg_compressibility'.*\['qualty'\]"):
+    REWARDS['jpeg_compressibility'](TEXTS, 0.1, qualty=3)
+  with pytest.raises(InputError, match=r"'remote'.*'url'"):
+    REWARDS['remote'](TEXTS, 0.1)
