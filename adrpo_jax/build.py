@@ -19,9 +19,9 @@ from adrpo_jax.method import guards, methods
 from adrpo_jax.method.record import Method
 from adrpo_jax.modalities import flow
 from adrpo_jax.models import base as base_models
-from adrpo_jax.models import lora
+from adrpo_jax.models import export, lora, lora_files, sd3_layout
 from adrpo_jax.models.autoencoder import Autoencoder
-from adrpo_jax.models.mmdit import MMDiT
+from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.text_encoder import TextEncoder
 from adrpo_jax.rewards import table as reward_table
 from adrpo_jax.rewards.protocol import Reward
@@ -52,6 +52,7 @@ class Run(NamedTuple):
   rollout, reward, update: the stages, jitted
   policy: (state, frozen) -> full parameters, those to judge and to draw with
   draw: the rollout of full parameters
+  export: (state, frozen, folder) -> the file that diffusers loads
   evaluate: (full parameters, frozen) -> Evaluation
   abstract: the state's shapes and shardings; `init` makes it
   """
@@ -69,6 +70,7 @@ class Run(NamedTuple):
   update: Callable[..., Any]
   policy: Callable[[TrainState, PyTree], PyTree]
   draw: Callable[..., PyTree]
+  export: Callable[[TrainState, PyTree, pathlib.Path], pathlib.Path]
   evaluate: Callable[[PyTree, PyTree], Evaluation]
   held_out: tuple[tuple[str, str], ...]
   init: Callable[[], TrainState]
@@ -126,7 +128,7 @@ def build(config: ConfigDict) -> Run:
 
   adapt = config.model.lora_rank > 0
   scale = config.model.lora_alpha / max(config.model.lora_rank, 1)
-  materialise = _merged(scale) if adapt else _whole
+  materialise = _attached(scale) if adapt else _whole
   constrain = partial(_constrain, mesh)
   modality = _modality(config, models, materialise, constrain, method)
   drawing = _modality(config, models, _whole, constrain, method)
@@ -137,7 +139,7 @@ def build(config: ConfigDict) -> Run:
   # The base is an argument: closed over, it would be a constant, and so a
   # whole second copy, in the compiled program.
   def init(base: PyTree) -> TrainState:
-    params = base
+    params = {'params': base['params']}
     if adapt:
       key = jax.random.key(config.seed)
       params = lora.init(base, config.model.lora_rank, key)
@@ -168,7 +170,12 @@ def build(config: ConfigDict) -> Run:
     decode=jax.jit(modality.decode),
     reward=lambda prompts, images: gather(judged(prompts, images)),
     update=jax.jit(update, donate_argnums=0, out_shardings=(layout, whole)),
-    policy=jax.jit(_policy(materialise, config.training.extrapolation)),
+    policy=jax.jit(
+      _policy(
+        _merged(scale) if adapt else _whole, config.training.extrapolation
+      )
+    ),
+    export=_exporter(models.mmdit, scale if adapt else None, config),
     draw=jax.jit(drawing.rollout),
     evaluate=_evaluator(
       config, world, models, constrain, encode, held_out, place, gather
@@ -429,12 +436,38 @@ def _policy(materialise: Callable, extrapolation: float) -> Callable:
   return policy
 
 
+def _exporter(
+  mmdit: MMDiTConfig, scale: float | None, config: ConfigDict
+) -> Callable[[TrainState, PyTree, pathlib.Path], pathlib.Path]:
+  """Writes what is judged and drawn with: adapters, or the whole model."""
+  ahead = config.training.extrapolation
+
+  def adapters(state: TrainState, frozen: PyTree, folder: pathlib.Path):
+    del frozen
+    averaged = state.params if state.averaged is None else state.averaged
+    path = folder / lora_files.FILE
+    rows = sd3_layout.transformer_rows(mmdit.patch_size)
+    # λ·(W + s·A·B − W) = (λ·s)·A·B: extrapolation is a matter of scale.
+    lora_files.save(path, rows, averaged, ahead * scale)
+    return path
+
+  def whole(state: TrainState, frozen: PyTree, folder: pathlib.Path):
+    full = jax.jit(_policy(_whole, ahead))(state, frozen)
+    return export.save_transformer(folder, mmdit, full)
+
+  return whole if scale is None else adapters
+
+
 def _whole(params: PyTree, frozen: PyTree) -> PyTree:
-  """Full fine-tuning: the trainable parameters are the model."""
-  del frozen
-  return params
+  """Full fine-tuning: the trained parameters, and the reference's constants."""
+  return frozen['reference'] | params
+
+
+def _attached(scale: float) -> Callable[[PyTree, PyTree], PyTree]:
+  """LoRA: the base, with the adapters beside its layers."""
+  return lambda params, frozen: lora.attach(frozen['reference'], params, scale)
 
 
 def _merged(scale: float) -> Callable[[PyTree, PyTree], PyTree]:
-  """LoRA: the base, and the adapters on it."""
+  """LoRA: the base with the adapters added to its weights."""
   return lambda params, frozen: lora.merge(frozen['reference'], params, scale)

@@ -123,6 +123,20 @@ def sample(
   return 0
 
 
+def export(config: ConfigDict, workdir: pathlib.Path) -> int:
+  """Writes a workdir's newest checkpoint as files that diffusers loads."""
+  run = build.build(config)
+  restored = _restored(run, workdir)
+  if restored is None:
+    raise InputError(
+      f'Expected a run with a checkpoint in {workdir}, found none. Give the '
+      '--workdir of a run, and the --config it was made with.'
+    )
+  _make_folder(workdir / 'export')
+  _say(f'Exported: {run.export(restored, run.frozen, workdir / "export")}')
+  return 0
+
+
 def pretrain_base(config: ConfigDict, workdir: pathlib.Path) -> int:
   """Makes a base checkpoint in workdir/base, or a better one of model.base."""
   _make_folder(workdir)

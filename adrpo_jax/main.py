@@ -3,6 +3,7 @@
 --mode=train     fine-tune the base, evaluate, report (the default)
 --mode=eval      evaluate a workdir's latest checkpoint, or the base
 --mode=sample    draw pictures for --prompt="..."
+--mode=export    write a run's adapters or weights as diffusers reads them
 --mode=pretrain  make a base checkpoint
 
 On several hosts the same command runs on each, with a --workdir that all of
@@ -26,7 +27,7 @@ from ml_collections import ConfigDict, config_flags
 from adrpo_jax.errors import InputError, RunError, unknown_name
 from adrpo_jax.rewards.protocol import RewardError
 
-MODES = ('train', 'eval', 'sample', 'pretrain')
+MODES = ('train', 'eval', 'sample', 'export', 'pretrain')
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', 'configs/t2i.py', 'File and preset: configs/t2i.py[:preset].'
@@ -145,6 +146,8 @@ def _run(config: ConfigDict, workdir: pathlib.Path) -> int:
     return commands.pretrain_base(config, workdir)
   if _MODE.value == 'sample':
     return commands.sample(config, workdir, _PROMPT.value, _COUNT.value)
+  if _MODE.value == 'export':
+    return commands.export(config, workdir)
   if _MODE.value == 'eval':
     return commands.evaluate_only(config, workdir)
   return commands.train(config, workdir)

@@ -1,13 +1,15 @@
-"""Functional LoRA: adapters are a pytree of their own, merged when applied.
+"""Functional LoRA: adapters are a pytree of their own, laid beside the base.
 
-  W' = W + (alpha/r)·A·B,   A [in, r] of std 1/r,   B [r, out] = 0
+  y = x·W + (alpha/r)·(x·A)·B,   A [in, r] of std 1/r,   B [r, out] = 0
 
-The base is never written, so it is the reference. Hu et al., `LoRA
+The base is never written, so it is the reference, and to unmerge is to take it.
+Stacked layers have stacked adapters. Hu et al., `LoRA
 <https://arxiv.org/abs/2106.09685>`_, 2021.
 """
 
 import re
 
+from flax.traverse_util import flatten_dict, unflatten_dict
 import jax
 import jax.numpy as jnp
 
@@ -18,14 +20,26 @@ from adrpo_jax.types import Array, PyTree
 # The attention projections that the scripts of diffusers and Flow-GRPO adapt.
 ATTENTION = r'(to_[qkv]|add_[qkv]_proj|to_out|to_add_out)/dense/kernel$'
 
+_KERNEL = '/dense/kernel'
+
 
 def init(base: PyTree, rank: int, key: Array, targets: str = ATTENTION):
   """Adapters for every kernel whose name matches: name -> {'a', 'b'}.
 
+  Args:
+    base: parameters; its kernels are [..., in, out].
+    rank: r.
+    key: for A.
+    targets: pattern, searched in the names of the dense layers' kernels.
+
   Raises:
-    InputError: no name matches, or a rank below 1.
+    InputError: no dense kernel matches, or a rank below 1.
   """
-  kernels = {n: w for n, w in leaf_names(base).items() if re.search(targets, n)}
+  kernels = {
+    name: kernel
+    for name, kernel in leaf_names(base).items()
+    if name.endswith(_KERNEL) and re.search(targets, name)
+  }
   if not kernels or rank < 1:
     raise InputError(
       f'Expected a LoRA rank of at least 1 and targets that match a kernel, '
@@ -33,20 +47,34 @@ def init(base: PyTree, rank: int, key: Array, targets: str = ATTENTION):
     )
   adapters = {}
   for i, (name, kernel) in enumerate(sorted(kernels.items())):
-    inputs, outputs = kernel.shape
-    noise = jax.random.normal(jax.random.fold_in(key, i), (inputs, rank))
-    adapters[name] = {'a': noise / rank, 'b': jnp.zeros((rank, outputs))}
+    *layers, inputs, outputs = kernel.shape
+    noise = jax.random.normal(
+      jax.random.fold_in(key, i), (*layers, inputs, rank)
+    )
+    adapters[name] = {
+      'a': noise / rank,
+      'b': jnp.zeros((*layers, rank, outputs)),
+    }
   return adapters
 
 
+def attach(base: PyTree, adapters: PyTree, scale: float) -> PyTree:
+  """The base with A and scale·B beside each kernel, where `Linear` looks.
+
+  Nothing of the size of a kernel is computed, neither here nor in a gradient.
+  """
+  flat = flatten_dict(base, sep='/')
+  for name, adapter in adapters.items():
+    layer = name.removesuffix(_KERNEL)
+    flat[f'{layer}/lora_a'] = adapter['a']
+    flat[f'{layer}/lora_b'] = scale * adapter['b']
+  return unflatten_dict(flat, sep='/')
+
+
 def merge(base: PyTree, adapters: PyTree, scale: float) -> PyTree:
-  """The base with scale·A·B added where there is an adapter."""
-  names = list(leaf_names(base))
-  leaves, structure = jax.tree.flatten(base)
-  merged = [
-    leaf + scale * adapters[name]['a'] @ adapters[name]['b']
-    if name in adapters
-    else leaf
-    for name, leaf in zip(names, leaves, strict=True)
-  ]
-  return jax.tree.unflatten(structure, merged)
+  """The base with scale·A·B added where there is an adapter, in its dtype."""
+  flat = flatten_dict(base, sep='/')
+  for name, adapter in adapters.items():
+    change = scale * adapter['a'] @ adapter['b']
+    flat[name] = flat[name] + change.astype(flat[name].dtype)
+  return unflatten_dict(flat, sep='/')

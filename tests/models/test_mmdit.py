@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adrpo_jax.models import base, lora
+from adrpo_jax.models import base
 from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig, position_table
 from adrpo_jax.models.text_encoder import Condition
 from adrpo_jax.pretrain import SMALL
@@ -83,15 +83,3 @@ def test_the_small_base_fits_in_its_megabytes():
   shapes = jax.eval_shape(lambda: base.initialise(SMALL, jax.random.key(0)))
   size = sum(leaf.size * 4 for leaf in jax.tree.leaves(shapes))
   assert size < 16e6
-
-
-def test_zero_adapters_are_the_base_and_merge_by_hand():
-  tree = {'to_q': {'dense': {'kernel': jnp.arange(6.0).reshape(2, 3)}}}
-  adapters = lora.init(tree, 2, jax.random.key(0))
-  same = lora.merge(tree, adapters, 3.0)
-  kernel = same['to_q']['dense']['kernel']
-  np.testing.assert_array_equal(kernel, tree['to_q']['dense']['kernel'])
-  (name,) = adapters
-  adapters[name] = {'a': jnp.ones((2, 2)), 'b': jnp.ones((2, 3))}
-  merged = lora.merge(tree, adapters, 0.5)['to_q']['dense']['kernel']
-  np.testing.assert_array_equal(merged, jnp.arange(6.0).reshape(2, 3) + 1)

@@ -1,116 +1,51 @@
 """The SD3 transformer and autoencoder against diffusers, weights and all."""
 
-import dataclasses
-
-from closeness import TOLERANCE, check_gradients, distance
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+
+torch = pytest.importorskip('torch')
+diffusers = pytest.importorskip('diffusers')
+
+from closeness import TOLERANCE, check_gradients, distance
+import tiny_sd3
+from tiny_sd3 import VARIANTS
 
 from adrpo_jax.models import layout, sd3_layout
 from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig, position_table
+from adrpo_jax.models.mmdit import MMDiT, position_table
 from adrpo_jax.models.tensor_files import tensor_files
-from adrpo_jax.models.text_encoder import Condition
 
-torch = pytest.importorskip('torch')
-diffusers = pytest.importorskip('diffusers')
 pytestmark = pytest.mark.parity
-
-VARIANTS = {
-  'sd3': MMDiTConfig(
-    sample_size=8,
-    in_channels=4,
-    num_layers=3,
-    num_attention_heads=2,
-    attention_head_dim=16,
-    joint_attention_dim=24,
-    pooled_projection_dim=20,
-    pos_embed_max_size=12,
-  ),
-}
-VARIANTS['sd35'] = dataclasses.replace(
-  VARIANTS['sd3'], qk_norm=True, dual_attention_layers=(0,), num_layers=4
-)
-TABLE = 'pos_embed.pos_embed'
-
-
-def _theirs(config: MMDiTConfig):
-  torch.manual_seed(0)
-  fields = dataclasses.asdict(config)
-  fields['qk_norm'] = 'rms_norm' if config.qk_norm else None
-  model = diffusers.SD3Transformer2DModel(
-    **fields,
-    out_channels=config.in_channels,
-    caption_projection_dim=config.width,
-  )
-  with torch.no_grad():
-    for name, parameter in model.named_parameters():
-      if parameter.ndim == 1 and 'norm_' in name:  # Ones would hide a mix-up.
-        parameter.add_(0.3 * torch.randn_like(parameter))
-  return model.eval()
-
-
-def _inputs(config: MMDiTConfig, rows: int, columns: int):
-  rng = np.random.default_rng(1)
-  return [
-    rng.normal(size=shape).astype(np.float32)
-    for shape in (
-      (2, config.in_channels, rows, columns),
-      (2, 7, config.joint_attention_dim),
-      (2, config.pooled_projection_dim),
-    )
-  ] + [np.array([0.3, 0.95], np.float32)]
-
-
-def _loaded(folder, config: MMDiTConfig, rows: int, columns: int):
-  x = jnp.zeros((1, rows, columns, config.in_channels))
-  text = Condition(
-    jnp.zeros((1, 7, config.joint_attention_dim)),
-    jnp.zeros((1, config.pooled_projection_dim)),
-  )
-  shapes = jax.eval_shape(
-    MMDiT(config).init, jax.random.key(0), x, jnp.zeros(1), text
-  )
-  with tensor_files(folder) as files:
-    return layout.load(
-      files, sd3_layout.transformer_rows(2), shapes, f'^{TABLE}$'
-    )
 
 
 @pytest.mark.parametrize('unroll', [True, False])
 @pytest.mark.parametrize('name', VARIANTS)
 def test_transformer(name, unroll, tmp_path):
   config = VARIANTS[name]
-  model = _theirs(config)
+  model = tiny_sd3.theirs(config)
   model.save_pretrained(tmp_path, max_shard_size='100KB')
   assert (tmp_path / 'diffusion_pytorch_model.safetensors.index.json').exists()
-  latents, states, pooled, sigma = _inputs(config, 8, 6)
-  tensors = [torch.tensor(a) for a in (latents, states, pooled)]
-  expected = model(*tensors[:2], tensors[2], 1000 * torch.tensor(sigma))[0]
+  inputs = tiny_sd3.inputs(config, 8, 6)
+  expected = tiny_sd3.their_velocity(model, *inputs)
   (expected**2).sum().backward()
 
-  params = _loaded(tmp_path, config, 8, 6)
+  params = tiny_sd3.loaded(tmp_path, config)
   ours = MMDiT(config, Compute(unroll=unroll))
-
-  def velocity(params):
-    x = latents.transpose(0, 2, 3, 1)
-    return ours.apply(params, x, sigma, Condition(states, pooled))
-
-  v, pullback = jax.vjp(jax.jit(velocity), params)
-  assert distance(v.transpose(0, 3, 1, 2), expected.detach()) < TOLERANCE
-  gradients = layout.to_theirs(
-    sd3_layout.transformer_rows(2), pullback(2 * v)[0]
-  )
+  velocity = jax.jit(lambda p: tiny_sd3.our_velocity(ours, p, *inputs))
+  v, pullback = jax.vjp(velocity, params)
+  assert distance(v, expected.detach()) < TOLERANCE
+  gradients = layout.to_theirs(tiny_sd3.ROWS, pullback(2 * v)[0])
   check_gradients(gradients, dict(model.named_parameters()))
 
 
 def test_their_position_table_is_our_formula():
   config = VARIANTS['sd3']
   largest = config.pos_embed_max_size
-  table = _theirs(config).pos_embed.pos_embed[0].reshape(largest, largest, -1)
+  table = (
+    tiny_sd3.theirs(config).pos_embed.pos_embed[0].reshape(largest, largest, -1)
+  )
   top, left = (largest - 4) // 2, (largest - 3) // 2
   crop = table[top : top + 4, left : left + 3].reshape(12, -1)
   assert distance(position_table(config, 4, 3), crop) < 1e-6

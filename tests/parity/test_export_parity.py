@@ -1,0 +1,71 @@
+"""A run of the command line, exported: diffusers draws what we draw."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+diffusers = pytest.importorskip('diffusers')
+
+from closeness import distance
+import jax
+import small_run
+
+from adrpo_jax import build
+from adrpo_jax.checkpoint import Checkpoints
+from adrpo_jax.models.export import save_transformer
+from adrpo_jax.models.mmdit import MMDiT
+from adrpo_jax.models.text_encoder import Condition
+
+pytestmark = [pytest.mark.parity, pytest.mark.slow]
+
+
+@pytest.mark.parametrize('rank', [0, 2])
+def test_diffusers_loads_what_a_run_exports(rank, tmp_path):
+  settings = {
+    'steps': 2,
+    'model__lora_rank': rank,
+    'training__learning_rate': 0.03,
+  }
+  flags = [*small_run.arguments(**settings), f'--workdir={tmp_path}']
+  for mode in ('train', 'export'):
+    status, _, err = small_run.call(*flags, f'--mode={mode}')
+    assert status == 0, err
+  with pytest.MonkeyPatch.context() as patch:
+    small_run.on_devices(1, patch)
+    run = build.build(small_run.make_config(**settings))
+  with Checkpoints(tmp_path / 'checkpoints') as checkpoints:
+    state = checkpoints.restore(run.abstract).state
+  policy = run.policy(state, run.frozen)
+
+  mmdit, folder = small_run.MODELS.mmdit, tmp_path / 'export'
+  if rank:
+    folder = tmp_path / 'base'
+    save_transformer(folder, mmdit, jax.device_get(run.frozen['reference']))
+  model = diffusers.SD3Transformer2DModel.from_pretrained(
+    folder, subfolder='transformer'
+  )
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(2, 8, 8, 8)).astype(np.float32)
+  states = rng.normal(size=(2, 5, 32)).astype(np.float32)
+  pooled = rng.normal(size=(2, 32)).astype(np.float32)
+  sigma = np.array([0.2, 0.9], np.float32)
+
+  def theirs():
+    with torch.no_grad():
+      return model(
+        torch.tensor(x.transpose(0, 3, 1, 2)),
+        torch.tensor(states),
+        torch.tensor(pooled),
+        1000 * torch.tensor(sigma),
+      )[0].permute(0, 2, 3, 1)
+
+  def ours(params):
+    return MMDiT(mmdit).apply(params, x, sigma, Condition(states, pooled))
+
+  if rank:
+    assert distance(ours(run.frozen['reference']), theirs()) < 2e-5
+    model.load_lora_adapter(
+      str(tmp_path / 'export'), use_safetensors=True, prefix='transformer'
+    )
+  assert distance(ours(run.frozen['reference']), theirs()) > 1e-3
+  assert distance(ours(policy), theirs()) < 1e-4

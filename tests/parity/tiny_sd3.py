@@ -1,0 +1,89 @@
+"""diffusers' SD3 transformer at a tiny size, and the same in ours."""
+
+import dataclasses
+
+import diffusers
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from adrpo_jax.models import layout, sd3_layout
+from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig
+from adrpo_jax.models.tensor_files import tensor_files
+from adrpo_jax.models.text_encoder import Condition
+
+VARIANTS = {
+  'sd3': MMDiTConfig(
+    sample_size=8,
+    in_channels=4,
+    num_layers=3,
+    num_attention_heads=2,
+    attention_head_dim=16,
+    joint_attention_dim=24,
+    pooled_projection_dim=20,
+    pos_embed_max_size=12,
+  ),
+}
+VARIANTS['sd35'] = dataclasses.replace(
+  VARIANTS['sd3'], qk_norm=True, dual_attention_layers=(0,), num_layers=4
+)
+ROWS = sd3_layout.transformer_rows(2)
+
+
+def theirs(config: MMDiTConfig):
+  torch.manual_seed(0)
+  fields = dataclasses.asdict(config)
+  fields['qk_norm'] = 'rms_norm' if config.qk_norm else None
+  model = diffusers.SD3Transformer2DModel(
+    **fields,
+    out_channels=config.in_channels,
+    caption_projection_dim=config.width,
+  )
+  with torch.no_grad():
+    for name, parameter in model.named_parameters():
+      if parameter.ndim == 1 and 'norm_' in name:  # Ones would hide a mix-up.
+        parameter.add_(0.3 * torch.randn_like(parameter))
+  return model.eval()
+
+
+def inputs(config: MMDiTConfig, rows: int, columns: int):
+  """Latents [2, C, h, w], text states, pooled text, σ."""
+  rng = np.random.default_rng(1)
+  shapes = (
+    (2, config.in_channels, rows, columns),
+    (2, 7, config.joint_attention_dim),
+    (2, config.pooled_projection_dim),
+  )
+  drawn = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+  return *drawn, np.array([0.3, 0.95], np.float32)
+
+
+def their_velocity(model, latents, states, pooled, sigma):
+  tensors = [torch.tensor(a) for a in (latents, states, pooled)]
+  return model(*tensors, 1000 * torch.tensor(sigma))[0]
+
+
+def our_velocity(model, params, latents, states, pooled, sigma):
+  """In the axes of theirs."""
+  x = latents.transpose(0, 2, 3, 1)
+  v = model.apply(params, x, sigma, Condition(states, pooled))
+  return v.transpose(0, 3, 1, 2)
+
+
+def shapes(config: MMDiTConfig, rows: int, columns: int):
+  x = jnp.zeros((1, rows, columns, config.in_channels))
+  text = Condition(
+    jnp.zeros((1, 7, config.joint_attention_dim)),
+    jnp.zeros((1, config.pooled_projection_dim)),
+  )
+  return jax.eval_shape(
+    MMDiT(config).init, jax.random.key(0), x, jnp.zeros(1), text
+  )
+
+
+def loaded(folder, config: MMDiTConfig, rows: int = 8, columns: int = 6):
+  with tensor_files(folder) as files:
+    return layout.load(
+      files, ROWS, shapes(config, rows, columns), r'^pos_embed\.pos_embed$'
+    )

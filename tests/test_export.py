@@ -1,0 +1,82 @@
+"""--mode=export: what it writes is the policy that evaluation judged."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import small_run
+
+from adrpo_jax import build
+from adrpo_jax.checkpoint import Checkpoints
+from adrpo_jax.models import layout, lora, lora_files, sd3_layout
+from adrpo_jax.models.export import POSITIONS
+from adrpo_jax.models.mmdit import position_table
+from adrpo_jax.models.tensor_files import tensor_files
+from adrpo_jax.naming import leaf_names
+
+ROWS = sd3_layout.transformer_rows(2)
+# The average is ahead of the base by 1.5 of its way; alpha/r is 4.
+SETTINGS = {
+  'steps': 2,
+  'training__ema': 0.5,
+  'training__extrapolation': 1.5,
+  'training__learning_rate': 0.03,
+  'model__lora_alpha': 8.0,
+}
+
+
+def exported(workdir, **changes):
+  """(folder, policy, reference) of a run of two steps."""
+  settings = SETTINGS | changes
+  flags = [*small_run.arguments(**settings), f'--workdir={workdir}']
+  for mode in ('train', 'export'):
+    status, out, err = small_run.call(*flags, f'--mode={mode}')
+    assert status == 0, err
+  assert str(workdir / 'export') in out
+  with pytest.MonkeyPatch.context() as patch:
+    small_run.on_devices(1, patch)
+    run = build.build(small_run.make_config(**settings))
+  with Checkpoints(workdir / 'checkpoints') as checkpoints:
+    state = checkpoints.restore(run.abstract).state
+  policy = jax.device_get(run.policy(state, run.frozen))
+  return workdir / 'export', policy, jax.device_get(run.frozen['reference'])
+
+
+def largest_change(tree, base):
+  pairs = zip(jax.tree.leaves(tree), jax.tree.leaves(base), strict=True)
+  return max(np.abs(a - b).max() for a, b in pairs)
+
+
+def test_the_whole_model(tmp_path):
+  folder, policy, base = exported(tmp_path)
+  assert largest_change(policy, base) > 1e-3
+  with tensor_files(folder / 'transformer') as files:
+    table = files.read(POSITIONS)
+    shapes = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, policy))
+    tree = layout.load(files, ROWS, shapes, '^pos_embed.pos_embed$')
+  for name, leaf in leaf_names(tree).items():
+    np.testing.assert_array_equal(leaf, leaf_names(policy)[name], name)
+  stored = json.loads((folder / 'transformer' / 'config.json').read_text())
+  assert stored['_class_name'] == 'SD3Transformer2DModel'
+  assert stored['sample_size'] == 8
+  config = small_run.MODELS.mmdit
+  np.testing.assert_array_equal(table[0], position_table(config, 4, 4))
+
+
+def test_adapters(tmp_path):
+  folder, policy, base = exported(tmp_path, model__lora_rank=2)
+  assert largest_change(policy, base) > 1e-3
+  read = lora_files.load(folder, ROWS, base)
+  merged = lora.merge(base, read, 1.0)
+  for name, leaf in leaf_names(merged).items():
+    np.testing.assert_allclose(leaf, leaf_names(policy)[name], atol=1e-6)
+
+
+def test_without_a_run_there_is_nothing_to_export(tmp_path):
+  flags = [*small_run.arguments(), '--mode=export', f'--workdir={tmp_path}']
+  status, _, err = small_run.call(*flags)
+  assert status == 2
+  assert 'Expected a run with a checkpoint' in err
+  assert not (tmp_path / 'export').exists()
