@@ -178,3 +178,9 @@ def test_parameters_that_a_row_does_not_take_are_named():
     REWARDS['jpeg_compressibility'](TEXTS, 0.1, qualty=3)
   with pytest.raises(InputError, match=r"'remote'.*'url'"):
     REWARDS['remote'](TEXTS, 0.1)
+
+
+@pytest.mark.parametrize('option', ['batch_size', 'workers'])
+def test_a_row_passes_on_the_options_of_host_rewards(option):
+  with pytest.raises(InputError, match='batch_size ≥ 1, workers ≥ 1'):
+    REWARDS['jpeg_compressibility'](TEXTS, 0.1, **{option: 0})
