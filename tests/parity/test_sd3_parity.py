@@ -12,10 +12,9 @@ import tiny_sd3
 from tiny_sd3 import VARIANTS
 
 from adrpo_jax.models import layout, sd3_layout
-from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
+from adrpo_jax.models.autoencoder import Autoencoder
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.mmdit import MMDiT, position_table
-from adrpo_jax.models.tensor_files import tensor_files
 
 pytestmark = pytest.mark.parity
 
@@ -52,28 +51,13 @@ def test_their_position_table_is_our_formula():
 
 
 def test_autoencoder(tmp_path):
-  config = AutoencoderConfig(
-    block_out_channels=(8, 8, 16, 16), norm_num_groups=4, latent_channels=4
-  )
-  torch.manual_seed(0)
-  model = diffusers.AutoencoderKL(
-    block_out_channels=config.block_out_channels,
-    norm_num_groups=4,
-    latent_channels=4,
-    layers_per_block=2,
-    down_block_types=['DownEncoderBlock2D'] * 4,
-    up_block_types=['UpDecoderBlock2D'] * 4,
-    use_quant_conv=False,
-    use_post_quant_conv=False,
-  )
+  model = tiny_sd3.their_autoencoder()
   model.save_pretrained(tmp_path)
-  ours = Autoencoder(config)
+  params = tiny_sd3.loaded_autoencoder(tmp_path)
+  ours = Autoencoder(tiny_sd3.AUTOENCODER)
   images = np.random.default_rng(0).uniform(-1, 1, (2, 3, 32, 16))
   images = images.astype(np.float32)
   seen = images.transpose(0, 2, 3, 1)
-  shapes = jax.eval_shape(ours.init, jax.random.key(0), seen, jax.random.key(0))
-  with tensor_files(tmp_path) as files:
-    params = layout.load(files, sd3_layout.autoencoder_rows(), shapes)
 
   latents = model.encode(torch.tensor(images)).latent_dist
   mean, logvar = jax.jit(lambda p: ours.apply(p, seen, method='moments'))(

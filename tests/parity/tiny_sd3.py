@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from adrpo_jax.models import layout, sd3_layout
+from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.tensor_files import tensor_files
 from adrpo_jax.models.text_encoder import Condition
@@ -87,3 +88,33 @@ def loaded(folder, config: MMDiTConfig, rows: int = 8, columns: int = 6):
     return layout.load(
       files, ROWS, shapes(config, rows, columns), r'^pos_embed\.pos_embed$'
     )
+
+
+AUTOENCODER = AutoencoderConfig(
+  block_out_channels=(8, 8, 16, 16), norm_num_groups=4, latent_channels=4
+)
+
+
+def their_autoencoder():
+  torch.manual_seed(0)
+  return diffusers.AutoencoderKL(
+    block_out_channels=AUTOENCODER.block_out_channels,
+    norm_num_groups=4,
+    latent_channels=4,
+    layers_per_block=2,
+    down_block_types=['DownEncoderBlock2D'] * 4,
+    up_block_types=['UpDecoderBlock2D'] * 4,
+    use_quant_conv=False,
+    use_post_quant_conv=False,
+    scaling_factor=AUTOENCODER.scaling_factor,
+    shift_factor=AUTOENCODER.shift_factor,
+  )
+
+
+def loaded_autoencoder(folder):
+  ours = Autoencoder(AUTOENCODER)
+  shapes = jax.eval_shape(
+    ours.init, jax.random.key(0), jnp.zeros((1, 32, 16, 3)), jax.random.key(0)
+  )
+  with tensor_files(folder) as files:
+    return layout.load(files, sd3_layout.autoencoder_rows(), shapes)
