@@ -21,6 +21,7 @@ from adrpo_jax.modalities import flow
 from adrpo_jax.models import base as base_models
 from adrpo_jax.models import export, lora, lora_files, sd3_layout
 from adrpo_jax.models.autoencoder import Autoencoder
+from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.text_encoder import TextEncoder
 from adrpo_jax.rewards import table as reward_table
@@ -349,7 +350,7 @@ def _modality(
   method: Method,
 ) -> Modality:
   """The flow modality of one method."""
-  transformer = MMDiT(models.mmdit)
+  transformer = MMDiT(models.mmdit, Compute(constrain=constrain))
   autoencoder = Autoencoder(models.autoencoder)
   sampler = config.sampler
   name = sampler.transition

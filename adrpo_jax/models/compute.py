@@ -14,6 +14,10 @@ import jax.numpy as jnp
 from adrpo_jax.models.attention import Attention, xla
 
 
+def _as_it_is(rows: Any) -> Any:
+  return rows
+
+
 @dataclasses.dataclass(frozen=True)
 class Compute:
   """Precision, kernels, and the layout of the loop over layers.
@@ -25,12 +29,16 @@ class Compute:
       whose compile time and memory do not grow with the depth.
     checkpoint: a policy of `jax.checkpoint_policies` for what a layer keeps
       for the backward pass; None keeps all, and nothing is computed twice.
+    constrain: puts activations [B, ...] onto the mesh, rows split over its
+      devices. Without it the compiler may split features instead, as the
+      parameters are, and add up every norm over all devices.
   """
 
   dtype: Any = jnp.float32
   attention: Attention = xla
   unroll: bool = True
   checkpoint: Callable[..., bool] | None = None
+  constrain: Callable[[Any], Any] = _as_it_is
 
 
 def stack(block: type[nn.Module], count: int, compute: Compute) -> Any:

@@ -13,7 +13,6 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from adrpo_jax.models.attention import Attention
 from adrpo_jax.models.compute import Compute, stack
 from adrpo_jax.models.layers import Linear, layer_norm, rms_norm
 from adrpo_jax.models.text_encoder import Condition
@@ -92,11 +91,12 @@ class MMDiT(nn.Module):
     text = Linear(c.width, name='context_embedder')(
       condition.states.astype(dtype)
     )
+    image, text, signal = self.compute.constrain((image, text, signal))
     for first, count in c.groups:
       blocks = stack(JointBlock, count, self.compute)
       (image, text), _ = blocks(
         c,
-        self.compute.attention,
+        self.compute,
         dual=first in c.dual_attention_layers,
         last=first == c.num_layers - 1,
         name=f'blocks_{first}',
@@ -128,7 +128,7 @@ class JointBlock(nn.Module):
   """Joint attention over both streams, then a gated MLP for each."""
 
   config: MMDiTConfig
-  attention: Attention
+  compute: Compute
   dual: bool = False
   last: bool = False
 
@@ -152,23 +152,24 @@ class JointBlock(nn.Module):
     joint = (
       jnp.concatenate(pair, 1) for pair in zip(heads, text_heads, strict=True)
     )
-    mixed = self.attention(*joint)
+    attention = self.compute.attention
+    mixed = attention(*joint)
     length = image.shape[1]
     image = image + gate1 * Linear(c.width, name='to_out')(mixed[:, :length])
     if self.dual:
       shift3, scale3, gate3 = parts[6:]
       own = normed * (1 + scale3) + shift3
-      own = self.attention(*_heads(c, 'attn2_to_{}', 'attn2_norm_{}', own))
+      own = attention(*_heads(c, 'attn2_to_{}', 'attn2_norm_{}', own))
       image = image + gate3 * Linear(c.width, name='attn2_to_out')(own)
     feed = FeedForward(c.width, name='ff')
     image = image + gate2 * feed(layer_norm(image) * (1 + scale2) + shift2)
     if self.last:
-      return (image, text), None
+      return self.compute.constrain((image, text)), None
     _, _, gate1, shift2, scale2, gate2 = text_parts
     text = text + gate1 * Linear(c.width, name='to_add_out')(mixed[:, length:])
     feed = FeedForward(c.width, name='ff_context')
     text = text + gate2 * feed(layer_norm(text) * (1 + scale2) + shift2)
-    return (image, text), None
+    return self.compute.constrain((image, text)), None
 
 
 class Mlp(nn.Module):
