@@ -1,0 +1,89 @@
+"""Decoding a large picture in overlapping tiles: the memory of one tile.
+
+  image = Σ_t w_t · decode(latents_t) / Σ_t w_t
+
+w_t falls linearly to the borders of a tile over its overlap with the next, so
+there are no seams. A decoder that looks at all of its input (attention, group
+norm) sees a tile alone: the picture is close to the whole one, not equal.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.types import Array
+
+
+def decode_in_tiles(
+  decode: Callable[[Array], Array],
+  latents: Array,
+  *,
+  tile: int,
+  overlap: int,
+  scale: int,
+) -> Array:
+  """[B, h, w, C] -> [B, h·scale, w·scale, 3], one tile after another.
+
+  Args:
+    decode: latents [B, t, t, C] -> images [B, t·scale, t·scale, 3].
+    latents: of the whole picture. No larger than a tile: decoded as it is.
+    tile: the largest edge of a tile, in latents.
+    overlap: of neighbours, at least, in latents.
+    scale: how many pixels a latent is wide.
+
+  Raises:
+    ValueError: an overlap that is not in [0, tile).
+  """
+  if not 0 <= overlap < tile:
+    raise ValueError(
+      f'Expected an overlap from 0 to below the tile of {tile} latents, got '
+      f'{overlap}.'
+    )
+  batch, height, width, channels = latents.shape
+  if max(height, width) <= tile:
+    return decode(latents)
+  size = min(height, tile), min(width, tile)
+  corners = [
+    (top, left)
+    for top in _starts(height, size[0], overlap)
+    for left in _starts(width, size[1], overlap)
+  ]
+  weight = jnp.asarray(
+    _ramp(size[0], overlap, scale)[:, None] * _ramp(size[1], overlap, scale)
+  )[None, :, :, None]
+
+  def add(sums, corner):
+    top, left = corner
+    piece = jax.lax.dynamic_slice(
+      latents, (0, top, left, 0), (batch, *size, channels)
+    )
+    decoded = weight * decode(piece)
+    place = (0, top * scale, left * scale, 0)
+    return tuple(
+      jax.lax.dynamic_update_slice(
+        total, jax.lax.dynamic_slice(total, place, part.shape) + part, place
+      )
+      for total, part in zip(sums, (decoded, weight), strict=True)
+    ), None
+
+  whole = height * scale, width * scale
+  zeros = jnp.zeros((batch, *whole, 3)), jnp.zeros((1, *whole, 1))
+  (image, weights), _ = jax.lax.scan(add, zeros, jnp.array(corners))
+  return image / weights
+
+
+def _starts(length: int, tile: int, overlap: int) -> np.ndarray:
+  """Even starts of as few tiles as cover `length` with that overlap."""
+  count = (
+    -(-max(length - overlap, 1) // (tile - overlap)) if tile < length else 1
+  )
+  return np.linspace(0, length - tile, count).round().astype(np.int32)
+
+
+def _ramp(tile: int, overlap: int, scale: int) -> np.ndarray:
+  """Weights of a tile's pixels along an axis, positive everywhere."""
+  pixels = np.arange(tile * scale) + 0.5
+  nearest = np.minimum(pixels, pixels[::-1])
+  return np.minimum(nearest / max(overlap * scale, 1), 1.0).astype(np.float32)
