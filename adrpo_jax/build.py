@@ -283,17 +283,12 @@ def _check_averaging(training: ConfigDict) -> None:
 def _prompt_set(config: ConfigDict, world: World) -> prompt_sources.PromptSet:
   if not config.prompts.source:
     return _balanced(world.prompts('train'), 256)
-  loaded = prompt_sources.load(config.prompts.source)
-  unit = 'example' if config.prompts.source.startswith('tfds:') else 'line'
-  for number, text in enumerate(loaded.texts, unit == 'line'):
-    try:
-      world.tokenise([text])
-      world.facts([text])
-    except ValueError as error:
-      raise InputError(
-        f'{config.prompts.source}, {unit} {number}: {error}'
-      ) from error
-  return loaded
+
+  def check(text: str) -> None:
+    world.tokenise([text])
+    world.facts([text])
+
+  return prompt_sources.load(config.prompts.source, check=check)
 
 
 def _balanced(listed, most: int) -> prompt_sources.PromptSet:

@@ -308,8 +308,8 @@ def test_a_file_in_the_way_of_the_workdir(tmp_path, mode):
     ('word.txt', 'a red circle\na red dragon\n', ['line 2', "'dragon'"]),
     ('grammar.txt', 'a red circle\nred a circle\n', ['line 2', 'Expected']),
     ('torn.jsonl', '{"prompt": "a red circle"}\n{"pro\n', ['line 2', 'JSON']),
-    ('key.jsonl', '{"text": "a red circle"}\n', ['line 1', "'text'"]),
-    ('none.md', 'a red circle\n', ['none.md', '.txt or .jsonl']),
+    ('key.jsonl', '{"words": "a red circle"}\n', ['line 1', "'words'"]),
+    ('none.md', 'a red circle\n', ['none.md', '.txt, .jsonl, .csv']),
   ],
 )
 def test_a_bad_prompt_file_is_named_with_its_line(

@@ -1,28 +1,17 @@
-"""Prompts from a .txt, a .jsonl or a tfds set, and their order in a run.
+"""Prompts of any source as one set, and their order in a run.
 
-prompts.txt          one prompt a line
-prompts.jsonl        {"prompt": "...", "category": "..."} a line; the category
-                     may be left out, other keys are not read
-tfds:NAME[:SPLIT]    any tensorflow_datasets set with a text feature, stored as
-                     ArrayRecord; SPLIT is 'train' if not given. TensorFlow is
-                     not needed
+tfds:NAME[:SPLIT]         a tensorflow_datasets set, see `tfds_prompts`
+*.txt *.jsonl *.csv *.tsv a file, on a disk or in a bucket, see `readers`
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 import dataclasses
 import functools
-import importlib
-import json
-import pathlib
-import re
-from typing import Any
 
 import numpy as np
 
+from adrpo_jax.data import readers, tfds_prompts
 from adrpo_jax.errors import InputError
-
-# tfds sets of our own: importing the module makes tfds know them by name.
-_OWN_SETS = {'adrpo_shapes': 'adrpo_jax.worlds.shapes_tfds'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,43 +41,43 @@ def load(
   source: str,
   *,
   data_dir: str | None = None,
-  text_feature: str = 'prompt',
-  category_feature: str = 'category',
+  text_feature: str = '',
+  category_feature: str = '',
+  check: Callable[[str], object] = str,
 ) -> PromptSet:
   """Reads all prompts of a source, in its own order.
 
   Args:
-    source: a path that ends in .txt or .jsonl, or 'tfds:NAME[:SPLIT]'.
+    source: a file whose name ends in .txt, .jsonl, .csv or .tsv, or
+      'tfds:NAME[:SPLIT]'. gs:// and s3:// paths work where their client does.
     data_dir: of tfds; its default (~/tensorflow_datasets) if None.
-    text_feature: the tfds feature, or the key of a JSON object, to read.
-    category_feature: the same for categories; optional in the data.
+    text_feature: the column, key or tfds feature of the prompts; '' takes the
+      first of `readers.USUAL_NAMES` that is there.
+    category_feature: the same for categories; they are optional in the data.
+    check: raises a ValueError for a prompt that cannot be used.
 
   Raises:
     InputError: whatever is wrong, with the file and the line.
   """
+  names = readers.names(text_feature, category_feature)
   if source.startswith('tfds:'):
-    rows = _tfds_rows(source, data_dir, text_feature, category_feature)
-    unit = 'example'
-  elif source.endswith('.txt'):
-    rows = ((number, line, '') for number, line in _lines(source))
-    unit = 'line'
-  elif source.endswith('.jsonl'):
-    rows = _json_rows(source, text_feature, category_feature)
-    unit = 'line'
+    rows, unit = tfds_prompts.rows(source, data_dir, names), 'example'
   else:
-    raise InputError(
-      f'Expected a prompt source that ends in .txt or .jsonl, or '
-      f"'tfds:NAME[:SPLIT]', got {source!r}."
-    )
+    rows, unit = readers.reader(source)(source, names), 'line'
   texts, categories = [], []
   for number, text, category in rows:
+    where = f'{source}, {unit} {number}'
     if not text.strip():
       raise InputError(
-        f'{source}, {unit} {number}: the prompt is empty. Expected some text; '
-        f'write it or take the {unit} out.'
+        f'{where}: the prompt is empty. Expected some text; write it or take '
+        f'the {unit} out.'
       )
+    try:
+      check(text.strip())
+    except ValueError as error:
+      raise InputError(f'{where}: {error}') from error
     texts.append(text.strip())
-    categories.append(category)
+    categories.append(category.strip())
   if not texts:
     raise InputError(f'{source}: expected at least one prompt, got none.')
   return PromptSet(tuple(texts), tuple(categories))
@@ -134,128 +123,3 @@ def _permutation(size: int, seed: int, epoch: int) -> np.ndarray:
     size
   )
   return np.argsort(bits, kind='stable')
-
-
-def _lines(path: str) -> Iterator[tuple[int, str]]:
-  """(number from 1, line) of a UTF-8 file, without empty lines at its end."""
-  try:
-    raw = pathlib.Path(path).read_bytes()
-  except OSError as error:
-    raise InputError(
-      f'{path}: expected a readable file of prompts, got: {error.strerror}.'
-    ) from error
-  try:
-    text = raw.decode('utf-8-sig')
-  except UnicodeDecodeError as error:
-    line = raw.count(b'\n', 0, error.start) + 1
-    raise InputError(
-      f'{path}, line {line}: expected UTF-8, got the byte '
-      f'0x{raw[error.start]:02x}. Save the file as UTF-8.'
-    ) from error
-  if '\0' in text:
-    line = text.count('\n', 0, text.index('\0')) + 1
-    raise InputError(
-      f'{path}, line {line}: expected text, got a zero byte. Save the file as '
-      'UTF-8; it looks like UTF-16 or like no text at all.'
-    )
-  lines = text.rstrip().split('\n') if text.strip() else []
-  yield from enumerate(lines, 1)
-
-
-def _json_rows(
-  path: str, text_key: str, category_key: str
-) -> Iterator[tuple[int, str, str]]:
-  expected = f'expected {{"{text_key}": "...", "{category_key}": "..."}}'
-  for number, line in _lines(path):
-    where = f'{path}, line {number}: {expected}'
-    try:
-      row = json.loads(line)
-    except json.JSONDecodeError as error:
-      raise InputError(
-        f'{where}, got malformed JSON ({error.msg} at column {error.colno}).'
-      ) from error
-    if not isinstance(row, dict):
-      raise InputError(f'{where}, got {line.strip()[:60]!r}.')
-    if text_key not in row:
-      raise InputError(f'{where}, got the keys {sorted(row)}.')
-    category = row.get(category_key, '')
-    for key, value in ((text_key, row[text_key]), (category_key, category)):
-      if not isinstance(value, str):
-        raise InputError(
-          f'{where}, got {value!r} as {key!r}, which is no text.'
-        )
-    yield number, row[text_key], category
-
-
-def _tfds_rows(
-  source: str, data_dir: str | None, text_feature: str, category_feature: str
-) -> Iterator[tuple[int, str, str]]:
-  name, split = _name_and_split(source)
-  builder = _prepared(name, split, data_dir)
-  features = dict(builder.info.features.items())
-  if text_feature not in features:
-    raise InputError(
-      f'{source}: expected a text feature {text_feature!r}, got the features '
-      f'{sorted(features)}. Name the one that holds the prompts.'
-    )
-  label = getattr(features.get(category_feature), 'int2str', _as_text)
-  decoders = _only(features, {text_feature, category_feature})
-  examples = builder.as_data_source(split, decoders=decoders)
-  for number in range(len(examples)):
-    example: Mapping[str, Any] = examples[number]
-    text = example[text_feature]
-    if not isinstance(text, bytes):
-      raise InputError(
-        f'{source}: expected text in the feature {text_feature!r}, got '
-        f'{type(text).__name__}.'
-      )
-    yield number, text.decode(), label(example.get(category_feature, b''))
-
-
-def _as_text(value: Any) -> str:
-  return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _name_and_split(source: str) -> tuple[str, str]:
-  """'tfds:NAME[/CONFIG][:VERSION][:SPLIT]' -> (name as tfds has it, split)."""
-  match = re.fullmatch(r'tfds:([^:]+(?::\d+\.\d+\.\d+)?)(?::(.+))?', source)
-  if match is None:
-    raise InputError(f"Expected 'tfds:NAME[:SPLIT]', got {source!r}.")
-  return match[1], match[2] or 'train'
-
-
-def _only(features: Mapping[str, Any], wanted: set[str]) -> dict[str, Any]:
-  """Decoders that leave all other features alone: images need TensorFlow."""
-  import tensorflow_datasets as tfds
-
-  nested = (tfds.features.FeaturesDict, tfds.features.Sequence)
-  return {
-    name: tfds.decode.SkipDecoding()
-    for name, feature in features.items()
-    if name not in wanted and not isinstance(feature, nested)
-  }
-
-
-def _prepared(name: str, split: str, data_dir: str | None):
-  """The builder of a set that is on disk; made or downloaded if it is not."""
-  import tensorflow_datasets as tfds
-
-  if module := _OWN_SETS.get(re.split('[/:]', name)[0]):
-    importlib.import_module(module)
-  try:
-    builder = tfds.builder(name, data_dir=data_dir, file_format='array_record')
-    builder.download_and_prepare()
-  except Exception as error:  # tfds raises many kinds; all mean: not to be had.
-    raise InputError(
-      f'tfds:{name}: the set could not be had as ArrayRecord. tfds says: '
-      f'{str(error).strip().splitlines()[0] if str(error) else error!r}. Check '
-      'the name, or prepare it once with '
-      f"tfds.builder({name!r}, file_format='array_record')"
-      '.download_and_prepare() and give its data_dir.'
-    ) from error
-  if split.split('[')[0] not in builder.info.splits:
-    raise InputError(
-      f'tfds:{name}: expected a split of {sorted(builder.info.splits)}, got '
-      f'{split!r}.'
-    )
-  return builder

@@ -1,5 +1,6 @@
 """Prompt sources, their errors by file and line, and the order of prompts."""
 
+import importlib
 import subprocess
 import sys
 
@@ -46,6 +47,122 @@ def test_jsonl(write):
   assert (loaded.texts, loaded.categories) == (('a dog',), ('x',))
 
 
+def test_drawbench(write):
+  path = write(
+    'drawbench.csv',
+    'Prompts,Category\r\nA red fox.,Colors\r\n'
+    '"A fox, a hare, and an owl.",Made by others \r\n'
+    'A board that reads "No, thanks".,"Text, or so"\r\n',
+  )
+  with pytest.raises(InputError, match=r'line 4: expected 2 cells.*got 3'):
+    prompts.load(path)
+  path = write(
+    'DrawBench.CSV',
+    '\ufeffPrompts,Category\r\nA red fox.,Colors\r\n'
+    '"A fox, a hare, and an owl.",Made by others \r\n'
+    '"A board\nthat reads ""No, thanks"".",Text\r\n\r\n',
+  )
+  loaded = prompts.load(path)
+  assert loaded.texts == (
+    'A red fox.',
+    'A fox, a hare, and an owl.',
+    'A board\nthat reads "No, thanks".',
+  )
+  assert loaded.categories == ('Colors', 'Made by others', 'Text')
+
+
+def test_parti_prompts(write):
+  """Tabs and no quoting: a cell may begin with a quote, the last be empty."""
+  path = write(
+    'parti.tsv',
+    'Prompt\tCategory\tChallenge\tNote\n'
+    'hope\tAbstract\tBasic\tof many meanings\n'
+    '"O W L S" on a wall, in chalk\tIllustrations\tWriting & Symbols\t\n'
+    'the word "HOOT" on a tree\tArts\tBasic\t\n'
+    '"a fox ""at"" home"\tAnimals\tBasic\t\n',
+  )
+  loaded = prompts.load(path)
+  assert loaded.texts == (
+    'hope',
+    '"O W L S" on a wall, in chalk',
+    'the word "HOOT" on a tree',
+    'a fox "at" home',
+  )
+  assert loaded.categories == ('Abstract', 'Illustrations', 'Arts', 'Animals')
+
+
+def test_geneval(write):
+  path = write(
+    'evaluation_metadata.jsonl',
+    '{"tag": "two_object", "include": [{"class": "fox", "count": 1}], '
+    '"prompt": "a photo of a fox and an owl"}\n'
+    '{"tag": "counting", "category": "more", "prompt": "three owls"}\n',
+  )
+  loaded = prompts.load(path)
+  assert loaded.texts == ('a photo of a fox and an owl', 'three owls')
+  assert loaded.categories == ('two_object', 'more')
+
+
+@pytest.mark.parametrize(
+  ('content', 'texts', 'categories'),
+  [
+    ('id,CAPTION\n1,a fox\n', ('a fox',), ('',)),
+    ('tag;text\nx;a, b\n', ('a, b',), ('x',)),
+    ('prompt\n"a, b"\nc\n', ('a, b', 'c'), ('', '')),
+    ('text,Tag,prompt,category\n1,2,3,4\n', ('3',), ('4',)),
+  ],
+)
+def test_columns_are_known_by_their_names(content, texts, categories, write):
+  loaded = prompts.load(write('p.csv', content))
+  assert (loaded.texts, loaded.categories) == (texts, categories)
+
+
+def test_columns_can_be_named(write):
+  path = write('p.csv', 'prompt,long,kind\na,a long fox,x\n')
+  loaded = prompts.load(path, text_feature='Long', category_feature='kind')
+  assert (loaded.texts, loaded.categories) == (('a long fox',), ('x',))
+  with pytest.raises(InputError, match=r"column short, got .*'long', 'kind'"):
+    prompts.load(path, text_feature='short')
+
+
+def test_a_prompt_that_cannot_be_used_is_refused_with_its_line(write):
+  def check(text):
+    if 'owl' in text:
+      raise ValueError(f'no owls, got {text!r}')
+
+  path = write('p.csv', 'prompt,tag\n"a\nfox",x\nan owl ,y\n')
+  with pytest.raises(InputError, match=r"csv, line 4: no owls, got 'an owl'$"):
+    prompts.load(path, check=check)
+
+
+def test_a_file_in_a_bucket(monkeypatch):
+  """A file system in memory stands in for the one behind gs://."""
+  fsspec = pytest.importorskip('fsspec')
+  known = importlib.import_module('fsspec.registry')._registry
+  memory = fsspec.get_filesystem_class('memory')
+  for protocol in ('gs', 'gcs'):
+    monkeypatch.setitem(known, protocol, memory)
+  from etils import epath
+
+  epath.Path('gs://bucket/p.csv').write_text('Prompts\na fox\n')
+  assert prompts.load('gs://bucket/p.csv').texts == ('a fox',)
+  with pytest.raises(InputError, match=r'gs://bucket/q\.csv: expected a read'):
+    prompts.load('gs://bucket/q.csv')
+
+
+def test_reading_a_file_imports_nothing_heavy(write):
+  path = write('p.csv', 'prompt\na fox\n')
+  code = (
+    'import sys; from adrpo_jax.data import prompts;'
+    f'prompts.load({path!r});'
+    'print({"tensorflow_datasets", "fsspec", "pandas"} & set(sys.modules))'
+  )
+  fresh = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, check=True
+  )
+  assert fresh.stdout.strip() == 'set()'
+
+
 @pytest.mark.parametrize(
   ('name', 'content', 'expected'),
   [
@@ -63,11 +180,28 @@ def test_jsonl(write):
     ),
     ('p.jsonl', '{"prompt": "a"}\n\n{"prompt": "b"}', r'line 2: .*malformed'),
     ('p.jsonl', '{"prompt": "a"}\n["b"]', r"line 2: .*got '\[\"b\"\]'"),
-    ('p.jsonl', '{"text": "a"}', r"line 1: .*got the keys \['text'\]"),
+    ('p.jsonl', '{"title": "a"}', r"line 1: .*got the keys \['title'\]"),
     ('p.jsonl', '{"prompt": 3}', r"line 1: .*got 3 as 'prompt'"),
     ('p.jsonl', '{"prompt": "a", "category": 3}', r"got 3 as 'category'"),
     ('p.jsonl', '{"prompt": "  "}', r'line 1: the prompt is empty'),
-    ('p.csv', 'a', r'ends in \.txt or \.jsonl.*p\.csv'),
+    ('p.json', '{}', r'ends in \.txt, \.jsonl, \.csv, \.tsv.*p\.json'),
+    ('p.csv', '\n', r'p\.csv: expected at least one prompt, got none'),
+    ('p.csv', 'prompt\n', r'p\.csv: expected at least one prompt, got none'),
+    (
+      'p.csv',
+      'a red fox,animals\n',
+      r"p\.csv, line 1: .*column prompt or .* got the columns \['a red fox'",
+    ),
+    (
+      'p.csv',
+      'prompt,tag\n"a\nb",x\na fox, a hare,animals\n',
+      r'p\.csv, line 4: expected 2 cells, for prompt, tag, got 3',
+    ),
+    ('p.csv', 'prompt,tag\na,b\n\nc,d\n', r'line 3: expected 2 cells.*got 0'),
+    ('p.csv', 'prompt,tag\na,b\n ,b\n', r'line 3: the prompt is empty'),
+    ('p.csv', 'prompt,tag\na,b\n"c" d,e\n', r'line 3: expected cells with'),
+    ('p.csv', 'prompt,tag\na,b\n"c,d\n', r"line 3: .*',' between.*end of data"),
+    ('p.tsv', 'Prompt\tTag\na\n', r'p\.tsv, line 2: expected 2 cells'),
   ],
 )
 def test_errors_name_file_and_line(name, content, expected, write):
