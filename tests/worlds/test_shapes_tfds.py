@@ -87,7 +87,7 @@ def test_prompts_load_by_name(data_dir):
     (
       'tfds:adrpo_shapes',
       'caption',
-      r"'caption'.*'category', 'image', 'prompt'",
+      r"feature caption.*'category', 'image', 'prompt'",
     ),
     ('tfds:adrpo_shapes', 'image', "text in the feature 'image', got ndarray"),
   ],
