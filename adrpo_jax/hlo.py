@@ -1,0 +1,171 @@
+"""What a compiled program moves: the text of its optimised HLO, counted.
+
+XLA's own cost analysis counts the body of a loop once and says nothing of the
+interconnect. Here every instruction counts as often as it runs, which the
+loops' conditions tell, and a collective is what a chip sends:
+
+  all-gather           (n − 1)/n · output     all-to-all    (n − 1)/n · output
+  reduce-scatter       (n − 1)/n · input      permute       output
+  all-reduce       2 · (n − 1)/n · input
+
+over groups of n chips, as rings do it. An asynchronous collective stands in
+several computations of the text; those share a channel, and count once.
+"""
+
+from collections.abc import Iterator, Mapping
+import math
+import re
+from typing import NamedTuple
+
+KINDS = (
+  'all-gather',
+  'all-reduce',
+  'reduce-scatter',
+  'all-to-all',
+  'collective-permute',
+)
+
+_SIZES = {'pred': 1, 'bf16': 2} | {
+  f'{kind}{bits}': max(bits // 8, 1)
+  for kind in 'suf'
+  for bits in (2, 4, 8, 16, 32, 64)
+}
+_HEAD = re.compile(r'^(?P<entry>ENTRY )?%?(?P<name>[\w.-]+) .*\{$')
+_LINE = re.compile(
+  r'^\s+(?:ROOT )?%(?P<name>[\w.-]+) = (?P<type>\(.*?\)|\S+) '
+  r'(?P<op>[\w-]+)\((?P<rest>.*)$'
+)
+_SHAPE = re.compile(r'([a-z]+\d*)\[([\d,]*)\]')
+_CALLED = re.compile(r'(?:calls|to_apply|body|condition)=%([\w.-]+)')
+
+
+class Instruction(NamedTuple):
+  """A line of HLO: its name, result type, operation and the rest of it."""
+
+  name: str
+  type: str
+  op: str
+  rest: str
+
+
+class Collective(NamedTuple):
+  """One collective of a program.
+
+  kind: as in KINDS.
+  group: n, the chips that take part together.
+  sent: bytes that a chip sends each time.
+  times: how often it runs.
+  """
+
+  kind: str
+  group: int
+  sent: float
+  times: int
+
+
+def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
+  """(name -> instructions, the name of the entry) of a module's text.
+
+  Raises:
+    ValueError: no entry: this is no HLO module.
+  """
+  found: dict[str, list[Instruction]] = {}
+  entry, current = '', None
+  for line in text.splitlines():
+    head = _HEAD.match(line)
+    if head is not None and '->' in line:
+      current = found.setdefault(head['name'], [])
+      entry = head['name'] if head['entry'] else entry
+    elif current is not None and (match := _LINE.match(line)):
+      current.append(Instruction(*match.groups()))
+  if not entry:
+    raise ValueError('Expected the text of an HLO module, found no ENTRY.')
+  return found, entry
+
+
+def collectives(text: str, chips: int) -> list[Collective]:
+  """All collectives that one run of the program executes, on each chip."""
+  module, entry = computations(text)
+  seen: dict[str, Collective] = {}
+  for where, times in _runs(module, entry):
+    scatters = 'all-reduce-scatter' in where
+    for line in module[where]:
+      kind = line.op.removesuffix('-start')
+      if kind not in KINDS or line.op.endswith('-done'):
+        continue
+      kind = 'reduce-scatter' if scatters else kind
+      group = _group(line.rest, chips)
+      channel = re.search(r'channel_id=(\d+)', line.rest)
+      name = channel[1] if channel else f'{where}/{line.name}'
+      sent = _sent(kind, line, group)
+      seen[name] = Collective(kind, group, sent, times)
+  return list(seen.values())
+
+
+def _runs(
+  module: Mapping[str, list[Instruction]], entry: str
+) -> Iterator[tuple[str, int]]:
+  """(computation, how often it runs), from the entry downwards."""
+  waiting, counted = [(entry, 1)], set()
+  while waiting:
+    where, times = waiting.pop()
+    if (where, times) in counted or where not in module:
+      continue
+    counted.add((where, times))
+    yield where, times
+    for line in module[where]:
+      trips = _trips(module, line.rest) if line.op == 'while' else 1
+      for called in _CALLED.findall(line.rest):
+        waiting.append((called, times * trips))
+
+
+def _trips(module: Mapping[str, list[Instruction]], rest: str) -> int:
+  """How often a loop runs: as the compiler says, or as it compares."""
+  known = re.search(r'known_trip_count\D+(\d+)', rest)
+  if known:
+    return int(known[1])
+  condition = re.search(r'condition=%([\w.-]+)', rest)
+  lines = module.get(condition[1], []) if condition else []
+  limits = [
+    int(line.rest.split(')')[0])
+    for line in lines
+    if line.op == 'constant' and line.type.startswith('s32[]')
+  ]
+  return max(limits, default=1)
+
+
+def _sent(kind: str, line: Instruction, group: int) -> float:
+  """Bytes that a chip sends. Types are of results; starts hold inputs too."""
+  shapes = [_bytes(*shape) for shape in _SHAPE.findall(line.type)]
+  if line.op == 'collective-permute-start':
+    return float(shapes[1])
+  if line.op == 'all-gather-start':
+    shapes = shapes[1:]
+  share = (group - 1) / group
+  return {
+    'all-gather': share,
+    'all-to-all': share,
+    'reduce-scatter': share * (group if line.op == 'reduce-scatter' else 1),
+    'all-reduce': 2 * share,
+    'collective-permute': 1.0,
+  }[kind] * sum(shapes)
+
+
+def _bytes(kind: str, sizes: str) -> int:
+  return _SIZES.get(kind, 4) * math.prod(int(s) for s in sizes.split(',') if s)
+
+
+def _group(rest: str, chips: int) -> int:
+  """The number of chips in a replica group, in any of its notations."""
+  listed = re.search(r'replica_groups=\{\{([\d,]+)\}', rest)
+  if listed:
+    return listed[1].count(',') + 1
+  iota = re.search(r'replica_groups=\[(\d+),(\d+)\]', rest)
+  if iota:
+    return int(iota[2])
+  named = re.search(r'replica_groups=mesh\[([^\]]*)\][^{}]*\{([^}]*)\}', rest)
+  if named:
+    sizes = dict(re.findall(r"'(\w+)'=(\d+)", named[1]))
+    axes = re.findall(r"'(\w+)'", named[2])
+    return math.prod(int(sizes[axis]) for axis in axes)
+  return chips

@@ -1,0 +1,105 @@
+"""Collectives by hand: what XLA compiles here, and a text as of a TPU."""
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+import pytest
+
+from adrpo_jax import hlo, sharding
+
+TPU = """HloModule jit_f, is_scheduled=true
+
+%gather_start (p: bf16[2,8]) -> bf16[8,8] {
+  %p = bf16[2,8]{1,0} parameter(0)
+  ROOT %all-gather.1 = bf16[8,8]{1,0:T(8,128)(2,1)S(1)} all-gather(%p), \
+channel_id=7, replica_groups=mesh['axis_0'=4,'axis_1'=2] {'axis_0'}, \
+dimensions={0}
+}
+
+%gather_done (p: bf16[2,8]) -> bf16[8,8] {
+  %p = bf16[2,8]{1,0} parameter(0)
+  ROOT %all-gather.2 = bf16[8,8]{1,0} all-gather(%p), channel_id=7, \
+replica_groups=mesh['axis_0'=4,'axis_1'=2] {'axis_0'}, dimensions={0}
+}
+
+%all-reduce-scatter.3 (p: f32[16]) -> f32[2] {
+  %p = f32[16]{0} parameter(0)
+  %all-reduce.4 = f32[16]{0} all-reduce(%p), channel_id=9, \
+replica_groups={{0,1,2,3,4,5,6,7}}, to_apply=%sum
+  ROOT %slice = f32[2]{0} dynamic-slice(%all-reduce.4, %q)
+}
+
+%body (s: (s32[], bf16[2,8])) -> (s32[], bf16[2,8]) {
+  %s = (s32[], bf16[2,8]{1,0}) parameter(0)
+  %start = bf16[8,8]{1,0} fusion(%s), kind=kCustom, calls=%gather_start
+  %done = bf16[8,8]{1,0} fusion(%s), kind=kCustom, calls=%gather_done
+  %move.5 = (f32[4]{0}, f32[4]{0}, u32[]) collective-permute-start(%s), \
+channel_id=3, source_target_pairs={{0,1}}
+  %moved = f32[4]{0} collective-permute-done(%move.5)
+  ROOT %t = (s32[], bf16[2,8]{1,0}) tuple(%s, %s)
+}
+
+%condition (s: (s32[], bf16[2,8])) -> pred[] {
+  %limit = s32[]{:T(128)} constant(23)
+  %s = (s32[], bf16[2,8]{1,0}) parameter(0)
+  ROOT %lt = pred[] compare(%s, %limit), direction=LT
+}
+
+ENTRY %main (a: bf16[2,8]) -> f32[2] {
+  %a = bf16[2,8]{1,0} parameter(0)
+  %loop = (s32[], bf16[2,8]{1,0}) while(%a), condition=%condition, body=%body
+  ROOT %r = f32[2]{0} fusion(%loop), calls=%all-reduce-scatter.3
+}
+"""
+
+
+def test_a_program_of_a_tpu_by_hand():
+  found = {c.kind: c for c in hlo.collectives(TPU, 8)}
+  assert found == {
+    # 8·8 bfloat16 are 128 bytes, of which a chip of four gets three quarters.
+    'all-gather': ('all-gather', 4, 96.0, 23),
+    'collective-permute': ('collective-permute', 8, 16.0, 23),
+    'reduce-scatter': ('reduce-scatter', 8, 56.0, 1),
+  }
+
+
+def compiled(function, *arguments):
+  """The text of a function of arrays of these (shape, sharding)."""
+  placed = [
+    jax.ShapeDtypeStruct(shape, jnp.float32, sharding=split)
+    for shape, split in arguments
+  ]
+  return jax.jit(function).lower(*placed).compile().as_text()
+
+
+def test_a_sum_over_all_devices():
+  mesh = sharding.make_mesh(8, 1, 1)
+  rows = NamedSharding(mesh, PartitionSpec('data'))
+  (found,) = hlo.collectives(compiled(lambda x: x.sum(0), ((64, 64), rows)), 8)
+  # An all-reduce of 64 float32.
+  assert found == ('all-reduce', 8, 2 * 7 / 8 * 256, 1)
+
+
+def test_a_loop_counts_as_often_as_it_runs():
+  mesh = sharding.make_mesh(2, 4, 1)
+  split = NamedSharding(mesh, PartitionSpec(None, 'fsdp'))
+  whole = NamedSharding(mesh, PartitionSpec())
+
+  def layers(x, stack):
+    def layer(x, w):
+      gathered = jax.lax.with_sharding_constraint(w, whole)
+      return jnp.tanh(x @ gathered), None
+
+    return jax.lax.scan(layer, x, stack)[0]
+
+  text = compiled(layers, ((64, 64), whole), ((5, 64, 64), split))
+  found = hlo.collectives(text, 8)
+  gathers = [c for c in found if c.kind == 'all-gather']
+  assert [(c.group, c.sent, c.times) for c in gathers] == [
+    (4, 3 / 4 * 64 * 64 * 4, 5)
+  ]
+
+
+def test_other_text_is_refused():
+  with pytest.raises(ValueError, match='found no ENTRY'):
+    hlo.collectives('no program', 8)
