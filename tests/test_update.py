@@ -25,7 +25,7 @@ def built(**changes):
 
 def with_sgd(monkeypatch):
   """The change of the parameters is minus their gradient."""
-  monkeypatch.setattr(build, 'make_optimizer', lambda _: optax.sgd(1.0))
+  monkeypatch.setattr(build.run, 'make_optimizer', lambda _: optax.sgd(1.0))
 
 
 def shaken_state(run, scale=0.02):

@@ -1,0 +1,9 @@
+"""The only reader of configs: plain values in, the functions of a run out."""
+
+from adrpo_jax import sharding as sharding
+from adrpo_jax.build.generator import base_folder as base_folder
+from adrpo_jax.build.parts import make_method as make_method
+from adrpo_jax.build.parts import make_optimizer as make_optimizer
+from adrpo_jax.build.parts import make_reward as make_reward
+from adrpo_jax.build.run import Run as Run
+from adrpo_jax.build.run import build as build

@@ -1,0 +1,106 @@
+"""What of a model is trained: all of its weights, or adapters beside them."""
+
+from collections.abc import Callable
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+import optax
+
+from adrpo_jax.models import export, lora, lora_files, sd3_layout
+from adrpo_jax.models.mmdit import MMDiTConfig
+from adrpo_jax.types import Array, PyTree, TrainState
+
+
+class Adaptation(NamedTuple):
+  """From a base to what is trained, and from there to a model.
+
+  trainable:   (base, key) -> params, what the optimiser sees
+  materialise: (params, frozen) -> parameters to apply, for rollout and loss
+  whole:       (params, frozen) -> the same in the structure of the base
+  save:        (params, frozen, extrapolation, config, folder) -> a file that
+               diffusers loads
+  """
+
+  trainable: Callable[[PyTree, Array], PyTree]
+  materialise: Callable[[PyTree, PyTree], PyTree]
+  whole: Callable[[PyTree, PyTree], PyTree]
+  save: Callable[..., pathlib.Path]
+
+
+def make_adaptation(config: ConfigDict) -> Adaptation:
+  """Adapters where the config gives them a rank, otherwise the whole model."""
+  if config.lora_rank == 0:
+    return ALL_WEIGHTS
+  return low_rank(config.lora_rank, config.lora_alpha)
+
+
+def low_rank(rank: int, alpha: float) -> Adaptation:
+  """LoRA: the base stays, shared, and is the reference."""
+  scale = alpha / max(rank, 1)
+
+  def save(
+    params: PyTree,
+    frozen: PyTree,
+    extrapolation: float,
+    config: MMDiTConfig,
+    folder: pathlib.Path,
+  ) -> pathlib.Path:
+    del frozen
+    path = folder / lora_files.FILE
+    rows = sd3_layout.transformer_rows(config.patch_size)
+    # λ·(W + s·A·B − W) = (λ·s)·A·B: extrapolation is a matter of scale.
+    lora_files.save(path, rows, params, extrapolation * scale)
+    return path
+
+  return Adaptation(
+    trainable=lambda base, key: lora.init(base, rank, key),
+    materialise=lambda params, frozen: lora.attach(
+      frozen['reference'], params, scale
+    ),
+    whole=lambda params, frozen: lora.merge(frozen['reference'], params, scale),
+    save=save,
+  )
+
+
+def overlaid(params: PyTree, frozen: PyTree) -> PyTree:
+  """The trained parameters, and the reference's constants."""
+  return frozen['reference'] | params
+
+
+def _save_whole(
+  params: PyTree,
+  frozen: PyTree,
+  extrapolation: float,
+  config: MMDiTConfig,
+  folder: pathlib.Path,
+) -> pathlib.Path:
+  full = jax.jit(extended, static_argnums=2)(
+    overlaid(params, frozen), frozen['reference'], extrapolation
+  )
+  return export.save_transformer(folder, config, full)
+
+
+ALL_WEIGHTS = Adaptation(
+  trainable=lambda base, key: {'params': base['params']},
+  materialise=overlaid,
+  whole=overlaid,
+  save=_save_whole,
+)
+
+
+def extended(full: PyTree, reference: PyTree, extrapolation: float) -> PyTree:
+  """reference + λ·(full − reference), λ = 1 for no extrapolation.
+
+  With λ above 1 it goes on in the direction that the weights took. Source:
+  Zheng et al., arXiv 2404.16792 (ExPO).
+  """
+  if extrapolation == 1:
+    return full
+  return optax.incremental_update(full, reference, extrapolation)
+
+
+def judged(state: TrainState) -> Any:
+  """Which of a state's parameters are judged, drawn with and exported."""
+  return state.params if state.averaged is None else state.averaged

@@ -1,0 +1,62 @@
+"""What can be wrong with a config as a whole, said before anything compiles."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from adrpo_jax.errors import InputError, unknown_name
+from adrpo_jax.method import guards
+from adrpo_jax.method.record import Method
+
+
+def named(table: Mapping[str, Any], name: str, what: str) -> Any:
+  """The entry of a table that a config names."""
+  if name not in table:
+    raise unknown_name(name, table, what)
+  return table[name]
+
+
+def check_groups(method: Method, groups: tuple[int, int]) -> None:
+  """Checks that a method has enough samples per prompt to compare."""
+  try:
+    guards.check_group_size(method.needs, groups[1])
+  except ValueError as error:
+    raise InputError(f'{error} It is --config.prompts.samples.') from error
+
+
+def check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
+  """Checks that prompts divide over the devices and over microbatches."""
+  rows = mesh.shape['data'] * mesh.shape['fsdp']
+  parts = config.training.microbatches
+  for name, size in (
+    ('prompts.per_step', config.prompts.per_step),
+    ('eval.batch', config.eval.batch),
+  ):
+    if size % rows:
+      raise InputError(
+        f'Expected config.{name} to be a multiple of data·fsdp = {rows}, the '
+        f'devices that share the batch, got {size}. Take '
+        f'{rows * -(-size // rows)}, or a smaller mesh.'
+      )
+  if config.prompts.per_step % (rows * parts):
+    raise InputError(
+      f'Expected config.prompts.per_step to be a multiple of data·fsdp · '
+      f'training.microbatches = {rows * parts}, got '
+      f'{config.prompts.per_step}.'
+    )
+
+
+def check_averaging(training: ConfigDict) -> None:
+  """Checks the decay of averaged weights, and how far they are extended."""
+  if not 0 <= training.ema < 1:
+    raise InputError(
+      'Expected config.training.ema, the decay of averaged weights, to be 0 '
+      f'for none or between 0 and 1, got {training.ema}.'
+    )
+  if not training.extrapolation > 0:
+    raise InputError(
+      'Expected config.training.extrapolation above 0, where 1 is none, got '
+      f'{training.extrapolation}.'
+    )

@@ -1,0 +1,224 @@
+"""A run of a config: its stages as functions, its arrays on the mesh."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+
+from adrpo_jax import sharding
+from adrpo_jax.build import adaptation, checks
+from adrpo_jax.build.generator import Generator, make_generator, split_by_rows
+from adrpo_jax.build.modality import make_modality
+from adrpo_jax.build.parts import make_method, make_optimizer, make_reward
+from adrpo_jax.build.task import Task, make_task
+from adrpo_jax.data import prompts as prompt_sources
+from adrpo_jax.evaluate import Evaluation, make_evaluate
+from adrpo_jax.method import methods
+from adrpo_jax.method.record import Method
+from adrpo_jax.types import PyTree, Scores, TrainState
+from adrpo_jax.update import init_state, make_update
+from adrpo_jax.worlds import World
+
+
+class Run(NamedTuple):
+  """A run as functions and arrays: all that `train` and `main` need.
+
+  prompts_at: step -> the prompts of that step, on the mesh
+  prompts_of: ids [P] -> these prompts, on the host
+  place: puts arrays that lead with prompts onto the mesh
+  rollout, reward, update: the stages, jitted
+  policy: (state, frozen) -> full parameters, those to judge and to draw with
+  draw: the rollout of full parameters
+  export: (state, frozen, folder) -> the file that diffusers loads
+  evaluate: (full parameters, frozen) -> Evaluation
+  abstract: the state's shapes and shardings; `init` makes it
+  """
+
+  method: Method
+  frozen: dict[str, PyTree]
+  prompts_at: Callable[[int], dict[str, PyTree]]
+  prompts_of: Callable[[np.ndarray], dict[str, PyTree]]
+  place: Callable[[PyTree], PyTree]
+  encode: Callable[[Sequence[str]], dict[str, PyTree]]
+  rollout: Callable[..., PyTree]
+  decode: Callable[..., PyTree]
+  diversity: Callable[..., Any]
+  reward: Callable[[PyTree, PyTree], Scores]
+  update: Callable[..., Any]
+  policy: Callable[[TrainState, PyTree], PyTree]
+  draw: Callable[..., PyTree]
+  export: Callable[[TrainState, PyTree, pathlib.Path], pathlib.Path]
+  evaluate: Callable[[PyTree, PyTree], Evaluation]
+  held_out: tuple[tuple[str, str], ...]
+  init: Callable[[], TrainState]
+  abstract: TrainState
+  describe: Callable[[PyTree], list[str]]
+  groups: tuple[int, int]
+
+
+def build(config: ConfigDict) -> Run:
+  """Everything a run needs. Bad input raises here, before anything compiles.
+
+  Raises:
+    InputError: what was expected, what came, and the way out.
+  """
+  method = make_method(config.method)
+  groups = config.prompts.per_step, config.prompts.samples
+  trained = (groups[0], 2) if 'pairs' in method.needs else groups
+  checks.check_groups(method, trained)
+  mesh = sharding.make_mesh(**config.mesh)
+  checks.check_batches(config, mesh)
+  checks.check_averaging(config.training)
+  task, world = make_task(config)
+  generator = make_generator(config, world, mesh)
+  adapted = adaptation.make_adaptation(config.model)
+  optimizer = make_optimizer(config.training)
+  extrapolation = config.training.extrapolation
+
+  place = partial(_place, mesh)
+  constrain = partial(split_by_rows, mesh)
+  gather = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(mesh))
+  encode = _encoder(generator, task)
+  prompts_of, prompts_at = _prompts(config, task, encode, place)
+  judged = make_reward(config.reward, task.training.texts)
+  modality = make_modality(
+    config, method, generator, adapted.materialise, constrain
+  )
+  drawing = make_modality(
+    config, method, generator, adaptation.overlaid, constrain
+  )
+  averaged = config.training.ema > 0
+
+  # The base is an argument: closed over, it would be a constant, and so a
+  # whole second copy, in the compiled program.
+  def init(base: PyTree) -> TrainState:
+    params = adapted.trainable(base, jax.random.key(config.seed))
+    copied = jax.tree.map(jnp.copy, params)
+    return init_state(copied, method, optimizer, trained, averaged=averaged)
+
+  def policy(state: TrainState, frozen: PyTree) -> PyTree:
+    full = adapted.whole(adaptation.judged(state), frozen)
+    return adaptation.extended(full, frozen['reference'], extrapolation)
+
+  def export(
+    state: TrainState, frozen: PyTree, folder: pathlib.Path
+  ) -> pathlib.Path:
+    params = adaptation.judged(state)
+    return adapted.save(params, frozen, extrapolation, generator.config, folder)
+
+  base = generator.frozen['reference']
+  shapes = jax.eval_shape(init, base)
+  layout = sharding.tree_shardings(shapes, mesh)
+  whole = sharding.replicated(mesh)
+  update = make_update(
+    method,
+    modality,
+    optimizer,
+    updates_per_rollout=config.training.updates_per_rollout,
+    microbatches=config.training.microbatches,
+    averaging_decay=(lambda step: config.training.ema) if averaged else None,
+    materialise=adapted.materialise,
+  )
+  return Run(
+    method=method,
+    frozen=generator.frozen,
+    prompts_at=prompts_at,
+    prompts_of=prompts_of,
+    place=place,
+    diversity=modality.diversity,
+    encode=encode,
+    rollout=jax.jit(modality.rollout),
+    decode=jax.jit(modality.decode),
+    reward=lambda prompts, images: gather(judged(prompts, images)),
+    update=jax.jit(update, donate_argnums=0, out_shardings=(layout, whole)),
+    policy=jax.jit(policy),
+    draw=jax.jit(drawing.rollout),
+    export=export,
+    evaluate=_evaluator(
+      config, task, world, generator, encode, constrain, place, gather
+    ),
+    held_out=task.held_out,
+    init=partial(jax.jit(init, out_shardings=layout), base),
+    abstract=sharding.abstract(shapes, layout),
+    describe=world.describe,
+    groups=groups,
+  )
+
+
+def _encoder(
+  generator: Generator, task: Task
+) -> Callable[[Sequence[str]], dict[str, PyTree]]:
+  """(texts) -> {'condition', 'facts'} as host arrays."""
+
+  def encode(texts: Sequence[str]) -> dict[str, PyTree]:
+    return {'condition': generator.encode(texts), 'facts': task.facts(texts)}
+
+  return encode
+
+
+def _prompts(
+  config: ConfigDict, task: Task, encode: Callable, place: Callable
+) -> tuple[Callable, Callable]:
+  """(prompts_of, prompts_at) of a run: every prompt is encoded once."""
+  table = encode(task.training.texts)
+  count, per_step = len(task.training), config.prompts.per_step
+
+  def prompts_of(ids: np.ndarray) -> dict[str, PyTree]:
+    rows = jax.tree.map(lambda leaf: np.asarray(leaf)[ids], table)
+    return rows | {'ids': np.asarray(ids, np.int32)}
+
+  def prompts_at(step: int) -> dict[str, PyTree]:
+    ids = prompt_sources.indices(count, per_step, step, config.seed)
+    return place(prompts_of(ids))
+
+  return prompts_of, prompts_at
+
+
+def _evaluator(
+  config: ConfigDict,
+  task: Task,
+  world: World,
+  generator: Generator,
+  encode: Callable,
+  constrain: Callable,
+  place: Callable,
+  gather: Callable,
+) -> Callable[[PyTree, PyTree], Evaluation]:
+  texts, categories = zip(*task.held_out, strict=True)
+  table = encode(texts) | {'ids': np.arange(len(texts), dtype=np.int32)}
+  samples = config.eval.samples
+  drawn = jax.jit(lambda f: world.spread(world.truth(f, samples), f))
+  spread, _ = gather(drawn(place(table['facts'])))
+  judged = config.copy_and_resolve_references()
+  judged.sampler.transition = 'euler'
+  judged.prompts.samples = samples
+  modality = make_modality(
+    judged,
+    methods.make_method('fixed_w2'),
+    generator,
+    adaptation.overlaid,
+    constrain,
+  )
+  return make_evaluate(
+    modality,
+    make_reward(config.reward, texts),
+    jax.jit(world.spread),
+    float(np.nanmean(spread)),
+    table,
+    categories,
+    samples_per_prompt=samples,
+    batch=config.eval.batch,
+    place=place,
+    gather=gather,
+  )
+
+
+def _place(mesh: jax.sharding.Mesh, rows: PyTree) -> PyTree:
+  """Puts arrays that lead with prompts onto the mesh, split by prompt."""
+  split = sharding.batch_sharding(mesh)
+  return sharding.put_tree(rows, jax.tree.map(lambda _: split, rows))
