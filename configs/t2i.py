@@ -5,7 +5,7 @@
   python -m adrpo_jax.main --config=configs/t2i.py:paper      as published
   python -m adrpo_jax.compare --config=configs/t2i.py:compare --seeds=3 ...
 
-Plain values only; `adrpo_jax/build.py` is the one reader.
+Plain values only; `adrpo_jax/build/` is the one reader.
 """
 
 from ml_collections import ConfigDict
