@@ -1,0 +1,110 @@
+"""The encoder of T5 v1.1 (`T5EncoderModel`).
+
+No position embeddings: attention adds a bias by the distance of two tokens, one
+table for all layers; its scores are not divided by √d. Padding takes part, as
+in SD3. Raffel et al., `Exploring the Limits of Transfer Learning with a Unified
+Text-to-Text Transformer <https://arxiv.org/abs/1910.10683>`_, 2020.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.models.compute import Compute, stack
+from adrpo_jax.models.layers import Linear
+from adrpo_jax.types import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class T5Config:
+  """Sizes, by Hugging Face's names; the defaults are those of T5 v1.1 XXL."""
+
+  vocab_size: int = 32128
+  d_model: int = 4096
+  d_kv: int = 64
+  d_ff: int = 10240
+  num_layers: int = 24
+  num_heads: int = 64
+  relative_attention_num_buckets: int = 32
+  relative_attention_max_distance: int = 128
+  layer_norm_epsilon: float = 1e-6
+
+
+class T5Encoder(nn.Module):
+  """tokens [B, L] -> states [B, L, D], normalised."""
+
+  config: T5Config
+  compute: Compute = Compute()
+
+  @nn.compact
+  def __call__(self, tokens: Array) -> Array:
+    c, dtype = self.config, self.compute.dtype
+    embed = nn.Embed(c.vocab_size, c.d_model, name='shared')
+    table = self.param(
+      'relative_attention_bias',
+      nn.initializers.normal(1.0),
+      (c.relative_attention_num_buckets, c.num_heads),
+    )
+    buckets = distance_buckets(
+      tokens.shape[1],
+      c.relative_attention_num_buckets,
+      c.relative_attention_max_distance,
+    )
+    bias = table.astype(jnp.float32)[buckets].transpose(2, 0, 1)[None]
+    x = embed(tokens).astype(dtype)
+    layers = stack(T5Layer, c.num_layers, self.compute)
+    x, _ = layers(c, self.compute, name='block_0')(x, bias)
+    return _norm(c, dtype, 'final_layer_norm')(x)
+
+
+class T5Layer(nn.Module):
+  """Attention and gated MLP, each after its norm and added to its input."""
+
+  config: T5Config
+  compute: Compute
+
+  @nn.compact
+  def __call__(self, x, bias):
+    c = self.config
+    inner = c.num_heads * c.d_kv
+    y = _norm(c, x.dtype, 'attention_norm')(x)
+    q, k, v = (
+      Linear(inner, False, name=n)(y).reshape(*x.shape[:2], c.num_heads, -1)
+      for n in 'qkv'
+    )
+    # With a bias there is no fused kernel to choose from.
+    mixed = jax.nn.dot_product_attention(q, k, v, bias, scale=1.0)
+    mixed = mixed.reshape(*x.shape[:2], inner)
+    x = x + Linear(c.d_model, False, name='o')(mixed)
+    y = _norm(c, x.dtype, 'mlp_norm')(x)
+    gate = nn.gelu(Linear(c.d_ff, False, name='wi_0')(y), approximate=True)
+    y = gate * Linear(c.d_ff, False, name='wi_1')(y)
+    x = x + Linear(c.d_model, False, name='wo')(y)
+    return self.compute.constrain(x), None
+
+
+def distance_buckets(length: int, buckets: int, furthest: int) -> np.ndarray:
+  """Which row of the bias table two positions share: [query, key].
+
+  r = key − query. Half of the buckets are for r > 0. Of a half, one half again
+  is for |r| = 0, 1, ...; the rest grow as log |r| up to `furthest`, and the
+  last is for all beyond.
+  """
+  places = np.arange(length)
+  r = places[None] - places[:, None]
+  half, exact = buckets // 2, buckets // 4
+  far = np.maximum(np.abs(r), 1) / exact
+  grown = exact + (
+    np.log(far) / np.log(furthest / exact) * (half - exact)
+  ).astype(int)
+  within = np.where(np.abs(r) < exact, np.abs(r), np.minimum(grown, half - 1))
+  return half * (r > 0) + within
+
+
+def _norm(config: T5Config, dtype, name: str) -> nn.RMSNorm:
+  return nn.RMSNorm(
+    config.layer_norm_epsilon, dtype=dtype, use_fast_variance=False, name=name
+  )
