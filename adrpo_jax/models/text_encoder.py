@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 
 from adrpo_jax.models import attention
 from adrpo_jax.models.layers import Linear
@@ -30,8 +31,8 @@ class TextEncoderConfig:
 class Condition(NamedTuple):
   """An encoded prompt: states [*, L, D] and one pooled vector [*, D]."""
 
-  states: Array
-  pooled: Array
+  states: Array | np.ndarray
+  pooled: Array | np.ndarray
 
 
 class TextEncoder(nn.Module):

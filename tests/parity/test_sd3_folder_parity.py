@@ -1,0 +1,107 @@
+"""The tiny folder of ours is a pipeline of theirs, from words to pixels."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+diffusers = pytest.importorskip('diffusers')
+transformers = pytest.importorskip('transformers')
+
+from closeness import distance
+import jax
+import jax.numpy as jnp
+
+from adrpo_jax.models import sd3, sd3_text, sd3_tiny
+from adrpo_jax.models.autoencoder import Autoencoder
+from adrpo_jax.models.compute import Compute
+from adrpo_jax.models.mmdit import MMDiT
+from adrpo_jax.sampling import guidance, noise_levels, solvers
+
+pytestmark = pytest.mark.parity
+
+TEXTS = ['A red fox on 2 hills.', 'an owl', '']
+
+
+def as_it_is(shapes):
+  return shapes
+
+
+def encoded(folder, texts, width=48, t5_length=20):
+  said = sd3_text.encode(
+    folder,
+    texts,
+    width=width,
+    t5_length=t5_length,
+    compute=Compute(),
+    place=as_it_is,
+    batch=2,
+  )
+  read, conditions = zip(*said, strict=True)
+  assert list(read) == texts
+  return conditions
+
+
+@pytest.mark.parametrize('t5', [True, False])
+def test_conditions_of_words(t5, tmp_path):
+  folder = sd3_tiny.write(tmp_path, t5=t5)
+  left_out = {} if t5 else {'text_encoder_3': None, 'tokenizer_3': None}
+  pipeline = diffusers.StableDiffusion3Pipeline.from_pretrained(
+    folder, **left_out
+  )
+  with torch.no_grad():
+    states, _, pooled, _ = pipeline.encode_prompt(
+      TEXTS,
+      None,
+      None,
+      do_classifier_free_guidance=False,
+      max_sequence_length=20,
+    )
+  ours = encoded(folder, TEXTS)
+  assert distance(np.stack([c.states for c in ours]), states) < 2e-5
+  assert distance(np.stack([c.pooled for c in ours]), pooled) < 2e-5
+
+
+@pytest.mark.parametrize(
+  'config',
+  [sd3_tiny.TRANSFORMER, sd3_tiny.TRANSFORMER_35],
+  ids=['sd3', 'sd3.5'],
+)
+@pytest.mark.parametrize('size', [(8, 8), (10, 6)], ids=str)
+def test_pictures_of_words(config, size, tmp_path):
+  folder = sd3_tiny.write(tmp_path, config)
+  noise = np.random.default_rng(0).normal(size=(2, 16, *size))
+  noise = noise.astype(np.float32)
+  pipeline = diffusers.StableDiffusion3Pipeline.from_pretrained(folder)
+  pipeline.set_progress_bar_config(disable=True)
+  theirs = pipeline(
+    TEXTS[:2],
+    num_inference_steps=4,
+    guidance_scale=5.0,
+    latents=torch.tensor(noise),
+    height=8 * size[0],
+    width=8 * size[1],
+    max_sequence_length=20,
+    output_type='pt',
+  ).images.permute(0, 2, 3, 1)
+
+  model = sd3.read(folder)
+  params = sd3.load_transformer(model, size, jnp.float32, as_it_is)
+  decoder = sd3.load_autoencoder(model, jnp.float32, as_it_is)
+  *conditions, null = encoded(folder, TEXTS)
+  condition = jax.tree.map(lambda *rows: jnp.stack(rows), *conditions)
+  velocity = guidance.guided(MMDiT(model.transformer).apply, 5.0, null)
+  latents = jax.jit(
+    lambda params, x: solvers.solve(
+      lambda x, sigma: velocity(params, x, sigma, condition),
+      x,
+      noise_levels.sd3_sigmas(4, model.shift),
+      solvers.euler(),
+      jax.random.split(jax.random.key(0), 2),
+    )
+  )(params, noise.transpose(0, 2, 3, 1))
+  images = Autoencoder(model.autoencoder).apply(
+    decoder, latents, method='decode'
+  )
+  images = np.clip(images / 2 + 0.5, 0, 1)
+  assert images.std() > 0.05
+  assert np.abs(images - theirs.numpy()).max() < 1e-3
