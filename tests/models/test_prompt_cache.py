@@ -1,0 +1,65 @@
+"""Prompts are encoded once, and read back to the bit."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adrpo_jax.models.prompt_cache import PromptCache, fingerprint
+from adrpo_jax.models.text_encoder import Condition
+
+
+class Encoder:
+  """A condition is the letters of a text; remembers what it was asked."""
+
+  def __init__(self):
+    self.asked = []
+
+  def __call__(self, texts):
+    for text in texts:
+      self.asked.append(text)
+      letters = np.frombuffer(text.ljust(4).encode(), np.uint8)[:4]
+      states = letters.astype(jnp.bfloat16)[:, None] / 3
+      yield text, Condition(states, letters.astype(np.float32))
+
+
+def test_each_prompt_is_encoded_once_for_all_runs(tmp_path):
+  encode = Encoder()
+  rows = PromptCache(tmp_path / 'c', encode)(['fox', 'owl', 'fox', ''])
+  assert encode.asked == ['fox', 'owl', '']
+  found = rows(np.array([2, 1, 1]))
+  assert found.states.shape == (3, 4, 1)
+  assert found.states.dtype == jnp.bfloat16
+  np.testing.assert_array_equal(found.pooled[1, :3], list(b'owl'))
+  np.testing.assert_array_equal(found.pooled[1], found.pooled[2])
+  again = PromptCache(tmp_path / 'c', encode)(['owl', 'hare'])
+  assert encode.asked == ['fox', 'owl', '', 'hare']
+  np.testing.assert_array_equal(again(np.array([0])).states[0], found.states[1])
+
+
+def test_what_was_encoded_before_a_failure_is_kept(tmp_path):
+  def broken(texts):
+    yield from Encoder()(texts[:1])
+    raise RuntimeError('no more memory')
+
+  with pytest.raises(RuntimeError):
+    PromptCache(tmp_path, broken)(['fox', 'owl'])
+  encode = Encoder()
+  PromptCache(tmp_path, encode)(['fox', 'owl'])
+  assert encode.asked == ['owl']
+
+
+def test_a_fingerprint_is_of_content_names_and_settings(tmp_path):
+  folder = tmp_path / 'text_encoder'
+  folder.mkdir()
+  (folder / 'model.safetensors').write_bytes(b'a' * (1 << 25))
+  first = fingerprint([folder], 77)
+  assert first == fingerprint([folder], 77)
+  found = {first, fingerprint([folder], 256)}
+  for place in (0, (1 << 25) - 1):
+    changed = bytearray(b'a' * (1 << 25))
+    changed[place] = 0
+    (folder / 'model.safetensors').write_bytes(changed)
+    found.add(fingerprint([folder], 77))
+  (folder / 'model.safetensors').rename(folder / 'weights.safetensors')
+  found.add(fingerprint([folder], 77))
+  assert len(found) == 5
