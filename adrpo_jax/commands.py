@@ -4,7 +4,6 @@ from collections.abc import Sequence
 import hashlib
 import importlib.metadata
 import json
-import os
 import pathlib
 import shlex
 import subprocess
@@ -27,6 +26,7 @@ from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.files import replacing
 from adrpo_jax.metrics import plain
 from adrpo_jax.models import base as base_models
+from adrpo_jax.models.hub import cache_folder
 from adrpo_jax.types import TrainState
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
@@ -108,14 +108,15 @@ def sample(
   run = build.build(config)
   rows = -len(texts) % jax.device_count()  # that fill up the mesh
   try:
-    prompts = run.encode([*texts, *([texts[-1]] * rows)])
+    given = [*texts, *([texts[-1]] * rows)]
+    prompts = run.encode(given)(np.arange(len(given)))
   except ValueError as error:
     raise InputError(str(error)) from error
   _make_folder(workdir / 'drawn')
   restored = _restored(run, workdir)
   params = run.policy(restored or run.init(), run.frozen)
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
-  samples = run.draw(params, run.frozen, run.place(dict(prompts)), key)
+  samples = run.draw(params, run.frozen, run.place(prompts), key)
   pixels = _pixels(run.decode(run.frozen, samples))
   if jax.process_index() == 0:
     _write_pictures(workdir / 'drawn', texts, pixels[: len(texts), :count])
@@ -138,9 +139,9 @@ def export(config: ConfigDict, workdir: pathlib.Path) -> int:
 
 
 def pretrain_base(config: ConfigDict, workdir: pathlib.Path) -> int:
-  """Makes a base checkpoint in workdir/base, or a better one of model.base."""
+  """Makes a base checkpoint in workdir/base, or a better one of model.path."""
   _make_folder(workdir)
-  given = config.model.base
+  given = config.model.path
   base = pretrain.run(
     workdir,
     pictures=config.pretrain.pictures,
@@ -233,19 +234,14 @@ def _make_folder(folder: pathlib.Path) -> None:
 
 def _base_evaluation(config: ConfigDict, run: build.Run) -> Evaluation:
   """The base under this evaluation: once for each, kept in a cache."""
-  digest = hashlib.sha256()
-  folder = build.base_folder(config)
-  for file in sorted(folder.glob('*.safetensors')):
-    digest.update(file.read_bytes())
-  settings = [config.eval.to_dict(), config.sampler.to_dict()]
-  settings[0].pop('every')
-  settings += [config.reward.to_dict(), config.mesh.to_dict(), _device()]
-  digest.update(json.dumps(settings, sort_keys=True).encode())
-  path = (
-    pathlib.Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser()
-    / 'adrpo_jax'
-    / f'base_{digest.hexdigest()[:16]}.npz'
-  )
+  evaluated = config.eval.to_dict()
+  evaluated.pop('every')
+  settings = [evaluated, config.sampler.to_dict(), config.reward.to_dict()]
+  settings += [config.model.to_dict(), config.mesh.to_dict(), _device()]
+  settings += [run.identity, run.held_out]
+  told = json.dumps(settings, sort_keys=True)
+  digest = hashlib.sha256(told.encode()).hexdigest()
+  path = cache_folder() / f'base_{digest[:16]}.npz'
   if path.exists() and jax.process_count() == 1:
     with np.load(path, allow_pickle=False) as stored:
       arrays = dict(stored)
@@ -373,7 +369,8 @@ def _write_pictures(
   for text, row in zip(texts, pixels, strict=True):
     for i, picture in enumerate(row):
       name = f'{"_".join(text.lower().split())}_{i:02d}.png'
-      enlarged = np.kron(picture, np.ones((8, 8, 1), np.uint8))
+      times = max(1, 256 // max(picture.shape))  # Small ones can be seen then.
+      enlarged = np.kron(picture, np.ones((times, times, 1), np.uint8))
       Image.fromarray(enlarged).save(folder / name)
 
 

@@ -4,7 +4,6 @@ Standard errors are over prompts: the samples of one prompt are not independent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -31,9 +30,8 @@ class Evaluation(NamedTuple):
 def make_evaluate(
   modality: Modality,
   reward: Callable,
-  spread: Callable[[Array, PyTree], tuple[Array, Array]],
-  true_spread: float,
-  prompts: Mapping[str, PyTree],
+  measure: Callable[[Array, PyTree], Mapping[str, Array]],
+  prompts: Callable[[np.ndarray], Mapping[str, PyTree]],
   categories: Sequence[str],
   *,
   samples_per_prompt: int,
@@ -47,9 +45,9 @@ def make_evaluate(
     modality: with a renoised view, so that the divergence of every method is
       measured alike: ⟨(v − v_ref)²⟩ at fresh noise on own samples.
     reward: the protocol's; success, held and fidelity are reported if measured.
-    spread: (images, facts) -> ([P], [P, G]), see `worlds.World`.
-    true_spread: the mean spread of rendered truth; diversity is in its units.
-    prompts: of all P held-out prompts.
+    measure: (images, facts) -> name -> [P]: 'diversity', and what else is
+      asked of a group of samples.
+    prompts: (ids) -> these of the held-out prompts, on the host.
     categories: [P], of the prompts.
     samples_per_prompt: G.
     batch: prompts in a batch; divides P.
@@ -64,9 +62,12 @@ def make_evaluate(
     )
   rollout = jax.jit(modality.rollout)
   decode = jax.jit(modality.decode)
-  measure = jax.jit(
-    lambda images, facts: (spread(images, facts), modality.diversity(images))
-  )
+
+  @jax.jit
+  def of_groups(images, facts):
+    return {'diversity_pixel': modality.diversity(images)} | dict(
+      measure(images, facts)
+    )
 
   @jax.jit
   def divergence(params, frozen, samples, part, key):
@@ -81,23 +82,19 @@ def make_evaluate(
   def evaluate(params: PyTree, frozen: PyTree) -> Evaluation:
     parts = []
     for start in range(0, total, batch):
-      rows = slice(start, start + batch)
-      part = place(jax.tree.map(itemgetter(rows), dict(prompts)))
+      part = place(dict(prompts(np.arange(start, start + batch))))
       key = jax.random.fold_in(jax.random.key(KEY), start)
       samples = rollout(params, frozen, part, key)
       images = decode(frozen, samples)
       scores = reward(part, images)
-      (distance, readable), pixels = measure(images, part['facts'])
       parts.append(
         gather(
           {
             'images': jnp.round(jnp.clip(images, 0, 1) * 255).astype(jnp.uint8),
             'rewards': scores.rewards,
             'valid': scores.valid,
-            'distance': distance,
-            'readable': readable,
-            'diversity_pixel': pixels,
             'divergence': divergence(params, frozen, samples, part, key),
+            'groups': of_groups(images, part['facts']),
             **scores.measures,
           }
         )
@@ -105,13 +102,16 @@ def make_evaluate(
     seen = jax.tree.map(
       lambda *leaves: np.concatenate(leaves), *map(jax.device_get, parts)
     )
-    return Evaluation(_figures(seen, categories, true_spread), seen)
+    groups = seen.pop('groups')
+    return Evaluation(_figures(seen, groups, categories), seen)
 
   return evaluate
 
 
 def _figures(
-  seen: dict[str, np.ndarray], categories: Sequence[str], true_spread: float
+  seen: dict[str, np.ndarray],
+  groups: dict[str, np.ndarray],
+  categories: Sequence[str],
 ) -> dict[str, Any]:
   valid = seen['valid']
   figures: dict[str, Any] = {}
@@ -133,10 +133,9 @@ def _figures(
   for name in ('held', 'fidelity'):
     if name in seen:
       put(name, over_group(seen[name]))
-  put('diversity', seen['distance'] / true_spread)
-  put('diversity_pixel', seen['diversity_pixel'])
+  for name, values in groups.items():
+    put(name, values)
   put('divergence', seen['divergence'])
-  figures['unreadable'] = float(1 - seen['readable'].mean())
   figures['samples'] = int(valid.size)
   names = np.array(categories)
   figures['by_category'] = {

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.errors import unknown_name
 from adrpo_jax.method.methods import METHODS, parameters
+from adrpo_jax.models.lora import ATTENTION
 
 
 def get_config(preset: str = 'default') -> ConfigDict:
@@ -24,12 +25,25 @@ def get_config(preset: str = 'default') -> ConfigDict:
       'steps': 300,  # rollouts, each followed by updates_per_rollout updates
       'world': 'shapes',
       'model': {
-        'base': '',  # a folder of a base checkpoint; '' is the one we ship
+        'family': 'world',  # or sd3
+        # A folder of a base checkpoint, '' the one we ship; of SD3, a folder
+        # in the layout of diffusers, gs:// or an id on the Hub.
+        'path': '',
         'lora_rank': 0,  # 0 trains every weight of the transformer
         'lora_alpha': 16.0,
+        'lora_targets': ATTENTION,  # a pattern of names of dense kernels
+        'dtype': 'float32',  # of activations; bfloat16 on accelerators
+        'param_dtype': 'float32',  # of the base; what is trained is float32
+        'unroll': True,  # layers one by one; False: a loop, for large models
+        'kept': 'all',  # of layers, for gradients: all, products, nothing
+        'pixels': 512,  # of SD3's images, along an edge
+        't5_length': 256,  # tokens that T5 reads; diffusers' default
+        'decode_tile': 0,  # latents along a tile of the decoder; 0 is whole
       },
       'prompts': {
-        'source': '',  # a .txt, a .jsonl or tfds:NAME; '' is the world's own
+        # .txt, .jsonl, .csv, .tsv or tfds:NAME; '' are the world's own
+        'source': '',
+        'held_out': '',  # the same, for evaluation; only without a world
         'per_step': 24,  # P
         'samples': 8,  # G
       },

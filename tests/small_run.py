@@ -87,7 +87,7 @@ def shaken(tree, scale, seed=0):
 def options(**changes):
   """Dotted config keys with their values; `__` in a name stands for a dot."""
   changed = {name.replace('__', '.'): v for name, v in changes.items()}
-  return OPTIONS | {'model.base': str(base_folder())} | changed
+  return OPTIONS | {'model.path': str(base_folder())} | changed
 
 
 def make_config(preset='debug', **changes):

@@ -345,7 +345,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path, base_copy, fault):
   else:
     stored[name] = np.zeros(3, np.float32)
   weights.save_tree(base_copy / TRANSFORMER, nested(stored))
-  said = refused(tmp_path / 'run', model__base=base_copy)
+  said = refused(tmp_path / 'run', model__path=base_copy)
   assert name in said
   assert TRANSFORMER in said
 
@@ -364,19 +364,19 @@ def nested(named):
 def test_pickled_weights_are_refused(tmp_path, base_copy):
   with open(base_copy / TRANSFORMER, 'wb') as file:
     pickle.dump({'weight': [1.0]}, file)
-  assert 'pickle' in refused(tmp_path / 'run', model__base=base_copy)
+  assert 'pickle' in refused(tmp_path / 'run', model__path=base_copy)
 
 
 def test_weights_that_are_cut_short(tmp_path, base_copy):
   whole = (base_copy / TRANSFORMER).read_bytes()
   (base_copy / TRANSFORMER).write_bytes(whole[:1000])
-  said = refused(tmp_path / 'run', model__base=base_copy)
+  said = refused(tmp_path / 'run', model__path=base_copy)
   assert 'cut short' in said
   assert TRANSFORMER in said
 
 
 def test_a_folder_without_a_base(tmp_path):
-  said = refused(tmp_path / 'run', model__base=tmp_path)
+  said = refused(tmp_path / 'run', model__path=tmp_path)
   assert '--mode=pretrain' in said
 
 
@@ -404,7 +404,7 @@ def test_every_method_runs_from_start_to_report(tmp_path, name):
 
 @pytest.mark.slow
 def test_pretraining_makes_a_base_that_loads(tmp_path):
-  flags = small_run.arguments(model__base='')
+  flags = small_run.arguments(model__path='')
   status, out, err = small_run.call(
     *flags, '--mode=pretrain', f'--workdir={tmp_path}'
   )

@@ -33,10 +33,10 @@ def make_adaptation(config: ConfigDict) -> Adaptation:
   """Adapters where the config gives them a rank, otherwise the whole model."""
   if config.lora_rank == 0:
     return ALL_WEIGHTS
-  return low_rank(config.lora_rank, config.lora_alpha)
+  return low_rank(config.lora_rank, config.lora_alpha, config.lora_targets)
 
 
-def low_rank(rank: int, alpha: float) -> Adaptation:
+def low_rank(rank: int, alpha: float, targets: str) -> Adaptation:
   """LoRA: the base stays, shared, and is the reference."""
   scale = alpha / max(rank, 1)
 
@@ -55,7 +55,7 @@ def low_rank(rank: int, alpha: float) -> Adaptation:
     return path
 
   return Adaptation(
-    trainable=lambda base, key: lora.init(base, rank, key),
+    trainable=lambda base, key: lora.init(base, rank, key, targets),
     materialise=lambda params, frozen: lora.attach(
       frozen['reference'], params, scale
     ),
@@ -83,7 +83,10 @@ def _save_whole(
 
 
 ALL_WEIGHTS = Adaptation(
-  trainable=lambda base, key: {'params': base['params']},
+  # In float32, whatever the reference is kept in.
+  trainable=lambda base, key: {
+    'params': jax.tree.map(lambda leaf: leaf.astype('float32'), base['params'])
+  },
   materialise=overlaid,
   whole=overlaid,
   save=_save_whole,

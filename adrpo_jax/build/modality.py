@@ -19,9 +19,9 @@ TRANSITIONS: dict[str, Callable[[float], solvers.Transition]] = {
   'cps': solvers.cps,
   'dance_sde': solvers.dance_sde,
 }
-SIGMAS = {
-  'uniform': noise_levels.uniform,
-  'logit_normal': noise_levels.logit_normal(shift=1.0),
+SIGMAS: dict[str, Callable[[float], noise_levels.Quantile]] = {
+  'uniform': lambda shift: noise_levels.uniform,
+  'logit_normal': noise_levels.logit_normal,
 }
 
 
@@ -48,7 +48,9 @@ def make_modality(
       transition=named(TRANSITIONS, name, 'transition')(sampler.eta),
       trained_steps=range(sampler.trained_steps) or None,
       draws=config.training.draws,
-      quantile=named(SIGMAS, config.training.sigma, 'σ distribution'),
+      quantile=named(SIGMAS, config.training.sigma, 'σ distribution')(
+        sampler.shift
+      ),
       rollout_guidance=sampler.guidance,
       training_guidance=sampler.guidance,
       materialise=materialise,

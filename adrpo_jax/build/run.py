@@ -22,7 +22,8 @@ from adrpo_jax.method import methods
 from adrpo_jax.method.record import Method
 from adrpo_jax.types import PyTree, Scores, TrainState
 from adrpo_jax.update import init_state, make_update
-from adrpo_jax.worlds import World
+
+Prompts = Callable[[np.ndarray], dict[str, PyTree]]
 
 
 class Run(NamedTuple):
@@ -31,20 +32,22 @@ class Run(NamedTuple):
   prompts_at: step -> the prompts of that step, on the mesh
   prompts_of: ids [P] -> these prompts, on the host
   place: puts arrays that lead with prompts onto the mesh
+  encode: (texts) -> prompts_of for these
   rollout, reward, update: the stages, jitted
   policy: (state, frozen) -> full parameters, those to judge and to draw with
   draw: the rollout of full parameters
   export: (state, frozen, folder) -> the file that diffusers loads
   evaluate: (full parameters, frozen) -> Evaluation
   abstract: the state's shapes and shardings; `init` makes it
+  identity: a digest of the base's weights
   """
 
   method: Method
   frozen: dict[str, PyTree]
   prompts_at: Callable[[int], dict[str, PyTree]]
-  prompts_of: Callable[[np.ndarray], dict[str, PyTree]]
+  prompts_of: Prompts
   place: Callable[[PyTree], PyTree]
-  encode: Callable[[Sequence[str]], dict[str, PyTree]]
+  encode: Callable[[Sequence[str]], Prompts]
   rollout: Callable[..., PyTree]
   decode: Callable[..., PyTree]
   diversity: Callable[..., Any]
@@ -58,6 +61,7 @@ class Run(NamedTuple):
   init: Callable[[], TrainState]
   abstract: TrainState
   describe: Callable[[PyTree], list[str]]
+  identity: str
   groups: tuple[int, int]
 
 
@@ -74,8 +78,8 @@ def build(config: ConfigDict) -> Run:
   mesh = sharding.make_mesh(**config.mesh)
   checks.check_batches(config, mesh)
   checks.check_averaging(config.training)
-  task, world = make_task(config)
-  generator = make_generator(config, world, mesh)
+  task = make_task(config)
+  generator = make_generator(config, mesh)
   adapted = adaptation.make_adaptation(config.model)
   optimizer = make_optimizer(config.training)
   extrapolation = config.training.extrapolation
@@ -84,7 +88,14 @@ def build(config: ConfigDict) -> Run:
   constrain = partial(split_by_rows, mesh)
   gather = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(mesh))
   encode = _encoder(generator, task)
-  prompts_of, prompts_at = _prompts(config, task, encode, place)
+  prompts_of = encode(task.training.texts)
+
+  def prompts_at(step: int) -> dict[str, PyTree]:
+    ids = prompt_sources.indices(
+      len(task.training), groups[0], step, config.seed
+    )
+    return place(prompts_of(ids))
+
   judged = make_reward(config.reward, task.training.texts)
   modality = make_modality(
     config, method, generator, adapted.materialise, constrain
@@ -140,63 +151,50 @@ def build(config: ConfigDict) -> Run:
     draw=jax.jit(drawing.rollout),
     export=export,
     evaluate=_evaluator(
-      config, task, world, generator, encode, constrain, place, gather
+      config, task, generator, encode, constrain, place, gather
     ),
     held_out=task.held_out,
     init=partial(jax.jit(init, out_shardings=layout), base),
     abstract=sharding.abstract(shapes, layout),
-    describe=world.describe,
+    describe=task.describe,
+    identity=generator.identity,
     groups=groups,
   )
 
 
 def _encoder(
   generator: Generator, task: Task
-) -> Callable[[Sequence[str]], dict[str, PyTree]]:
-  """(texts) -> {'condition', 'facts'} as host arrays."""
+) -> Callable[[Sequence[str]], Prompts]:
+  """(texts) -> (ids) -> {'condition', 'facts', 'ids'} of these, on the host."""
 
-  def encode(texts: Sequence[str]) -> dict[str, PyTree]:
-    return {'condition': generator.encode(texts), 'facts': task.facts(texts)}
+  def encode(texts: Sequence[str]) -> Prompts:
+    conditions, facts = generator.encode(texts), task.facts(texts)
+
+    def rows(ids: np.ndarray) -> dict[str, PyTree]:
+      return {
+        'condition': conditions(ids),
+        'facts': jax.tree.map(lambda leaf: np.asarray(leaf)[ids], facts),
+        'ids': np.asarray(ids, np.int32),
+      }
+
+    return rows
 
   return encode
-
-
-def _prompts(
-  config: ConfigDict, task: Task, encode: Callable, place: Callable
-) -> tuple[Callable, Callable]:
-  """(prompts_of, prompts_at) of a run: every prompt is encoded once."""
-  table = encode(task.training.texts)
-  count, per_step = len(task.training), config.prompts.per_step
-
-  def prompts_of(ids: np.ndarray) -> dict[str, PyTree]:
-    rows = jax.tree.map(lambda leaf: np.asarray(leaf)[ids], table)
-    return rows | {'ids': np.asarray(ids, np.int32)}
-
-  def prompts_at(step: int) -> dict[str, PyTree]:
-    ids = prompt_sources.indices(count, per_step, step, config.seed)
-    return place(prompts_of(ids))
-
-  return prompts_of, prompts_at
 
 
 def _evaluator(
   config: ConfigDict,
   task: Task,
-  world: World,
   generator: Generator,
-  encode: Callable,
+  encode: Callable[[Sequence[str]], Prompts],
   constrain: Callable,
   place: Callable,
   gather: Callable,
 ) -> Callable[[PyTree, PyTree], Evaluation]:
   texts, categories = zip(*task.held_out, strict=True)
-  table = encode(texts) | {'ids': np.arange(len(texts), dtype=np.int32)}
-  samples = config.eval.samples
-  drawn = jax.jit(lambda f: world.spread(world.truth(f, samples), f))
-  spread, _ = gather(drawn(place(table['facts'])))
   judged = config.copy_and_resolve_references()
   judged.sampler.transition = 'euler'
-  judged.prompts.samples = samples
+  judged.prompts.samples = config.eval.samples
   modality = make_modality(
     judged,
     methods.make_method('fixed_w2'),
@@ -207,11 +205,10 @@ def _evaluator(
   return make_evaluate(
     modality,
     make_reward(config.reward, texts),
-    jax.jit(world.spread),
-    float(np.nanmean(spread)),
-    table,
+    task.measure,
+    encode(texts),
     categories,
-    samples_per_prompt=samples,
+    samples_per_prompt=config.eval.samples,
     batch=config.eval.batch,
     place=place,
     gather=gather,

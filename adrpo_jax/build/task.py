@@ -1,14 +1,17 @@
-"""The prompts of a run and what is known of them."""
+"""The prompts of a run, and what is known and measured of their pictures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import jax
 from ml_collections import ConfigDict
 import numpy as np
 
 from adrpo_jax.build.checks import named
 from adrpo_jax.data import prompts as prompt_sources
-from adrpo_jax.types import PyTree
+from adrpo_jax.errors import InputError
+from adrpo_jax.modalities.flow import pixel_diversity
+from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import WORLDS, World
 
 
@@ -18,19 +21,60 @@ class Task(NamedTuple):
   training: the prompts that are trained on
   held_out: (text, category) of those that are judged
   facts:    (texts) -> pytree [N, ...], what rewards hold samples against
+  measure:  (images [P, G, ...], facts) -> name -> [P], 'diversity' among them
+  describe: (images [B, ...]) -> what a judge sees in each, as text
   """
 
   training: prompt_sources.PromptSet
   held_out: tuple[tuple[str, str], ...]
   facts: Callable[[Sequence[str]], PyTree]
+  measure: Callable[[Array, PyTree], Mapping[str, Array]]
+  describe: Callable[[Array], list[str]]
 
 
-def make_task(config: ConfigDict) -> tuple[Task, World]:
-  """The task of a config, and the world it is set in."""
-  world = named(WORLDS, config.world, 'world')
-  training = _prompt_set(config.prompts.source, world)
+def make_task(config: ConfigDict) -> Task:
+  """Prompts of an embedded world, or of files for any picture at all."""
+  if config.world:
+    return _of_world(config, named(WORLDS, config.world, 'world'))
+  return _of_files(config)
+
+
+def _of_world(config: ConfigDict, world: World) -> Task:
   held_out = _held_out(world, config.eval.prompts)
-  return Task(training, held_out, world.facts), world
+  facts = world.facts([text for text, _ in held_out])
+  drawn = jax.jit(
+    lambda facts: world.spread(world.truth(facts, config.eval.samples), facts)
+  )
+  of_truth = float(np.nanmean(drawn(facts)[0]))
+
+  def measure(images: Array, facts: PyTree) -> dict[str, Array]:
+    """Diversity in units of that of rendered truth."""
+    spread, readable = world.spread(images, facts)
+    return {
+      'diversity': spread / of_truth,
+      'unreadable': 1.0 - readable.mean(1),
+    }
+
+  training = _prompt_set(config.prompts.source, world)
+  return Task(training, held_out, world.facts, measure, world.describe)
+
+
+def _of_files(config: ConfigDict) -> Task:
+  for name in ('source', 'held_out'):
+    if not config.prompts[name]:
+      raise InputError(
+        f'Expected --config.prompts.{name}=FILE, prompts as .txt, .jsonl, '
+        '.csv, .tsv or tfds:NAME, since there is no world to take them from.'
+      )
+  judged = prompt_sources.load(config.prompts.held_out)
+  places = [i % len(judged) for i in range(config.eval.prompts)]
+  return Task(
+    prompt_sources.load(config.prompts.source),
+    tuple((judged.texts[i], judged.categories[i] or 'all') for i in places),
+    lambda texts: (),
+    lambda images, facts: {'diversity': pixel_diversity(images)},
+    lambda images: [''] * len(images),
+  )
 
 
 def _prompt_set(source: str, world: World) -> prompt_sources.PromptSet:

@@ -66,7 +66,7 @@ def load(folder: pathlib.Path) -> Base:
     raise InputError(
       f'Expected a base checkpoint in {folder}, with config.json and three '
       '.safetensors files; found no config.json. Make one with '
-      '--mode=pretrain, or set --config.model.base.'
+      '--mode=pretrain, or set --config.model.path.'
     )
   try:
     stored = json.loads(path.read_text())
