@@ -90,15 +90,20 @@ def options(**changes):
   return OPTIONS | {'model.path': str(base_folder())} | changed
 
 
-def make_config(preset='debug', **changes):
-  """The config of the smallest run."""
+def preset_config(preset, changes):
+  """The config of a preset, with changes by dotted name."""
   path = ROOT / 'configs' / 't2i.py'
   spec = importlib.util.spec_from_file_location('t2i', path)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   config = module.get_config(preset)
-  config.update_from_flattened_dict(options(**changes))
+  config.update_from_flattened_dict(changes)
   return config
+
+
+def make_config(preset='debug', **changes):
+  """The config of the smallest run."""
+  return preset_config(preset, options(**changes))
 
 
 def arguments(preset='debug', **changes):

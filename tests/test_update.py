@@ -25,7 +25,8 @@ def built(**changes):
 
 def with_sgd(monkeypatch):
   """The change of the parameters is minus their gradient."""
-  monkeypatch.setattr(build.run, 'make_optimizer', lambda _: optax.sgd(1.0))
+  plain = optax.sgd(1.0)
+  monkeypatch.setattr(build.programs, 'make_optimizer', lambda _: plain)
 
 
 def shaken_state(run, scale=0.02):

@@ -1,7 +1,7 @@
 """The only reader of configs: plain values in, the functions of a run out."""
 
 from adrpo_jax import sharding as sharding
-from adrpo_jax.build.generator import base_folder as base_folder
+from adrpo_jax.build import programs as programs
 from adrpo_jax.build.parts import make_method as make_method
 from adrpo_jax.build.parts import make_optimizer as make_optimizer
 from adrpo_jax.build.parts import make_reward as make_reward

@@ -6,22 +6,22 @@ import pathlib
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
 from adrpo_jax import sharding
 from adrpo_jax.build import adaptation, checks
-from adrpo_jax.build.generator import Generator, make_generator, split_by_rows
+from adrpo_jax.build.families import make_generator
+from adrpo_jax.build.generator import Generator, split_by_rows
 from adrpo_jax.build.modality import make_modality
-from adrpo_jax.build.parts import make_method, make_optimizer, make_reward
+from adrpo_jax.build.parts import make_method, make_reward
+from adrpo_jax.build.programs import make_programs
 from adrpo_jax.build.task import Task, make_task
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.evaluate import Evaluation, make_evaluate
 from adrpo_jax.method import methods
 from adrpo_jax.method.record import Method
 from adrpo_jax.types import PyTree, Scores, TrainState
-from adrpo_jax.update import init_state, make_update
 
 Prompts = Callable[[np.ndarray], dict[str, PyTree]]
 
@@ -81,7 +81,6 @@ def build(config: ConfigDict) -> Run:
   task = make_task(config)
   generator = make_generator(config, mesh)
   adapted = adaptation.make_adaptation(config.model)
-  optimizer = make_optimizer(config.training)
   extrapolation = config.training.extrapolation
 
   place = partial(_place, mesh)
@@ -97,20 +96,10 @@ def build(config: ConfigDict) -> Run:
     return place(prompts_of(ids))
 
   judged = make_reward(config.reward, task.training.texts)
-  modality = make_modality(
-    config, method, generator, adapted.materialise, constrain
-  )
+  programs = make_programs(config, method, generator, adapted, mesh)
   drawing = make_modality(
     config, method, generator, adaptation.overlaid, constrain
   )
-  averaged = config.training.ema > 0
-
-  # The base is an argument: closed over, it would be a constant, and so a
-  # whole second copy, in the compiled program.
-  def init(base: PyTree) -> TrainState:
-    params = adapted.trainable(base, jax.random.key(config.seed))
-    copied = jax.tree.map(jnp.copy, params)
-    return init_state(copied, method, optimizer, trained, averaged=averaged)
 
   def policy(state: TrainState, frozen: PyTree) -> PyTree:
     full = adapted.whole(adaptation.judged(state), frozen)
@@ -120,33 +109,23 @@ def build(config: ConfigDict) -> Run:
     state: TrainState, frozen: PyTree, folder: pathlib.Path
   ) -> pathlib.Path:
     params = adaptation.judged(state)
-    return adapted.save(params, frozen, extrapolation, generator.config, folder)
+    return adapted.save(params, frozen, extrapolation, generator, folder)
 
-  base = generator.frozen['reference']
-  shapes = jax.eval_shape(init, base)
-  layout = sharding.tree_shardings(shapes, mesh)
-  whole = sharding.replicated(mesh)
-  update = make_update(
-    method,
-    modality,
-    optimizer,
-    updates_per_rollout=config.training.updates_per_rollout,
-    microbatches=config.training.microbatches,
-    averaging_decay=(lambda step: config.training.ema) if averaged else None,
-    materialise=adapted.materialise,
-  )
+  layout, whole = programs.layout, sharding.replicated(mesh)
   return Run(
     method=method,
     frozen=generator.frozen,
     prompts_at=prompts_at,
     prompts_of=prompts_of,
     place=place,
-    diversity=modality.diversity,
+    diversity=programs.modality.diversity,
     encode=encode,
-    rollout=jax.jit(modality.rollout),
-    decode=jax.jit(modality.decode),
+    rollout=jax.jit(programs.modality.rollout),
+    decode=jax.jit(programs.modality.decode),
     reward=lambda prompts, images: gather(judged(prompts, images)),
-    update=jax.jit(update, donate_argnums=0, out_shardings=(layout, whole)),
+    update=jax.jit(
+      programs.update, donate_argnums=0, out_shardings=(layout, whole)
+    ),
     policy=jax.jit(policy),
     draw=jax.jit(drawing.rollout),
     export=export,
@@ -154,8 +133,11 @@ def build(config: ConfigDict) -> Run:
       config, task, generator, encode, constrain, place, gather
     ),
     held_out=task.held_out,
-    init=partial(jax.jit(init, out_shardings=layout), base),
-    abstract=sharding.abstract(shapes, layout),
+    init=partial(
+      jax.jit(programs.init, out_shardings=layout),
+      generator.frozen['reference'],
+    ),
+    abstract=programs.abstract,
     describe=task.describe,
     identity=generator.identity,
     groups=groups,

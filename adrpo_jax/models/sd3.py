@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.models import layout, sd3_layout
@@ -30,7 +31,7 @@ _OPTIONAL = {'relative_attention_max_distance', 'eos_token_id'}
 
 
 class Sd3(NamedTuple):
-  """Where a model lies and what its configs say.
+  """Where a model lies, which may be nowhere, and what its configs say.
 
   shift: of the scheduler's noise levels, see `sampling.sd3_sigmas`.
   """
@@ -39,6 +40,23 @@ class Sd3(NamedTuple):
   transformer: MMDiTConfig
   autoencoder: AutoencoderConfig
   shift: float
+
+
+# Sizes of the released models, for programs that are compiled without weights.
+_NOWHERE = pathlib.Path('/dev/null')
+RELEASED = {
+  'sd3_medium': Sd3(_NOWHERE, MMDiTConfig(), AutoencoderConfig(), 3.0),
+  'sd35_medium': Sd3(
+    _NOWHERE,
+    MMDiTConfig(
+      qk_norm=True,
+      dual_attention_layers=tuple(range(13)),
+      pos_embed_max_size=384,
+    ),
+    AutoencoderConfig(),
+    3.0,
+  ),
+}
 
 
 def read(folder: pathlib.Path) -> Sd3:
@@ -116,14 +134,8 @@ def load_transformer(
       f'what the position table of {model.folder} has, got {rows} × {columns}.'
     )
   shapes = place(cast(transformer_shapes(config, size), dtype))
+  table = stored_positions(model).reshape(largest, largest, config.width)
   with tensor_files(model.folder / 'transformer') as files:
-    stored = files.shapes.get(POSITIONS)
-    if stored != (1, largest**2, config.width):
-      raise InputError(
-        f'Expected {POSITIONS} [1, {largest**2}, {config.width}] in '
-        f'{files.where}, got {stored}.'
-      )
-    table = files.read(POSITIONS)[0].reshape(largest, largest, config.width)
     params = layout.load(
       files,
       sd3_layout.transformer_rows(config.patch_size),
@@ -136,6 +148,20 @@ def load_transformer(
   where = getattr(shapes['constants']['position_table'], 'sharding', None)
   placed = jnp.asarray(crop) if where is None else jax.device_put(crop, where)
   return params | {'constants': {'position_table': placed}}
+
+
+def stored_positions(model: Sd3) -> np.ndarray:
+  """The whole position table of a file, [1, M², D]."""
+  config = model.transformer
+  expected = 1, config.pos_embed_max_size**2, config.width
+  with tensor_files(model.folder / 'transformer') as files:
+    stored = files.shapes.get(POSITIONS)
+    if stored != expected:
+      raise InputError(
+        f'Expected {POSITIONS} {list(expected)} in {files.where}, got '
+        f'{stored and list(stored)}.'
+      )
+    return files.read(POSITIONS)
 
 
 def autoencoder_shapes(config: AutoencoderConfig) -> PyTree:

@@ -1,0 +1,76 @@
+"""The device programs of a run, made from arrays or from their shapes alone."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from adrpo_jax import sharding
+from adrpo_jax.build import adaptation
+from adrpo_jax.build.generator import Generator, split_by_rows
+from adrpo_jax.build.modality import make_modality
+from adrpo_jax.build.parts import make_optimizer
+from adrpo_jax.method.record import Method
+from adrpo_jax.types import Modality, PyTree, TrainState
+from adrpo_jax.update import init_state, make_update
+
+
+class Programs(NamedTuple):
+  """The stages of a step, not jitted yet, and where their state lies.
+
+  init:     (base) -> TrainState
+  update:   see `update.make_update`
+  abstract: the state's shapes and shardings
+  layout:   its shardings
+  """
+
+  modality: Modality
+  init: Callable[[PyTree], TrainState]
+  update: Callable[..., Any]
+  abstract: TrainState
+  layout: PyTree
+
+
+def make_programs(
+  config: ConfigDict,
+  method: Method,
+  generator: Generator,
+  adapted: adaptation.Adaptation,
+  mesh: jax.sharding.Mesh,
+) -> Programs:
+  """The programs of a config; of the generator only shapes are looked at."""
+  groups = config.prompts.per_step, config.prompts.samples
+  trained = (groups[0], 2) if 'pairs' in method.needs else groups
+  optimizer = make_optimizer(config.training)
+  averaged = config.training.ema > 0
+  modality = make_modality(
+    config,
+    method,
+    generator,
+    adapted.materialise,
+    lambda rows: split_by_rows(mesh, rows),
+  )
+
+  # The base is an argument: closed over, it would be a constant, and so a
+  # whole second copy, in the compiled program.
+  def init(base: PyTree) -> TrainState:
+    params = adapted.trainable(base, jax.random.key(config.seed))
+    copied = jax.tree.map(jnp.copy, params)
+    return init_state(copied, method, optimizer, trained, averaged=averaged)
+
+  update = make_update(
+    method,
+    modality,
+    optimizer,
+    updates_per_rollout=config.training.updates_per_rollout,
+    microbatches=config.training.microbatches,
+    averaging_decay=(lambda step: config.training.ema) if averaged else None,
+    materialise=adapted.materialise,
+  )
+  shapes = jax.eval_shape(init, generator.frozen['reference'])
+  layout = sharding.tree_shardings(shapes, mesh)
+  return Programs(
+    modality, init, update, sharding.abstract(shapes, layout), layout
+  )

@@ -1,0 +1,138 @@
+"""Stable Diffusion 3 and 3.5: from a folder, or as shapes alone."""
+
+from collections.abc import Sequence
+import dataclasses
+import pathlib
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from adrpo_jax.build.checks import named
+from adrpo_jax.build.generator import (
+  Generator,
+  Rows,
+  make_compute,
+  make_decoder,
+  null_condition,
+  on_mesh,
+)
+from adrpo_jax.errors import InputError
+from adrpo_jax.models import sd3, sd3_text, sd3_tiny
+from adrpo_jax.models.hub import cache_folder, local_folder
+from adrpo_jax.models.mmdit import MMDiT
+from adrpo_jax.models.prompt_cache import PromptCache, fingerprint
+from adrpo_jax.models.text_encoder import Condition
+from adrpo_jax.sampling import noise_levels
+
+
+def of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
+  """Stable Diffusion 3 or 3.5, from a folder in the layout of diffusers."""
+  if not config.model.path:
+    raise InputError(
+      'Expected --config.model.path, a folder of Stable Diffusion 3 in the '
+      'layout of diffusers, gs:// or an id on the Hub; got none.'
+    )
+  return _sd3_in(local_folder(config.model.path), config, mesh)
+
+
+def of_sd3_tiny(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
+  """A random one of the same layout, written to the cache folder."""
+  return _sd3_in(sd3_tiny.write(cache_folder() / 'sd3_tiny'), config, mesh)
+
+
+def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
+  """The same with shapes for weights: of the path, or of a released model."""
+  if config.model.path:
+    model = sd3.read(local_folder(config.model.path))
+  else:
+    model = named(sd3.RELEASED, config.model.sizes, 'model')
+  place, size = on_mesh(mesh), _latent_size(config, model)
+  dtype = jnp.dtype(config.model.dtype)
+  length = sd3_text.CLIP_LENGTH + config.model.t5_length
+  states = length, model.transformer.joint_attention_dim
+  null = jax.eval_shape(
+    lambda: Condition(
+      jnp.zeros(states, dtype),
+      jnp.zeros(model.transformer.pooled_projection_dim, dtype),
+    )
+  )
+  transformer = sd3.cast(
+    sd3.transformer_shapes(model.transformer, size), config.model.param_dtype
+  )
+  return _sd3(config, mesh, model)._replace(
+    frozen={
+      'reference': place(transformer),
+      'autoencoder': place(sd3.autoencoder_shapes(model.autoencoder)),
+      'null_condition': null,
+    }
+  )
+
+
+def _sd3_in(
+  folder: pathlib.Path, config: ConfigDict, mesh: jax.sharding.Mesh
+) -> Generator:
+  model = sd3.read(folder)
+  place, size = on_mesh(mesh), _latent_size(config, model)
+  compute, length = make_compute(config, mesh), config.model.t5_length
+  parts = [*folder.glob('text_encoder*'), *folder.glob('tokenizer*')]
+  name = fingerprint(sorted(parts), length, jnp.dtype(compute.dtype).name)
+  encode = PromptCache(
+    cache_folder() / 'prompts' / name,
+    lambda texts: sd3_text.encode(
+      folder,
+      texts,
+      width=model.transformer.joint_attention_dim,
+      t5_length=length,
+      compute=dataclasses.replace(compute, constrain=lambda rows: rows),
+      place=place,
+    ),
+  )
+  null = null_condition(
+    encode
+  )  # First: the encoders are gone before the rest comes.
+  dtype = jnp.dtype(config.model.param_dtype)
+  return _sd3(config, mesh, model)._replace(
+    encode=encode,
+    frozen={
+      'reference': sd3.load_transformer(model, size, dtype, place),
+      'autoencoder': sd3.load_autoencoder(model, jnp.float32, place),
+      'null_condition': null,
+    },
+    positions=lambda: sd3.stored_positions(model),
+    identity=fingerprint([folder / 'transformer', folder / 'vae']),
+  )
+
+
+def _sd3(
+  config: ConfigDict, mesh: jax.sharding.Mesh, model: sd3.Sd3
+) -> Generator:
+  """The functions of a model; no weights and no words yet."""
+  size = _latent_size(config, model)
+
+  def encode(texts: Sequence[str]) -> Rows:
+    raise NotImplementedError('There are no text encoders without a folder.')
+
+  return Generator(
+    velocity=MMDiT(model.transformer, make_compute(config, mesh)).apply,
+    decode=make_decoder(model.autoencoder, config.model.decode_tile),
+    encode=encode,
+    grid=noise_levels.sd3_sigmas,
+    latent_shape=(*size, model.transformer.in_channels),
+    config=model.transformer,
+    frozen={},
+    positions=lambda: None,
+    identity='',
+  )
+
+
+def _latent_size(config: ConfigDict, model: sd3.Sd3) -> tuple[int, int]:
+  patch = model.autoencoder.downsampling * model.transformer.patch_size
+  pixels = config.model.pixels
+  if pixels < patch or pixels % patch:
+    raise InputError(
+      f'Expected --config.model.pixels to be a multiple of {patch}, got '
+      f'{pixels}.'
+    )
+  edge = pixels // model.autoencoder.downsampling
+  return edge, edge

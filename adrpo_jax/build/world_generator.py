@@ -1,0 +1,64 @@
+"""The base of an embedded world: small, with a text encoder of its own."""
+
+from collections.abc import Sequence
+import pathlib
+
+import jax
+from ml_collections import ConfigDict
+
+from adrpo_jax import sharding
+from adrpo_jax.build.checks import named
+from adrpo_jax.build.generator import (
+  Generator,
+  Rows,
+  make_compute,
+  make_decoder,
+  null_condition,
+)
+from adrpo_jax.models import base as base_models
+from adrpo_jax.models.mmdit import MMDiT
+from adrpo_jax.models.prompt_cache import fingerprint
+from adrpo_jax.models.text_encoder import TextEncoder
+from adrpo_jax.sampling import noise_levels
+from adrpo_jax.worlds import WORLDS
+
+
+def base_folder(config: ConfigDict) -> pathlib.Path:
+  """Where a world's base lies: at the config's path, or with the package."""
+  package = pathlib.Path(__file__).parents[1]
+  shipped = package / 'worlds' / f'{config.world}_base'
+  return pathlib.Path(config.model.path or shipped)
+
+
+def of_world(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
+  """The base of a world: small, with a text encoder of its own."""
+  world = named(WORLDS, config.world, 'world')
+  folder = base_folder(config)
+  models = base_models.load(folder)
+  weights = {
+    name: sharding.put_tree(tree, sharding.tree_shardings(tree, mesh))
+    for name, tree in models.params.items()
+  }
+  read = jax.jit(TextEncoder(models.text_encoder).apply)
+
+  def encode(texts: Sequence[str]) -> Rows:
+    states = read(weights['text_encoder'], world.tokenise(texts))
+    table = jax.device_get(states)
+    return lambda ids: jax.tree.map(lambda leaf: leaf[ids], table)
+
+  size = models.mmdit.sample_size
+  return Generator(
+    velocity=MMDiT(models.mmdit, make_compute(config, mesh)).apply,
+    decode=make_decoder(models.autoencoder, config.model.decode_tile),
+    encode=encode,
+    grid=noise_levels.shifted_sigmas,
+    latent_shape=(size, size, models.mmdit.in_channels),
+    config=models.mmdit,
+    frozen={
+      'reference': weights['transformer'],
+      'autoencoder': weights['autoencoder'],
+      'null_condition': null_condition(encode),
+    },
+    positions=lambda: None,
+    identity=fingerprint([folder]),
+  )
