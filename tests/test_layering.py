@@ -8,8 +8,8 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
 # A part imports itself and what stands in the lines above it, nothing else.
 LAYERS = [
-  'errors files preemption figure_style measures run_record hlo',
-  'types figures page comparison',
+  'errors files preemption figure_style measures run_record hlo flops',
+  'types figures page comparison chips',
   'method naming metrics heat_map',
   'models sampling worlds data sharding checkpoint',
   'modalities rewards preferences report_charts report_headline '

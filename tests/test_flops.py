@@ -1,0 +1,64 @@
+"""Operations by hand."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from adrpo_jax import chips, flops
+from adrpo_jax.errors import InputError
+
+X, W = jnp.ones((3, 4)), jnp.ones((4, 5))
+PRODUCT = 2 * 3 * 4 * 5
+
+
+def test_a_product_and_its_gradient():
+  assert flops.count(lambda x, w: x @ w, X, W) == PRODUCT
+  gradient = jax.grad(lambda x, w: jnp.sum((x @ w) ** 2), argnums=(0, 1))
+  assert flops.count(gradient, X, W) == 3 * PRODUCT
+  frozen = jax.grad(lambda x, w: jnp.sum((x @ w) ** 2))
+  assert flops.count(frozen, X, W) == 2 * PRODUCT
+
+
+def test_batches_loops_and_branches():
+  stack = jnp.ones((7, 4, 4))
+
+  def layers(x, stack):
+    return jax.lax.scan(lambda x, w: (x @ w, None), x, stack)[0]
+
+  assert flops.count(layers, X, stack) == 7 * 2 * 3 * 4 * 4
+  assert flops.count(jax.jit(layers), X, stack) == 7 * 2 * 3 * 4 * 4
+  batched = jax.vmap(lambda x, w: x @ w)
+  assert flops.count(batched, jnp.ones((6, 3, 4)), jnp.ones((6, 4, 5))) == (
+    6 * PRODUCT
+  )
+
+  def either(x, w):
+    return jax.lax.cond(x[0, 0] > 0, lambda: x @ w @ w.T, lambda: x)
+
+  assert flops.count(either, X, W) == 2 * PRODUCT
+
+
+def test_what_is_recomputed_counts_again():
+  def loss(x, w):
+    layer = jax.checkpoint(lambda x: jnp.tanh(x @ w))
+    return jnp.sum(layer(x) ** 2)
+
+  plain = jax.grad(lambda x, w: jnp.sum(jnp.tanh(x @ w) ** 2))
+  assert flops.count(plain, X, W) == 2 * PRODUCT
+  assert flops.count(jax.grad(loss), X, W) == 3 * PRODUCT
+
+
+def test_a_convolution():
+  def convolve(x, k):
+    return jax.lax.conv_general_dilated(
+      x, k, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
+
+  count = flops.count(convolve, jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 5)))
+  assert count == 2 * (2 * 8 * 8 * 5) * (3 * 3 * 3)
+
+
+@pytest.mark.parametrize('name', ['v5e', 'v9:2x2', ''])
+def test_an_unknown_topology(name):
+  with pytest.raises(InputError):
+    chips.chip_of(name)
