@@ -36,6 +36,21 @@ _LINE = re.compile(
   r'(?P<op>[\w-]+)\((?P<rest>.*)$'
 )
 _SHAPE = re.compile(r'([a-z]+\d*)\[([\d,]*)\]')
+_PLACED = re.compile(r'([a-z]+\d*)\[([\d,]*)\](\{[^}]*\})?')
+_OPERAND = re.compile(r'%([\w.-]+)')
+_RENAMING = {
+  'parameter',
+  'constant',
+  'tuple',
+  'get-tuple-element',
+  'bitcast',
+  'while',
+  'call',
+  'conditional',
+  'after-all',
+  'partition-id',
+}
+_PARTIAL = {'dynamic-slice', 'dynamic-update-slice', 'slice'}
 _CALLED = re.compile(r'(?:calls|to_apply|body|condition)=%([\w.-]+)')
 
 
@@ -102,10 +117,46 @@ def collectives(text: str, chips: int) -> list[Collective]:
   return list(seen.values())
 
 
+def bytes_moved(text: str) -> float:
+  """Bytes that one run reads from and writes to a chip's memory.
+
+  Operands and results of every instruction outside fusions, but for those that
+  only rename, and arrays that the compiler keeps on the chip (S(1)).
+  """
+  module, entry = computations(text)
+  total = 0.0
+  for where, times in _runs(module, entry, fused=False):
+    sizes = {line.name: _held(line.type) for line in module[where]}
+    for line in module[where]:
+      if line.op in _RENAMING or line.op.endswith('-done'):
+        continue
+      names = dict.fromkeys(_OPERAND.findall(line.rest.split('), ')[0]))
+      read = sum(sizes.get(name, 0.0) for name in names)
+      # A slice or an update touches its part of a large array.
+      large = line.op in _PARTIAL
+      moved = 2 * min(read, sizes[line.name]) if large else read
+      total += times * (moved + (0 if large else sizes[line.name]))
+  return total
+
+
+def _held(kind: str) -> float:
+  """Bytes of a result that are in the memory of the chip, not on it."""
+  return float(
+    sum(
+      _bytes(name, sizes)
+      for name, sizes, layout in _PLACED.findall(kind)
+      if 'S(' not in layout
+    )
+  )
+
+
 def _runs(
-  module: Mapping[str, list[Instruction]], entry: str
+  module: Mapping[str, list[Instruction]], entry: str, fused: bool = True
 ) -> Iterator[tuple[str, int]]:
-  """(computation, how often it runs), from the entry downwards."""
+  """(computation, how often it runs), from the entry downwards.
+
+  fused: go into fusions too, and into what reductions apply.
+  """
   waiting, counted = [(entry, 1)], set()
   while waiting:
     where, times = waiting.pop()
@@ -115,8 +166,8 @@ def _runs(
     yield where, times
     for line in module[where]:
       trips = _trips(module, line.rest) if line.op == 'while' else 1
-      for called in _CALLED.findall(line.rest):
-        waiting.append((called, times * trips))
+      if fused or line.op in ('while', 'call', 'conditional'):
+        waiting += [(c, times * trips) for c in _CALLED.findall(line.rest)]
 
 
 def _trips(module: Mapping[str, list[Instruction]], rest: str) -> int:

@@ -103,3 +103,44 @@ def test_a_loop_counts_as_often_as_it_runs():
 def test_other_text_is_refused():
   with pytest.raises(ValueError, match='found no ENTRY'):
     hlo.collectives('no program', 8)
+
+
+MOVES = """HloModule jit_f
+
+%fused (p: f32[4,8]) -> f32[4,8] {
+  %p = f32[4,8]{1,0} parameter(0)
+  ROOT %m = f32[4,8]{1,0} multiply(%p, %p)
+}
+
+%body (s: (s32[], f32[4,8])) -> (s32[], f32[4,8]) {
+  %s = (s32[], f32[4,8]{1,0}) parameter(0)
+  %x = f32[4,8]{1,0} get-tuple-element(%s), index=1
+  %y = f32[4,8]{1,0} fusion(%x), kind=kLoop, calls=%fused
+  %z = f32[4,8]{1,0:T(8,128)S(1)} fusion(%y), kind=kLoop, calls=%fused
+  ROOT %t = (s32[], f32[4,8]{1,0}) tuple(%s, %z)
+}
+
+%condition (s: (s32[], f32[4,8])) -> pred[] {
+  %limit = s32[] constant(3)
+  %s = (s32[], f32[4,8]{1,0}) parameter(0)
+  ROOT %lt = pred[] compare(%s, %limit), direction=LT
+}
+
+ENTRY %main (a: f32[4,8]) -> f32[1,8] {
+  %a = f32[4,8]{1,0} parameter(0)
+  %loop = (s32[], f32[4,8]{1,0}) while(%a), condition=%condition, body=%body
+  %b = f32[4,8]{1,0} get-tuple-element(%loop), index=1
+  ROOT %r = f32[1,8]{1,0} slice(%b), slice={[0:1], [0:8]}
+}
+"""
+
+
+def test_bytes_by_hand():
+  """Three times x read, y written, y read, z kept on the chip; then a slice.
+
+  The loop's comparison reads its state of 132 bytes and a number, and writes a
+  flag, on paper: conditions count as bodies do.
+  """
+  loop = 3 * (128 + 128 + 128)
+  condition = 3 * (132 + 4 + 1)
+  assert hlo.bytes_moved(MOVES) == loop + condition + 2 * 32
