@@ -10,6 +10,7 @@ import numpy as np
 
 from adrpo_jax import sharding
 from adrpo_jax.build.checks import named
+from adrpo_jax.models import attention
 from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.mmdit import MMDiTConfig
@@ -61,6 +62,7 @@ def make_compute(config: ConfigDict, mesh: jax.sharding.Mesh) -> Compute:
   model = config.model
   return Compute(
     dtype=jnp.dtype(model.dtype),
+    attention=attention.for_mesh(mesh),
     unroll=model.unroll,
     checkpoint=named(KEPT, model.kept, 'choice of what layers keep'),
     constrain=lambda rows: split_by_rows(mesh, rows),

@@ -1,7 +1,6 @@
 """Stable Diffusion 3 and 3.5: from a folder, or as shapes alone."""
 
 from collections.abc import Sequence
-import dataclasses
 import pathlib
 
 import jax
@@ -19,6 +18,7 @@ from adrpo_jax.build.generator import (
 )
 from adrpo_jax.errors import InputError
 from adrpo_jax.models import sd3, sd3_text, sd3_tiny
+from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.hub import cache_folder, local_folder
 from adrpo_jax.models.mmdit import MMDiT
 from adrpo_jax.models.prompt_cache import PromptCache, fingerprint
@@ -84,7 +84,7 @@ def _sd3_in(
       texts,
       width=model.transformer.joint_attention_dim,
       t5_length=length,
-      compute=dataclasses.replace(compute, constrain=lambda rows: rows),
+      compute=Compute(compute.dtype, unroll=compute.unroll),
       place=place,
     ),
   )
