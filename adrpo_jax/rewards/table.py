@@ -7,10 +7,12 @@ row) -> Reward; a call with more than that share of invalid samples is an error.
 from collections.abc import Callable, Mapping, Sequence
 import functools
 import inspect
-from typing import Any
+from typing import Any, TypeVar
 
 from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.rewards import jpeg
+from adrpo_jax.rewards.aesthetic import aesthetic
+from adrpo_jax.rewards.clip_scores import clip_score, hps_v2, pick_score
 from adrpo_jax.rewards.host import HostFunction, HostReward
 from adrpo_jax.rewards.protocol import Reward, on_device, weighted_sum
 from adrpo_jax.rewards.remote import remote
@@ -31,6 +33,8 @@ def shapes(
     functools.partial(shapes_judge.judge, success_weight=success_weight)
   )
 
+
+Made = TypeVar('Made')
 
 HOST_FUNCTIONS: dict[str, Callable[..., HostFunction]] = {
   'jpeg_compressibility': jpeg.compressibility,
@@ -65,6 +69,10 @@ def hosted(name: str) -> Callable[..., Reward]:
 
 REWARDS: dict[str, Callable[..., Reward]] = {
   'shapes': shapes,
+  'clip_score': clip_score,
+  'pick_score': pick_score,
+  'hps_v2': hps_v2,
+  'aesthetic': aesthetic,
   **{name: hosted(name) for name in HOST_FUNCTIONS},
 }
 
@@ -77,9 +85,7 @@ def described() -> dict[str, str]:
   }
 
 
-def made(
-  name: str, factory: Callable[..., HostFunction], **parameters: Any
-) -> HostFunction:
+def made(name: str, factory: Callable[..., Made], **parameters: Any) -> Made:
   """factory(**parameters). Raises InputError for those it does not take."""
   try:
     inspect.signature(factory).bind(**parameters)
@@ -113,7 +119,11 @@ def make_reward(
       raise unknown_name(name, REWARDS, 'reward')
   given = parameters or {}
   rewards = {
-    name: REWARDS[name](texts, invalid_limit, **given.get(name, {}))
+    name: made(
+      name,
+      functools.partial(REWARDS[name], texts, invalid_limit),
+      **given.get(name, {}),
+    )
     for name in weights
   }
   return weighted_sum(rewards, weights)

@@ -1,5 +1,7 @@
 """Rewards of CLIP towers against transformers, from pictures to scores."""
 
+import json
+
 import numpy as np
 from PIL import Image
 import pytest
@@ -9,7 +11,10 @@ transformers = pytest.importorskip('transformers')
 
 import jax.numpy as jnp
 
+from adrpo_jax.models.load import save_tree
+from adrpo_jax.models.sd3_tiny import write_clip_tokeniser
 from adrpo_jax.rewards import clip_preprocess
+from adrpo_jax.rewards.table import REWARDS
 
 pytestmark = pytest.mark.parity
 
@@ -86,3 +91,164 @@ def test_pixels_of_hps(edges):
   expected = ((padded - mean) / std).permute(0, 2, 3, 1).numpy()
   ours = clip_preprocess.hps_pixels(jnp.asarray(pictures(*edges)), 56)
   assert np.abs(ours - expected).max() < 1e-3
+
+
+TEXTS = [
+  'A red fox on 2 hills.',
+  'an owl',
+  '',
+  'a prompt of more letters than the small tower reads, so that its end is cut',
+]
+
+
+def saved_pair(folder, activation='quick_gelu', end=2):
+  """A CLIPModel of transformers with random weights, in a folder."""
+  torch.manual_seed(0)
+  sizes = {
+    'hidden_size': 32,
+    'intermediate_size': 48,
+    'num_hidden_layers': 2,
+    'num_attention_heads': 2,
+    'hidden_act': activation,
+  }
+  words = {'bos_token_id': 512, 'eos_token_id': end, 'pad_token_id': 513}
+  model = transformers.CLIPModel(
+    transformers.CLIPConfig(
+      text_config=sizes
+      | words
+      | {'vocab_size': 514, 'max_position_embeddings': 32},
+      vision_config=sizes | {'image_size': 28, 'patch_size': 7},
+      projection_dim=24,
+    )
+  )
+  with torch.no_grad():
+    for parameter in model.parameters():
+      parameter.add_(0.1 * torch.randn_like(parameter))
+  model.eval().save_pretrained(folder)
+  write_clip_tokeniser(folder, '<|endoftext|>')
+  processor(28).save_pretrained(folder)
+  return model
+
+
+def their_scores(model, folder, images):
+  """(cos [P, G], image embeddings [P, G, D]) of pictures [P, G, H, W, 3]."""
+  read = transformers.CLIPProcessor(
+    processor(28), transformers.AutoTokenizer.from_pretrained(folder)
+  )
+  cosines, embeddings = [], []
+  for text, group in zip(TEXTS, images, strict=True):
+    said = model(
+      **read(
+        text=[text],
+        images=[Image.fromarray(image) for image in group],
+        return_tensors='pt',
+        padding='max_length',
+        max_length=32,
+        truncation=True,
+      )
+    )
+    cosines.append((said.logits_per_image / model.logit_scale.exp())[:, 0])
+    embeddings.append(said.vision_model_output.pooler_output)
+  return torch.stack(cosines), torch.stack(embeddings)
+
+
+@pytest.fixture(scope='module')
+def drawn():
+  """Pictures [4, 2, 28, 42, 3], which the processor crops and does not scale.
+
+  Where it scales, single pixels are a level apart: see above.
+  """
+  return np.stack([pictures(28, 42, seed) for seed in range(4)])
+
+
+@pytest.mark.parametrize(
+  ('activation', 'end'), [('quick_gelu', 2), ('gelu', 513)]
+)
+@torch.no_grad()
+def test_scores_of_a_pair(activation, end, drawn, tmp_path):
+  model = saved_pair(tmp_path, activation, end)
+  cosine, embeddings = their_scores(model, tmp_path, drawn)
+  ids = np.array([3, 0, 2, 1])
+  images = drawn[ids] / np.float32(255)
+  expected = {
+    'clip_score': 100 * cosine,
+    'pick_score': model.logit_scale.exp() * cosine,
+  }
+  for name, theirs in expected.items():
+    scores = REWARDS[name](TEXTS, 0.0, path=str(tmp_path))({'ids': ids}, images)
+    assert scores.valid.all()
+    assert np.abs(scores.rewards - theirs.numpy()[ids]).max() < 1e-3
+    assert np.ptp(scores.rewards) > 1
+  measured = REWARDS['clip_score'](TEXTS, 0.0, path=str(tmp_path))(
+    {'ids': ids}, images
+  ).measures
+  apart = np.linalg.norm(embeddings[:, 0] - embeddings[:, 1], axis=-1)[ids]
+  np.testing.assert_allclose(
+    measured['clip_diversity'], np.stack([apart, apart], 1), rtol=1e-4
+  )
+  along = torch.cosine_similarity(embeddings[:, 0], embeddings[:, 1]).numpy()
+  np.testing.assert_allclose(
+    measured['clip_diversity_cosine'][:, 0], 1 - along[ids], rtol=1e-3
+  )
+
+
+@torch.no_grad()
+def test_scores_of_large_pictures(tmp_path):
+  """Scaled down from 100 × 75: within what rounding to levels does."""
+  model = saved_pair(tmp_path)
+  large = np.stack([pictures(100, 75, seed) for seed in range(4)])
+  cosine, _ = their_scores(model, tmp_path, large)
+  scores = REWARDS['clip_score'](TEXTS, 0.0, path=str(tmp_path))(
+    {'ids': np.arange(4)}, large
+  )
+  assert np.abs(scores.rewards - 100 * cosine.numpy()).max() < 0.02
+
+
+@torch.no_grad()
+def test_hps_of_square_pictures(tmp_path):
+  """cos; a square picture of the tower's size needs no preprocessing."""
+  model = saved_pair(tmp_path, 'gelu')
+  square = np.stack([pictures(28, 28, seed) for seed in range(4)])
+  cosine, _ = their_scores(model, tmp_path, square)
+  scores = REWARDS['hps_v2'](TEXTS, 0.0, path=str(tmp_path))(
+    {'ids': np.arange(4)}, square
+  )
+  assert np.abs(scores.rewards - cosine.numpy()).max() < 1e-5
+
+
+@torch.no_grad()
+def test_aesthetic_of_pictures(drawn, tmp_path):
+  """The head as published, on normalised embeddings, kept beside its tower."""
+  model = saved_pair(tmp_path / 'pair')
+  head = torch.nn.Sequential(
+    torch.nn.Linear(24, 16),
+    torch.nn.Dropout(0.2),
+    torch.nn.Linear(16, 8),
+    torch.nn.Dropout(0.2),
+    torch.nn.Linear(8, 6),
+    torch.nn.Dropout(0.1),
+    torch.nn.Linear(6, 4),
+    torch.nn.Linear(4, 1),
+  ).eval()
+  held = {f'layers.{k}': v.numpy() for k, v in head.state_dict().items()}
+  _, embeddings = their_scores(model, tmp_path / 'pair', drawn)
+  expected = head(torch.nn.functional.normalize(embeddings, dim=-1))[..., 0]
+
+  tower = transformers.CLIPVisionModelWithProjection(
+    transformers.CLIPVisionConfig(
+      **model.config.vision_config.to_dict() | {'projection_dim': 24}
+    )
+  )
+  tower.load_state_dict(model.state_dict(), strict=False)
+  tower.save_pretrained(tmp_path / 'both')
+  fields = json.loads((tmp_path / 'both' / 'config.json').read_text())
+  assert fields['model_type'] == 'clip_vision_model'
+  with_head = {k: v.numpy() for k, v in tower.state_dict().items()} | held
+  save_tree(tmp_path / 'both' / 'model.safetensors', with_head)
+  save_tree(tmp_path / 'head.safetensors', held)
+  for path, at in (('pair', 'head.safetensors'), ('both', 'both')):
+    scores = REWARDS['aesthetic'](
+      TEXTS, 0.0, path=str(tmp_path / path), head=str(tmp_path / at)
+    )({'ids': np.arange(4)}, drawn)
+    assert np.abs(scores.rewards - expected.numpy()).max() < 1e-5
+    assert np.ptp(scores.rewards) > 1e-3

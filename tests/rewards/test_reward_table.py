@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 import pytest
+import tiny_clip
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards import jpeg
@@ -45,11 +46,15 @@ def scene(objects, places):
 
 
 @pytest.fixture(scope='module')
-def needed():
+def needed(tmp_path_factory):
   """Name -> the parameters that its row does not do without."""
+  folder = tmp_path_factory.mktemp('clip')
+  clip = {'path': tiny_clip.write(folder)}
+  rows = dict.fromkeys(['clip_score', 'pick_score', 'hps_v2'], clip)
+  rows['aesthetic'] = clip | {'head': tiny_clip.write_head(folder / 'head')}
   with RewardServer(jpeg.compressibility(), 'jpeg') as server:
     threading.Thread(target=server.serve_forever, args=(0.01,)).start()
-    yield {'remote': {'url': server.url}}
+    yield rows | {'remote': {'url': server.url}}
     server.shutdown()
 
 
@@ -178,6 +183,8 @@ def test_parameters_that_a_row_does_not_take_are_named():
     REWARDS['jpeg_compressibility'](TEXTS, 0.1, qualty=3)
   with pytest.raises(InputError, match=r"'remote'.*'url'"):
     REWARDS['remote'](TEXTS, 0.1)
+  with pytest.raises(InputError, match=r"'pick_score'.*'path'"):
+    make_reward({'pick_score': 1.0}, TEXTS)
 
 
 @pytest.mark.parametrize('option', ['batch_size', 'workers'])
