@@ -36,8 +36,18 @@ def _of_equation(equation: Any) -> int:
   within = [_of(inner) for inner in _inner(equation.params)]
   if name == 'cond':
     return max(within, default=0)
-  times = equation.params['length'] if name == 'scan' else 1
-  return times * sum(within)
+  return _times(name, equation.params) * sum(within)
+
+
+def _times(name: str, params: dict[str, Any]) -> int:
+  """How often an equation runs the programs within it."""
+  if name == 'scan':
+    return params['length']
+  if name == 'pallas_call':  # A kernel: once for each block of its grid.
+    return math.prod(params['grid_mapping'].grid)
+  if name == 'shard_map':  # Within are the shapes of one device.
+    return params['mesh'].size
+  return 1
 
 
 def _inner(params: dict[str, Any]) -> Iterator[core.Jaxpr]:

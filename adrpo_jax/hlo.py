@@ -15,7 +15,7 @@ several computations of the text; those share a channel, and count once.
 from collections.abc import Iterator, Mapping
 import math
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 KINDS = (
   'all-gather',
@@ -50,7 +50,6 @@ _RENAMING = {
   'after-all',
   'partition-id',
 }
-_PARTIAL = {'dynamic-slice', 'dynamic-update-slice', 'slice'}
 _CALLED = re.compile(r'(?:calls|to_apply|body|condition)=%([\w.-]+)')
 
 
@@ -121,22 +120,102 @@ def bytes_moved(text: str) -> float:
   """Bytes that one run reads from and writes to a chip's memory.
 
   Operands and results of every instruction outside fusions, but for those that
-  only rename, and arrays that the compiler keeps on the chip (S(1)).
+  only rename, and arrays that the compiler keeps on the chip (S(1)). Of an
+  array that is only sliced, as of stacked layers in a loop, the slice counts.
   """
   module, entry = computations(text)
   total = 0.0
   for where, times in _runs(module, entry, fused=False):
-    sizes = {line.name: _held(line.type) for line in module[where]}
+    types = {line.name: line.type for line in module[where]}
     for line in module[where]:
-      if line.op in _RENAMING or line.op.endswith('-done'):
-        continue
-      names = dict.fromkeys(_OPERAND.findall(line.rest.split('), ')[0]))
-      read = sum(sizes.get(name, 0.0) for name in names)
-      # A slice or an update touches its part of a large array.
-      large = line.op in _PARTIAL
-      moved = 2 * min(read, sizes[line.name]) if large else read
-      total += times * (moved + (0 if large else sizes[line.name]))
+      if line.op not in _RENAMING and not line.op.endswith('-done'):
+        total += times * _moved(module, line, types)
   return total
+
+
+def _moved(
+  module: Mapping[str, list[Instruction]],
+  line: Instruction,
+  types: Mapping[str, str],
+) -> float:
+  """Bytes that one instruction reads and writes."""
+  operands = _OPERAND.findall(line.rest.split('), ')[0])
+  read = [_held(types.get(name, '')) for name in operands]
+  written = _held(line.type)
+  if line.op in ('dynamic-slice', 'slice'):
+    return 2 * written
+  if line.op == 'dynamic-update-slice':
+    return 2 * read[1]
+  if line.op in ('copy-start', 'slice-start'):
+    # The type names both ends: (to, from, ...) and ((from), to, ...).
+    ends = [m[0] for m in _PLACED.finditer(line.type)][:2]
+    part = min(_size(end) for end in ends)
+    return sum(part for end in ends if _held(end))
+  if line.op.endswith('-start') and line.type.startswith('('):
+    return 2 * max(read, default=0.0)  # The type repeats the operand.
+  called = re.search(r'calls=%([\w.-]+)', line.rest)
+  if line.op == 'fusion' and called:
+    within = module.get(called[1], [])
+    read = [_sliced(within, place, size) for place, size in enumerate(read)]
+    root = within[-1] if within else line
+    if root.op == 'dynamic-update-slice':
+      update = _OPERAND.findall(root.rest)[1]
+      held = {inner.name: inner.type for inner in within}
+      written = min(written, _held(held.get(update, '')) or written)
+  return sum(read) + written
+
+
+def _sliced(within: list[Instruction], place: int, whole: float) -> float:
+  """What a fusion reads of its operand at `place`, whose size is `whole`."""
+  names = [
+    line.name
+    for line in within
+    if line.op == 'parameter' and line.rest.startswith(f'{place})')
+  ]
+  users = [
+    line
+    for line in within
+    if names and names[0] in _OPERAND.findall(line.rest.split('), ')[0])
+  ]
+  if not users or whole == 0:
+    return whole
+  parts = 0.0
+  for user in users:
+    operands = _OPERAND.findall(user.rest)
+    if user.op in ('dynamic-slice', 'slice'):
+      parts += _size(user.type)
+    elif user.op == 'dynamic-update-slice' and operands[0] == names[0]:
+      continue  # Written in place.
+    else:
+      return whole
+  return min(parts, whole)
+
+
+def largest(text: str, count: int) -> list[dict[str, Any]]:
+  """The largest arrays that instructions outside fusions write.
+
+  -> [{'bytes', 'type', 'source'}], one of each type and source, a source being
+  the name that JAX gave the operation.
+  """
+  module, entry = computations(text)
+  found: dict[tuple[str, str], float] = {}
+  for where, _ in _runs(module, entry, fused=False):
+    for line in module[where]:
+      if line.op in _RENAMING or line.type.startswith('('):
+        continue
+      source = re.search(r'op_name="([^"]*)"', line.rest)
+      kind = line.type.partition('{')[0]
+      name = kind, source[1][-60:] if source else line.op
+      found[name] = _held(line.type)
+  ordered = sorted(found.items(), key=lambda item: -item[1])[:count]
+  return [
+    {'bytes': size, 'type': kind, 'source': source}
+    for (kind, source), size in ordered
+  ]
+
+
+def _size(kind: str) -> float:
+  return float(sum(_bytes(*shape) for shape in _SHAPE.findall(kind)))
 
 
 def _held(kind: str) -> float:

@@ -20,6 +20,7 @@ import re
 from typing import Any
 
 import jax
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 import numpy as np
@@ -38,6 +39,8 @@ BATCH_AXES = ('data', 'fsdp')
 RULES: Rules = (
   (r'(to_out|to_add_out|linear_2|/out)(/dense)?/kernel$', P('tensor', 'fsdp')),
   (r'kernel$', P('fsdp', 'tensor')),
+  (r'kernel/a$', P('fsdp', None)),  # LoRA's A [in, r] and B [r, out]
+  (r'kernel/b$', P(None, 'fsdp')),
   (r'embedding$', P('tensor', 'fsdp')),
 )
 
@@ -52,7 +55,8 @@ def make_mesh(
 ) -> Mesh:
   """A mesh of all devices (or of those given), axis types Auto.
 
-  `data=-1` takes what the other two leave.
+  `data=-1` takes what the other two leave. Of several TPU slices, `data` spans
+  the slow network between them, and fsdp and tensor stay within one.
 
   Raises:
     InputError: data·fsdp·tensor is not the number of devices.
@@ -71,6 +75,17 @@ def make_mesh(
       f'Expected mesh axes whose product is the number of devices, {count}; '
       f'got {wanted}. {way_out}'
     )
+  slices = len({getattr(d, 'slice_index', 0) for d in devices or jax.devices()})
+  if slices > 1:
+    if data % slices:
+      raise InputError(
+        f'Expected mesh.data to be a multiple of the {slices} slices, got '
+        f'{wanted}. Parameters are shared within a slice: take a smaller fsdp.'
+      )
+    placed = mesh_utils.create_hybrid_device_mesh(
+      (data // slices, fsdp, tensor), (slices, 1, 1), devices
+    )
+    return Mesh(placed, AXES, axis_types=(AxisType.Auto,) * 3)
   return jax.make_mesh(
     (data, fsdp, tensor),
     AXES,

@@ -49,6 +49,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
         'pixels': 512,  # of SD3's images, along an edge
         't5_length': 256,  # tokens that T5 reads; diffusers' default
         'decode_tile': 0,  # latents along a tile of the decoder; 0 is whole
+        'decode_parts': 1,  # of the samples, decoded one after another
       },
       'prompts': {
         # .txt, .jsonl, .csv, .tsv or tfds:NAME; '' are the world's own
@@ -169,6 +170,7 @@ SD3 = {
     'param_dtype': 'bfloat16',
     'unroll': False,
     'kept': 'nothing',
+    'decode_parts': 16,
   },
   'prompts': {'per_step': 32, 'samples': 16},
   'sampler': {'steps': 10, 'shift': 3.0, 'guidance': 4.5},
@@ -207,6 +209,7 @@ PRESETS = {
       'lora_alpha': 4.0,
       'pixels': 64,
       't5_length': 16,
+      'decode_parts': 1,
     },
     'prompts': {
       'source': EXAMPLES,

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from adrpo_jax import chips, flops
+from adrpo_jax import chips, flops, sharding
 from adrpo_jax.errors import InputError
+from adrpo_jax.models import attention
 
 X, W = jnp.ones((3, 4)), jnp.ones((4, 5))
 PRODUCT = 2 * 3 * 4 * 5
@@ -62,3 +63,11 @@ def test_a_convolution():
 def test_an_unknown_topology(name):
   with pytest.raises(InputError):
     chips.chip_of(name)
+
+
+def test_a_kernel_on_every_device_counts_as_plain_attention():
+  mesh = sharding.make_mesh(2, 2, 2)
+  arrays = [jnp.ones((8, 256, 4, 16))] * 3
+  plain = flops.count(attention.xla, *arrays)
+  assert plain == 2 * 2 * 8 * 4 * 256 * 256 * 16
+  assert flops.count(attention.splash(mesh, interpret=True), *arrays) == plain

@@ -144,3 +144,53 @@ def test_bytes_by_hand():
   loop = 3 * (128 + 128 + 128)
   condition = 3 * (132 + 4 + 1)
   assert hlo.bytes_moved(MOVES) == loop + condition + 2 * 32
+
+
+SLICES = """HloModule jit_f
+
+%fused (p: f32[9,4,8], q: f32[4,8]) -> f32[4,8] {
+  %p = f32[9,4,8]{2,1,0} parameter(0)
+  %q = f32[4,8]{1,0} parameter(1)
+  %s = f32[1,4,8]{2,1,0} dynamic-slice(%p, %i), dynamic_slice_sizes={1,4,8}
+  ROOT %m = f32[4,8]{1,0} multiply(%s, %q)
+}
+
+%stored (p: f32[9,4,8], q: f32[1,4,8]) -> f32[9,4,8] {
+  %p = f32[9,4,8]{2,1,0} parameter(0)
+  %q = f32[1,4,8]{2,1,0} parameter(1)
+  ROOT %u = f32[9,4,8]{2,1,0} dynamic-update-slice(%p, %q, %i, %j, %k)
+}
+
+ENTRY %main (a: f32[9,4,8], b: f32[4,8], c: f32[1,4,8]) -> f32[9,4,8] {
+  %a = f32[9,4,8]{2,1,0} parameter(0)
+  %b = f32[4,8]{1,0} parameter(1)
+  %c = f32[1,4,8]{2,1,0} parameter(2)
+  %x = f32[4,8]{1,0} fusion(%a, %b), kind=kLoop, calls=%fused
+  ROOT %y = f32[9,4,8]{2,1,0} fusion(%a, %c), kind=kLoop, calls=%stored
+}
+"""
+
+
+AHEAD = """HloModule jit_f
+
+ENTRY %main (a: f32[9,4,8]) -> f32[4,8] {
+  %a = f32[9,4,8]{2,1,0} parameter(0)
+  %s = ((f32[9,4,8]{2,1,0}), f32[1,4,8]{2,1,0:T(8,128)S(1)}, u32[]) \
+slice-start(%a), slice={[0:1], [0:4], [0:8]}
+  %t = f32[1,4,8]{2,1,0:T(8,128)S(1)} slice-done(%s)
+  %c = (f32[9,4,8]{2,1,0:S(1)}, f32[9,4,8]{2,1,0}, u32[]) copy-start(%a)
+  %d = f32[9,4,8]{2,1,0:S(1)} copy-done(%c)
+  ROOT %x = f32[4,8]{1,0} fusion(%t, %d), kind=kLoop, calls=%fused
+}
+"""
+
+
+def test_what_is_fetched_ahead_counts_once():
+  """A slice of 128 bytes, a copy of 1152, and 128 that are written."""
+  assert hlo.bytes_moved(AHEAD) == 128 + 1152 + 128
+
+
+def test_of_a_stack_the_layer_counts():
+  read = 128 + 128 + 128  # A layer, b, and the result.
+  stored = 128 + 128  # c, and the place it goes to.
+  assert hlo.bytes_moved(SLICES) == read + stored

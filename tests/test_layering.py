@@ -9,7 +9,8 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
 # A part imports itself and what stands in the lines above it, nothing else.
 LAYERS = [
   'errors files preemption figure_style measures run_record hlo flops',
-  'types figures page comparison chips',
+  'chips',
+  'types figures page comparison compile_report compile_costs',
   'method naming metrics heat_map',
   'models sampling worlds data sharding checkpoint',
   'modalities rewards preferences report_charts report_headline '
@@ -18,7 +19,7 @@ LAYERS = [
   'train build',
   'commands',
   'main',
-  'compare',
+  'compare compile',
 ]
 LEVEL = {part: i for i, line in enumerate(LAYERS) for part in line.split()}
 FILES = sorted(PACKAGE.rglob('*.py'))

@@ -10,6 +10,7 @@ import numpy as np
 
 from adrpo_jax import sharding
 from adrpo_jax.build.checks import named
+from adrpo_jax.errors import InputError
 from adrpo_jax.models import attention
 from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.compute import Compute
@@ -70,25 +71,37 @@ def make_compute(config: ConfigDict, mesh: jax.sharding.Mesh) -> Compute:
 
 
 def make_decoder(
-  config: AutoencoderConfig, tile: int
+  sizes: AutoencoderConfig, config: ConfigDict
 ) -> Callable[[PyTree, Array], Array]:
-  """Latents to pixels, in tiles with an overlap of a quarter where asked."""
-  model = Autoencoder(config)
+  """Latents [B, h, w, C] -> pixels, about [0, 1].
+
+  In parts of the batch, one after another, and in tiles of a picture, where
+  the config asks for either.
+  """
+  model = Autoencoder(sizes)
+  tile, parts = config.decode_tile, config.decode_parts
 
   def decode(params: PyTree, latents: Array) -> Array:
-    def whole(latents: Array) -> Array:
-      return model.apply(params, latents, method='decode')
-
-    images = decode_in_tiles(
-      whole,
+    return decode_in_tiles(
+      lambda part: model.apply(params, part, method='decode'),
       latents,
       tile=tile or max(latents.shape[1:3]),
       overlap=tile // 4,
-      scale=config.downsampling,
+      scale=sizes.downsampling,
     )
-    return images / 2 + 0.5
 
-  return decode
+  def decoded(params: PyTree, latents: Array) -> Array:
+    if latents.shape[0] % parts:
+      raise InputError(
+        f'Expected --config.model.decode_parts to divide the {len(latents)} '
+        f'samples, got {parts}.'
+      )
+    # A part takes every parts-th row, so that it spans all devices.
+    split = latents.reshape(-1, parts, *latents.shape[1:]).swapaxes(0, 1)
+    images = jax.lax.map(lambda part: decode(params, part), split)
+    return images.swapaxes(0, 1).reshape(-1, *images.shape[2:]) / 2 + 0.5
+
+  return decoded
 
 
 def null_condition(encode: Callable[[Sequence[str]], Rows]) -> PyTree:
@@ -102,5 +115,15 @@ def on_mesh(mesh: jax.sharding.Mesh) -> Callable[[PyTree], PyTree]:
 
   def place(shapes: PyTree) -> PyTree:
     return sharding.abstract(shapes, sharding.tree_shardings(shapes, mesh))
+
+  return place
+
+
+def everywhere(mesh: jax.sharding.Mesh) -> Callable[[PyTree], PyTree]:
+  """Gives shapes the sharding of a copy on every device: for small models."""
+
+  def place(shapes: PyTree) -> PyTree:
+    whole = sharding.replicated(mesh)
+    return sharding.abstract(shapes, jax.tree.map(lambda _: whole, shapes))
 
   return place

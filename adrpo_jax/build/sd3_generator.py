@@ -11,6 +11,7 @@ from adrpo_jax.build.checks import named
 from adrpo_jax.build.generator import (
   Generator,
   Rows,
+  everywhere,
   make_compute,
   make_decoder,
   null_condition,
@@ -63,7 +64,9 @@ def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   return _sd3(config, mesh, model)._replace(
     frozen={
       'reference': place(transformer),
-      'autoencoder': place(sd3.autoencoder_shapes(model.autoencoder)),
+      'autoencoder': everywhere(mesh)(
+        sd3.autoencoder_shapes(model.autoencoder)
+      ),
       'null_condition': null,
     }
   )
@@ -96,7 +99,7 @@ def _sd3_in(
     encode=encode,
     frozen={
       'reference': sd3.load_transformer(model, size, dtype, place),
-      'autoencoder': sd3.load_autoencoder(model, jnp.float32, place),
+      'autoencoder': sd3.load_autoencoder(model, jnp.float32, everywhere(mesh)),
       'null_condition': null,
     },
     positions=lambda: sd3.stored_positions(model),
@@ -115,7 +118,7 @@ def _sd3(
 
   return Generator(
     velocity=MMDiT(model.transformer, make_compute(config, mesh)).apply,
-    decode=make_decoder(model.autoencoder, config.model.decode_tile),
+    decode=make_decoder(model.autoencoder, config.model),
     encode=encode,
     grid=noise_levels.sd3_sigmas,
     latent_shape=(*size, model.transformer.in_channels),

@@ -49,7 +49,7 @@ def of_world(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   size = models.mmdit.sample_size
   return Generator(
     velocity=MMDiT(models.mmdit, make_compute(config, mesh)).apply,
-    decode=make_decoder(models.autoencoder, config.model.decode_tile),
+    decode=make_decoder(models.autoencoder, config.model),
     encode=encode,
     grid=noise_levels.shifted_sigmas,
     latent_shape=(size, size, models.mmdit.in_channels),

@@ -1,0 +1,85 @@
+"""The stages of a config as jitted functions with the shapes of arguments."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from adrpo_jax import sharding
+from adrpo_jax.build import adaptation, checks
+from adrpo_jax.build.checks import named
+from adrpo_jax.build.families import SHAPES
+from adrpo_jax.build.parts import make_method
+from adrpo_jax.build.programs import make_programs
+from adrpo_jax.types import PyTree, Scores
+from adrpo_jax.update import behaviour_params
+
+Stage = tuple[Any, tuple[PyTree, ...]]
+
+
+def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
+  """name -> (jitted function, shapes of its arguments on the mesh).
+
+  Raises:
+    InputError: a family whose shapes are not known without its weights, or a
+      config that does not fit the mesh.
+  """
+  method = make_method(config.method)
+  checks.check_batches(config, mesh)
+  generator = named(SHAPES, config.model.family, 'family to compile for')(
+    config, mesh
+  )
+  adapted = adaptation.make_adaptation(config.model)
+  programs = make_programs(config, method, generator, adapted, mesh)
+  split, whole = sharding.batch_sharding(mesh), sharding.replicated(mesh)
+
+  def placed(shapes: PyTree, where: jax.sharding.NamedSharding) -> PyTree:
+    return sharding.abstract(shapes, jax.tree.map(lambda _: where, shapes))
+
+  count, samples = config.prompts.per_step, config.prompts.samples
+  frozen, null = generator.frozen, generator.frozen['null_condition']
+  prompts = {
+    'condition': jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(
+        (count, *leaf.shape), leaf.dtype, sharding=split
+      ),
+      null,
+    ),
+    'facts': (),
+    'ids': jax.ShapeDtypeStruct((count,), jnp.int32, sharding=split),
+  }
+  frozen = frozen | {'null_condition': placed(null, whole)}
+  key = placed(jax.eval_shape(lambda: jax.random.key(0)), whole)
+  params = behaviour_params(method, programs.abstract)
+  drawn = jax.eval_shape(
+    programs.modality.rollout, params, frozen, prompts, key
+  )
+  drawn = placed(drawn, split)
+  scores = jax.eval_shape(
+    lambda: Scores(
+      jnp.zeros((count, samples)), jnp.ones((count, samples), bool), {}
+    )
+  )
+  return {
+    'rollout': (
+      jax.jit(programs.modality.rollout),
+      (params, frozen, prompts, key),
+    ),
+    'reward': (jax.jit(programs.modality.decode), (frozen, drawn)),
+    'update': (
+      jax.jit(
+        programs.update,
+        donate_argnums=0,
+        out_shardings=(programs.layout, whole),
+      ),
+      (
+        programs.abstract,
+        frozen,
+        drawn,
+        placed(scores, whole),
+        prompts,
+        key,
+      ),
+    ),
+  }

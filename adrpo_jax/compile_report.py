@@ -1,0 +1,54 @@
+"""The costs of compiled programs as a table to read."""
+
+from typing import Any
+
+from adrpo_jax.chips import GIB
+
+
+def table(report: dict[str, Any]) -> str:
+  """A verdict, a row for each program, and the collectives of each."""
+  capacity = report['hbm_capacity_bytes'] / GIB
+  peak = report['hbm_peak_bytes'] / GIB
+  slices = f'{report["num_slices"]} × ' if report['num_slices'] > 1 else ''
+  mesh = ', '.join(f'{k} {v}' for k, v in report['mesh'].items())
+  lines = [
+    f'{slices}{report["topology"]}, {report["chips"]} chips ({mesh}), '
+    f'{report["samples"]} samples a step',
+    f'{"fits" if report["fits"] else "DOES NOT FIT"}: {peak:.2f} of '
+    f'{capacity:.0f} GiB a chip',
+    '',
+    'program    HBM GiB: args  temps   peak   TFLOP  moved GiB  sent GiB   '
+    'roofline s  bound            MFU ≤',
+  ]
+  for name, program in report['programs'].items():
+    if 'refused' in program:
+      lines.append(f'{name:9}  refused: {program["refused"]}')
+      continue
+    held, roofline = program['hbm_bytes'], program['roofline']
+    seconds = roofline['seconds'][roofline['bound']]
+    lines.append(
+      f'{name:9}  {held["arguments"] / GIB:13.2f} '
+      f'{held["temporaries"] / GIB:6.2f} {program["hbm_peak_bytes"] / GIB:6.2f}'
+      f' {program["flops"] / 1e12:7.1f} {program["bytes_moved"] / GIB:10.1f} '
+      f'{program["collective_bytes"] / GIB:9.2f} {seconds:12.3f}  '
+      f'{roofline["bound"]:15} {roofline["mfu_bound"]:6.1%}'
+    )
+  for name, program in report['programs'].items():
+    if 'refused' in program:
+      continue
+    lines += ['', f'{name}, seconds at best:']
+    lines += [
+      f'  {kind:15} {seconds:8.3f}'
+      for kind, seconds in program['roofline']['seconds'].items()
+    ]
+    lines += [
+      f'  {c["kind"]:18} among {c["chips"]:4} chips  {c["count"]:6} times  '
+      f'{c["bytes"] / GIB:8.3f} GiB'
+      for c in program['collectives']
+    ]
+    lines.append('  largest buffers:')
+    lines += [
+      f'  {b["bytes"] / GIB:8.3f} GiB  {b["type"]:28} {b["source"]}'
+      for b in program['largest_buffers']
+    ]
+  return '\n'.join(lines)

@@ -1,0 +1,131 @@
+"""Programs for TPUs, compiled without any: a tiny model, the whole report."""
+
+import json
+
+import jax
+import pytest
+import small_run
+
+from adrpo_jax import compile as aot
+from adrpo_jax import compile_costs, compile_report
+from adrpo_jax.chips import CHIPS, GIB
+from adrpo_jax.errors import InputError
+from adrpo_jax.models import sd3_tiny
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  return sd3_tiny.write(tmp_path_factory.mktemp('sd3'))
+
+
+def make_config(folder, **changes):
+  settings = {
+    'model.path': str(folder),
+    'model.pixels': 64,
+    'model.t5_length': 16,
+    'model.lora_rank': 2,
+    'model.decode_parts': 2,
+    'prompts.samples': 4,
+    'sampler.steps': 2,
+  }
+  given = {name.replace('__', '.'): v for name, v in changes.items()}
+  return small_run.preset_config('sd3_medium', settings | given)
+
+
+@pytest.fixture(scope='module')
+def report(folder):
+  pytest.importorskip('libtpu')
+  return aot.compiled(make_config(folder), 'v5e:2x2', per_chip=2)
+
+
+@pytest.mark.slow
+def test_a_report_says_what_a_chip_needs(report):
+  assert report['fits']
+  assert report['chips'] == 4
+  assert report['samples'] == 4 * 2 * 4
+  assert set(report['programs']) == {'rollout', 'reward', 'update'}
+  for program in report['programs'].values():
+    held = program['hbm_bytes']
+    assert 0 < held['arguments'] < program['hbm_peak_bytes'] < GIB
+    seconds = program['roofline']['seconds']
+    assert program['roofline']['bound'] == max(seconds, key=seconds.get)
+    assert 0 < program['roofline']['mfu_bound'] <= 1
+    assert program['largest_buffers'][0]['bytes'] > 0
+  update = report['programs']['update']
+  assert update['hbm_bytes']['donated'] > 0  # The state is given away.
+  assert update['flops'] > update['model_flops']  # Layers are recomputed.
+  assert json.loads(json.dumps(report)) == report
+
+
+@pytest.mark.slow
+def test_a_table_reads(report):
+  told = compile_report.table(report)
+  assert 'fits: 0.' in told
+  assert 'v5e:2x2, 4 chips (data 1, fsdp 4, tensor 1), 32 samples' in told
+  for name in ('rollout', 'reward', 'update'):
+    assert f'\n{name}' in told
+
+
+@pytest.mark.slow
+def test_two_slices_keep_the_parameters_within_one(folder):
+  pytest.importorskip('libtpu')
+  found = aot.compiled(
+    make_config(folder, model__lora_rank=0), 'v5e:2x2', 2, per_chip=2
+  )
+  assert found['chips'] == 8
+  assert found['mesh'] == {'data': 2, 'fsdp': 4, 'tensor': 1}
+  update = found['programs']['update']
+  gathers = [c for c in update['collectives'] if c['kind'] == 'all-gather']
+  assert all(c['chips'] <= 4 for c in gathers)
+
+
+def test_a_family_without_shapes(folder):
+  config = make_config(folder, model__family='world')
+  pytest.importorskip('libtpu')
+  with pytest.raises(InputError, match='family to compile for'):
+    aot.compiled(config, 'v5e:2x2', per_chip=2)
+
+
+def test_a_topology_that_there_is_not(folder):
+  pytest.importorskip('libtpu')
+  with pytest.raises(InputError, match='topology that libtpu knows'):
+    aot.devices_of('v5e:3x77', 1)
+
+
+def test_without_libtpu(monkeypatch):
+  import sys
+
+  from jax.experimental import topologies
+
+  def absent(**_):
+    raise RuntimeError('no plugin')
+
+  monkeypatch.setattr(topologies, 'get_topology_desc', absent)
+  monkeypatch.setitem(sys.modules, 'libtpu', None)
+  with pytest.raises(InputError, match=r"pip install 'adrpo_jax\[tpu\]'"):
+    aot.devices_of('v5e:2x2', 1)
+
+
+def test_a_program_that_is_too_large_has_its_size():
+  told = (
+    'RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required '
+    'for HLO temporaries (40.44G) exceeds available HBM (15.75G).'
+  )
+  found = compile_costs.refused(jax.errors.JaxRuntimeError(told))
+  assert found['hbm_peak_bytes'] == int(40.44 * GIB)
+  chip = CHIPS['v5e']
+  report = {
+    'fits': False,
+    'topology': 'v5e:2x2',
+    'num_slices': 1,
+    'chips': 4,
+    'mesh': {'data': 1},
+    'samples': 8,
+    'hbm_capacity_bytes': chip.hbm,
+    'hbm_peak_bytes': found['hbm_peak_bytes'],
+    'programs': {'update': found},
+  }
+  assert 'DOES NOT FIT: 40.44 of 16 GiB' in compile_report.table(report)
+  other = jax.errors.JaxRuntimeError('INTERNAL: something else')
+  with pytest.raises(jax.errors.JaxRuntimeError):
+    compile_costs.refused(other)
