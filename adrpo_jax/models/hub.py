@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import os
 import pathlib
 import re
+import urllib.parse
 
 from etils import epath
 
@@ -29,7 +30,7 @@ def local_folder(source: str) -> pathlib.Path:
     InputError: no such folder or repository, no access, no network; with the
       way out.
   """
-  if '://' in source:
+  if source.startswith('gs://'):
     return _copied(epath.Path(source))
   path = pathlib.Path(source).expanduser()
   if path.is_dir():
@@ -55,7 +56,9 @@ def _copied(source: epath.Path) -> pathlib.Path:
       f'Expected a folder at {source}, found none. Check the path, and that '
       'this machine may read the bucket.'
     )
-  target = cache_folder() / 'models' / re.sub(r'\W+', '_', os.fspath(source))
+  # Quoted, so that no two sources share a folder.
+  name = urllib.parse.quote(os.fspath(source), safe='')
+  target = cache_folder() / 'models' / name
   for file in _files(source):
     copy = target / os.fspath(file)[len(os.fspath(source)) :].lstrip('/')
     if copy.is_file() and copy.stat().st_size == file.stat().length:
@@ -109,5 +112,10 @@ def _downloaded(name: str, revision: str | None) -> pathlib.Path:
     raise InputError(
       f'There is no folder at {name}, and the Hub cannot be reached. Download '
       'the model where there is a network, and give its folder.'
+    ) from error
+  except (errors.HfHubHTTPError, errors.HFValidationError) as error:
+    raise InputError(
+      f'The Hub did not give {name}: {error} Check the name, and that HF_TOKEN '
+      'is valid; or give a folder.'
     ) from error
   return pathlib.Path(folder)

@@ -16,13 +16,16 @@ def test_a_folder_is_itself(tmp_path):
   assert hub.local_folder(str(tmp_path)) == tmp_path
 
 
-@pytest.mark.parametrize('source', ['/no/such/folder', './nothing', 'nothing'])
+@pytest.mark.parametrize(
+  'source', ['/no/such/folder', './nothing', 'nothing', 'ftp://host/folder']
+)
 def test_no_folder(source):
   with pytest.raises(InputError, match='Expected the folder of a model at'):
     hub.local_folder(source)
 
 
-def test_a_bucket_is_copied_once_without_pickles(monkeypatch, tmp_path):
+@pytest.fixture
+def bucket(monkeypatch, tmp_path):
   """A file system in memory stands in for the one behind gs://."""
   fsspec = pytest.importorskip('fsspec')
   known = importlib.import_module('fsspec.registry')._registry
@@ -32,7 +35,23 @@ def test_a_bucket_is_copied_once_without_pickles(monkeypatch, tmp_path):
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
   from etils import epath
 
-  source = epath.Path('gs://models/sd3')
+  return epath.Path('gs://models')
+
+
+@pytest.mark.parametrize(
+  ('one', 'other'), [('sd3.5', 'sd3_5'), ('sd3/v2', 'sd3-v2')]
+)
+def test_buckets_with_similar_names_do_not_mix(bucket, one, other):
+  for name in (one, other):
+    (bucket / name).mkdir(parents=True, exist_ok=True)
+    (bucket / name / 'config.json').write_text(f'"{name}"')  # Of one size.
+  for name in (one, other):
+    folder = hub.local_folder(f'gs://models/{name}')
+    assert (folder / 'config.json').read_text() == f'"{name}"'
+
+
+def test_a_bucket_is_copied_once_without_pickles(bucket, tmp_path):
+  source = bucket / 'sd3'
   (source / 'vae').mkdir(parents=True, exist_ok=True)
   (source / 'vae' / 'config.json').write_text('{}')
   (source / 'vae' / 'weights.bin').write_text('pickle')
@@ -73,6 +92,8 @@ def test_a_repository_is_downloaded_without_pickles(monkeypatch):
     ('GatedRepoError', True, 'Accept its licence on .*owner/name.*HF_TOKEN'),
     ('RepositoryNotFoundError', True, 'found neither'),
     ('RevisionNotFoundError', True, "no revision 'v9'"),
+    ('HfHubHTTPError', True, 'HF_TOKEN is valid'),
+    ('HFValidationError', False, 'Check the name'),
     ('LocalEntryNotFoundError', False, 'the Hub cannot be reached'),
   ],
 )
