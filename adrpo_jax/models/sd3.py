@@ -9,6 +9,7 @@ text_encoder/ ... tokenizer/   see `sd3_text`
 from collections.abc import Callable, Mapping
 import json
 import pathlib
+import typing
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +20,7 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.models import layout, sd3_layout
 from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.export import POSITIONS
+from adrpo_jax.models.load import stored_kind
 from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.tensor_files import tensor_files
 from adrpo_jax.models.text_encoder import Condition
@@ -81,11 +83,16 @@ def read(folder: pathlib.Path) -> Sd3:
     _class_name='FlowMatchEulerDiscreteScheduler',
     use_dynamic_shifting=False,
   )
+  shift: Any = fields.get('shift')
+  if not _fits(shift, float):
+    raise InputError(
+      f'Expected a number as shift in {scheduler}, got {shift!r}.'
+    )
   return Sd3(
     folder,
     _transformer(folder / 'transformer' / 'config.json'),
     _autoencoder(folder / 'vae' / 'config.json'),
-    float(fields['shift']),
+    float(shift),
   )
 
 
@@ -161,6 +168,11 @@ def stored_positions(model: Sd3) -> np.ndarray:
         f'Expected {POSITIONS} {list(expected)} in {files.where}, got '
         f'{stored and list(stored)}.'
       )
+    if stored_kind(files.dtypes[POSITIONS]) != 'float':
+      raise InputError(
+        f'Expected floats as {POSITIONS} in {files.where}, got '
+        f'{files.dtypes[POSITIONS]}.'
+      )
     return files.read(POSITIONS)
 
 
@@ -193,7 +205,7 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
   """A config.json, or an error that says what is wrong with it."""
   try:
     fields = json.loads(path.read_text())
-  except FileNotFoundError as error:
+  except (FileNotFoundError, NotADirectoryError) as error:
     raise InputError(
       f'Expected the config {path}, found none. Give a whole folder in the '
       'layout of diffusers.'
@@ -217,7 +229,7 @@ def _transformer(path: pathlib.Path) -> MMDiTConfig:
     fields
     | {
       'qk_norm': norm is not None,
-      'dual_attention_layers': tuple(fields.get('dual_attention_layers') or ()),
+      'dual_attention_layers': fields.get('dual_attention_layers') or (),
     },
     path,
   )
@@ -239,25 +251,41 @@ def _autoencoder(path: pathlib.Path) -> AutoencoderConfig:
     use_quant_conv=False,
     use_post_quant_conv=False,
   )
-  widths = tuple(fields.get('block_out_channels', ()))
-  return from_fields(
-    AutoencoderConfig, fields | {'block_out_channels': widths}, path
-  )
+  return from_fields(AutoencoderConfig, fields, path)
 
 
 def from_fields(
   kind: Any, fields: Mapping[str, Any], path: pathlib.Path
 ) -> Any:
-  """A config of one kind from the fields of a file, all of which it must have.
+  """A config of one kind from the fields of a file.
 
   Raises:
-    InputError: fields that are missing.
+    InputError: fields that are missing, or not of the kind that they must be.
   """
-  wanted = kind.__dataclass_fields__
-  missing = [name for name in wanted if fields.get(name) is None]
+  types = typing.get_type_hints(kind)
+  absent = {name for name in types if fields.get(name) is None}
+  missing = sorted(absent - _OPTIONAL)
   if missing:
     raise InputError(f'Expected {missing} in {path}, which has none.')
-  return kind(**{name: fields[name] for name in wanted})
+  found = {name: fields[name] for name in types if name not in absent}
+  for name, value in found.items():
+    if not _fits(value, types[name]):
+      raise InputError(
+        f'Expected {name} in {path} to be {types[name]}, got {value!r}.'
+      )
+  return kind(
+    **{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+  )
+
+
+def _fits(value: Any, kind: Any) -> bool:
+  """Whether JSON's value may stand for this type; 1 may be a float."""
+  if typing.get_origin(kind) is tuple:
+    each = typing.get_args(kind)[0]
+    return isinstance(value, list | tuple) and all(
+      _fits(v, each) for v in value
+    )
+  return type(value) is kind or (kind is float and type(value) is int)
 
 
 def _expect(

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
@@ -13,6 +14,7 @@ from adrpo_jax.models import sd3, sd3_text, sd3_tiny
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.export import POSITIONS
 from adrpo_jax.models.mmdit import MMDiT
+from adrpo_jax.models.t5 import T5Config
 from adrpo_jax.models.tensor_files import tensor_files
 from adrpo_jax.models.text_encoder import Condition
 
@@ -109,6 +111,15 @@ def test_too_large_an_image(written):
       {'use_dynamic_shifting': True},
       'use_dynamic_shifting = False',
     ),
+    (
+      'scheduler/scheduler_config.json',
+      {'shift': None},
+      'a number as shift .* got None',
+    ),
+    ('transformer/config.json', {'num_layers': '3'}, "num_layers .* got '3'"),
+    ('transformer/config.json', {'dual_attention_layers': 3}, 'got 3'),
+    ('vae/config.json', {'block_out_channels': None}, 'block_out_channels'),
+    ('vae/config.json', {'block_out_channels': [8.5]}, r'got \[8\.5\]'),
   ],
 )
 def test_another_model_is_refused(folder, file, fields, said):
@@ -123,6 +134,27 @@ def test_no_folder_and_no_json(folder):
   (folder / 'vae' / 'config.json').write_text('{')
   with pytest.raises(InputError, match=r'Expected JSON in .*vae'):
     sd3.read(folder)
+
+
+def test_a_file_where_a_folder_should_be(folder):
+  with pytest.raises(InputError, match='Expected the config'):
+    sd3.read(folder / 'model_index.json')
+
+
+def test_a_t5_config_from_before_its_field_of_distances(written):
+  path = written / 'text_encoder_3' / 'config.json'
+  fields = sd3.read_config(path)
+  del fields['relative_attention_max_distance']
+  assert sd3.from_fields(T5Config, fields, path) == sd3_tiny.T5
+
+
+def test_a_position_table_of_integers(folder):
+  file = folder / 'transformer' / 'diffusion_pytorch_model.safetensors'
+  tensors = load_file(file)
+  tensors[POSITIONS] = tensors[POSITIONS].astype(np.int32)
+  save_file(tensors, file)
+  with pytest.raises(InputError, match=r'Expected floats .* got I32'):
+    sd3.load_transformer(sd3.read(folder), (8, 8), jnp.float32, as_it_is)
 
 
 def test_a_config_that_is_not_that_of_the_weights(folder):
