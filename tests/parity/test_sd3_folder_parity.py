@@ -1,4 +1,6 @@
-"""The tiny folder of ours is a pipeline of theirs, from words to pixels."""
+"""Folders of ours are pipelines of theirs, and theirs load here."""
+
+import json
 
 import numpy as np
 import pytest
@@ -7,9 +9,10 @@ torch = pytest.importorskip('torch')
 diffusers = pytest.importorskip('diffusers')
 transformers = pytest.importorskip('transformers')
 
-from closeness import distance
+from closeness import TOLERANCE, distance
 import jax
 import jax.numpy as jnp
+import tiny_sd3
 
 from adrpo_jax.models import sd3, sd3_text, sd3_tiny
 from adrpo_jax.models.autoencoder import Autoencoder
@@ -105,3 +108,40 @@ def test_pictures_of_words(config, size, tmp_path):
   images = np.clip(images / 2 + 0.5, 0, 1)
   assert images.std() > 0.05
   assert np.abs(images - theirs.numpy()).max() < 1e-3
+
+
+@pytest.mark.parametrize('name', tiny_sd3.VARIANTS)
+def test_a_folder_that_diffusers_wrote(name, tmp_path):
+  """Its own field names and shards; latents that are not square."""
+  theirs = tiny_sd3.theirs(tiny_sd3.VARIANTS[name])
+  theirs.save_pretrained(tmp_path / 'transformer', max_shard_size='100KB')
+  autoencoder = tiny_sd3.their_autoencoder()
+  autoencoder.save_pretrained(tmp_path / 'vae')
+  scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=2.5)
+  scheduler.save_pretrained(tmp_path / 'scheduler')
+  (tmp_path / 'model_index.json').write_text(
+    json.dumps({'_class_name': 'StableDiffusion3Pipeline'})
+  )
+  model = sd3.read(tmp_path)
+  assert model.transformer == tiny_sd3.VARIANTS[name]
+  assert model.autoencoder == tiny_sd3.AUTOENCODER
+  assert model.shift == 2.5
+
+  size = 10, 6
+  inputs = tiny_sd3.inputs(model.transformer, *size)
+  params = sd3.load_transformer(model, size, jnp.float32, as_it_is)
+  mmdit = MMDiT(model.transformer)
+  velocity = jax.jit(lambda p: tiny_sd3.our_velocity(mmdit, p, *inputs))
+  latents = inputs[0].transpose(0, 2, 3, 1)
+  decoder = sd3.load_autoencoder(model, jnp.float32, as_it_is)
+  images = Autoencoder(model.autoencoder).apply(
+    decoder, latents, method='decode'
+  )
+  with torch.no_grad():
+    expected = tiny_sd3.their_velocity(theirs, *inputs)
+    config = autoencoder.config
+    pixels = autoencoder.decode(
+      torch.tensor(inputs[0]) / config.scaling_factor + config.shift_factor
+    ).sample
+  assert distance(velocity(params), expected) < TOLERANCE
+  assert distance(images.transpose(0, 3, 1, 2), pixels) < TOLERANCE
