@@ -8,7 +8,6 @@ them than a limit stops.
 
 from collections.abc import Callable, Sequence
 import concurrent.futures
-import itertools
 from typing import NamedTuple
 
 from absl import logging
@@ -18,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.rewards.held import Piece, held, quantise
+from adrpo_jax.rewards.overlap import interleaved
 from adrpo_jax.rewards.protocol import Prompts, check_invalid_share
 from adrpo_jax.types import Array, Scores
 
@@ -27,13 +28,25 @@ HostFunction = Callable[[Sequence[str], np.ndarray], np.ndarray]
 class _Sample(NamedTuple):
   """One sample of this process, and where it stands in [P, G]."""
 
-  place: tuple[int, int]
+  place: tuple[int, ...]
   text: str
-  image: np.ndarray  # [H, W, 3] uint8
+  image: Piece  # [H, W, 3] uint8
+  finite: Piece  # [] bool
+
+
+class _Begun(NamedTuple):
+  """Samples [P, G] of which batches are on their way to the function."""
+
+  shape: tuple[int, ...]
+  batches: list[tuple[list[_Sample], concurrent.futures.Future[np.ndarray]]]
 
 
 class HostReward:
   """A reward of the protocol, computed by a Python function on the host.
+
+  It has the stages of `overlap`. `begin` queues batches and waits for nothing
+  that the device makes: the threads wait for the images, `finish` for the
+  threads.
 
   On several processes each one judges the samples on its own devices, and all
   of them get the scores of all. A batch fails as a whole: with batch_size 1, a
@@ -64,7 +77,7 @@ class HostReward:
       name: for messages.
       batch_size: the most samples in a call of the function.
       workers: threads.
-      invalid_limit: the largest share of invalid samples in a call.
+      invalid_limit: the largest share of invalid samples in a step.
     """
     if batch_size < 1 or workers < 1 or not 0 <= invalid_limit <= 1:
       raise InputError(
@@ -85,20 +98,32 @@ class HostReward:
     Raises:
       RewardError: more invalid samples than the limit allows.
     """
-    samples = self._samples(_whole(prompts['ids']), jnp.asarray(images))
+    return self.finish([self.begin(prompts, images)])
+
+  def begin(self, prompts: Prompts, images: Array) -> _Begun:
+    """Queues batches of the samples whose image and id this process holds."""
+    samples = self._samples(jnp.asarray(prompts['ids']), jnp.asarray(images))
     batches = [
       samples[i : i + self._batch_size]
       for i in range(0, len(samples), self._batch_size)
     ]
-    rewards = np.full(images.shape[:2], np.nan, np.float32)
-    judged = np.zeros(images.shape[:2], bool)
-    for batch, numbers in zip(
-      batches, self._pool.map(self._judge, batches), strict=True
-    ):
-      for sample, number in zip(batch, numbers, strict=True):
-        rewards[sample.place] = number
-        judged[sample.place] = True
-    rewards = _of_all_processes(rewards, judged)
+    return _Begun(
+      images.shape[:2],
+      [(batch, self._pool.submit(self._judge, batch)) for batch in batches],
+    )
+
+  def finish(self, begun: Sequence[_Begun]) -> Scores:
+    """Waits for all that was begun; the limit holds for all of it together.
+
+    Raises:
+      RewardError: more invalid samples than the limit allows.
+    """
+    try:
+      rewards = _of_all_processes(*_filled(begun))
+    finally:
+      for part in begun:
+        for _, judged in part.batches:
+          judged.cancel()  # Those that wait still, where one has failed.
     valid = np.isfinite(rewards)
     self.judged += valid.size
     self.invalid += int((~valid).sum())
@@ -112,42 +137,50 @@ class HostReward:
       jnp.asarray(np.where(valid, rewards, 0)), jnp.asarray(valid), {}
     )
 
-  def _samples(self, ids: np.ndarray, images: jax.Array) -> list[_Sample]:
-    """The samples of this process whose image is a picture at all."""
-    if ids.size and not 0 <= ids.min() <= ids.max() < len(self._texts):
+  def _samples(self, rows: jax.Array, images: jax.Array) -> list[_Sample]:
+    # What the device does for the host is dispatched here, with the images, and
+    # so before the work of the next part: a device works in order.
+    quantised, finite = (held(array, 2) for array in quantise(images))
+    ids = {p: int(piece.read()) for (p,), piece in held(rows, 1).items()}
+    if not all(0 <= i < len(self._texts) for i in ids.values()):
       raise ValueError(
         f'Expected prompt ids below {len(self._texts)}, the number of texts '
-        f'the reward {self._name!r} was made with, got {ids.tolist()}.'
+        f'the reward {self._name!r} was made with, got {list(ids.values())}.'
       )
-    quantised, finite = _quantise(images)
-    held = _held(finite)
-    broken = sum(not whole for whole in held.values())
-    if broken:
-      self._report(f'{broken} images were not finite.', 'images')
     return [
-      _Sample(place, self._texts[ids[place[0]]], image)
-      for place, image in _held(quantised).items()
-      if held[place]
+      _Sample(place, self._texts[ids[place[0]]], image, finite[place])
+      for place, image in quantised.items()
+      if place[0] in ids
     ]
 
   def _judge(self, batch: list[_Sample]) -> np.ndarray:
     """One number for each sample, NaN where there is none."""
-    try:
-      numbers = np.asarray(
-        self._function(
-          tuple(s.text for s in batch), np.stack([s.image for s in batch])
-        )
+    finite = np.array([sample.finite.read() for sample in batch])
+    rewards = np.full(len(batch), np.nan, np.float32)
+    if not finite.all():
+      self._report(f'{np.sum(~finite)} images were not finite.', 'images')
+    whole = [s for s, is_whole in zip(batch, finite, strict=True) if is_whole]
+    if whole:
+      rewards[finite] = self._asked(
+        tuple(sample.text for sample in whole),
+        np.stack([sample.image.read() for sample in whole]),
       )
-      if numbers.shape != (len(batch),):
+    return rewards
+
+  def _asked(self, texts: tuple[str, ...], images: np.ndarray) -> np.ndarray:
+    """What the function says; NaN of all where it fails."""
+    try:
+      numbers = np.asarray(self._function(texts, images))
+      if numbers.shape != (len(texts),):
         raise ValueError(
-          f'expected rewards of shape {(len(batch),)}, one for each image, got '
+          f'expected rewards of shape {(len(texts),)}, one for each image, got '
           f'{numbers.shape}'
         )
       numbers = numbers.astype(np.float32)
     except Exception as error:  # Any: it is not our code, and is reported.
       kind = type(error).__name__
       self._report(f'It raised {kind}: {error}.', kind)
-      return np.full(len(batch), np.nan, np.float32)
+      return np.full(len(texts), np.nan, np.float32)
     broken = numbers[~np.isfinite(numbers)]
     if broken.size:
       self._report(f'It returned {broken[0]} as a reward.', 'not finite')
@@ -165,50 +198,29 @@ class HostReward:
       )
 
 
-@jax.jit
-def _quantise(images: Array) -> tuple[Array, Array]:
-  """[P, G, H, W, 3] -> the same in uint8, and [P, G] whether it was finite."""
-  finite = jnp.isfinite(images).all((2, 3, 4))
-  if images.dtype == jnp.uint8:
-    return images, finite
-  whole = jnp.where(finite[..., None, None, None], images, 0.0)
-  return jnp.round(jnp.clip(whole, 0, 1) * 255).astype(jnp.uint8), finite
+def _filled(begun: Sequence[_Begun]) -> tuple[np.ndarray, np.ndarray]:
+  """The rewards [P, G], and which samples this process has looked at [P, G]."""
+  rewards, seen = [], []
+  for shape, batches in begun:
+    rewards.append(np.full(shape, np.nan, np.float32))
+    seen.append(np.zeros(shape, bool))
+    for samples, numbers in batches:
+      for sample, number in zip(samples, numbers.result(), strict=True):
+        rewards[-1][sample.place] = number
+        seen[-1][sample.place] = True
+  return interleaved(rewards, np.stack), interleaved(seen, np.stack)
 
 
-def _held(array: jax.Array) -> dict[tuple[int, int], np.ndarray]:
-  """[P, G, ...] -> (p, g) -> [...], for each sample on this process."""
-  held: dict[tuple[int, int], np.ndarray] = {}
-  for shard in array.addressable_shards:
-    rows, columns = (
-      range(*index.indices(size))
-      for index, size in zip(shard.index[:2], array.shape[:2], strict=True)
+def _of_all_processes(rewards: np.ndarray, seen: np.ndarray) -> np.ndarray:
+  """[P, G], each entry from the first process that has looked at it."""
+  if jax.process_count() > 1:
+    everyones = multihost_utils.process_allgather((rewards, seen))  # [*, P, G]
+    first = np.argmax(everyones[1], 0)[None]
+    rewards = np.take_along_axis(np.asarray(everyones[0]), first, 0)[0]
+    seen = np.max(everyones[1], 0)
+  if not seen.all():
+    raise ValueError(
+      'Expected a process that holds image and id of each sample, got none for '
+      f'{np.sum(~seen)} of {seen.size}. Place ids and images alike, by prompt.'
     )
-    if (rows[0], columns[0]) in held:
-      continue
-    block = np.asarray(shard.data)
-    if block.shape[2:] != array.shape[2:]:
-      raise ValueError(
-        'Expected images that are sharded by sample, got pieces of shape '
-        f'{block.shape[2:]} of images of shape {array.shape[2:]}.'
-      )
-    for (i, p), (j, g) in itertools.product(
-      enumerate(rows), enumerate(columns)
-    ):
-      held[p, g] = block[i, j]
-  return held
-
-
-def _whole(ids: Array) -> np.ndarray:
-  """All ids [P], also where each process holds some of them."""
-  if isinstance(ids, jax.Array) and not ids.is_fully_addressable:
-    ids = multihost_utils.process_allgather(ids, tiled=True)
-  return np.asarray(ids)
-
-
-def _of_all_processes(rewards: np.ndarray, judged: np.ndarray) -> np.ndarray:
-  """[P, G], each entry from the first process that has judged that sample."""
-  if jax.process_count() == 1:
-    return rewards
-  everyones = multihost_utils.process_allgather((rewards, judged))  # [*, P, G]
-  first = np.argmax(everyones[1], 0)[None]
-  return np.take_along_axis(np.asarray(everyones[0]), first, 0)[0]
+  return rewards

@@ -1,4 +1,4 @@
-"""The one protocol of rewards, and how rewards are made of other rewards.
+"""The one protocol of rewards, and how a judge of images becomes one.
 
 A reward is a function (prompts, images) -> `types.Scores`. `prompts` holds
 'ids' [P], and 'facts', a pytree [P, ...], where its world states any; images
@@ -11,9 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from adrpo_jax.errors import InputError
 from adrpo_jax.types import Array, PyTree, Scores
 
 Prompts = Mapping[str, Any]
@@ -68,57 +66,6 @@ def on_device(judge: Judge) -> Reward:
         'world, or a reward that reads the text.'
       )
     return score(prompts['facts'], images)
-
-  return reward
-
-
-def weighted_sum(
-  rewards: Mapping[str, Reward], weights: Mapping[str, float]
-) -> Reward:
-  """Σ_k w_k · r_k, for samples on which every r_k with w_k ≠ 0 is valid.
-
-  A sum that lacks a term is no smaller reward but another quantity, so such a
-  sample is invalid as a whole. A weight of 0 means: measure, but do not train.
-
-  Args:
-    rewards: name -> reward.
-    weights: name -> w_k, for the same names.
-
-  Returns:
-    A reward with the measures of the first reward under their own names, and
-    for every name: `name/reward`, `name/valid` (0 or 1) and `name/measure`.
-
-  Raises:
-    InputError: no rewards, other names, weights not finite or all 0.
-  """
-  if not rewards or set(rewards) != set(weights):
-    raise InputError(
-      'Expected one weight for each reward, of which there is at least one; '
-      f'got rewards {sorted(rewards)} and weights {sorted(weights)}.'
-    )
-  if not np.isfinite(list(weights.values())).all() or not any(weights.values()):
-    raise InputError(
-      f'Expected finite reward weights, not all 0, got {dict(weights)}.'
-    )
-  if len(rewards) == 1 and set(weights.values()) == {1.0}:
-    return next(iter(rewards.values()))
-
-  @jax.jit
-  def combine(parts: dict[str, Scores]) -> Scores:
-    first = parts[next(iter(rewards))]
-    total = jnp.zeros_like(first.rewards)
-    valid = jnp.ones_like(first.valid)
-    measures = dict(first.measures)
-    for name, part in parts.items():
-      total += weights[name] * part.rewards
-      valid &= part.valid | (weights[name] == 0)
-      measures[f'{name}/reward'] = part.rewards
-      measures[f'{name}/valid'] = part.valid.astype(total.dtype)
-      measures |= {f'{name}/{k}': v for k, v in part.measures.items()}
-    return Scores(jnp.where(valid, total, 0.0), valid, measures)
-
-  def reward(prompts: Prompts, images: Array) -> Scores:
-    return combine({k: r(prompts, images) for k, r in rewards.items()})
 
   return reward
 

@@ -1,4 +1,4 @@
-"""On-device rewards, sums of rewards, and the limit on invalid samples."""
+"""On-device rewards, and the limit on invalid samples."""
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +6,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 import pytest
 
-from adrpo_jax.errors import InputError
 from adrpo_jax.rewards import protocol
-from adrpo_jax.types import Scores
 
 
 def brightness(images, facts):
@@ -25,14 +23,6 @@ def images():
 @pytest.fixture
 def prompts():
   return {'ids': np.array([5, 7]), 'facts': {'wanted': jnp.array([0.5, 1.0])}}
-
-
-def constant(rewards, valid=None, **measures):
-  """A reward that says the same, whatever it sees."""
-  rewards = jnp.array(rewards)
-  valid = jnp.ones(rewards.shape, bool) if valid is None else jnp.array(valid)
-  measures = {k: jnp.array(v) for k, v in measures.items()}
-  return lambda prompts, images: Scores(rewards, valid, measures)
 
 
 def test_on_device_holds_every_sample_against_the_facts_of_its_prompt(
@@ -101,60 +91,6 @@ def test_on_device_says_what_is_wrong_with_a_judge(prompts, images):
     reward(prompts, images)
   with pytest.raises(ValueError, match=r"prompts\['facts'\].*\['ids'\]"):
     protocol.on_device(brightness)({'ids': prompts['ids']}, images)
-
-
-def test_weighted_sum_by_hand(prompts, images):
-  reward = protocol.weighted_sum(
-    {
-      'a': constant([[1.0, 2.0, 3.0]], success=[[1.0, 0.0, 1.0]]),
-      'b': constant([[10.0, 20.0, 30.0]], success=[[0.0, 0.0, 1.0]]),
-    },
-    {'a': 2.0, 'b': -0.1},
-  )
-  scores = reward(prompts, images)
-  np.testing.assert_allclose(scores.rewards, [[1.0, 2.0, 3.0]], atol=1e-6)
-  assert set(scores.measures) == {
-    *('success', 'a/success', 'b/success'),
-    *('a/reward', 'a/valid', 'b/reward', 'b/valid'),
-  }
-  np.testing.assert_array_equal(scores.measures['success'], [[1, 0, 1]])
-  np.testing.assert_array_equal(scores.measures['b/reward'], [[10, 20, 30]])
-
-
-def test_a_sum_is_valid_only_where_every_weighted_term_is(prompts, images):
-  reward = protocol.weighted_sum(
-    {
-      'a': constant([[1.0, 2.0, 3.0]], valid=[[True, False, True]]),
-      'b': constant([[1.0, 1.0, 1.0]], valid=[[True, True, False]]),
-      'c': constant([[0.0, 0.0, 0.0]], valid=[[False, False, False]]),
-    },
-    {'a': 1.0, 'b': 1.0, 'c': 0.0},  # c is looked at, but not trained on
-  )
-  scores = reward(prompts, images)
-  np.testing.assert_array_equal(scores.valid, [[True, False, False]])
-  np.testing.assert_array_equal(scores.rewards, [[2.0, 0.0, 0.0]])
-  np.testing.assert_array_equal(scores.measures['a/valid'], [[1, 0, 1]])
-  np.testing.assert_array_equal(scores.measures['c/valid'], [[0, 0, 0]])
-
-
-def test_one_reward_of_weight_one_is_itself():
-  reward = constant([[1.0]])
-  assert protocol.weighted_sum({'a': reward}, {'a': 1.0}) is reward
-
-
-@pytest.mark.parametrize(
-  ('names', 'weights'),
-  [
-    ((), {}),
-    (('a',), {'b': 1.0}),
-    (('a', 'b'), {'a': 1.0}),
-    (('a',), {'a': float('nan')}),
-    (('a', 'b'), {'a': 0.0, 'b': 0.0}),
-  ],
-)
-def test_weighted_sum_refuses(names, weights):
-  with pytest.raises(InputError, match='Expected'):
-    protocol.weighted_sum({n: constant([[1.0]]) for n in names}, weights)
 
 
 def test_the_limit_on_invalid_samples():

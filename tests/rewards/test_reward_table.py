@@ -12,8 +12,14 @@ import tiny_clip
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards import jpeg
+from adrpo_jax.rewards.protocol import RewardError
 from adrpo_jax.rewards.server import RewardServer
-from adrpo_jax.rewards.table import REWARDS, described, make_reward
+from adrpo_jax.rewards.table import (
+  HOST_FUNCTIONS,
+  REWARDS,
+  described,
+  make_reward,
+)
 from adrpo_jax.worlds import shapes, shapes_prompts
 
 TEXTS = ('a red circle', 'two blue squares', 'a green cross above a red circle')
@@ -191,3 +197,79 @@ def test_parameters_that_a_row_does_not_take_are_named():
 def test_a_row_passes_on_the_options_of_host_rewards(option):
   with pytest.raises(InputError, match='batch_size ≥ 1, workers ≥ 1'):
     REWARDS['jpeg_compressibility'](TEXTS, 0.1, **{option: 0})
+
+
+def test_an_unknown_name_is_answered_with_what_is_known():
+  with pytest.raises(InputError) as caught:
+    make_reward({'shapes': 1.0}, TEXTS, hold_out=('jpeg_compresibility',))
+  said = str(caught.value).splitlines()
+  assert said[0] == (
+    "Unknown reward 'jpeg_compresibility'. Did you mean "
+    "'jpeg_compressibility'? Known:"
+  )
+  assert said[1:] == [f'  {k}: {line}' for k, line in described().items()]
+
+
+def test_make_reward_normalises_by_name_or_with_parameters(truth):
+  prompts, images = truth
+  sizes = REWARDS['jpeg_compressibility'](TEXTS, 0.1)(prompts, images).rewards
+  for normalise, expected in (
+    ('standard', (sizes - sizes.mean()) / (sizes.std() + 1e-4)),
+    ({'name': 'fixed', 'offset': -1, 'scale': 0.5}, (sizes + 1) / 0.5),
+  ):
+    found = make_reward(
+      {'jpeg_compressibility': 2.0},
+      TEXTS,
+      normalise={'jpeg_compressibility': normalise},
+    )(prompts, images)
+    np.testing.assert_allclose(found.rewards, 2 * expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ('named', 'message'),
+  [
+    ('standrad', "normaliser of a reward 'standrad'. Did you mean 'standard'"),
+    ({'scale': 2.0}, 'Known: fixed, group, raw, standard'),
+    ({'name': 'fixed', 'sacle': 2.0}, 'sacle'),
+  ],
+)
+def test_normalisers_that_do_not_exist_are_refused(named, message):
+  with pytest.raises(InputError, match=message):
+    make_reward({'shapes': 1.0}, TEXTS, normalise={'shapes': named})
+
+
+def test_a_row_can_be_taken_twice_under_other_names(truth):
+  prompts, images = truth
+  row = {'row': 'jpeg_compressibility'}
+  scores = make_reward(
+    {'fine': 1.0, 'coarse': -1.0},
+    TEXTS,
+    parameters={'fine': row | {'quality': 95}, 'coarse': row | {'quality': 10}},
+  )(prompts, images)
+  fine, coarse = (
+    REWARDS['jpeg_compressibility'](TEXTS, 0.1, quality=quality)(
+      prompts, images
+    ).rewards
+    for quality in (95, 10)
+  )
+  np.testing.assert_allclose(scores.rewards, fine - coarse, rtol=1e-6)
+
+
+def test_a_reward_held_out_stops_no_run(truth, monkeypatch):
+  def never(texts, images):
+    raise RuntimeError('away')
+
+  monkeypatch.setitem(HOST_FUNCTIONS, 'remote', lambda: never)
+  prompts, images = truth
+  held_out = make_reward({'shapes': 1.0}, TEXTS, 0.1, hold_out=('remote',))
+  scores = held_out(prompts, images)
+  np.testing.assert_array_equal(scores.rewards, 1.0)
+  assert scores.valid.all()
+  np.testing.assert_array_equal(scores.measures['remote/valid'], 0.0)
+  with pytest.raises(RewardError, match=r'remote.*away'):
+    make_reward({'shapes': 1.0, 'remote': 1.0}, TEXTS, 0.1)(prompts, images)
+
+
+def test_parameters_of_rows_on_the_device_are_checked_too():
+  with pytest.raises(InputError, match=r"'shapes'.*sucess"):
+    make_reward({'shapes': 1.0}, TEXTS, parameters={'shapes': {'sucess': 1}})

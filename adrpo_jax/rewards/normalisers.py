@@ -1,0 +1,99 @@
+"""What brings the terms of a weighted sum of rewards to one scale.
+
+A normaliser is a function (rewards [P, G], valid [P, G]) -> [P, G]. Its numbers
+where a sample is invalid mean nothing.
+
+β₀ of ADRPO is in units of the advantage, and so of the weighted sum: what sets
+the scale of the rewards sets how far β(A) = β₀ − A lets a sample go. Under
+`standard` and `group` with weights that sum to 1, advantages are of the order
+of 1 whatever the reward; a β₀ that was chosen for a reward in [0, 1] is then
+several times too small.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.method.advantages import standardised_by_group
+from adrpo_jax.types import Array
+
+Normaliser = Callable[[Array, Array], Array]
+
+
+def raw() -> Normaliser:
+  """r as it is."""
+  return lambda rewards, valid: rewards
+
+
+def fixed(*, offset: float = 0.0, scale: float = 1.0) -> Normaliser:
+  """(r − offset) / scale, the same in every step; a score in percent: 100.
+
+  Raises:
+    InputError: a scale that is not above 0.
+  """
+  if not scale > 0:
+    raise InputError(
+      f'Expected the scale of a reward to be above 0, got {scale}. A reward '
+      'that is to be low has a negative weight.'
+    )
+  return lambda rewards, valid: (rewards - offset) / scale
+
+
+def standard(*, eps: float = 1e-4) -> Normaliser:
+  """(r − mean) / (std + ε), both over all valid samples of the step.
+
+  The spread is that of the population, differences between prompts included.
+  """
+
+  def normalised(rewards: Array, valid: Array) -> Array:
+    count = jnp.maximum(jnp.sum(valid), 1)
+    mean = jnp.sum(jnp.where(valid, rewards, 0.0)) / count
+    centred = jnp.where(valid, rewards - mean, 0.0)
+    std = jnp.sqrt(jnp.sum(jnp.square(centred)) / count)
+    return centred / (std + eps)
+
+  return normalised
+
+
+def group(*, eps: float = 1e-4) -> Normaliser:
+  """(r − mean) / (std + ε), both over the valid samples of a prompt.
+
+  Every prompt weighs the same, one whose samples hardly differ too. Shao et
+  al., 2024, arXiv:2402.03300.
+  """
+  return lambda rewards, valid: standardised_by_group(rewards, valid, eps=eps)
+
+
+NORMALISERS: dict[str, Callable[..., Normaliser]] = {
+  'raw': raw,
+  'fixed': fixed,
+  'standard': standard,
+  'group': group,
+}
+_OF_A_STEP = ('standard', 'group')
+
+# A row by its name, or by {'name': …} with its parameters beside it.
+Named = str | Mapping[str, Any]
+
+
+def row_and_parameters(named: Named) -> tuple[str, dict[str, Any]]:
+  """'standard', or {'name': 'fixed', 'scale': 26} -> name, parameters."""
+  if isinstance(named, str):
+    return named, {}
+  parameters = dict(named)
+  return str(parameters.pop('name', '')), parameters
+
+
+def comparable(given: Mapping[str, Named]) -> dict[str, Named]:
+  """Those normalisers whose numbers mean the same in every evaluation.
+
+  Terms that are centred by their own step would add the same to the reward of
+  every policy. An evaluation takes them raw.
+  """
+  return {
+    term: named
+    for term, named in given.items()
+    if row_and_parameters(named)[0] not in _OF_A_STEP
+  }
