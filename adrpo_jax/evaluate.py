@@ -45,8 +45,8 @@ def make_evaluate(
     modality: with a renoised view, so that the divergence of every method is
       measured alike: ⟨(v − v_ref)²⟩ at fresh noise on own samples.
     reward: the protocol's; success, held and fidelity are reported if measured.
-    measure: (images, facts) -> name -> [P]: 'diversity', and what else is
-      asked of a group of samples.
+    measure: (images, facts) -> name -> [P]: what is asked of a group of
+      samples, its diversity for one.
     prompts: (ids) -> these of the held-out prompts, on the host.
     categories: [P], of the prompts.
     samples_per_prompt: G.
@@ -95,15 +95,16 @@ def make_evaluate(
             'valid': scores.valid,
             'divergence': divergence(params, frozen, samples, part, key),
             'groups': of_groups(images, part['facts']),
-            **scores.measures,
+            'measures': scores.measures,
           }
         )
       )
     seen = jax.tree.map(
       lambda *leaves: np.concatenate(leaves), *map(jax.device_get, parts)
     )
-    groups = seen.pop('groups')
-    return Evaluation(_figures(seen, groups, categories), seen)
+    groups, measures = seen.pop('groups'), seen.pop('measures')
+    figures = _figures(seen, groups, measures, categories)
+    return Evaluation(figures, seen | measures)
 
   return evaluate
 
@@ -111,6 +112,7 @@ def make_evaluate(
 def _figures(
   seen: dict[str, np.ndarray],
   groups: dict[str, np.ndarray],
+  measures: dict[str, np.ndarray],
   categories: Sequence[str],
 ) -> dict[str, Any]:
   valid = seen['valid']
@@ -128,12 +130,14 @@ def _figures(
     return np.where(count > 0, mean, np.nan)
 
   put('reward', over_group(seen['rewards']))
-  success = over_group(seen.get('success', seen['rewards']))
-  put('success', success)
-  for name in ('held', 'fidelity'):
-    if name in seen:
-      put(name, over_group(seen[name]))
-  for name, values in groups.items():
+  success = over_group(measures.get('success', seen['rewards']))
+  judged = {name: over_group(values) for name, values in measures.items()}
+  # Of what a prompt leaves free, where a world knows it; else of embeddings,
+  # where there are any; else of pixels.
+  known = [judged.get('clip_diversity'), groups['diversity_pixel']]
+  diversity = next(values for values in known if values is not None)
+  found = {'success': success, 'diversity': diversity} | judged | groups
+  for name, values in found.items():
     put(name, values)
   put('divergence', seen['divergence'])
   figures['samples'] = int(valid.size)

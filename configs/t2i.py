@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.errors import unknown_name
 from adrpo_jax.method.methods import METHODS, parameters
+from adrpo_jax.models.hub import cache_folder
 from adrpo_jax.models.lora import ATTENTION
 
 EXAMPLES = str(pathlib.Path(__file__).parent / 'prompts.csv')
@@ -90,6 +91,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
         'weights': {'shapes': 1.0},
         # (1 − w)·[share of the facts that hold] + w·[all of them hold]
         'shapes': {'success_weight': 0.5},
+        'clip_score': {'path': 'openai/clip-vit-large-patch14'},
         'invalid_limit': 0.1,  # stop when more of a step's samples are invalid
       },
       'eval': {
@@ -187,6 +189,7 @@ SD3 = {
   'method': {
     'adrpo': {'beta0': 1.0, 'clip_ratio': 0.9, 'allow_unstable': False}
   },
+  'reward': {'weights': {'clip_score': 1.0}},
   'eval': {'prompts': 64, 'samples': 4, 'batch': 16, 'every': 100},
   'checkpoint': {'every': 50},
   'mesh': {'data': -1, 'fsdp': 4},
@@ -218,7 +221,10 @@ PRESETS = {
       'samples': 2,
     },
     'sampler': {'steps': 2, 'shift': 3.0, 'guidance': 4.5},
-    'reward': {'weights': {'jpeg_incompressibility': 1.0}},
+    'reward': {
+      'weights': {'clip_score': 1.0},
+      'clip_score': {'path': str(cache_folder() / 'clip_tiny')},
+    },
     'eval': {'prompts': 8, 'samples': 2, 'batch': 4, 'every': 0},
     'checkpoint': {'every': 1},
     'log': {'tensorboard': False},

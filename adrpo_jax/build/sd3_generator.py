@@ -18,7 +18,7 @@ from adrpo_jax.build.generator import (
   on_mesh,
 )
 from adrpo_jax.errors import InputError
-from adrpo_jax.models import sd3, sd3_text, sd3_tiny
+from adrpo_jax.models import clip_tiny, sd3, sd3_text, sd3_tiny
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.hub import cache_folder, local_folder
 from adrpo_jax.models.mmdit import MMDiT
@@ -38,8 +38,10 @@ def of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
 
 
 def of_sd3_tiny(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
-  """A random one of the same layout, written to the cache folder."""
-  return _sd3_in(sd3_tiny.write(cache_folder() / 'sd3_tiny'), config, mesh)
+  """A random one of the same layout, and a CLIP pair, in the cache folder."""
+  folder = sd3_tiny.write(cache_folder() / 'sd3_tiny')
+  clip_tiny.write(cache_folder() / 'clip_tiny')
+  return _sd3_in(folder, config, mesh)
 
 
 def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:

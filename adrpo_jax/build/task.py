@@ -10,7 +10,6 @@ import numpy as np
 from adrpo_jax.build.checks import named
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.errors import InputError
-from adrpo_jax.modalities.flow import pixel_diversity
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import WORLDS, World
 
@@ -21,7 +20,7 @@ class Task(NamedTuple):
   training: the prompts that are trained on
   held_out: (text, category) of those that are judged
   facts:    (texts) -> pytree [N, ...], what rewards hold samples against
-  measure:  (images [P, G, ...], facts) -> name -> [P], 'diversity' among them
+  measure:  (images [P, G, ...], facts) -> name -> [P], see `make_evaluate`
   describe: (images [B, ...]) -> what a judge sees in each, as text
   """
 
@@ -72,7 +71,7 @@ def _of_files(config: ConfigDict) -> Task:
     prompt_sources.load(config.prompts.source),
     tuple((judged.texts[i], judged.categories[i] or 'all') for i in places),
     lambda texts: (),
-    lambda images, facts: {'diversity': pixel_diversity(images)},
+    lambda images, facts: {},
     lambda images: [''] * len(images),
   )
 
