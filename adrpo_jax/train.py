@@ -20,6 +20,7 @@ from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.files import replacing
 from adrpo_jax.metrics import MetricsLog, Progress, cut_back, plain
 from adrpo_jax.preemption import Preemption
+from adrpo_jax.rewards.overlap import draw_and_judge
 from adrpo_jax.rewards.protocol import check_invalid_share
 from adrpo_jax.types import PyTree, Scores, TrainState
 from adrpo_jax.update import behaviour_params
@@ -146,13 +147,18 @@ def online(run: Any) -> Experience:
     prompts = run.prompts_at(step)
     params = behaviour_params(run.method, state)
     since = time.monotonic()
-    samples = run.rollout(
-      params, run.frozen, prompts, jax.random.fold_in(key, 0)
+    noise_key = jax.random.fold_in(key, 0)
+
+    def draw(part: PyTree) -> tuple[PyTree, jax.Array]:
+      samples = run.rollout(params, run.frozen, part, noise_key)
+      return samples, run.decode(run.frozen, samples)
+
+    (samples, images), judged = draw_and_judge(
+      draw, run.reward, prompts, parts=run.parts
     )
     rollout_seconds = _elapsed(samples['x0'], since)
     since = time.monotonic()
-    images = run.decode(run.frozen, samples)
-    scores = run.reward(prompts, images)
+    scores = run.gather(judged())
     timings = {
       'seconds_rollout': rollout_seconds,
       'seconds_reward': _elapsed(scores.rewards, since),
@@ -175,7 +181,8 @@ def offline(run: Any, path: pathlib.Path, steps: int, seed: int) -> Experience:
       samples = run.rollout(
         params, run.frozen, prompts, jax.random.fold_in(key, 0)
       )
-      scores = run.reward(prompts, run.decode(run.frozen, samples))
+      images = run.decode(run.frozen, samples)
+      scores = run.gather(run.reward(prompts, images))
       return prompts['ids'], samples, scores
 
     preferences.draw(

@@ -89,6 +89,9 @@ def get_config(preset: str = 'default') -> ConfigDict:
       },
       'reward': {
         'weights': {'shapes': 1.0},
+        'normalise': {},  # a term's scale: {'clip_score': 'standard'}
+        'hold_out': (),  # names of rewards that are measured, not trained on
+        'parts': 1,  # of a step's prompts: one judged while the next is drawn
         # (1 − w)·[share of the facts that hold] + w·[all of them hold]
         'shapes': {'success_weight': 0.5},
         'clip_score': {'path': 'openai/clip-vit-large-patch14'},
@@ -189,7 +192,11 @@ SD3 = {
   'method': {
     'adrpo': {'beta0': 1.0, 'clip_ratio': 0.9, 'allow_unstable': False}
   },
-  'reward': {'weights': {'clip_score': 1.0}},
+  # A CLIP score differs by points within a prompt; β₀ is in units of that.
+  'reward': {
+    'weights': {'clip_score': 1.0},
+    'normalise': {'clip_score': 'standard'},
+  },
   'eval': {'prompts': 64, 'samples': 4, 'batch': 16, 'every': 100},
   'checkpoint': {'every': 50},
   'mesh': {'data': -1, 'fsdp': 4},

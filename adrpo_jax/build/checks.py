@@ -48,6 +48,18 @@ def check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
     )
 
 
+def check_parts(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
+  """Checks that a step can be drawn in as many parts as the config says."""
+  rows = mesh.shape['data'] * mesh.shape['fsdp']
+  parts = config.reward.parts
+  if parts < 1 or config.prompts.per_step % (rows * parts):
+    raise InputError(
+      'Expected config.prompts.per_step to be a multiple of data·fsdp · '
+      f'reward.parts, and at least one part, got {config.prompts.per_step}, '
+      f'{rows} and {parts}.'
+    )
+
+
 def check_averaging(training: ConfigDict) -> None:
   """Checks the decay of averaged weights, and how far they are extended."""
   if not 0 <= training.ema < 1:

@@ -25,12 +25,15 @@ def make_method(config: ConfigDict) -> Method:
 
 
 def make_reward(config: ConfigDict, texts: Sequence[str]) -> Reward:
-  """The weighted sum of rewards that a config names."""
+  """The weighted sum of rewards that a config names, and those held out."""
+  terms = [*config.weights, *config.hold_out]
   return reward_table.make_reward(
     dict(config.weights),
     texts,
     config.invalid_limit,
-    parameters={name: dict(config.get(name, {})) for name in config.weights},
+    parameters={name: dict(config.get(name, {})) for name in terms},
+    normalise=config.normalise.to_dict(),
+    hold_out=config.hold_out,
   )
 
 

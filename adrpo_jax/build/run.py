@@ -21,7 +21,8 @@ from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.evaluate import Evaluation, make_evaluate
 from adrpo_jax.method import methods
 from adrpo_jax.method.record import Method
-from adrpo_jax.types import PyTree, Scores, TrainState
+from adrpo_jax.rewards.protocol import Reward
+from adrpo_jax.types import PyTree, TrainState
 
 Prompts = Callable[[np.ndarray], dict[str, PyTree]]
 
@@ -34,6 +35,8 @@ class Run(NamedTuple):
   place: puts arrays that lead with prompts onto the mesh
   encode: (texts) -> prompts_of for these
   rollout, reward, update: the stages, jitted
+  parts: in how many a step is drawn, one judged while the next is made
+  gather: gives every process all of a tree
   policy: (state, frozen) -> full parameters, those to judge and to draw with
   draw: the rollout of full parameters
   export: (state, frozen, folder) -> the file that diffusers loads
@@ -51,7 +54,9 @@ class Run(NamedTuple):
   rollout: Callable[..., PyTree]
   decode: Callable[..., PyTree]
   diversity: Callable[..., Any]
-  reward: Callable[[PyTree, PyTree], Scores]
+  reward: Reward
+  parts: int
+  gather: Callable[[PyTree], PyTree]
   update: Callable[..., Any]
   policy: Callable[[TrainState, PyTree], PyTree]
   draw: Callable[..., PyTree]
@@ -77,6 +82,7 @@ def build(config: ConfigDict) -> Run:
   checks.check_groups(method, trained)
   mesh = sharding.make_mesh(**config.mesh)
   checks.check_batches(config, mesh)
+  checks.check_parts(config, mesh)
   checks.check_averaging(config.training)
   task = make_task(config)
   generator = make_generator(config, mesh)
@@ -95,7 +101,6 @@ def build(config: ConfigDict) -> Run:
     )
     return place(prompts_of(ids))
 
-  judged = make_reward(config.reward, task.training.texts)
   programs = make_programs(config, method, generator, adapted, mesh)
   drawing = make_modality(
     config, method, generator, adaptation.overlaid, constrain
@@ -122,7 +127,9 @@ def build(config: ConfigDict) -> Run:
     encode=encode,
     rollout=jax.jit(programs.modality.rollout),
     decode=jax.jit(programs.modality.decode),
-    reward=lambda prompts, images: gather(judged(prompts, images)),
+    reward=make_reward(config.reward, task.training.texts),
+    parts=config.reward.parts,
+    gather=gather,
     update=jax.jit(
       programs.update, donate_argnums=0, out_shardings=(layout, whole)
     ),
@@ -147,7 +154,7 @@ def build(config: ConfigDict) -> Run:
 def _encoder(
   generator: Generator, task: Task
 ) -> Callable[[Sequence[str]], Prompts]:
-  """(texts) -> (ids) -> {'condition', 'facts', 'ids'} of these, on the host."""
+  """(texts) -> (ids) -> these prompts, on the host; see `modalities.flow`."""
 
   def encode(texts: Sequence[str]) -> Prompts:
     conditions, facts = generator.encode(texts), task.facts(texts)
@@ -157,6 +164,7 @@ def _encoder(
         'condition': conditions(ids),
         'facts': jax.tree.map(lambda leaf: np.asarray(leaf)[ids], facts),
         'ids': np.asarray(ids, np.int32),
+        'places': np.arange(len(ids), dtype=np.int32),
       }
 
     return rows
@@ -177,6 +185,7 @@ def _evaluator(
   judged = config.copy_and_resolve_references()
   judged.sampler.transition = 'euler'
   judged.prompts.samples = config.eval.samples
+  judged.reward.normalise = {}  # Figures of different steps are compared.
   modality = make_modality(
     judged,
     methods.make_method('fixed_w2'),
@@ -186,7 +195,7 @@ def _evaluator(
   )
   return make_evaluate(
     modality,
-    make_reward(config.reward, texts),
+    make_reward(judged.reward, texts),
     task.measure,
     encode(texts),
     categories,

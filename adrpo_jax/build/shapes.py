@@ -48,6 +48,7 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
     ),
     'facts': (),
     'ids': jax.ShapeDtypeStruct((count,), jnp.int32, sharding=split),
+    'places': jax.ShapeDtypeStruct((count,), jnp.int32, sharding=split),
   }
   frozen = frozen | {'null_condition': placed(null, whole)}
   key = placed(jax.eval_shape(lambda: jax.random.key(0)), whole)

@@ -1,7 +1,7 @@
 """Flow matching as a modality: rollout by a solver, losses on its samples.
 
 prompts: {'ids': [P], 'condition': pytree [P, ...], 'facts': pytree [P, ...]};
-  only 'condition' is read here.
+  'condition' is read here, and 'places' [P], if these are a part of a step's.
 frozen: {'reference': full parameters, 'autoencoder': its parameters,
   'null_condition': a condition without batch axis, for guidance only}.
 samples: {'x0': [P, G, *D]} and, for trajectory methods, the fields of
@@ -89,7 +89,8 @@ def make(
   def rollout(params, frozen, prompts, key):
     condition = prompts['condition']
     groups = (jax.tree.leaves(condition)[0].shape[0], samples_per_prompt)
-    keys = constrain(_rows(flow_views.sample_keys(key, *groups), 2))
+    keys = flow_views.sample_keys(key, *groups, prompts.get('places'))
+    keys = constrain(_rows(keys, 2))
     condition = constrain(_repeat(condition, samples_per_prompt))
     full = materialise(params, frozen)
     model = _guided(velocity, rollout_guidance, frozen)
