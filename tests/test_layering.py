@@ -8,14 +8,15 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
 # A part imports itself and what stands in the lines above it, nothing else.
 LAYERS = [
-  'errors files preemption figure_style measures run_record hlo flops',
+  'errors files preemption figure_style measures run_record hlo flops '
+  'prompt_means',
   'chips',
   'types figures page comparison compile_report compile_costs',
   'method naming metrics heat_map',
   'models sampling worlds data sharding checkpoint',
-  'modalities rewards preferences report_charts report_headline '
+  'modalities rewards images preferences report_charts report_headline '
   'report_pictures compare_table compare_figures',
-  'evaluate update pretrain report compare_report',
+  'evaluate image_scores update pretrain report compare_report',
   'train build',
   'commands',
   'main',
