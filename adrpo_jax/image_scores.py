@@ -64,7 +64,8 @@ def score(
     parts.append(jax.device_get(said))
   seen = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:total], *parts)
   figures = {}
-  for name, scores in seen.items():
+  for name in rewards:
+    scores = seen[name]
     named = {name: scores.rewards} | {
       f'{name}/{k}': values for k, values in scores.measures.items()
     }

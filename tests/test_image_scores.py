@@ -89,7 +89,8 @@ def test_facts_reach_rewards_of_a_world(folder):
 
 
 def test_written_for_the_eye_and_for_a_file(folder):
-  figures = image_scores.score(folder, {'grey': grey}, batch=5)
+  figures = image_scores.score(folder, {'grey': grey, 'again': grey}, batch=5)
+  assert list(figures) == ['grey', 'grey/ids', 'again', 'again/ids']
   lines = image_scores.as_text(figures).splitlines()
   assert lines[0].split() == ['grey', '50.000', '±', '24.833']
   assert lines[1].split() == ['not', 'judged', '20.0%']
