@@ -209,30 +209,67 @@ TWO_PROCESSES = textwrap.dedent("""
   jax.config.update('jax_cpu_collectives_implementation', 'gloo')
   jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
   from adrpo_jax.rewards.host import HostReward
+  from adrpo_jax.rewards.normalisers import NORMALISERS
+  from adrpo_jax.rewards.overlap import draw_and_judge, joined
+  from adrpo_jax.rewards.protocol import on_device
+  from adrpo_jax.rewards.sums import weighted_sum
   mesh = jax.make_mesh(
     (4,), ('data',), axis_types=(jax.sharding.AxisType.Auto,)
   )
-  levels = np.arange(12).reshape(4, 3) / 255
-  images = np.broadcast_to(levels[..., None, None, None], (4, 3, 2, 2, 3))
   split = NamedSharding(mesh, PartitionSpec('data'))
-  ids, images = (
-    jax.make_array_from_callback(x.shape, split, lambda index, x=x: x[index])
-    for x in (np.arange(4), images.astype(np.float32))
-  )
+  def placed(array, spec=split):
+    return jax.make_array_from_callback(array.shape, spec, lambda i: array[i])
+  levels = np.arange(24).reshape(8, 3)
+  images = np.broadcast_to(levels[..., None, None, None], (8, 3, 2, 2, 3))
+  images = placed(images.astype(np.float32) / 255)
+  prompts = {'ids': placed(np.arange(8)), 'facts': placed(np.ones(8))}
   calls = []
   def function(texts, batch):
     calls.extend(batch[:, 0, 0, 0].tolist())
     return np.where(batch[:, 0, 0, 0] == 7, np.nan, batch[:, 0, 0, 0])
-  reward = HostReward(function, 'abcd', name='mine')
-  scores = reward({'ids': ids}, images)
-  expected = np.arange(12).reshape(4, 3)
-  np.testing.assert_array_equal(scores.valid, expected != 7)
+  reward = HostReward(function, 'abcdefgh', name='mine', batch_size=2)
+  scores = reward(prompts, images)
+  np.testing.assert_array_equal(scores.valid, levels != 7)
   np.testing.assert_array_equal(
-    scores.rewards, np.where(expected == 7, 0, expected)
+    scores.rewards, np.where(levels == 7, 0, levels)
   )
-  first = 6 * int(sys.argv[2])
-  assert sorted(calls) == list(range(first, first + 6))
-  assert (reward.judged, reward.invalid) == (12, 1)
+  first = 12 * int(sys.argv[2])
+  assert sorted(calls) == list(range(first, first + 12))
+  assert (reward.judged, reward.invalid) == (24, 1)
+
+  gather = jax.jit(
+    lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec())
+  )
+  both = weighted_sum(
+    {
+      'host': reward,
+      'device': on_device(lambda x, facts: {'reward': x.mean((1, 2, 3))}),
+    },
+    {'host': 1.0, 'device': 0.5},
+    normalisers={'host': NORMALISERS['standard'](eps=0.0)},
+  )
+  whole = gather(both(prompts, images))
+  draw = jax.jit(lambda part: ((), part['images']))
+  drawn, finish = draw_and_judge(
+    draw, both, {**prompts, 'images': images}, parts=2
+  )
+  parts = gather(finish())
+  jax.tree.map(np.testing.assert_array_equal, parts, whole)
+  known = levels[levels != 7]
+  expected = (known - known.mean()) / known.std() + 0.5 * known / 255
+  np.testing.assert_allclose(
+    np.asarray(parts.rewards)[levels != 7], expected, rtol=1e-5, atol=1e-6
+  )
+  jax.tree.map(np.testing.assert_array_equal, gather(drawn[1]), gather(images))
+
+  turned = jax.sharding.Mesh(mesh.devices[::-1], ('data',))
+  apart = placed(np.arange(8), NamedSharding(turned, PartitionSpec('data')))
+  said = ''
+  try:
+    reward({'ids': apart}, images)
+  except ValueError as error:
+    said = str(error)
+  assert 'got none for 24 of 24' in said, said
   print('agreed')
 """)
 
