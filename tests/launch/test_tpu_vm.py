@@ -1,0 +1,165 @@
+"""launch/tpu_vm.sh: the commands that a dry run prints, and the errors."""
+
+import pathlib
+import re
+import shlex
+import subprocess
+
+import pytest
+
+SCRIPT = pathlib.Path(__file__).parents[2] / 'launch' / 'tpu_vm.sh'
+WHERE = ('--name=pod', '--zone=us-west4-a', '--dry-run')
+
+
+def tpu_vm(*arguments, **options):
+  return subprocess.run(
+    ['/bin/bash', SCRIPT, *arguments],
+    capture_output=True,
+    text=True,
+    check=False,
+    **options,
+  )
+
+
+def commands(*arguments):
+  """The commands that the dry run prints, as a shell reads them back."""
+  done = tpu_vm(*arguments)
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.startswith('+ ')
+  return [shlex.split(line) for line in done.stdout[2:].split('\n+ ')]
+
+
+def on_hosts(gcloud):
+  """(gcloud's other arguments, what every host runs)."""
+  remote = next(a for a in gcloud if a.startswith('--command='))
+  others = [argument for argument in gcloud if argument != remote]
+  return others, remote.removeprefix('--command=')
+
+
+@pytest.mark.parametrize(
+  ('type_', 'runtime'),
+  [
+    ('v4-8', 'tpu-ubuntu2204-base'),
+    ('v5litepod-16', 'v2-alpha-tpuv5-lite'),
+    ('v5p-8', 'v2-alpha-tpuv5'),
+    ('v6e-4', 'v2-alpha-tpuv6e'),
+  ],
+)
+def test_create(type_, runtime):
+  assert commands('create', *WHERE, f'--type={type_}') == [
+    shlex.split(
+      f'gcloud compute tpus tpu-vm create pod --version={runtime} '
+      f'--accelerator-type={type_} --zone=us-west4-a'
+    )
+  ]
+
+
+def test_a_queued_spot_tpu_is_made_and_deleted_as_such():
+  kept = ('--queued', '--spot', '--type=v9-1', '--runtime=new')
+  assert commands('create', *WHERE, *kept) == [
+    shlex.split(
+      'gcloud compute tpus queued-resources create pod --node-id=pod '
+      '--runtime-version=new --accelerator-type=v9-1 --spot --zone=us-west4-a'
+    )
+  ]
+  start = 'gcloud compute tpus '
+  assert commands('delete', *WHERE, '--queued') == [
+    shlex.split(
+      f'{start} queued-resources delete pod --force --quiet --zone=us-west4-a'
+    )
+  ]
+  assert commands('delete', *WHERE) == [
+    shlex.split(f'{start} tpu-vm delete pod --quiet --zone=us-west4-a')
+  ]
+
+
+def test_install_reaches_all_hosts():
+  archive, copy, install = commands('install', *WHERE)
+  assert archive[:2] == ['git', '-C']
+  assert archive[-1] == 'HEAD'
+  assert copy[3:5] == ['tpu-vm', 'scp']
+  assert copy[6] == 'pod:adrpo_jax.tar.gz'
+  assert copy[5] == archive[-2].removeprefix('--output=')
+  assert '--worker=all' in copy
+  assert '--worker=all' in install
+  _, remote = on_hosts(install)
+  assert remote.startswith('set -e; ')
+  assert remote.endswith(' --python .venv -e .[tpu] gcsfs')
+
+
+@pytest.mark.parametrize('command', ['run', 'resume'])
+def test_run_keeps_flags_whole_through_both_shells(command, tmp_path):
+  flags = [
+    '--workdir=gs://bucket/a run',
+    "--prompt=a fox's $HOME; `exit`",
+    '--prompt=two\nlines',
+    '--config.note=',
+    '*',
+  ]
+  gcloud, remote = on_hosts(commands(command, *WHERE, '--', *flags)[0])
+  assert gcloud == shlex.split(
+    'gcloud compute tpus tpu-vm ssh pod --worker=all --zone=us-west4-a'
+  )
+  # A host's shell runs it; a script that writes its arguments is its Python.
+  python = tmp_path / 'adrpo_jax' / '.venv' / 'bin' / 'python'
+  python.parent.mkdir(parents=True)
+  python.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
+  python.chmod(0o755)
+  subprocess.run(
+    ['/bin/bash', '-c', f'{remote} wait'], cwd=tmp_path, check=True
+  )
+  log = (tmp_path / 'adrpo_jax' / 'run.log').read_text()
+  assert log.removeprefix('nohup: ignoring input\n').split('\0')[:-1] == [
+    '-m',
+    'adrpo_jax.main',
+    *flags,
+  ]
+
+
+def test_a_run_is_stopped_by_the_signal_it_saves_on():
+  (gcloud,) = commands('stop', *WHERE)
+  others, remote = on_hosts(gcloud)
+  assert '--worker=all' in others
+  assert remote == "pkill -TERM -f '[a]drpo_jax.main'"
+  pattern = re.compile(shlex.split(remote)[-1])
+  assert pattern.search('.venv/bin/python -m adrpo_jax.main --config=a.py')
+  assert not pattern.search(f'bash -c {remote}')
+
+
+def test_logs_of_a_host():
+  assert commands('logs', *WHERE, '--worker=3') == [
+    shlex.split(
+      'gcloud compute tpus tpu-vm ssh pod --worker=3 '
+      "'--command=tail -n 100 -F adrpo_jax/run.log' --zone=us-west4-a"
+    )
+  ]
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'expected'),
+  [
+    ([], 'Expected a command, got none'),
+    (['destroy', *WHERE], 'Expected a command, got destroy'),
+    (['create', '--zone=z', '--dry-run'], 'Expected --name=NAME'),
+    (['create', '--name=', '--zone=z', '--dry-run'], 'Expected --name=NAME'),
+    (['delete', '--name=n', '--dry-run'], 'Expected --zone=ZONE'),
+    (['create', *WHERE, '--type=h100'], 'Expected --type=v4-N'),
+    (['run', *WHERE, '--config=c.py'], 'got --config=c.py. Flags of adrpo'),
+    (['run', *WHERE], 'Expected --workdir=gs://'),
+    (['run', *WHERE, '--', '--workdir=runs/a'], 'got: --workdir=runs/a'),
+    (['run', *WHERE, '--', '--workdir=gs://'], 'got: --workdir=gs://'),
+    (['run', *WHERE, '--', '--prompt=x --workdir=gs://b/a'], 'got: --prompt'),
+  ],
+)
+def test_errors(arguments, expected):
+  done = tpu_vm(*arguments)
+  assert done.returncode == 2
+  assert expected in done.stderr
+  assert 'gcloud' not in done.stdout
+
+
+def test_without_gcloud_it_says_so(tmp_path):
+  (tmp_path / 'dirname').symlink_to('/usr/bin/dirname')
+  done = tpu_vm('delete', *WHERE[:2], env={'PATH': str(tmp_path)})
+  assert done.returncode == 2
+  assert 'Expected gcloud on the PATH' in done.stderr
