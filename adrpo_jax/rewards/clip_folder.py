@@ -98,10 +98,8 @@ def _config(
   where: pathlib.Path,
 ) -> Any:
   kind, names = type(defaults), type(defaults).__dataclass_fields__
-  given = {name: fields[name] for name in names if name in fields} | dict(
-    shared
-  )
-  config = kind(**({n: getattr(defaults, n) for n in names} | given))
+  given = {n: fields.get(n, getattr(defaults, n)) for n in names}
+  config = kind(**(given | dict(shared)))
   if config.hidden_act not in ACTIVATIONS:
     raise InputError(
       f'Expected hidden_act {" or ".join(ACTIVATIONS)} in {where}, got '
