@@ -12,7 +12,9 @@ import numpy as np
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.flow_views import sample_keys
-from adrpo_jax.types import Array, Modality, PyTree, Weights
+from adrpo_jax.prompt_means import by_category, mean_and_error, over_group
+from adrpo_jax.rewards.sums import known
+from adrpo_jax.types import Array, Modality, PyTree, Scores, Weights
 
 KEY = 20_250_206  # of evaluation noise; does not depend on a run's seed
 
@@ -116,34 +118,20 @@ def _figures(
   categories: Sequence[str],
 ) -> dict[str, Any]:
   valid = seen['valid']
-  figures: dict[str, Any] = {}
-
-  def put(name: str, per_prompt: np.ndarray) -> None:
-    known = per_prompt[np.isfinite(per_prompt)]
-    figures[name] = float(known.mean()) if known.size else float('nan')
-    error = known.std(ddof=1) / np.sqrt(known.size) if known.size > 1 else 0.0
-    figures[f'{name}_se'] = float(error)
-
-  def over_group(values: np.ndarray) -> np.ndarray:
-    count = valid.sum(1)
-    mean = np.sum(values * valid, 1) / np.maximum(count, 1)
-    return np.where(count > 0, mean, np.nan)
-
-  put('reward', over_group(seen['rewards']))
-  success = over_group(measures.get('success', seen['rewards']))
-  judged = {name: over_group(values) for name, values in measures.items()}
+  told: Any = Scores(seen['rewards'], valid, measures)
+  masks: Any = known(told)
+  judged = {k: over_group(v, masks[k]) for k, v in measures.items()}
+  reward = over_group(seen['rewards'], valid)
+  success = judged.get('success', reward)
   # Of what a prompt leaves free, where a world knows it; else of embeddings,
   # where there are any; else of pixels.
-  known = [judged.get('clip_diversity'), groups['diversity_pixel']]
-  diversity = next(values for values in known if values is not None)
-  found = {'success': success, 'diversity': diversity} | judged | groups
-  for name, values in found.items():
-    put(name, values)
-  put('divergence', seen['divergence'])
-  figures['samples'] = int(valid.size)
-  names = np.array(categories)
-  figures['by_category'] = {
-    name: float(np.nanmean(success[names == name]))
-    for name in dict.fromkeys(categories)
+  diversity = judged.get('clip_diversity', groups['diversity_pixel'])
+  found = {'reward': reward, 'success': success, 'diversity': diversity}
+  found |= judged | groups | {'divergence': seen['divergence']}
+  figures: dict[str, Any] = {}
+  for name, per_prompt in found.items():
+    figures[name], figures[f'{name}_se'] = mean_and_error(per_prompt)
+  return figures | {
+    'samples': int(valid.size),
+    'by_category': by_category(success, categories),
   }
-  return figures

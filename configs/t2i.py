@@ -95,6 +95,9 @@ def get_config(preset: str = 'default') -> ConfigDict:
         # (1 − w)·[share of the facts that hold] + w·[all of them hold]
         'shapes': {'success_weight': 0.5},
         'clip_score': {'path': 'openai/clip-vit-large-patch14'},
+        'pick_score': {'path': '', 'divided_by': 1.0},
+        'hps_v2': {'path': '', 'base': ''},
+        'aesthetic': {'path': 'openai/clip-vit-large-patch14', 'head': ''},
         'invalid_limit': 0.1,  # stop when more of a step's samples are invalid
       },
       'eval': {

@@ -46,7 +46,7 @@ def test_a_report_says_what_a_chip_needs(report):
   assert set(report['programs']) == {'rollout', 'reward', 'update'}
   for program in report['programs'].values():
     held = program['hbm_bytes']
-    assert 0 < held['arguments'] < program['hbm_peak_bytes'] < GIB
+    assert 0 < held['arguments'] < program['hbm_peak_bytes'] < 4 * GIB
     seconds = program['roofline']['seconds']
     assert program['roofline']['bound'] == max(seconds, key=seconds.get)
     assert 0 < program['roofline']['mfu_bound'] <= 1
@@ -60,7 +60,7 @@ def test_a_report_says_what_a_chip_needs(report):
 @pytest.mark.slow
 def test_a_table_reads(report):
   told = compile_report.table(report)
-  assert 'fits: 0.' in told
+  assert '\nfits: 1.' in told  # A tower of ViT-L/14, on each chip.
   assert 'v5e:2x2, 4 chips (data 1, fsdp 4, tensor 1), 32 samples' in told
   for name in ('rollout', 'reward', 'update'):
     assert f'\n{name}' in told

@@ -21,6 +21,7 @@ from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.evaluate import Evaluation, make_evaluate
 from adrpo_jax.method import methods
 from adrpo_jax.method.record import Method
+from adrpo_jax.rewards.normalisers import comparable
 from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.types import PyTree, TrainState
 
@@ -185,7 +186,8 @@ def _evaluator(
   judged = config.copy_and_resolve_references()
   judged.sampler.transition = 'euler'
   judged.prompts.samples = config.eval.samples
-  judged.reward.normalise = {}  # Figures of different steps are compared.
+  with judged.unlocked():  # Figures of different steps are compared.
+    judged.reward.normalise = comparable(config.reward.normalise.to_dict())
   modality = make_modality(
     judged,
     methods.make_method('fixed_w2'),

@@ -12,6 +12,7 @@ from adrpo_jax.build.checks import named
 from adrpo_jax.build.families import SHAPES
 from adrpo_jax.build.parts import make_method
 from adrpo_jax.build.programs import make_programs
+from adrpo_jax.build.reward_shapes import reward_stage
 from adrpo_jax.types import PyTree, Scores
 from adrpo_jax.update import behaviour_params
 
@@ -67,7 +68,9 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
       jax.jit(programs.modality.rollout),
       (params, frozen, prompts, key),
     ),
-    'reward': (jax.jit(programs.modality.decode), (frozen, drawn)),
+    'reward': reward_stage(
+      config.reward, mesh, programs.modality, frozen, drawn
+    ),
     'update': (
       jax.jit(
         programs.update,
