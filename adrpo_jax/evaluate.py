@@ -118,8 +118,8 @@ def _figures(
   categories: Sequence[str],
 ) -> dict[str, Any]:
   valid = seen['valid']
-  told: Any = Scores(seen['rewards'], valid, measures)
-  masks: Any = known(told)
+  told: tuple[Any, ...] = seen['rewards'], valid, measures
+  masks: dict[str, Any] = known(Scores(*told))
   judged = {k: over_group(v, masks[k]) for k, v in measures.items()}
   reward = over_group(seen['rewards'], valid)
   success = judged.get('success', reward)
