@@ -101,7 +101,7 @@ def compiled(
     'hbm_peak_bytes': peak,
     'peak_flops': chip.flops,
     'samples': config.prompts.per_step * config.prompts.samples,
-    'config': config.to_dict(),
+    'config': json.loads(json.dumps(config.to_dict())),  # Lists, not tuples.
     'versions': {'jax': jax.__version__},
     'programs': programs,
   }
