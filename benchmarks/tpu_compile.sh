@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Compiles SD3-medium for TPUs, without any: the reports in results/tpu/.
+#
+#   benchmarks/tpu_compile.sh                    all of them, an hour or two
+#   benchmarks/tpu_compile.sh lora_512_v5e_2x2   these
+#
+# Needs the tpu extra. LoRA trains two prompts of 16 samples a chip, full
+# fine-tuning one; 1024² half of that.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+out=benchmarks/results/tpu
+
+compile() { # NAME FLAGS...
+  local name=$1
+  shift
+  if [[ ${#wanted[@]} -gt 0 && ! " ${wanted[*]} " == *" $name "* ]]; then
+    return
+  fi
+  echo "== $name"
+  python -m adrpo_jax.compile --config=configs/t2i.py:sd3_medium \
+    --output="$out/$name.json" "$@" || echo "$name: exit status $?"
+}
+
+wanted=("$@")
+lora512=(--prompts_per_chip=2)
+lora1024=(--prompts_per_chip=1 --config.model.pixels=1024
+  --config.training.microbatches=1 --config.prompts.samples=8
+  --config.model.decode_parts=8)
+full512=(--prompts_per_chip=1 --config.model.lora_rank=0
+  --config.training.microbatches=1)
+full1024=("${lora1024[@]}" --config.model.lora_rank=0
+  --config.prompts.samples=4 --config.model.decode_parts=4)
+
+compile lora_512_v5e_2x2 "${lora512[@]}" --topology=v5e:2x2
+for place in 'v5e_4x4 v5e:4x4 1 16' 'v5p_2x2x2 v5p:2x2x2 1 8' \
+  'v5p_4x4x4 v5p:4x4x4 1 16' 'v6e_8x8 v6e:8x8 1 16' \
+  'v5e_16x16 v5e:16x16 1 16' '2_v5e_16x16 v5e:16x16 2 16'; do
+  read -r name topology slices fsdp <<<"$place"
+  where=(--topology="$topology" --num_slices="$slices"
+    --config.mesh.fsdp="$fsdp")
+  compile "lora_512_$name" "${lora512[@]}" "${where[@]}"
+  compile "full_512_$name" "${full512[@]}" "${where[@]}"
+  compile "lora_1024_$name" "${lora1024[@]}" "${where[@]}"
+  compile "full_1024_$name" "${full1024[@]}" "${where[@]}"
+done
