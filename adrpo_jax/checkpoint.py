@@ -14,7 +14,7 @@ come back as the structure that is asked for. All processes need to see the
 same folder.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import concurrent.futures
 import hashlib
 import json
@@ -31,7 +31,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.files import replacing
+from adrpo_jax.files import below, in_bucket, replacing
 from adrpo_jax.naming import check_same, leaf_names
 from adrpo_jax.types import PyTree
 
@@ -66,8 +66,9 @@ class Checkpoints:
         f'Expected to keep at least 2 checkpoints, got {keep}: with one, '
         'nothing is left where the newest turns out damaged.'
       )
-    here = '://' not in os.fspath(folder)  # and not in a bucket
-    self._folder = epath.Path(os.path.abspath(folder) if here else folder)
+    self._folder = epath.Path(
+      folder if in_bucket(folder) else os.path.abspath(folder)
+    )
     self._keep = keep
     self._orbax = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
     self._thread = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')
@@ -248,7 +249,7 @@ def damage(path: epath.PathLike) -> str | None:
 
 def _seal(path: epath.Path) -> None:
   """Writes the manifest, whole or not at all."""
-  files = sorted(_files(path))
+  files = sorted(below(path))
   with concurrent.futures.ThreadPoolExecutor(_HASHING_THREADS) as threads:
     digests = list(threads.map(_sha256, files))
   entries = {
@@ -257,14 +258,6 @@ def _seal(path: epath.Path) -> None:
   }
   with replacing(path / _MANIFEST) as new:
     new.write_text(json.dumps({'step': int(path.name), 'files': entries}))
-
-
-def _files(path: epath.Path) -> Iterator[epath.Path]:
-  for entry in path.iterdir():
-    if entry.is_dir():
-      yield from _files(entry)
-    else:
-      yield entry
 
 
 def _sha256(file: epath.Path) -> str:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 import hashlib
 import importlib.metadata
 import json
+import os
 import pathlib
 import shlex
 import subprocess
 import sys
-import tempfile
 from typing import Any
 
+from etils import epath
 from flax.traverse_util import flatten_dict
 import jax
 from jax.experimental import multihost_utils
@@ -18,12 +19,12 @@ from ml_collections import ConfigDict
 import numpy as np
 from PIL import Image
 
-from adrpo_jax import build, pretrain, report
+from adrpo_jax import build, kept_samples, pretrain, report
 from adrpo_jax import train as loop
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
 from adrpo_jax.evaluate import Evaluation
-from adrpo_jax.files import replacing
+from adrpo_jax.files import Staged, in_bucket, replacing
 from adrpo_jax.metrics import plain
 from adrpo_jax.models import base as base_models
 from adrpo_jax.models.hub import cache_folder
@@ -40,7 +41,7 @@ CHANGEABLE = (
 SHOWN = 12  # held-out prompts whose pictures a run keeps
 
 
-def train(config: ConfigDict, workdir: pathlib.Path) -> int:
+def train(config: ConfigDict, workdir: epath.Path) -> int:
   """Fine-tunes, evaluates before and after, writes summary and report."""
   _check_workdir(config, workdir)
   finished = _read(workdir / 'summary.json')
@@ -60,8 +61,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> int:
     return evaluation
 
   if jax.process_index() == 0 and not evaluations.exists():
-    with replacing(evaluations) as new:  # Once it is there, it has the base.
-      _append(new, {'step': 0} | base.figures)
+    _append(evaluations, {'step': 0} | base.figures)
   _keep_samples(run, workdir / 'samples' / 'base.npz', base)
   outcome = loop.train(
     run, _experience(config, run, workdir), evaluate, _schedule(config), workdir
@@ -81,7 +81,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> int:
   return 0
 
 
-def evaluate_only(config: ConfigDict, workdir: pathlib.Path) -> int:
+def evaluate_only(config: ConfigDict, workdir: epath.Path) -> int:
   """Prints the evaluation of a workdir's newest checkpoint, or of the base."""
   run = build.build(config)
   restored = _restored(run, workdir)
@@ -94,7 +94,7 @@ def evaluate_only(config: ConfigDict, workdir: pathlib.Path) -> int:
 
 
 def sample(
-  config: ConfigDict, workdir: pathlib.Path, texts: Sequence[str], count: int
+  config: ConfigDict, workdir: epath.Path, texts: Sequence[str], count: int
 ) -> int:
   """Draws `count` pictures of each prompt and writes them as PNG."""
   if not texts or count < 1:
@@ -112,19 +112,20 @@ def sample(
     prompts = run.encode(given)(np.arange(len(given)))
   except ValueError as error:
     raise InputError(str(error)) from error
-  _make_folder(workdir / 'drawn')
+  _make_folder(workdir)
   restored = _restored(run, workdir)
   params = run.policy(restored or run.init(), run.frozen)
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
   samples = run.draw(params, run.frozen, run.place(prompts), key)
   pixels = _pixels(run.decode(run.frozen, samples))
   if jax.process_index() == 0:
-    _write_pictures(workdir / 'drawn', texts, pixels[: len(texts), :count])
+    with Staged(workdir / 'drawn') as staged:
+      _write_pictures(staged.folder, texts, pixels[: len(texts), :count])
   _say(f'{len(texts) * count} pictures in {workdir / "drawn"}')
   return 0
 
 
-def export(config: ConfigDict, workdir: pathlib.Path) -> int:
+def export(config: ConfigDict, workdir: epath.Path) -> int:
   """Writes a workdir's newest checkpoint as files that diffusers loads."""
   run = build.build(config)
   restored = _restored(run, workdir)
@@ -133,17 +134,25 @@ def export(config: ConfigDict, workdir: pathlib.Path) -> int:
       f'Expected a run with a checkpoint in {workdir}, found none. Give the '
       '--workdir of a run, and the --config it was made with.'
     )
-  _make_folder(workdir / 'export')
-  _say(f'Exported: {run.export(restored, run.frozen, workdir / "export")}')
+  _make_folder(workdir)
+  with Staged(workdir / 'export') as staged:
+    written = run.export(restored, run.frozen, pathlib.Path(staged.folder))
+  path = workdir / 'export' / os.fspath(written.relative_to(staged.folder))
+  _say(f'Exported: {path}')
   return 0
 
 
-def pretrain_base(config: ConfigDict, workdir: pathlib.Path) -> int:
+def pretrain_base(config: ConfigDict, workdir: epath.Path) -> int:
   """Makes a base checkpoint in workdir/base, or a better one of model.path."""
+  if in_bucket(workdir):
+    raise InputError(
+      'Expected a folder on this machine as --workdir of --mode=pretrain, got '
+      f'{workdir}. Copy its base to the bucket afterwards.'
+    )
   _make_folder(workdir)
   given = config.model.path
   base = pretrain.run(
-    workdir,
+    pathlib.Path(workdir),
     pictures=config.pretrain.pictures,
     corruption=config.pretrain.corruption,
     shares=dict(config.pretrain.shares),
@@ -162,20 +171,20 @@ def pretrain_base(config: ConfigDict, workdir: pathlib.Path) -> int:
     'versions': _versions(),
     'start': base_models.read_origin(pathlib.Path(given)) if given else None,
   }
-  base_models.save(workdir / 'base', base, origin)
+  base_models.save(pathlib.Path(workdir / 'base'), base, origin)
   _say(f'Base checkpoint: {workdir / "base"}')
   return 0
 
 
 def _experience(
-  config: ConfigDict, run: build.Run, workdir: pathlib.Path
+  config: ConfigDict, run: build.Run, workdir: epath.Path
 ) -> loop.Experience:
   if 'pairs' not in run.method.needs:
     return loop.online(run)
   given = config.method[config.method.name].pairs
   path = workdir / 'preferences' / 'pairs.safetensors'
   return loop.offline(
-    run, pathlib.Path(given) if given else path, config.steps, config.seed
+    run, epath.Path(given) if given else path, config.steps, config.seed
   )
 
 
@@ -191,7 +200,7 @@ def _schedule(config: ConfigDict) -> loop.Schedule:
   )
 
 
-def _check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
+def _check_workdir(config: ConfigDict, workdir: epath.Path) -> None:
   """Checks that a workdir holds no run of another config. Writes nothing."""
   stored = _read(workdir / 'config.json')
   if stored:
@@ -210,7 +219,7 @@ def _check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
       )
 
 
-def _claim_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
+def _claim_workdir(config: ConfigDict, workdir: epath.Path) -> None:
   """Writes the config, once it is known to be a good one."""
   _make_folder(workdir)
   loop.write_json(
@@ -219,16 +228,17 @@ def _claim_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
   )
 
 
-def _make_folder(folder: pathlib.Path) -> None:
+def _make_folder(folder: epath.Path) -> None:
   """Raises InputError where a folder cannot be made or written to."""
+  probe = folder / f'.writable-{os.getpid()}'
   try:
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-      pass
+    probe.write_text('Can this folder be written to?')
+    probe.unlink(missing_ok=True)
   except OSError as error:
     raise InputError(
       f'Expected a workdir that can be written to, got {folder}: '
-      f'{error.strerror}. Take another --workdir.'
+      f'{error.strerror or error}. Take another --workdir.'
     ) from error
 
 
@@ -243,45 +253,44 @@ def _base_evaluation(config: ConfigDict, run: build.Run) -> Evaluation:
   digest = hashlib.sha256(told.encode()).hexdigest()
   path = cache_folder() / f'base_{digest[:16]}.npz'
   if path.exists() and jax.process_count() == 1:
-    with np.load(path, allow_pickle=False) as stored:
-      arrays = dict(stored)
+    arrays = kept_samples.unpacked(kept_samples.read_arrays(path))
     return Evaluation(json.loads(str(arrays.pop('figures'))), arrays)
   evaluation = run.evaluate(run.frozen['reference'], run.frozen)
+  shown = {k: v[:SHOWN] for k, v in evaluation.samples.items()}
+  kept = kept_samples.packed(shown)
   if jax.process_index() == 0:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as new, open(new, 'wb') as stream:
-      content: dict[str, Any] = dict(evaluation.samples)
-      content['figures'] = np.array(json.dumps(evaluation.figures))
-      np.savez(stream, **content)
-  return evaluation
+    figures = np.array(json.dumps(evaluation.figures))
+    kept_samples.write_arrays(path, kept | {'figures': figures})
+  return Evaluation(evaluation.figures, kept_samples.unpacked(kept))
 
 
 def _keep_samples(
-  run: build.Run, path: pathlib.Path, evaluation: Evaluation
+  run: build.Run, path: epath.Path, evaluation: Evaluation
 ) -> None:
   """The first held-out prompts' pictures, with what the judge saw in them."""
   seen = {k: v[:SHOWN] for k, v in evaluation.samples.items()}
   images = seen['images']
-  described = run.describe(images.reshape(-1, *images.shape[2:]) / 255.0)
+  pixels = images.reshape(-1, *images.shape[2:]) / np.float32(255)
+  described = run.describe(pixels)
   verdicts = np.array(described).reshape(images.shape[:2])
   texts, categories = zip(*run.held_out[: len(images)], strict=True)
   if jax.process_index() == 0:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as new, open(new, 'wb') as stream:
-      np.savez(
-        stream,
+    kept_samples.write(
+      path,
+      kept_samples.Samples(
         images=images,
         prompts=np.array(texts),
         categories=np.array(categories),
         rewards=seen['rewards'],
         success=seen.get('success', seen['rewards'] >= 1) > 0.5,
         verdicts=verdicts,
-      )
+      ),
+    )
 
 
 def _summary(
   config: ConfigDict,
-  workdir: pathlib.Path,
+  workdir: epath.Path,
   base: dict[str, Any],
   final: dict[str, Any],
   outcome: loop.Outcome,
@@ -330,7 +339,7 @@ def _ceiling(config: ConfigDict, base: dict[str, Any]) -> float | None:
   return float(min(1.0, p + gap / beta0 * p * (1 - p)))
 
 
-def _restored(run: build.Run, workdir: pathlib.Path) -> TrainState | None:
+def _restored(run: build.Run, workdir: epath.Path) -> TrainState | None:
   with Checkpoints(workdir / 'checkpoints') as checkpoints:
     restored = checkpoints.restore(run.abstract)
   return restored.state if restored else None
@@ -346,13 +355,15 @@ def _verdict(summary: dict[str, Any]) -> str:
   )
 
 
-def _append(path: pathlib.Path, line: dict[str, Any]) -> None:
+def _append(path: epath.Path, line: dict[str, Any]) -> None:
+  """A line more of a short file, which is written anew: buckets need it."""
   if jax.process_index() == 0:
-    with open(path, 'a') as file:
-      file.write(json.dumps(plain(line), allow_nan=False) + '\n')
+    before = path.read_text() if path.exists() else ''
+    with replacing(path) as new:
+      new.write_text(before + json.dumps(plain(line), allow_nan=False) + '\n')
 
 
-def _read(path: pathlib.Path) -> dict[str, Any] | None:
+def _read(path: epath.Path) -> dict[str, Any] | None:
   return json.loads(path.read_text()) if path.is_file() else None
 
 
@@ -363,7 +374,7 @@ def _pixels(images: jax.Array) -> np.ndarray:
 
 
 def _write_pictures(
-  folder: pathlib.Path, texts: Sequence[str], pixels: np.ndarray
+  folder: epath.Path, texts: Sequence[str], pixels: np.ndarray
 ) -> None:
   """Pictures [P, G, H, W, 3] as PNG, named for their prompts."""
   for text, row in zip(texts, pixels, strict=True):
@@ -392,7 +403,7 @@ def _device() -> str:
   return f'{jax.devices()[0].device_kind} x{jax.device_count()}'
 
 
-def _go_on(workdir: pathlib.Path) -> str:
+def _go_on(workdir: epath.Path) -> str:
   words = [sys.executable, '-m', 'adrpo_jax.main', *sys.argv[1:]]
   if not any(word.startswith(('--workdir', '-workdir')) for word in words):
     words.append(f'--workdir={workdir}')

@@ -15,16 +15,19 @@ from collections.abc import Sequence
 import contextlib
 import os
 import pathlib
+import re
 import runpy
 import sys
 import time
 
 from absl import flags
+from etils import epath
 from flax.traverse_util import flatten_dict
 import jax
 from ml_collections import ConfigDict, config_flags
 
 from adrpo_jax.errors import InputError, RunError, unknown_name
+from adrpo_jax.files import in_bucket
 from adrpo_jax.rewards.protocol import RewardError
 
 MODES = ('train', 'eval', 'sample', 'export', 'pretrain')
@@ -35,8 +38,8 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
   'workdir',
   '',
-  'Holds all of a run; the same again resumes it. Default: '
-  'a dated folder under runs/.',
+  'Holds all of a run; the same again resumes it. A folder, or one in a '
+  'bucket: gs://BUCKET/FOLDER. Default: a dated folder under runs/.',
 )
 _MODE = flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
 _PROMPT = flags.DEFINE_multi_string('prompt', [], 'What --mode=sample draws.')
@@ -125,20 +128,46 @@ def _join() -> None:
     ) from error
 
 
-def _workdir(config: ConfigDict) -> pathlib.Path:
+def _workdir(config: ConfigDict) -> epath.Path:
   """The folder of the run; where none is given, one named for the moment."""
+  if in_bucket(_WORKDIR.value):
+    return _in_a_bucket(_WORKDIR.value)
   if _WORKDIR.value:
-    return pathlib.Path(_WORKDIR.value)
+    return epath.Path(_WORKDIR.value)
   if jax.process_count() > 1:
     raise InputError(
       f'Expected --workdir=DIR, a folder that all {jax.process_count()} '
       'processes see, got none.'
     )
   stamp = time.strftime('%Y-%m-%d_%H-%M-%S')
-  return pathlib.Path('runs') / f'{stamp}_{config.method.name}'
+  return epath.Path('runs') / f'{stamp}_{config.method.name}'
 
 
-def _run(config: ConfigDict, workdir: pathlib.Path) -> int:
+def _in_a_bucket(given: str) -> epath.Path:
+  """A folder in a bucket that this machine can reach."""
+  if not re.fullmatch(r'gs://[^/]+/.+', given):
+    raise InputError(
+      'Expected a --workdir on this machine or in a bucket of Google Cloud '
+      f'Storage, gs://BUCKET/FOLDER, got {given}.'
+    )
+  workdir = epath.Path(given)
+  try:
+    workdir.exists()
+  except ImportError as error:
+    raise InputError(
+      f'Expected gcsfs beside a --workdir in a bucket, {given}, but it is not '
+      'installed. Run `pip install gcsfs`.'
+    ) from error
+  except Exception as error:  # The clients of buckets raise kinds of their own.
+    raise InputError(
+      f'Expected a bucket that this machine may read, got {given}: {error}. '
+      'Run `gcloud auth application-default login`, or check the rights of '
+      "the machine's service account."
+    ) from error
+  return workdir
+
+
+def _run(config: ConfigDict, workdir: epath.Path) -> int:
   # Imported late: `--help` and a mistyped key answer at once.
   from adrpo_jax import commands
 

@@ -8,18 +8,18 @@ the record of truth; TensorBoard is a mirror of it.
 from collections.abc import Callable, Iterator, Mapping
 import json
 import math
-import pathlib
 import shutil
 import sys
 import time
-from typing import Any, NamedTuple, Self, TextIO
+from typing import IO, Any, NamedTuple, Self, TextIO
 
+from etils import epath
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.files import replacing
+from adrpo_jax.files import Staged, replacing
 from adrpo_jax.types import Array, PyTree
 
 
@@ -61,31 +61,46 @@ class MetricsLog:
   >>> with MetricsLog(workdir / 'metrics.jsonl') as log:
   ...   log.write(step, {'reward': 0.5})
 
-  Call `cut_back(path, step)` first where a run is resumed at `step`, and write
-  the lines of all steps before s no later than the checkpoint of step s.
+  On disk a line is there at once. In a bucket, whose objects cannot grow, the
+  file is written anew by `settle`, `close`, and every `interval` seconds.
+
+  Call `cut_back(path, step)` first where a run is resumed at `step`; write the
+  lines of all steps before s, and settle, before the checkpoint of step s.
   """
 
   def __init__(
     self,
-    path: str | pathlib.Path,
+    path: epath.PathLike,
     *,
-    tensorboard: str | pathlib.Path | None = None,
+    tensorboard: epath.PathLike | None = None,
     start: int = 0,
+    interval: float = 60.0,
+    clock: Callable[[], float] = time.monotonic,
   ) -> None:
     """Opens the file; `tensorboard` is a folder for the mirror, if wanted.
 
     `start`: the first step to be written. What the mirror holds from there on,
     TensorBoard hides.
     """
-    self._file: TextIO | None = None
+    self._file: IO[Any] | None = None
     self._mirror: Any = None
+    self._staged: list[Staged] = []
+    self._interval, self._clock = interval, clock
+    self._settled_at = clock()
     if jax.process_index() != 0:
       return
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    self._file = path.open('a', encoding='utf-8')
+    path = epath.Path(path)
+    written = self._stage(path.parent) / path.name
+    if written != path and path.exists():
+      path.copy(written)
+    self._file = written.open('a', encoding='utf-8')
     if tensorboard is not None:
-      self._mirror = _summary_writer(str(tensorboard), start)
+      folder = self._stage(epath.Path(tensorboard))
+      self._mirror = _summary_writer(str(folder), start)
+
+  def _stage(self, target: epath.Path) -> epath.Path:
+    self._staged.append(Staged(target))
+    return self._staged[-1].folder
 
   def __enter__(self) -> Self:
     return self
@@ -105,6 +120,14 @@ class MetricsLog:
         if name != 'step':
           self._mirror.add_scalar(name, value, step)
       self._mirror.flush()
+    if self._clock() - self._settled_at >= self._interval:
+      self.settle()
+
+  def settle(self) -> None:
+    """Brings all lines so far to where they stay, also in a bucket."""
+    for staged in self._staged:
+      staged.settle()
+    self._settled_at = self._clock()
 
   def close(self) -> None:
     """Closes the file and its mirror."""
@@ -112,9 +135,11 @@ class MetricsLog:
       self._file.close()
     if self._mirror is not None:
       self._mirror.close()
+    for staged in self._staged:
+      staged.close()
 
 
-def cut_back(path: str | pathlib.Path, step: int) -> int:
+def cut_back(path: epath.PathLike, step: int) -> int:
   """Drops the lines of a .jsonl file from `step` on; returns how many went.
 
   A resumed run writes them again. The torn last line of a killed run goes too.
@@ -124,10 +149,11 @@ def cut_back(path: str | pathlib.Path, step: int) -> int:
   Raises:
     InputError: a line before the last is not a JSON object with a step.
   """
-  path = pathlib.Path(path)
+  path = epath.Path(path)
   if jax.process_index() != 0 or not path.exists():
     return 0
-  lines = path.read_text(encoding='utf-8', errors='replace').splitlines(True)
+  text = path.read_bytes().decode('utf-8', errors='replace')
+  lines = text.splitlines(True)
   kept = []
   for number, line in enumerate(lines, 1):
     recorded = _step_of(line)

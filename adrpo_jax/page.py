@@ -14,9 +14,11 @@ import string
 import numpy as np
 
 from adrpo_jax.figure_style import Drawing
+from adrpo_jax.kept_samples import SMALL, webp
 
-THUMBNAIL_SIDE = 160  # pixels of a picture's longer side, at most
-PICTURE_BYTES = 4_000_000  # of all the pictures on a page together, about
+THUMBNAIL_SIDE = 160  # pixels of a small picture's longer side, at most
+THUMBNAIL_QUALITY = 85  # of WebP
+PICTURE_BYTES = 3_000_000  # of all the pictures on a page together, about
 
 
 def text(value: object) -> str:
@@ -135,8 +137,9 @@ def folded_settings(title: str, entries: Iterable[tuple[str, object]]) -> str:
   )
 
 
-def _data(png: bytes) -> str:
-  return 'data:image/png;base64,' + base64.b64encode(png).decode('ascii')
+def _data(picture: bytes) -> str:
+  kind = 'webp' if picture.startswith(b'RIFF') else 'png'
+  return f'data:image/{kind};base64,{base64.b64encode(picture).decode("ascii")}'
 
 
 def figure(drawing: Drawing, title: str, caption: str = '') -> str:
@@ -150,16 +153,21 @@ def figure(drawing: Drawing, title: str, caption: str = '') -> str:
   )
 
 
-def thumbnail_png(image: np.ndarray, side: int = THUMBNAIL_SIDE) -> bytes:
-  """[H, W, 3] uint8 -> PNG whose longer side is at most `side` pixels.
+def thumbnail(image: np.ndarray, side: int = THUMBNAIL_SIDE) -> bytes:
+  """[H, W, 3] uint8 -> a picture of at most `side` pixels, as PNG or WebP.
 
-  Small images grow by a whole factor, each pixel staying a crisp square; large
-  ones shrink smoothly.
+  A small one, up to SMALL pixels, is a PNG: it grows by a whole factor, each
+  pixel staying a crisp square, or shrinks smoothly. A large one is a WebP of
+  SMALL pixels, or of as much less as `side` is below its usual value.
   """
   from PIL import Image
 
   picture = Image.fromarray(np.ascontiguousarray(image))
   longer = max(picture.size)
+  if longer > SMALL:
+    side = SMALL * side // THUMBNAIL_SIDE
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return webp(np.asarray(picture), quality=THUMBNAIL_QUALITY)
   if longer > side:
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
   else:
@@ -176,16 +184,18 @@ def thumbnail_png(image: np.ndarray, side: int = THUMBNAIL_SIDE) -> bytes:
 def thumbnails(
   images: Sequence[np.ndarray], *, budget: int = PICTURE_BYTES
 ) -> list[bytes]:
-  """PNGs of all pictures of a page, made smaller until they fit the budget."""
+  """Thumbnails of all of a page, made smaller until they fit the budget."""
   side = THUMBNAIL_SIDE
-  pngs = [thumbnail_png(image, side) for image in images]
-  while sum(map(len, pngs)) > budget and side > 16:
+  made = [thumbnail(image, side) for image in images]
+  while sum(map(len, made)) > budget and side > 16:
     side = side * 3 // 4
-    pngs = [thumbnail_png(image, side) for image in images]
-  return pngs
+    made = [thumbnail(image, side) for image in images]
+  return made
 
 
-def thumb(png: bytes, image: np.ndarray, *, verdict: str, success: bool) -> str:
+def thumb(
+  small: bytes, image: np.ndarray, *, verdict: str, success: bool
+) -> str:
   """A picture with the judge's words under it; image gives its shape."""
   height, width = image.shape[:2]
   kind = 'thumb' if max(height, width) <= THUMBNAIL_SIDE else 'thumb smooth'
@@ -193,7 +203,7 @@ def thumb(png: bytes, image: np.ndarray, *, verdict: str, success: bool) -> str:
   passed = 'passes' if success else 'fails'
   return (
     f'<figure class="{kind}" style="--shape:{width}/{height}" '
-    f'title="{text(verdict)}"><img src="{_data(png)}" '
+    f'title="{text(verdict)}"><img src="{_data(small)}" '
     f'alt="{passed}: {text(verdict)}"><figcaption>{mark} {text(verdict)}'
     '</figcaption></figure>'
   )

@@ -12,14 +12,15 @@ place with --config.method.dpo.pairs=PATH.
 
 from collections.abc import Callable
 import json
-import pathlib
 
+from etils import epath
 import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.files import Staged, on_disk
 from adrpo_jax.models import load as weights
 from adrpo_jax.types import Array, PyTree, Scores
 
@@ -42,7 +43,7 @@ def best_and_worst(samples: Array, scores: Scores) -> dict[str, Array]:
 
 
 def draw(
-  path: pathlib.Path,
+  path: epath.Path,
   steps: int,
   sample: Callable[[int], tuple[Array, PyTree, Scores]],
   shown: Callable[[int], None],
@@ -60,21 +61,28 @@ def draw(
       multihost_utils.process_allgather(pairs | {'ids': ids}, tiled=True)
     )
     shown(step)
-  path.parent.mkdir(parents=True, exist_ok=True)
   pairs = {name: np.concatenate([p[name] for p in parts]) for name in NAMES}
   latent = json.dumps(pairs['winner'].shape[1:])
   count = str(len(pairs['ids']))
-  weights.save_tree(path, pairs, {'pairs': count, 'latent': latent})
+  with Staged(path.parent) as staged:
+    told = {'pairs': count, 'latent': latent}
+    weights.save_tree(staged.folder / path.name, pairs, told)
   multihost_utils.sync_global_devices(f'{path} is written')
 
 
-def read(path: pathlib.Path) -> dict[str, np.ndarray]:
+def read(path: epath.Path) -> dict[str, np.ndarray]:
   """The stored pairs, checked.
 
   Raises:
     InputError: no such file, a pickle, or arrays that are not pairs.
   """
-  described = weights.read_metadata(path)
+  with on_disk(path) as file:
+    described = weights.read_metadata(file)
+    return weights.load_tree(file, _shapes(described, path))
+
+
+def _shapes(described: dict[str, str], path: epath.Path) -> PyTree:
+  """What the file of pairs holds, by its metadata."""
   try:
     latent = tuple(json.loads(described['latent']))
     count = int(described['pairs'])
@@ -84,15 +92,12 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
       f'the shape of a latent) in {path}, got {described}.'
     ) from error
   latents = jax.ShapeDtypeStruct((count, *latent), jnp.float32)
-  return weights.load_tree(
-    path,
-    {
-      'ids': jax.ShapeDtypeStruct((count,), jnp.int32),
-      'winner': latents,
-      'loser': latents,
-      'rewards': jax.ShapeDtypeStruct((count, 2), jnp.float32),
-    },
-  )
+  return {
+    'ids': jax.ShapeDtypeStruct((count,), jnp.int32),
+    'winner': latents,
+    'loser': latents,
+    'rewards': jax.ShapeDtypeStruct((count, 2), jnp.float32),
+  }
 
 
 def as_experience(

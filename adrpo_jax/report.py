@@ -4,9 +4,9 @@ Written again at any time from what the workdir holds; what is missing, as in a
 run that is still going, is said in a line where it would stand.
 """
 
-from pathlib import Path
 from typing import Any
 
+from etils import epath
 from flax.traverse_util import flatten_dict
 
 from adrpo_jax import page, report_charts, report_headline, report_pictures
@@ -21,7 +21,7 @@ from adrpo_jax.report_pictures import Column
 from adrpo_jax.run_record import Record, RunRecord, read_run, series
 
 
-def write_report(workdir: Path | str) -> Path:
+def write_report(workdir: epath.PathLike) -> epath.Path:
   """Writes WORKDIR/report.html and the same figures as WORKDIR/figures/*.png.
 
   Raises:
@@ -57,7 +57,7 @@ def write_report(workdir: Path | str) -> Path:
   report.write_text(html, encoding='utf-8')
   others = [c for c in (beta, buckets, categories, seconds) if c is not None]
   folder = run.workdir / 'figures'
-  folder.mkdir(exist_ok=True)
+  folder.mkdir(parents=True, exist_ok=True)
   for chart in [*curves, *paths, *others]:
     (folder / f'{chart.name}.png').write_bytes(chart.drawing.light)
   if columns := _columns(run):

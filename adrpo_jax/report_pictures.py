@@ -13,7 +13,7 @@ import numpy as np
 
 from adrpo_jax import figures, page
 from adrpo_jax.figure_style import LIGHT, render
-from adrpo_jax.run_record import Samples
+from adrpo_jax.kept_samples import Samples
 
 RULE = (
   'Prompts are the first of each category in evaluation order, and samples the '
@@ -54,15 +54,15 @@ def _thumbs(column: Column, prompts: list[int], draws: int) -> list[list[str]]:
   draws = min(draws, samples.images.shape[1])
   cells = [(p, g) for p in prompts for g in range(draws)]
   budget = page.PICTURE_BYTES * draws // 8
-  pngs = page.thumbnails([samples.images[c] for c in cells], budget=budget)
+  small = page.thumbnails([samples.images[c] for c in cells], budget=budget)
   made = [
     page.thumb(
-      png,
+      picture,
       samples.images[cell],
       verdict=str(samples.verdicts[cell]),
       success=bool(samples.success[cell]),
     )
-    for png, cell in zip(pngs, cells, strict=True)
+    for picture, cell in zip(small, cells, strict=True)
   ]
   return [made[i * draws : (i + 1) * draws] for i in range(len(prompts))]
 

@@ -8,28 +8,15 @@ is said in `notes`, in words meant for the reader of a report.
 from collections.abc import Iterable
 import dataclasses
 import json
-from pathlib import Path
 from typing import Any
 
+from etils import epath
 import numpy as np
 
+from adrpo_jax import kept_samples
+from adrpo_jax.kept_samples import Samples
+
 Record = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Samples:
-  """Judged pictures of an evaluation: the same prompts and noise each time.
-
-  images [P, G, H, W, 3] uint8; prompts, categories [P]; rewards, success and
-  verdicts [P, G].
-  """
-
-  images: np.ndarray
-  prompts: np.ndarray
-  categories: np.ndarray
-  rewards: np.ndarray
-  success: np.ndarray
-  verdicts: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +26,7 @@ class RunRecord:
   Evaluations start with the base, as step 0, where the summary knows it.
   """
 
-  workdir: Path
+  workdir: epath.Path
   config: Record
   metrics: list[Record]
   evaluations: list[Record]
@@ -79,7 +66,7 @@ class RunRecord:
     return max([*seen, (self.summary or {}).get('steps', 0)])
 
 
-def read_lines(path: Path) -> tuple[list[Record], list[str]]:
+def read_lines(path: epath.Path) -> tuple[list[Record], list[str]]:
   """(records by step, notes) of a .jsonl file; of two for a step, the later.
 
   A last line without its end is a run caught while writing and is skipped in
@@ -118,7 +105,7 @@ def series(
   return np.array(steps, float), np.array(values, float)
 
 
-def _read_json(path: Path) -> tuple[Record | None, list[str]]:
+def _read_json(path: epath.Path) -> tuple[Record | None, list[str]]:
   if not path.exists():
     return None, []
   try:
@@ -127,23 +114,22 @@ def _read_json(path: Path) -> tuple[Record | None, list[str]]:
     return None, [f'{path.name} is unreadable, left out.']
 
 
-def _read_samples(path: Path) -> tuple[Samples | None, list[str]]:
+def _read_samples(path: epath.Path) -> tuple[Samples | None, list[str]]:
   if not path.exists():
     return None, [f'samples/{path.name} is not there yet.']
-  fields = [field.name for field in dataclasses.fields(Samples)]
   try:
-    with np.load(path, allow_pickle=False) as arrays:
-      return Samples(**{name: arrays[name] for name in fields}), []
-  except (KeyError, ValueError, OSError, EOFError) as error:
+    return kept_samples.read(path), []
+  except (LookupError, ValueError, OSError) as error:
     return None, [f'samples/{path.name} is unreadable, left out: {error}']
 
 
-def _latest_samples(folder: Path) -> Path:
+def _latest_samples(folder: epath.Path) -> epath.Path:
   """final.npz, or of an unfinished run the last step_XXXXXX.npz."""
-  stepwise = sorted(folder.glob('step_*.npz'))
-  if (folder / 'final.npz').exists() or not stepwise:
+  names = [file.name for file in folder.iterdir()] if folder.exists() else []
+  stepwise = [name for name in names if name.startswith('step_')]
+  if 'final.npz' in names or not stepwise:
     return folder / 'final.npz'
-  return stepwise[-1]
+  return folder / max(stepwise)
 
 
 def _from_the_base_on(
@@ -155,13 +141,13 @@ def _from_the_base_on(
   return [{'step': 0} | base, *evaluations]
 
 
-def read_run(workdir: Path | str) -> RunRecord:
+def read_run(workdir: epath.PathLike) -> RunRecord:
   """Reads what a run has written so far.
 
   Raises:
     FileNotFoundError: the folder holds none of the files of a run.
   """
-  workdir = Path(workdir)
+  workdir = epath.Path(workdir)
   names = ('config.json', 'metrics.jsonl', 'evaluations.jsonl', 'summary.json')
   if not any((workdir / name).exists() for name in names):
     raise FileNotFoundError(

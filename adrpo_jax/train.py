@@ -6,10 +6,10 @@ step's number: a run that was interrupted goes on to the same last bit.
 
 from collections.abc import Callable
 import json
-import pathlib
 import time
 from typing import Any, NamedTuple
 
+from etils import epath
 import jax
 import numpy as np
 
@@ -68,7 +68,7 @@ def train(
   experience: Experience,
   evaluate: Callable[[int, TrainState], Evaluation],
   schedule: Schedule,
-  workdir: pathlib.Path,
+  workdir: epath.Path,
 ) -> Outcome:
   """Runs all steps that `workdir` has not seen yet.
 
@@ -131,6 +131,7 @@ def train(
         _check_replay(step, metrics)
         samples_seen += scores.rewards.size
         if (step + 1) % schedule.checkpoint_every == 0:
+          log.settle()
           checkpoints.save(step + 1, state, {'seed': schedule.seed})
     progress.close()
     seconds = time.monotonic() - began
@@ -169,7 +170,7 @@ def online(run: Any) -> Experience:
   return experience
 
 
-def offline(run: Any, path: pathlib.Path, steps: int, seed: int) -> Experience:
+def offline(run: Any, path: epath.Path, steps: int, seed: int) -> Experience:
   """Stored pairs instead of rollouts; drawn first, where `path` has none."""
   if not path.exists():
     params = run.init().params
@@ -263,7 +264,7 @@ def record(
   }
 
 
-def write_json(path: pathlib.Path, content: Any) -> None:
+def write_json(path: epath.Path, content: Any) -> None:
   """Writes JSON whole or not at all, on process 0."""
   if jax.process_index() == 0:
     with replacing(path) as new:

@@ -8,9 +8,10 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
 # A part imports itself and what stands in the lines above it, nothing else.
 LAYERS = [
-  'errors files preemption figure_style measures run_record hlo flops '
-  'prompt_means',
-  'chips',
+  'errors',
+  'files preemption figure_style measures hlo flops prompt_means',
+  'chips kept_samples',
+  'run_record',
   'types figures page comparison compile_report compile_costs',
   'method naming metrics heat_map',
   'models sampling worlds data sharding checkpoint',

@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+from adrpo_jax import kept_samples
+
 CATEGORIES = (
   'single',
   'binding',
@@ -103,14 +105,16 @@ def samples(path, success, *, seed=0, per_category=2, group=8, side=32):
       passes.append(passed)
   shape = (len(prompts), group)
   passes = np.array(passes).reshape(shape)
-  np.savez(
+  kept_samples.write(
     path,
-    images=np.array(images).reshape(*shape, side, side, 3),
-    prompts=np.array(prompts),
-    categories=np.array(CATEGORIES * per_category),
-    rewards=np.where(passes, 1.0, 0.6),
-    success=passes,
-    verdicts=np.array(verdicts).reshape(shape),
+    kept_samples.Samples(
+      images=np.array(images).reshape(*shape, side, side, 3),
+      prompts=np.array(prompts),
+      categories=np.array(CATEGORIES * per_category),
+      rewards=np.where(passes, 1.0, 0.6),
+      success=passes,
+      verdicts=np.array(verdicts).reshape(shape),
+    ),
   )
 
 

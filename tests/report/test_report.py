@@ -12,9 +12,10 @@ import pytest
 import synthetic_runs
 
 from adrpo_jax import page, report_headline, report_pictures
+from adrpo_jax.kept_samples import Samples
 from adrpo_jax.report import duration, write_report
 from adrpo_jax.report_pictures import chosen_prompts
-from adrpo_jax.run_record import Samples, read_run
+from adrpo_jax.run_record import read_run
 
 VOID = {'meta', 'img', 'source', 'br', 'link'}
 
@@ -51,7 +52,8 @@ def assert_stands_alone(path):
   content = path.read_text(encoding='utf-8')
   balance.feed(content)
   assert balance.open == []
-  assert all(s.startswith('data:image/png;base64,') for s in balance.sources)
+  embedded = re.compile(r'data:image/(png|webp);base64,')
+  assert all(map(embedded.match, balance.sources))
   assert 'http' not in re.sub(r'base64,[A-Za-z0-9+/=]+', '', content)
   assert '@import' not in content
   assert 'url(' not in content
@@ -194,7 +196,7 @@ def test_prompts_are_chosen_by_turns_of_category():
 
 def test_small_pictures_grow_by_a_whole_factor():
   image = np.random.default_rng(0).integers(0, 255, (32, 24, 3), np.uint8)
-  got = np.asarray(Image.open(io.BytesIO(page.thumbnail_png(image))))
+  got = np.asarray(Image.open(io.BytesIO(page.thumbnail(image))))
   assert got.shape == (160, 120, 3)
   np.testing.assert_array_equal(got[2::5, 2::5], image)
   np.testing.assert_array_equal(got[::5, ::5], got[4::5, 4::5])
@@ -202,8 +204,10 @@ def test_small_pictures_grow_by_a_whole_factor():
 
 def test_large_pictures_shrink():
   image = np.zeros((1024, 512, 3), np.uint8)
-  got = Image.open(io.BytesIO(page.thumbnail_png(image)))
-  assert got.size == (80, 160)
+  got = Image.open(io.BytesIO(page.thumbnail(image)))
+  assert (got.format, got.size) == ('WEBP', (128, 256))
+  medium = page.thumbnail(np.zeros((256, 128, 3), np.uint8))
+  assert Image.open(io.BytesIO(medium)).size == (80, 160)
 
 
 def test_all_pictures_together_keep_to_a_budget():
@@ -214,6 +218,22 @@ def test_all_pictures_together_keep_to_a_budget():
   assert sum(map(len, pngs)) <= 100_000
   sizes = {Image.open(io.BytesIO(png)).size for png in pngs}
   assert len(sizes) == 1
+
+
+def test_a_report_of_large_pictures_stays_small(tmp_path):
+  synthetic_runs.write_run(tmp_path / 'run')
+  for name in ('base', 'final'):
+    synthetic_runs.samples(
+      tmp_path / 'run' / 'samples' / f'{name}.npz',
+      [0.5] * len(synthetic_runs.CATEGORIES),
+      per_category=1,
+      group=4,
+      side=1024,
+    )
+  path = write_report(tmp_path / 'run')
+  assert_stands_alone(path)
+  assert 'data:image/webp' in path.read_text()
+  assert len(path.read_bytes()) < 5_000_000
 
 
 def blank_samples(group):

@@ -1,0 +1,125 @@
+"""Judged pictures of an evaluation, and the .npz file that keeps them.
+
+  images [P, G, H, W, 3] uint8    where no side is above SMALL pixels
+  streams [bytes] uint8           otherwise: WebP files, one behind the other,
+  ends [P, G] int64               and where in them that of a sample ends
+  prompts, categories [P]         text
+  rewards, success, verdicts [P, G]
+
+Small pictures are kept to the bit. Twelve prompts of four samples at 1024 by
+1024 pixels would be 151 MB so; as WebP they are looked at just as well.
+"""
+
+from collections.abc import Mapping
+import concurrent.futures
+import dataclasses
+import io
+from typing import Any
+import zipfile
+
+from etils import epath
+import numpy as np
+
+from adrpo_jax.files import replacing
+
+SMALL = 256  # pixels: the longest side that is kept, and shown, as it is
+QUALITY = 90  # of WebP: no difference is seen at the size of the picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+  """Judged pictures of an evaluation: the same prompts and noise each time.
+
+  images [P, G, H, W, 3] uint8; prompts, categories [P]; rewards, success and
+  verdicts [P, G].
+  """
+
+  images: np.ndarray
+  prompts: np.ndarray
+  categories: np.ndarray
+  rewards: np.ndarray
+  success: np.ndarray
+  verdicts: np.ndarray
+
+
+NAMES = tuple(field.name for field in dataclasses.fields(Samples))
+
+
+def write(path: epath.PathLike, samples: Samples) -> None:
+  """Writes the file, whole or not at all."""
+  write_arrays(path, packed({name: getattr(samples, name) for name in NAMES}))
+
+
+def read(path: epath.PathLike) -> Samples:
+  """Reads the file.
+
+  Raises:
+    LookupError, ValueError, OSError: not a file of this form.
+  """
+  arrays = unpacked(read_arrays(path))
+  return Samples(**{name: arrays[name] for name in NAMES})
+
+
+def packed(arrays: Mapping[str, Any]) -> dict[str, Any]:
+  """The arrays with `images` in the form that they are kept in."""
+  images = np.asarray(arrays['images'])
+  if max(images.shape[2:4]) <= SMALL:
+    return dict(arrays)
+  pictures = images.reshape(-1, *images.shape[2:])
+  with concurrent.futures.ThreadPoolExecutor() as threads:
+    files = list(threads.map(webp, pictures))
+  ends = np.cumsum([len(file) for file in files])
+  return {name: array for name, array in arrays.items() if name != 'images'} | {
+    'streams': np.frombuffer(b''.join(files), np.uint8),
+    'ends': ends.reshape(images.shape[:2]),
+  }
+
+
+def unpacked(arrays: Mapping[str, Any]) -> dict[str, Any]:
+  """The arrays that `packed` was given; large pictures as WebP shows them."""
+  if 'images' in arrays:
+    return dict(arrays)
+  from PIL import Image
+
+  ends = arrays['ends']
+  files = np.split(arrays['streams'], ends.reshape(-1)[:-1])
+  pictures = [
+    np.asarray(Image.open(io.BytesIO(file.tobytes()))) for file in files
+  ]
+  rest = {k: v for k, v in arrays.items() if k not in ('streams', 'ends')}
+  images = np.stack(pictures).reshape(*ends.shape, *pictures[0].shape)
+  return {'images': images} | rest
+
+
+def webp(image: np.ndarray, quality: int = QUALITY) -> bytes:
+  """A picture [H, W, 3] uint8 as a WebP file."""
+  from PIL import Image
+
+  buffer = io.BytesIO()
+  picture = Image.fromarray(np.ascontiguousarray(image))
+  picture.save(buffer, 'WEBP', quality=quality)
+  return buffer.getvalue()
+
+
+def write_arrays(path: epath.PathLike, arrays: Mapping[str, Any]) -> None:
+  """Writes an .npz file, whole or not at all, on disk or in a bucket."""
+  buffer = io.BytesIO()
+  np.savez(buffer, **arrays)
+  path = epath.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with replacing(path) as new:
+    new.write_bytes(buffer.getvalue())
+
+
+def read_arrays(path: epath.PathLike) -> dict[str, np.ndarray]:
+  """The arrays of an .npz file.
+
+  Raises:
+    ValueError: one that is cut short, or a pickle.
+  """
+  data = io.BytesIO(epath.Path(path).read_bytes())
+  try:
+    with np.load(data, allow_pickle=False) as stored:
+      return dict(stored)
+  except (zipfile.BadZipFile, EOFError) as error:
+    raise ValueError(f'{path} is cut short or damaged: {error}') from error
