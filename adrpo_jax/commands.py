@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from ml_collections import ConfigDict
 import numpy as np
 from PIL import Image
 
-from adrpo_jax import build, kept_samples, pretrain, report
+from adrpo_jax import build, image_scores, kept_samples, pretrain, report
 from adrpo_jax import train as loop
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
@@ -38,6 +39,7 @@ CHANGEABLE = (
   'eval.every',
   'compare',
 )  # of a begun run
+NAME_LENGTH = 60  # letters of a prompt in the names of its pictures
 SHOWN = 12  # held-out prompts whose pictures a run keeps
 
 
@@ -90,6 +92,20 @@ def evaluate_only(config: ConfigDict, workdir: epath.Path) -> int:
   else:
     evaluation = run.evaluate(run.policy(restored, run.frozen), run.frozen)
   _say(json.dumps(evaluation.figures, indent=1))
+  return 0
+
+
+def judge(
+  config: ConfigDict, workdir: epath.Path, folder: str, prompts: str
+) -> int:
+  """Prints what rewards say of pictures that anyone has made."""
+  found, figures = build.judge_pictures(config, folder, prompts)
+  _make_folder(workdir)
+  told = {'images': folder, 'prompts_file': prompts}
+  record = told | image_scores.as_record(found, figures)
+  loop.write_json(workdir / 'scores.json', record)
+  _say(image_scores.as_text(figures))
+  _say(f'Scores: {workdir / "scores.json"}')
   return 0
 
 
@@ -376,10 +392,13 @@ def _pixels(images: jax.Array) -> np.ndarray:
 def _write_pictures(
   folder: epath.Path, texts: Sequence[str], pixels: np.ndarray
 ) -> None:
-  """Pictures [P, G, H, W, 3] as PNG, named for their prompts."""
-  for text, row in zip(texts, pixels, strict=True):
+  """Pictures [P, G, H, W, 3] as PNG, and their prompts; see `images`."""
+  lines = [' '.join(text.split()) for text in texts]
+  (folder / 'prompts.txt').write_text('\n'.join(lines) + '\n')
+  for p, (text, row) in enumerate(zip(texts, pixels, strict=True)):
+    words = re.sub(r'[^\w]+', '_', text.lower()).strip('_')[:NAME_LENGTH]
     for i, picture in enumerate(row):
-      name = f'{"_".join(text.lower().split())}_{i:02d}.png'
+      name = f'{p:05d}_{i:02d}_{words}.png'
       times = max(1, 256 // max(picture.shape))  # Small ones can be seen then.
       enlarged = np.kron(picture, np.ones((times, times, 1), np.uint8))
       Image.fromarray(enlarged).save(folder / name)

@@ -13,7 +13,7 @@ from adrpo_jax.images import ImageFolder, read
 from adrpo_jax.measures import plain
 from adrpo_jax.prompt_means import by_category, mean_and_error, over_group
 from adrpo_jax.rewards.protocol import Reward
-from adrpo_jax.types import PyTree
+from adrpo_jax.types import Array, PyTree
 
 
 class Figure(NamedTuple):
@@ -35,6 +35,8 @@ def score(
   *,
   batch: int,
   facts: Callable[[Sequence[str]], PyTree] = lambda texts: (),
+  reduced: Callable[[np.ndarray], np.ndarray] = lambda pictures: pictures,
+  measure: Callable[[Array, PyTree], Mapping[str, Array]] = lambda x, facts: {},
   place: Callable[[PyTree], PyTree] = lambda rows: rows,
   gather: Callable[[PyTree], PyTree] = lambda tree: tree,
 ) -> dict[str, Figure]:
@@ -45,11 +47,15 @@ def score(
     rewards: name -> a reward that was made with the texts of its prompts.
     batch: prompts at a time; the last batch is filled up with its last prompt.
     facts: (texts) -> pytree [P, ...], for rewards of a world.
+    reduced: (pictures [P, G, H, W, 3]) -> at the size to be judged.
+    measure: (images, facts) -> name -> [P], what is asked of a group of
+      pictures, its diversity for one; see `make_evaluate`.
     place: puts a batch onto the mesh.
     gather: gives every process all of a tree.
 
   Returns:
-    'reward' -> Figure, and 'reward/measure' for each of its measures.
+    'reward' -> Figure, 'reward/measure' for each of its measures, and the
+    names of `measure`.
   """
   total, known = len(folder.prompts), facts(folder.prompts.texts)
   parts = []
@@ -59,10 +65,15 @@ def score(
       'ids': ids.astype(np.int32),
       'facts': jax.tree.map(lambda leaf, i=ids: np.asarray(leaf)[i], known),
     }
-    placed, images = place((rows, read([folder.files[i] for i in ids])))
-    said = gather({name: r(placed, images) for name, r in rewards.items()})
-    parts.append(jax.device_get(said))
-  seen = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:total], *parts)
+    pictures = reduced(read([folder.files[i] for i in ids]))
+    placed, images = place((rows, pictures))
+    said = {name: reward(placed, images) for name, reward in rewards.items()}
+    groups = measure(images, placed['facts'])
+    parts.append(jax.device_get(gather((said, dict(groups)))))
+  seen, of_groups = jax.tree.map(
+    lambda *leaves: np.concatenate(leaves)[:total], *parts
+  )
+  categories = folder.prompts.categories
   figures = {}
   for name in rewards:
     scores = seen[name]
@@ -70,7 +81,11 @@ def score(
       f'{name}/{k}': values for k, values in scores.measures.items()
     }
     for key, values in named.items():
-      figures[key] = _figure(values, scores.valid, folder.prompts.categories)
+      means = over_group(values, scores.valid)
+      invalid = float(1 - scores.valid.mean())
+      figures[key] = _figure(means, categories, invalid)
+  for name, means in of_groups.items():
+    figures[name] = _figure(means, categories)
   return figures
 
 
@@ -98,11 +113,11 @@ def as_record(
 
 
 def _figure(
-  values: np.ndarray, valid: np.ndarray, categories: Sequence[str]
+  means: np.ndarray, categories: Sequence[str], invalid: float = 0.0
 ) -> Figure:
-  means = over_group(values, valid)
+  """The figure of the means [P] of prompts."""
   return Figure(
     *mean_and_error(means),
     by_category(means, categories) if any(categories) else {},
-    float(1 - valid.mean()),
+    invalid,
   )

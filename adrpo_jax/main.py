@@ -1,7 +1,8 @@
 """The command line: python -m adrpo_jax.main --config=configs/t2i.py[:preset].
 
 --mode=train     fine-tune the base, evaluate, report (the default)
---mode=eval      evaluate a workdir's latest checkpoint, or the base
+--mode=eval      evaluate a workdir's latest checkpoint, or the base; with
+                 --images=DIR --prompts=FILE judge pictures of any origin
 --mode=sample    draw pictures for --prompt="..."
 --mode=export    write a run's adapters or weights as diffusers reads them
 --mode=pretrain  make a base checkpoint
@@ -32,8 +33,9 @@ from adrpo_jax.rewards.protocol import RewardError
 
 MODES = ('train', 'eval', 'sample', 'export', 'pretrain')
 
+_DEFAULT = 'configs/t2i.py'
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', 'configs/t2i.py', 'File and preset: configs/t2i.py[:preset].'
+  'config', None, f'FILE[:preset], {_DEFAULT} where none is given.'
 )
 _WORKDIR = flags.DEFINE_string(
   'workdir',
@@ -43,11 +45,20 @@ _WORKDIR = flags.DEFINE_string(
 )
 _MODE = flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
 _PROMPT = flags.DEFINE_multi_string('prompt', [], 'What --mode=sample draws.')
+_IMAGES = flags.DEFINE_string(
+  'images', '', 'Pictures for --mode=eval to judge, named 00012_03.png.'
+)
+_PROMPTS = flags.DEFINE_string(
+  'prompts', '', 'The file of prompts that --images were made of.'
+)
 _COUNT = flags.DEFINE_integer('count', 8, 'Pictures of each --prompt.')
 
 
 def main(argv: Sequence[str]) -> int:
   """Parses, builds, runs; bad input is told without a traceback. -> status."""
+  if {'--help', '-help', '-h'} & set(argv[1:]):
+    print(usage())
+    return 0
   try:
     config = parse(argv)
     _start_jax()
@@ -57,6 +68,23 @@ def main(argv: Sequence[str]) -> int:
     return 2
 
 
+def usage() -> str:
+  """What --help prints: modes, flags, and what configs can name."""
+  from adrpo_jax.method.methods import METHODS
+  from adrpo_jax.rewards.table import described
+
+  own = flags.FLAGS.find_module_defining_flag('workdir')
+  rewards = '\n'.join(f'  {name}: {line}' for name, line in described().items())
+  return '\n'.join(
+    [
+      f'{__doc__}\nFlags, and --config.KEY=VALUE for each key of the config:',
+      flags.FLAGS.module_help(own).partition(':\n')[2].rstrip(),
+      f'\nMethods, --config.method.name=NAME:\n  {", ".join(METHODS)}',
+      f'\nRewards, --config.reward.weights.NAME=WEIGHT:\n{rewards}',
+    ]
+  )
+
+
 def parse(argv: Sequence[str]) -> ConfigDict:
   """The config that a command line asks for.
 
@@ -64,8 +92,11 @@ def parse(argv: Sequence[str]) -> ConfigDict:
     InputError: no such file or preset, an unknown flag or key (the nearest
       known one is named), or a value of the wrong type.
   """
+  words = list(argv)
+  if not any(re.match(r'--?config(=|$)', word) for word in words):
+    words.insert(1, f'--config={_DEFAULT}')
   try:
-    flags.FLAGS(list(argv))
+    flags.FLAGS(words)
   except (flags.Error, OSError) as error:
     raise InputError(_one_line(error)) from error
   except (AttributeError, KeyError) as error:
@@ -88,7 +119,7 @@ def _one_line(error: BaseException) -> str:
 def _unknown_key(argv: Sequence[str], error: Exception) -> str:
   """Which --config.key is not in the config, with the nearest one that is."""
   given = [a.split('=', 1)[1] for a in argv if a.startswith('--config=')]
-  path, _, preset = (given or ['configs/t2i.py'])[-1].partition(':')
+  path, _, preset = (given or [_DEFAULT])[-1].partition(':')
   get_config = runpy.run_path(path)['get_config']
   config = get_config(*([preset] if preset else []))
   known = flatten_dict(config.to_dict(), sep='.')
@@ -168,7 +199,7 @@ def _in_a_bucket(given: str) -> epath.Path:
 
 
 def _run(config: ConfigDict, workdir: epath.Path) -> int:
-  # Imported late: `--help` and a mistyped key answer at once.
+  # Imported late: a mistyped key answers at once.
   from adrpo_jax import commands
 
   if _MODE.value == 'pretrain':
@@ -177,6 +208,14 @@ def _run(config: ConfigDict, workdir: epath.Path) -> int:
     return commands.sample(config, workdir, _PROMPT.value, _COUNT.value)
   if _MODE.value == 'export':
     return commands.export(config, workdir)
+  if _IMAGES.value or _PROMPTS.value:
+    if _MODE.value != 'eval' or not (_IMAGES.value and _PROMPTS.value):
+      raise InputError(
+        'Expected --images=DIR and --prompts=FILE with --mode=eval, got '
+        f'--mode={_MODE.value} --images={_IMAGES.value} '
+        f'--prompts={_PROMPTS.value}.'
+      )
+    return commands.judge(config, workdir, _IMAGES.value, _PROMPTS.value)
   if _MODE.value == 'eval':
     return commands.evaluate_only(config, workdir)
   return commands.train(config, workdir)

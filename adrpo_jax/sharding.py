@@ -269,3 +269,9 @@ def put_tree(tree: PyTree, shardings: PyTree) -> PyTree:
     )
 
   return jax.tree.map(put, tree, shardings)
+
+
+def put_rows(mesh: Mesh, rows: PyTree) -> PyTree:
+  """Puts arrays that lead with prompts onto the mesh, split by prompt."""
+  split = batch_sharding(mesh)
+  return put_tree(rows, jax.tree.map(lambda _: split, rows))

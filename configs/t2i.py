@@ -21,6 +21,7 @@ from adrpo_jax.errors import unknown_name
 from adrpo_jax.method.methods import METHODS, parameters
 from adrpo_jax.models.hub import cache_folder
 from adrpo_jax.models.lora import ATTENTION
+from adrpo_jax.rewards.table import REWARDS
 
 EXAMPLES = str(pathlib.Path(__file__).parent / 'prompts.csv')
 
@@ -88,8 +89,10 @@ def get_config(preset: str = 'default') -> ConfigDict:
         **{name: parameters(name) for name in METHODS},
       },
       'reward': {
-        'weights': {'shapes': 1.0},
-        'normalise': {},  # a term's scale: {'clip_score': 'standard'}
+        # Of the sum that is trained on; the scale of each of its terms: raw,
+        # standard (of a step), group (of a prompt) or fixed.
+        'weights': dict.fromkeys(REWARDS, 0.0) | {'shapes': 1.0},
+        'normalise': dict.fromkeys(REWARDS, 'raw'),
         'hold_out': (),  # names of rewards that are measured, not trained on
         'parts': 1,  # of a step's prompts: one judged while the next is drawn
         # (1 − w)·[share of the facts that hold] + w·[all of them hold]
@@ -98,6 +101,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
         'pick_score': {'path': '', 'divided_by': 1.0},
         'hps_v2': {'path': '', 'base': ''},
         'aesthetic': {'path': 'openai/clip-vit-large-patch14', 'head': ''},
+        'remote': {'url': '', 'timeout': 30.0, 'token_from': ''},
         'invalid_limit': 0.1,  # stop when more of a step's samples are invalid
       },
       'eval': {
@@ -144,9 +148,6 @@ def get_config(preset: str = 'default') -> ConfigDict:
   config.method.flow_grpo.clip_range = 1e-3
   config.method.dpo.pairs = ''  # your own; '' draws them from the base
   config.update(PRESETS[preset])
-  weights = PRESETS[preset].get('reward', {}).get('weights')
-  if weights:  # These and no others.
-    config.reward.weights = ConfigDict(weights)
   return config
 
 
@@ -197,7 +198,7 @@ SD3 = {
   },
   # A CLIP score differs by points within a prompt; β₀ is in units of that.
   'reward': {
-    'weights': {'clip_score': 1.0},
+    'weights': {'shapes': 0.0, 'clip_score': 1.0},
     'normalise': {'clip_score': 'standard'},
   },
   'eval': {'prompts': 64, 'samples': 4, 'batch': 16, 'every': 100},
@@ -232,7 +233,6 @@ PRESETS = {
     },
     'sampler': {'steps': 2, 'shift': 3.0, 'guidance': 4.5},
     'reward': {
-      'weights': {'clip_score': 1.0},
       'clip_score': {'path': str(cache_folder() / 'clip_tiny')},
     },
     'eval': {'prompts': 8, 'samples': 2, 'batch': 4, 'every': 0},

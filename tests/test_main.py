@@ -4,6 +4,8 @@ import json
 import pathlib
 import pickle
 import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -11,12 +13,15 @@ from PIL import Image
 import pytest
 import small_run
 
-from adrpo_jax import build, main
+from adrpo_jax import build, kept_samples, main
 from adrpo_jax.errors import InputError
 from adrpo_jax.method.methods import METHODS, parameters
+from adrpo_jax.modalities.flow import pixel_diversity
 from adrpo_jax.models import base as base_models
 from adrpo_jax.models import load as weights
 from adrpo_jax.naming import leaf_names
+from adrpo_jax.rewards.table import REWARDS, make_reward
+from adrpo_jax.worlds import shapes_prompts
 
 TRANSFORMER = 'transformer.safetensors'
 
@@ -119,13 +124,87 @@ def test_sample_draws_pictures_of_the_trained_policy(trained, tmp_path):
     assert '6 pictures' in out
     files = sorted((folder / 'drawn').glob('*.png'))
     assert [f.name for f in files] == [
-      f'a_{what}_{i:02d}.png'
-      for what in ('blue_square', 'red_circle')
+      f'0000{p}_{i:02d}_a_{what}.png'
+      for p, what in enumerate(('red_circle', 'blue_square'))
       for i in range(3)
     ]
     drawn.append(np.stack([np.asarray(Image.open(f)) for f in files]))
   assert drawn[0].shape == (6, 256, 256, 3)
   assert (drawn[0] != drawn[1]).any()  # the policy has left the base
+
+
+def test_drawn_pictures_are_judged_as_they_lie(trained, tmp_path):
+  """The same figures from enlarged files as from the pictures in memory."""
+  workdir, _ = trained
+  kept = kept_samples.read(workdir / 'samples' / 'final.npz')
+  folder = tmp_path / 'pictures'
+  folder.mkdir()
+  for p, row in enumerate(kept.images):
+    for g, image in enumerate(row):
+      large = Image.fromarray(image).resize(
+        (256, 256), Image.Resampling.NEAREST
+      )
+      large.save(folder / f'{p:05d}_{g:02d}.png')
+  (folder / 'prompts.txt').write_text('\n'.join(kept.prompts))
+  flags = [*small_run.arguments(), '--mode=eval', f'--workdir={tmp_path}/out']
+  flags += [f'--images={folder}', f'--prompts={folder}/prompts.txt']
+  status, out, err = small_run.call(*flags)
+  assert status == 0, err
+  assert 'shapes/success' in out
+  scores = json.loads((tmp_path / 'out' / 'scores.json').read_text())
+  assert (scores['prompts'], scores['samples']) == kept.rewards.shape[:1] + (
+    kept.rewards.size,
+  )
+  texts = tuple(kept.prompts)
+  told = {'ids': np.arange(len(texts)), 'facts': shapes_prompts.facts(texts)}
+  judged = make_reward({'shapes': 1.0}, texts)(told, kept.images)
+  for name in ('held', 'success', 'fidelity'):
+    figure = scores['figures'][f'shapes/{name}']
+    expected = float(judged.measures[name].mean())
+    assert figure['mean'] == pytest.approx(expected, abs=1e-6)
+  pixel = float(pixel_diversity(kept.images / np.float32(255)).mean())
+  figure = scores['figures']['diversity_pixel']
+  assert figure['mean'] == pytest.approx(pixel, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+  ('flags', 'said'),
+  [
+    (['--images=x'], '--images=DIR and --prompts=FILE with --mode=eval'),
+    (['--prompts=x', '--mode=eval'], 'got --mode=eval --images= --prompts=x'),
+    (['--mode=eval', '--images=x', '--prompts=y.txt'], 'y.txt'),
+  ],
+)
+def test_what_judging_pictures_wants(tmp_path, flags, said):
+  assert said in refused(tmp_path, *flags)
+
+
+def test_pictures_of_another_size_are_refused(tmp_path):
+  Image.new('RGB', (48, 48)).save(tmp_path / '0_0.png')
+  (tmp_path / 'prompts.txt').write_text('a red circle')
+  given = [f'--images={tmp_path}', f'--prompts={tmp_path}/prompts.txt']
+  assert 'got 48 × 48' in refused(tmp_path, '--mode=eval', *given)
+
+
+def test_help_lists_modes_flags_methods_and_rewards():
+  status, out, _ = small_run.call('--help')
+  assert status == 0
+  for name in (*main.MODES, '--workdir', *METHODS, *REWARDS):
+    assert name in out
+
+
+def test_a_mistyped_key_without_a_config_is_named_too():
+  """As a process: what flags read at import is not read again here."""
+  done = subprocess.run(
+    [sys.executable, '-m', 'adrpo_jax.main', '--config.stesp=3'],
+    cwd=small_run.ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 2
+  assert "Unknown config key 'stesp'. Did you mean 'steps'?" in done.stderr
+  assert 'Traceback' not in done.stderr
 
 
 def test_sample_takes_any_count_on_any_number_of_devices(tmp_path):

@@ -5,5 +5,6 @@ from adrpo_jax.build import programs as programs
 from adrpo_jax.build.parts import make_method as make_method
 from adrpo_jax.build.parts import make_optimizer as make_optimizer
 from adrpo_jax.build.parts import make_reward as make_reward
+from adrpo_jax.build.pictures import judge_pictures as judge_pictures
 from adrpo_jax.build.run import Run as Run
 from adrpo_jax.build.run import build as build

@@ -1,6 +1,7 @@
 """Method, reward and optimiser of a config."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 import optax
@@ -26,15 +27,24 @@ def make_method(config: ConfigDict) -> Method:
 
 def make_reward(config: ConfigDict, texts: Sequence[str]) -> Reward:
   """The weighted sum of rewards that a config names, and those held out."""
-  terms = [*config.weights, *config.hold_out]
+  normalise = config.normalise.to_dict()
   return reward_table.make_reward(
-    dict(config.weights),
+    {name: weight for name, weight in config.weights.items() if weight},
     texts,
     config.invalid_limit,
-    parameters={name: dict(config.get(name, {})) for name in terms},
-    normalise=config.normalise.to_dict(),
+    parameters=reward_parameters(config),
+    normalise={k: named for k, named in normalise.items() if named != 'raw'},
     hold_out=config.hold_out,
   )
+
+
+def reward_parameters(config: ConfigDict) -> dict[str, dict[str, Any]]:
+  """Term -> its parameters, for those with a weight and those held out."""
+  weighted = [name for name, weight in config.weights.items() if weight]
+  return {
+    name: dict(config.get(name, {}))
+    for name in dict.fromkeys([*weighted, *config.hold_out])
+  }
 
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
+from adrpo_jax.build.parts import reward_parameters
 from adrpo_jax.models.clip import ClipVision, ClipVisionConfig
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.rewards.clip_preprocess import clip_pixels
@@ -37,7 +38,7 @@ def reward_stage(
   Rewards on the host have no program; one tower is embedded with once for all
   rewards that share it.
   """
-  names = [*config.weights, *config.hold_out]
+  names = reward_parameters(config)
   sizes = dict.fromkeys(TOWERS[name] for name in names if name in TOWERS)
   towers = [ClipVision(size, Compute(unroll=False)) for size in sizes]
   whole = sharding.replicated(mesh)

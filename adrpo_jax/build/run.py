@@ -90,7 +90,7 @@ def build(config: ConfigDict) -> Run:
   adapted = adaptation.make_adaptation(config.model)
   extrapolation = config.training.extrapolation
 
-  place = partial(_place, mesh)
+  place = partial(sharding.put_rows, mesh)
   constrain = partial(split_by_rows, mesh)
   gather = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(mesh))
   encode = _encoder(generator, task)
@@ -146,7 +146,7 @@ def build(config: ConfigDict) -> Run:
       generator.frozen['reference'],
     ),
     abstract=programs.abstract,
-    describe=task.describe,
+    describe=task.judge.describe,
     identity=generator.identity,
     groups=groups,
   )
@@ -158,7 +158,7 @@ def _encoder(
   """(texts) -> (ids) -> these prompts, on the host; see `modalities.flow`."""
 
   def encode(texts: Sequence[str]) -> Prompts:
-    conditions, facts = generator.encode(texts), task.facts(texts)
+    conditions, facts = generator.encode(texts), task.judge.facts(texts)
 
     def rows(ids: np.ndarray) -> dict[str, PyTree]:
       return {
@@ -198,7 +198,7 @@ def _evaluator(
   return make_evaluate(
     modality,
     make_reward(judged.reward, texts),
-    task.measure,
+    task.judge.measure,
     encode(texts),
     categories,
     samples_per_prompt=config.eval.samples,
@@ -206,9 +206,3 @@ def _evaluator(
     place=place,
     gather=gather,
   )
-
-
-def _place(mesh: jax.sharding.Mesh, rows: PyTree) -> PyTree:
-  """Puts arrays that lead with prompts onto the mesh, split by prompt."""
-  split = sharding.batch_sharding(mesh)
-  return sharding.put_tree(rows, jax.tree.map(lambda _: split, rows))

@@ -14,31 +14,60 @@ from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import WORLDS, World
 
 
+class Judge(NamedTuple):
+  """What is known of prompts and seen in their pictures, whoever made them.
+
+  check:    raises ValueError for a prompt that it knows nothing of
+  facts:    (texts) -> pytree [N, ...], what rewards hold samples against
+  measure:  (images [P, G, ...], facts) -> name -> [P], see `make_evaluate`
+  describe: (images [B, ...]) -> what it sees in each, as text
+  reduced:  (pictures [..., H, W, 3]) -> at the size that it judges
+  """
+
+  check: Callable[[str], object]
+  facts: Callable[[Sequence[str]], PyTree]
+  measure: Callable[[Array, PyTree], Mapping[str, Array]]
+  describe: Callable[[Array], list[str]]
+  reduced: Callable[[np.ndarray], np.ndarray]
+
+
 class Task(NamedTuple):
   """What is asked for.
 
   training: the prompts that are trained on
   held_out: (text, category) of those that are judged
-  facts:    (texts) -> pytree [N, ...], what rewards hold samples against
-  measure:  (images [P, G, ...], facts) -> name -> [P], see `make_evaluate`
-  describe: (images [B, ...]) -> what a judge sees in each, as text
   """
 
   training: prompt_sources.PromptSet
   held_out: tuple[tuple[str, str], ...]
-  facts: Callable[[Sequence[str]], PyTree]
-  measure: Callable[[Array, PyTree], Mapping[str, Array]]
-  describe: Callable[[Array], list[str]]
+  judge: Judge
 
 
 def make_task(config: ConfigDict) -> Task:
   """Prompts of an embedded world, or of files for any picture at all."""
+  judge = make_judge(config)
+  if config.world:
+    world = named(WORLDS, config.world, 'world')
+    held_out = _held_out(world, config.eval.prompts)
+    training = _prompt_set(config.prompts.source, world, judge)
+    return Task(training, held_out, judge)
+  return _of_files(config, judge)
+
+
+def make_judge(config: ConfigDict) -> Judge:
+  """Of an embedded world, or one that leaves all judging to the rewards."""
   if config.world:
     return _of_world(config, named(WORLDS, config.world, 'world'))
-  return _of_files(config)
+  return Judge(
+    check=str,
+    facts=lambda texts: (),
+    measure=lambda images, facts: {},
+    describe=lambda images: [''] * len(images),
+    reduced=lambda pictures: pictures,
+  )
 
 
-def _of_world(config: ConfigDict, world: World) -> Task:
+def _of_world(config: ConfigDict, world: World) -> Judge:
   held_out = _held_out(world, config.eval.prompts)
   facts = world.facts([text for text, _ in held_out])
   drawn = jax.jit(
@@ -54,11 +83,14 @@ def _of_world(config: ConfigDict, world: World) -> Task:
       'unreadable': 1.0 - readable.mean(1),
     }
 
-  training = _prompt_set(config.prompts.source, world)
-  return Task(training, held_out, world.facts, measure, world.describe)
+  def check(text: str) -> None:
+    world.tokenise([text])
+    world.facts([text])
+
+  return Judge(check, world.facts, measure, world.describe, world.reduced)
 
 
-def _of_files(config: ConfigDict) -> Task:
+def _of_files(config: ConfigDict, judge: Judge) -> Task:
   for name in ('source', 'held_out'):
     if not config.prompts[name]:
       raise InputError(
@@ -70,21 +102,16 @@ def _of_files(config: ConfigDict) -> Task:
   return Task(
     prompt_sources.load(config.prompts.source),
     tuple((judged.texts[i], judged.categories[i] or 'all') for i in places),
-    lambda texts: (),
-    lambda images, facts: {},
-    lambda images: [''] * len(images),
+    judge,
   )
 
 
-def _prompt_set(source: str, world: World) -> prompt_sources.PromptSet:
+def _prompt_set(
+  source: str, world: World, judge: Judge
+) -> prompt_sources.PromptSet:
   if not source:
     return _balanced(world.prompts('train'), 256)
-
-  def check(text: str) -> None:
-    world.tokenise([text])
-    world.facts([text])
-
-  return prompt_sources.load(source, check=check)
+  return prompt_sources.load(source, check=judge.check)
 
 
 def _balanced(listed, most: int) -> prompt_sources.PromptSet:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adrpo_jax.rewards.protocol import in_unit_range
 from adrpo_jax.types import Array
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -51,7 +52,7 @@ def clip_pixels(
   """
   shortest = min(images.shape[1:3])
   rows, columns = (int(size * edge / shortest) for edge in images.shape[1:3])
-  x = resize(_in_unit_range(images), rows, columns)
+  x = resize(in_unit_range(images), rows, columns)
   top, left = (rows - size) // 2, (columns - size) // 2
   return _normalised(x[:, top : top + size, left : left + size])
 
@@ -66,15 +67,9 @@ def hps_pixels(images: Array, size: int = 224) -> Array:
   longest = max(images.shape[1:3])
   rows, columns = (round(edge * size / longest) for edge in images.shape[1:3])
   above, before = (size - rows) // 2, (size - columns) // 2
-  x = _bicubic(_rounded(_in_unit_range(images)), rows, columns)
+  x = _bicubic(_rounded(in_unit_range(images)), rows, columns)
   bands = (above, size - rows - above), (before, size - columns - before)
   return _normalised(jnp.pad(x, ((0, 0), *bands, (0, 0))))
-
-
-def _in_unit_range(images: Array) -> Array:
-  if images.dtype == jnp.uint8:
-    return images.astype(jnp.float32) / 255
-  return images.astype(jnp.float32)
 
 
 def _rounded(x: Array) -> Array:

@@ -2,8 +2,9 @@
 
 A reward is a function (prompts, images) -> `types.Scores`. `prompts` holds
 'ids' [P], and 'facts', a pytree [P, ...], where its world states any; images
-are [P, G, H, W, 3] in [0, 1]. A reward never raises for a single sample that it
-could not judge: it says valid = False there, and the method leaves it out.
+are [P, G, H, W, 3] in [0, 1], or uint8 as files have them. A reward never
+raises for a single sample that it could not judge: it says valid = False there,
+and the method leaves it out.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,6 +24,12 @@ class RewardError(RuntimeError):
   """Too many samples could not be judged for the run to mean anything."""
 
 
+def in_unit_range(images: Array) -> Array:
+  """Images in [0, 1] as they are, uint8 divided by 255; float32."""
+  scale = 255 if images.dtype == jnp.uint8 else 1
+  return images.astype(jnp.float32) / scale
+
+
 def on_device(judge: Judge) -> Reward:
   """A jitted reward made of a judge of single images.
 
@@ -40,7 +47,7 @@ def on_device(judge: Judge) -> Reward:
     prompts, samples = images.shape[:2]
     judged = dict(
       judge(
-        images.reshape(prompts * samples, *images.shape[2:]),
+        in_unit_range(images).reshape(prompts * samples, *images.shape[2:]),
         jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, 0), facts),
       )
     )

@@ -6,7 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from adrpo_jax.types import Array, PyTree
-from adrpo_jax.worlds import shapes_diversity, shapes_judge, shapes_prompts
+from adrpo_jax.worlds import (
+  shapes,
+  shapes_diversity,
+  shapes_judge,
+  shapes_prompts,
+)
 
 
 class World(NamedTuple):
@@ -18,6 +23,7 @@ class World(NamedTuple):
   spread:   (images [P, G, ...], facts) -> (spread [P], readable [P, G])
   truth:    (facts [P, ...], G) -> images [P, G, ...], right by construction
   describe: (images [B, ...]) -> what the judge sees in each, as text
+  reduced:  (pictures [..., H, W, 3]) -> at the world's own size
   """
 
   prompts: Callable[[str], tuple[tuple[str, str], ...]]
@@ -26,6 +32,7 @@ class World(NamedTuple):
   spread: Callable[[Array, PyTree], tuple[Array, Array]]
   truth: Callable[[PyTree, int], Array]
   describe: Callable[[Array], list[str]]
+  reduced: Callable[[np.ndarray], np.ndarray]
 
 
 WORLDS = {
@@ -36,5 +43,6 @@ WORLDS = {
     spread=shapes_diversity.spread,
     truth=shapes_diversity.truth,
     describe=shapes_judge.describe,
+    reduced=shapes.reduced,
   )
 }

@@ -198,6 +198,22 @@ def _fill(facts: Facts, key: Array) -> tuple[Array, ...]:
   return tuple(filled)
 
 
+def reduced(pictures: np.ndarray) -> np.ndarray:
+  """Pictures [..., H, W, 3] that were enlarged to be seen, as they were drawn.
+
+  Raises:
+    ValueError: a size that is no whole multiple of SIDE.
+  """
+  height, width = pictures.shape[-3:-1]
+  if height != width or height % SIDE:
+    raise ValueError(
+      f'Expected pictures of {SIDE} × {SIDE} pixels of the shapes world, or a '
+      f'whole multiple of that, got {width} × {height}.'
+    )
+  times = height // SIDE
+  return pictures[..., times // 2 :: times, times // 2 :: times, :]
+
+
 def _apart(a: Array, a_side: Array, b: Array, b_side: Array) -> Array:
   """True where two intervals keep GAP pixels between them."""
   return (a >= b + b_side + GAP) | (b >= a + a_side + GAP)

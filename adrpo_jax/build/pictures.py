@@ -1,0 +1,68 @@
+"""The rewards of a config on a folder of pictures that anyone has made."""
+
+from functools import partial
+
+import jax
+from ml_collections import ConfigDict
+
+from adrpo_jax import image_scores, images, sharding
+from adrpo_jax.build.parts import reward_parameters
+from adrpo_jax.build.task import make_judge
+from adrpo_jax.data import prompts as prompt_sources
+from adrpo_jax.errors import InputError
+from adrpo_jax.modalities.flow import pixel_diversity
+from adrpo_jax.rewards import table as reward_table
+from adrpo_jax.rewards.protocol import in_unit_range
+from adrpo_jax.types import Array, PyTree
+
+
+def judge_pictures(
+  config: ConfigDict, folder: str, prompts: str
+) -> tuple[images.ImageFolder, dict[str, image_scores.Figure]]:
+  """What the rewards of a config say, each in its own units, and diversity.
+
+  All devices take part, whatever mesh a run of the config would have.
+
+  Args:
+    config: its reward, world, and eval.batch are looked at.
+    folder: of pictures, see `images`.
+    prompts: the source of their prompts, see `data.prompts`.
+
+  Raises:
+    InputError: a folder, prompts or rewards that do not fit.
+  """
+  judge = make_judge(config)
+  found = images.find(folder, prompt_sources.load(prompts, check=judge.check))
+  rewards = {
+    term: reward_table.make_reward(
+      {term: 1.0},
+      found.prompts.texts,
+      invalid_limit=1.0,  # They are counted instead.
+      parameters={term: parameters},
+    )
+    for term, parameters in reward_parameters(config.reward).items()
+  }
+
+  @jax.jit
+  def measure(pictures: Array, facts: PyTree) -> dict[str, Array]:
+    shown = in_unit_range(pictures)
+    return {'diversity_pixel': pixel_diversity(shown)} | dict(
+      judge.measure(shown, facts)
+    )
+
+  mesh = sharding.make_mesh()
+  whole = sharding.replicated(mesh)
+  try:
+    figures = image_scores.score(
+      found,
+      rewards,
+      batch=-(-config.eval.batch // mesh.size) * mesh.size,
+      facts=judge.facts,
+      reduced=judge.reduced,
+      measure=measure,
+      place=partial(sharding.put_rows, mesh),
+      gather=jax.jit(lambda tree: tree, out_shardings=whole),
+    )
+  except ValueError as error:
+    raise InputError(str(error)) from error
+  return found, figures
