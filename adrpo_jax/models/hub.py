@@ -6,7 +6,6 @@ stabilityai/stable-diffusion-3.5-medium[@REVISION]
                                   through huggingface_hub, with its cache
 """
 
-from collections.abc import Iterator
 import os
 import pathlib
 import re
@@ -15,7 +14,7 @@ import urllib.parse
 from etils import epath
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.files import replacing
+from adrpo_jax.files import below, replacing
 
 # Weights, configs and tokenisers. Pickles are not even downloaded.
 PATTERNS = ('*.json', '*.safetensors', '*.txt', '*.model')
@@ -59,7 +58,7 @@ def _copied(source: epath.Path) -> pathlib.Path:
   # Quoted, so that no two sources share a folder.
   name = urllib.parse.quote(os.fspath(source), safe='')
   target = cache_folder() / 'models' / name
-  for file in _files(source):
+  for file in filter(_is_wanted, below(source)):
     copy = target / os.fspath(file)[len(os.fspath(source)) :].lstrip('/')
     if copy.is_file() and copy.stat().st_size == file.stat().length:
       continue
@@ -69,13 +68,8 @@ def _copied(source: epath.Path) -> pathlib.Path:
   return target
 
 
-def _files(folder: epath.Path) -> Iterator[epath.Path]:
-  """Wanted files in a folder and below: buckets do not list recursively."""
-  for entry in sorted(folder.iterdir()):
-    if entry.is_dir():
-      yield from _files(entry)
-    elif any(pathlib.PurePath(entry.name).match(p) for p in PATTERNS):
-      yield entry
+def _is_wanted(file: epath.Path) -> bool:
+  return any(pathlib.PurePath(file.name).match(p) for p in PATTERNS)
 
 
 def _downloaded(name: str, revision: str | None) -> pathlib.Path:
@@ -117,5 +111,11 @@ def _downloaded(name: str, revision: str | None) -> pathlib.Path:
     raise InputError(
       f'The Hub did not give {name}: {error} Check the name, and that HF_TOKEN '
       'is valid; or give a folder.'
+    ) from error
+  except OSError as error:
+    raise InputError(
+      f'What the Hub has of {name} could not be fetched and stored: {error}. '
+      'Set HF_HOME to a folder with space that can be written to; the same '
+      'command again goes on with what is missing.'
     ) from error
   return pathlib.Path(folder)

@@ -9,11 +9,9 @@ are needed once: they come one after another, encode all prompts, and go.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-import functools
 import pathlib
 from typing import Any, NamedTuple
 
-from absl import logging
 import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
@@ -27,6 +25,7 @@ from adrpo_jax.models.sd3 import Place, cast, from_fields, read_config
 from adrpo_jax.models.t5 import T5Config, T5Encoder
 from adrpo_jax.models.tensor_files import tensor_files
 from adrpo_jax.models.text_encoder import Condition
+from adrpo_jax.models.tokenisers import padded_tokens
 from adrpo_jax.types import PyTree
 
 CLIP_LENGTH = 77
@@ -57,7 +56,7 @@ def clip_tower(
   )
   model = ClipText(config, compute)
   return Tower(
-    _tokens(folder / f'tokenizer{number}', CLIP_LENGTH),
+    padded_tokens(folder / f'tokenizer{number}', CLIP_LENGTH),
     _loader(model, path, text_layout.clip_text_rows(), compute, place),
     jax.jit(model.apply),
   )
@@ -78,7 +77,7 @@ def t5_tower(
     from_fields(T5Config, fields, path / 'config.json'), compute
   )
   return Tower(
-    _tokens(folder / 'tokenizer_3', length),
+    padded_tokens(folder / 'tokenizer_3', length),
     _loader(model, path, text_layout.t5_rows(), compute, place),
     jax.jit(model.apply),
   )
@@ -159,43 +158,3 @@ def _loader(
       )
 
   return load
-
-
-def _tokens(
-  folder: pathlib.Path, length: int
-) -> Callable[[Sequence[str]], np.ndarray]:
-  tokeniser = tokeniser_of(folder)
-
-  def tokens(texts: Sequence[str]) -> np.ndarray:
-    whole = tokeniser(list(texts))['input_ids']
-    cut = [t for t, ids in zip(texts, whole, strict=True) if len(ids) > length]
-    if cut:
-      logging.warning(
-        '%d of %d prompts are longer than %d tokens; what is beyond is not '
-        'read by %s: %r',
-        *(len(cut), len(texts), length, folder.name, cut[0][:60]),
-      )
-    padded = tokeniser(
-      list(texts), padding='max_length', max_length=length, truncation=True
-    )
-    return np.asarray(padded['input_ids'], np.int32)
-
-  return tokens
-
-
-@functools.cache
-def tokeniser_of(folder: pathlib.Path) -> Any:
-  """The tokeniser in a folder; transformers reads it, and needs no PyTorch.
-
-  Raises:
-    InputError: there is none, or transformers cannot read it.
-  """
-  import transformers
-
-  try:
-    return transformers.AutoTokenizer.from_pretrained(str(folder))
-  except (OSError, ValueError, KeyError) as error:
-    raise InputError(
-      f'Expected a tokeniser in {folder}, that transformers reads. It says: '
-      f'{str(error).splitlines()[0]}'
-    ) from error

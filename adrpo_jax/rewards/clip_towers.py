@@ -19,8 +19,8 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.models import layout
 from adrpo_jax.models.clip import ClipText, ClipVision
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.sd3_text import tokeniser_of
 from adrpo_jax.models.tensor_files import tensor_files
+from adrpo_jax.models.tokenisers import padded_tokens
 from adrpo_jax.rewards.clip_folder import Clip
 from adrpo_jax.rewards.clip_layout import layout_of
 from adrpo_jax.types import Array, PyTree
@@ -68,7 +68,8 @@ def embed_texts(
     InputError: no text tower or no tokeniser there, weights that do not fit.
   """
   distinct = list(dict.fromkeys(texts))
-  tokens = _tokens(clip, distinct)
+  length = clip.text.max_position_embeddings
+  tokens = padded_tokens(clip.base, length)(distinct)
   model = ClipText(clip.text, _compute())
   with tensor_files(clip.weights) as files:
     table = layout_of(files.shapes, files.where)
@@ -128,20 +129,3 @@ def _compute() -> Compute:
 
 def _shapes(model: Any, inputs: np.ndarray) -> PyTree:
   return jax.eval_shape(model.init, jax.random.key(0), inputs)
-
-
-def _tokens(clip: Clip, texts: Sequence[str]) -> np.ndarray:
-  """[N, L]; what a tower cannot read of a text is cut, and said to be."""
-  tokeniser, length = tokeniser_of(clip.base), clip.text.max_position_embeddings
-  whole = tokeniser(list(texts))['input_ids']
-  cut = [t for t, ids in zip(texts, whole, strict=True) if len(ids) > length]
-  if cut:
-    logging.warning(
-      '%d of %d prompts are longer than the %d tokens that the reward reads; '
-      'what is beyond is not judged: %r',
-      *(len(cut), len(texts), length, cut[0][:60]),
-    )
-  padded = tokeniser(
-    list(texts), padding='max_length', max_length=length, truncation=True
-  )
-  return np.asarray(padded['input_ids'], np.int32)

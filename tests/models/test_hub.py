@@ -95,6 +95,7 @@ def test_a_repository_is_downloaded_without_pickles(monkeypatch):
     ('HfHubHTTPError', True, 'HF_TOKEN is valid'),
     ('HFValidationError', False, 'Check the name'),
     ('LocalEntryNotFoundError', False, 'the Hub cannot be reached'),
+    ('OfflineModeIsEnabled', False, 'the Hub cannot be reached'),
   ],
 )
 def test_what_the_hub_says_becomes_a_way_out(
@@ -108,3 +109,12 @@ def test_what_the_hub_says_becomes_a_way_out(
   monkeypatch.setattr(huggingface_hub, 'snapshot_download', refuse)
   with pytest.raises(InputError, match=said):
     hub.local_folder('owner/name@v9')
+
+
+def test_a_full_disk_is_told_with_the_way_out(monkeypatch):
+  def refuse(*_, **__):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(huggingface_hub, 'snapshot_download', refuse)
+  with pytest.raises(InputError, match=r'No space left.*Set HF_HOME'):
+    hub.local_folder('owner/name')

@@ -10,6 +10,7 @@ import pytest
 import tiny_clip
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.models import tokenisers
 from adrpo_jax.rewards import clip_towers
 from adrpo_jax.rewards.clip_folder import read_clip
 from adrpo_jax.rewards.clip_scores import clip_score, pick_score
@@ -121,13 +122,13 @@ def test_compiles_once_and_shares_its_tower(folder, images, monkeypatch):
 
 def test_each_distinct_text_is_embedded_once(folder, monkeypatch):
   clip = read_clip(folder)
-  tokeniser, read = clip_towers.tokeniser_of(clip.base), []
+  tokeniser, read = tokenisers.tokeniser_of(clip.base), []
 
   def listening(texts, **options):
     read.append(texts)
     return tokeniser(texts, **options)
 
-  monkeypatch.setattr(clip_towers, 'tokeniser_of', lambda folder: listening)
+  monkeypatch.setattr(tokenisers, 'tokeniser_of', lambda folder: listening)
   embedded = clip_towers.embed_texts(clip, TEXTS, batch=2)
   assert read[-1] == list(TEXTS[:3])
   assert embedded.shape == (4, tiny_clip.WIDTH)
