@@ -22,6 +22,7 @@ from adrpo_jax.metrics import MetricsLog, Progress, cut_back, plain
 from adrpo_jax.preemption import Preemption
 from adrpo_jax.rewards.overlap import draw_and_judge
 from adrpo_jax.rewards.protocol import check_invalid_share
+from adrpo_jax.rewards.sums import known
 from adrpo_jax.types import PyTree, Scores, TrainState
 from adrpo_jax.update import behaviour_params
 
@@ -226,7 +227,11 @@ def record(
   advantage = weights.policy[usable] if usable.any() else np.zeros(1)
   counts, edges = np.histogram(used, BETA_BINS)
   seconds = sum(v for k, v in timings.items() if k.startswith('seconds'))
-  judged = {k: float(v[valid].mean()) for k, v in scores.measures.items()}
+  judged = {
+    name: float(scores.measures[name][mask].mean())
+    for name, mask in known(scores).items()
+    if mask.any()
+  }
   return {
     'reward': float(scores.rewards[valid].mean()) if valid.any() else None,
     'reward_std': float(np.nanstd(groups)),

@@ -1,0 +1,45 @@
+"""The line of a step: what it says of rewards that could not judge all."""
+
+import numpy as np
+import pytest
+
+from adrpo_jax.train import record
+from adrpo_jax.types import Scores, Weights
+
+FEW = np.array([[True, False], [True, False]])
+TASTE = np.array([[1.0, 3.0], [5.0, 100.0]])
+TASTE_VALID = np.array([[1.0, 1.0], [1.0, 0.0]])
+
+
+def line_of(scores):
+  zeros = np.zeros((2, 2))
+  metrics = {
+    'weights': Weights(zeros, zeros),
+    'beta': zeros + 0.5,
+    'usable': scores.valid,
+    'policy': 0.25,
+    'loss': 0.25,
+  }
+  return record(metrics, scores, {'seconds_rollout': 2.0})
+
+
+def test_a_measure_is_the_mean_of_what_its_own_reward_could_judge():
+  line = line_of(
+    Scores(
+      np.array([[1.0, 0.0], [3.0, 0.0]]),
+      FEW,
+      {'taste/reward': TASTE, 'taste/valid': TASTE_VALID, 'success': TASTE},
+    )
+  )
+  assert line['reward'] == 2.0
+  assert line['valid'] == 0.5
+  assert line['taste/reward'] == 3.0  # of 1, 3 and 5
+  assert line['taste/valid'] == 0.75
+  assert line['success'] == 3.0  # of 1 and 5: those the sum is known of
+  assert line['samples_per_second'] == pytest.approx(2.0)
+
+
+def test_a_step_that_nothing_could_judge_has_no_measures():
+  line = line_of(Scores(np.zeros((2, 2)), ~FEW & FEW, {'success': TASTE}))
+  assert line['reward'] is None
+  assert 'success' not in line
