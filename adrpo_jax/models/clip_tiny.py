@@ -52,7 +52,7 @@ def config() -> dict[str, Any]:
   return {
     'model_type': 'clip',
     'projection_dim': WIDTH,
-    'text_config': dataclasses.asdict(TEXT),
+    'text_config': dataclasses.asdict(TEXT) | {'bos_token_id': 512},
     'vision_config': dataclasses.asdict(VISION),
   }
 
