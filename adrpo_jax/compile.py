@@ -84,6 +84,7 @@ def compiled(
   if per_chip:
     rows = mesh.shape['data'] * mesh.shape['fsdp']
     config.prompts.per_step = per_chip * rows
+    config.eval.batch = rows * -(-config.eval.batch // rows)
   stages = stages_of(config, mesh)
   plain = stages_of(_without_recomputation(config), mesh)
   programs = {
