@@ -125,3 +125,26 @@ class Trajectory(NamedTuple):
   mean: Array  # μ_θ, [P, G, N, *D]
   std: Array  # [P, G, N], the noise a step adds: s·√(−dt)
   anchors: dict[str, Array]  # name -> μ_anchor, [P, G, N, *D]
+
+
+class TokenAnchor(NamedTuple):
+  """What an anchor policy says of sampled tokens; constants.
+
+  `kl` is the divergence of the policy from it over the whole vocabulary, with
+  gradients, where a method needs that.
+  """
+
+  log_prob: Array  # log π_anchor(o_t | o_<t), [P, G, T]
+  kl: Array | None = None  # [P, G, T]
+
+
+class Tokens(NamedTuple):
+  """What a loss on generated tokens looks at. Only `log_prob` has gradients.
+
+  Entries where mask is 0, behind the end of an answer, may hold anything.
+  """
+
+  log_prob: Array  # log π_θ(o_t | o_<t), [P, G, T]
+  log_prob_old: Array  # the same, of the policy of the rollout, [P, G, T]
+  mask: Array  # 1 for the tokens of the answer, its end included, [P, G, T]
+  anchors: dict[str, TokenAnchor]

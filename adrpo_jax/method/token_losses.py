@@ -1,0 +1,117 @@
+"""Policy losses on generated tokens: clipped surrogates, and DPO.
+
+Each takes (outputs, weights) and returns [P, G, T], to be multiplied by
+weights.policy. A surrogate is made of a ratio, which says what is compared
+with the policy of the rollout: a token, or a whole answer.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from adrpo_jax.types import Array, Tokens, Weights
+
+TokenLoss = Callable[[Tokens, Weights], Array]
+Ratio = Callable[[Tokens], Array]
+
+
+def token_ratio(outputs: Tokens) -> Array:
+  """ρ_t = π(o_t)/π_old(o_t), as in PPO and GRPO. -> [P, G, T]
+
+  Shao et al., 2024, arXiv:2402.03300.
+  """
+  return jnp.exp(_log_ratio(outputs))
+
+
+def sequence_ratio(outputs: Tokens) -> Array:
+  """The geometric mean of ρ_t over an answer, as in GSPO. -> [P, G, 1]
+
+  Zheng et al., 2025, arXiv:2507.18071.
+  """
+  total = _log_ratio(outputs).sum(2, keepdims=True)
+  return jnp.exp(total / _lengths(outputs))
+
+
+def product_ratio(outputs: Tokens) -> Array:
+  """Π_t ρ_t, the ratio of whole answers, as in RLOO. -> [P, G, 1]
+
+  Ahmadian et al., 2024, arXiv:2402.14740.
+  """
+  return jnp.exp(_log_ratio(outputs).sum(2, keepdims=True))
+
+
+def clipped(
+  ratio: Ratio = token_ratio,
+  low: float = 0.2,
+  high: float = 0.2,
+  *,
+  dual: float | None = None,
+) -> TokenLoss:
+  """A·ℓ = −min(ρA, clip(ρ, 1 − low, 1 + high)·A).
+
+  `dual` bounds what a bad sample (A < 0) can cost: A·ℓ ≤ −c·A, for c > 1.
+  Two clips: Yu et al., 2025, arXiv:2503.14476; dual: Ye et al., 2020,
+  arXiv:1912.09729.
+
+  Raises:
+    ValueError: a bound that is not positive, or `dual` not above 1.
+  """
+  if not 0 < low < 1 or not high > 0 or (dual is not None and not dual > 1):
+    raise ValueError(
+      'Expected 0 < low < 1, high > 0 and dual > 1 if given, got '
+      f'low={low}, high={high} and dual={dual}.'
+    )
+
+  def loss(outputs: Tokens, weights: Weights) -> Array:
+    rho = ratio(outputs)
+    bounded = jnp.clip(rho, 1 - low, 1 + high)
+    bad = jnp.maximum(rho, bounded)
+    if dual is not None:
+      bad = jnp.minimum(bad, dual)
+    good = weights.policy[:, :, None] >= 0
+    surrogate = -jnp.where(good, jnp.minimum(rho, bounded), bad)
+    return jnp.broadcast_to(surrogate, outputs.log_prob.shape)
+
+  return loss
+
+
+def likelihood(outputs: Tokens, weights: Weights) -> Array:
+  """−log π, the loss of supervised steps: RAFT's, with its weights of 0 and 1.
+
+  -> [P, G, T]
+  """
+  del weights
+  return -jnp.where(outputs.mask > 0, outputs.log_prob, 0.0)
+
+
+def dpo_pairs(beta: float) -> TokenLoss:
+  """DPO, for one winner and one loser to a prompt. -> [P, G, T]
+
+  L = −log sigmoid(β[(l_w − l_w^ref) − (l_l − l_l^ref)]),  l = Σ_t log π(o_t)
+
+  The winner has a positive policy weight, the loser a negative one; a tie,
+  (0, 0), gives nothing. L is spread evenly over the tokens of an answer, so
+  that a mean over the tokens of each answer is the mean of L. Rafailov et al.,
+  2023, arXiv:2305.18290.
+  """
+
+  def loss(outputs: Tokens, weights: Weights) -> Array:
+    sign = jnp.sign(weights.policy)
+    x = outputs.log_prob - outputs.anchors['reference'].log_prob
+    answers = jnp.where(outputs.mask > 0, x, 0.0).sum(2)
+    gap = (sign * answers).sum(1, keepdims=True)
+    entry = -sign * jax.nn.log_sigmoid(beta * gap)
+    return jnp.broadcast_to(entry[:, :, None], outputs.log_prob.shape)
+
+  return loss
+
+
+def _log_ratio(outputs: Tokens) -> Array:
+  """log ρ_t, 0 where masked: clean before any exponential. [P, G, T]"""
+  x = outputs.log_prob - outputs.log_prob_old
+  return jnp.where(outputs.mask > 0, x, 0.0)
+
+
+def _lengths(outputs: Tokens) -> Array:
+  return jnp.maximum(outputs.mask.sum(2, keepdims=True), 1)
