@@ -37,7 +37,10 @@ BATCH_AXES = ('data', 'fsdp')
 # Projections into a layer's inner width split it over `tensor`; those out of it
 # split their input, so that the pair needs one reduction.
 RULES: Rules = (
-  (r'(to_out|to_add_out|linear_2|/out)(/dense)?/kernel$', P('tensor', 'fsdp')),
+  (
+    r'(to_out|to_add_out|linear_2|/out|/o_proj|down_proj)(/dense)?/kernel$',
+    P('tensor', 'fsdp'),
+  ),
   (r'kernel$', P('fsdp', 'tensor')),
   (r'kernel/a$', P('fsdp', None)),  # LoRA's A [in, r] and B [r, out]
   (r'kernel/b$', P(None, 'fsdp')),
@@ -83,15 +86,17 @@ def make_mesh(
         f'{wanted}. Parameters are shared within a slice: take a smaller fsdp.'
       )
     placed = mesh_utils.create_hybrid_device_mesh(
-      (data // slices, fsdp, tensor), (slices, 1, 1), devices
+      (data // slices, fsdp, tensor),
+      (slices, 1, 1),
+      devices,
+      allow_split_physical_axes=True,
     )
-    return Mesh(placed, AXES, axis_types=(AxisType.Auto,) * 3)
-  return jax.make_mesh(
-    (data, fsdp, tensor),
-    AXES,
-    axis_types=(AxisType.Auto,) * 3,
-    devices=devices,
-  )
+  else:
+    # An axis of 16 on a torus of 8 × 8 takes one side of it and half the other.
+    placed = mesh_utils.create_device_mesh(
+      (data, fsdp, tensor), devices, allow_split_physical_axes=True
+    )
+  return Mesh(placed, AXES, axis_types=(AxisType.Auto,) * 3)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

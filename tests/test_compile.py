@@ -7,7 +7,7 @@ import pytest
 import small_run
 
 from adrpo_jax import compile as aot
-from adrpo_jax import compile_costs, compile_report
+from adrpo_jax import compile_costs, compile_report, sharding
 from adrpo_jax.chips import CHIPS, GIB
 from adrpo_jax.errors import InputError
 from adrpo_jax.models import sd3_tiny
@@ -36,6 +36,18 @@ def make_config(folder, **changes):
 def report(folder):
   pytest.importorskip('libtpu')
   return aot.compiled(make_config(folder), 'v5e:2x2', per_chip=2)
+
+
+@pytest.mark.parametrize(
+  ('topology', 'slices', 'axes'),
+  [('v6e:8x8', 1, (4, 16, 1)), ('v5e:4x4', 2, (2, 16, 1))],
+)
+def test_an_axis_may_take_a_part_of_a_side_of_the_torus(topology, slices, axes):
+  pytest.importorskip('libtpu')
+  devices = aot.devices_of(topology, slices)
+  mesh = sharding.make_mesh(fsdp=16, devices=devices)
+  assert mesh.devices.shape == axes
+  assert len(set(mesh.devices.flat)) == len(devices)
 
 
 @pytest.mark.slow

@@ -8,19 +8,6 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.models.load import save_tree
 from adrpo_jax.rewards.aesthetic import aesthetic, read_head
 
-TEXTS = ('A red fox on 2 hills.', 'an owl', 'x' * 60, 'an owl')
-
-
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-  return tiny_clip.write(tmp_path_factory.mktemp('clip'))
-
-
-@pytest.fixture(scope='module')
-def images():
-  rng = np.random.default_rng(0)
-  return rng.uniform(size=(4, 2, 16, 24, 3)).astype(np.float32)
-
 
 def test_a_head_is_its_layers_one_after_the_other(tmp_path):
   affine = read_head(tiny_clip.write_head(tmp_path, (3, 2, 1)), 3)
@@ -47,7 +34,7 @@ def test_a_head_is_its_layers_one_after_the_other(tmp_path):
 def test_a_head_of_another_tower_or_none(folder, tmp_path):
   wide = tiny_clip.write_head(tmp_path, (16, 4, 1))
   with pytest.raises(InputError, match=r'embeddings of 12.*got 16 to 1.*L/14'):
-    aesthetic(TEXTS, 0.0, path=folder, head=wide)
+    aesthetic(tiny_clip.TEXTS, 0.0, path=folder, head=wide)
   broken = tiny_clip.write_head(tmp_path, (12, 4, 1))
   with pytest.raises(InputError, match='got 12 to 4'):
     read_head(tiny_clip.write_head(tmp_path / 'open', (12, 4)), 12)
@@ -63,7 +50,7 @@ def test_a_head_of_another_tower_or_none(folder, tmp_path):
   with pytest.raises(InputError, match=r'follow each other.*\[1, 5\] after 4'):
     read_head(str(tmp_path / 'apart.safetensors'), 12)
   with pytest.raises(InputError, match='of the head of the aesthetic'):
-    aesthetic(TEXTS, 0.0, path=folder, head='')
+    aesthetic(tiny_clip.TEXTS, 0.0, path=folder, head='')
   with pytest.raises(InputError, match=r"\['layers.0.weight'"):
     read_head(f'{folder}/model.safetensors', 12)
   with pytest.raises(InputError, match='a pickle'):
@@ -73,7 +60,7 @@ def test_a_head_of_another_tower_or_none(folder, tmp_path):
 
 def test_aesthetic_does_not_look_at_the_prompt(folder, images, tmp_path):
   head = tiny_clip.write_head(tmp_path)
-  reward = aesthetic(TEXTS, 0.0, path=folder, head=head)
+  reward = aesthetic(tiny_clip.TEXTS, 0.0, path=folder, head=head)
   first = reward({'ids': np.arange(4)}, images)
   second = reward({'ids': np.arange(4)[::-1]}, images)
   np.testing.assert_array_equal(first.rewards, second.rewards)

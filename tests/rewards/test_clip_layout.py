@@ -18,19 +18,6 @@ from adrpo_jax.rewards import clip_layout, clip_towers
 from adrpo_jax.rewards.clip_folder import read_clip
 from adrpo_jax.rewards.clip_scores import hps_v2
 
-TEXTS = ('A red fox on 2 hills.', 'an owl', 'x' * 60, 'an owl')
-
-
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-  return tiny_clip.write(tmp_path_factory.mktemp('clip'))
-
-
-@pytest.fixture(scope='module')
-def images():
-  rng = np.random.default_rng(0)
-  return rng.uniform(size=(4, 2, 16, 24, 3)).astype(np.float32)
-
 
 def open_clip_tensors(prefix):
   """The tiny pair as open_clip names it: one block at a time, by hand."""
@@ -91,21 +78,23 @@ def test_the_layout_of_open_clip(prefix, folder, images, tmp_path):
   """Fused queries, keys and values; config and tokeniser from elsewhere."""
   save_tree(tmp_path / 'model.safetensors', open_clip_tensors(prefix))
   ids = {'ids': np.arange(4)}
-  ours = hps_v2(TEXTS, 0.0, path=folder)(ids, images)
-  theirs = hps_v2(TEXTS, 0.0, path=str(tmp_path), base=folder)(ids, images)
+  ours = hps_v2(tiny_clip.TEXTS, 0.0, path=folder)(ids, images)
+  theirs = hps_v2(tiny_clip.TEXTS, 0.0, path=str(tmp_path), base=folder)(
+    ids, images
+  )
   np.testing.assert_array_equal(ours.rewards, theirs.rewards)
   clip = read_clip(str(tmp_path), folder)
   assert clip_towers.logit_scale(clip) == pytest.approx(tiny_clip.SCALE)
   with pytest.raises(InputError, match="such a one as 'base'"):
-    hps_v2(TEXTS, 0.0, path=str(tmp_path))
+    hps_v2(tiny_clip.TEXTS, 0.0, path=str(tmp_path))
 
 
 def test_a_file_of_weights_with_a_base(folder, images):
   file = f'{folder}/model.safetensors'
   ids = {'ids': np.arange(4)}
   np.testing.assert_array_equal(
-    hps_v2(TEXTS, 0.0, path=file, base=folder)(ids, images).rewards,
-    hps_v2(TEXTS, 0.0, path=folder)(ids, images).rewards,
+    hps_v2(tiny_clip.TEXTS, 0.0, path=file, base=folder)(ids, images).rewards,
+    hps_v2(tiny_clip.TEXTS, 0.0, path=folder)(ids, images).rewards,
   )
 
 

@@ -15,22 +15,9 @@ from adrpo_jax.rewards import clip_towers
 from adrpo_jax.rewards.clip_folder import read_clip
 from adrpo_jax.rewards.clip_scores import clip_score, pick_score
 
-TEXTS = ('A red fox on 2 hills.', 'an owl', 'x' * 60, 'an owl')
-
-
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-  return tiny_clip.write(tmp_path_factory.mktemp('clip'))
-
-
-@pytest.fixture(scope='module')
-def images():
-  rng = np.random.default_rng(0)
-  return rng.uniform(size=(4, 2, 16, 24, 3)).astype(np.float32)
-
 
 def test_a_sample_that_is_not_finite_costs_itself_alone(folder, images):
-  reward = clip_score(TEXTS, 0.0, path=folder)
+  reward = clip_score(tiny_clip.TEXTS, 0.0, path=folder)
   broken = images.copy()
   broken[1, 0, 3, 12, 2] = np.inf  # clipped: a picture all the same
   broken[2, 1, 3, 12, 2] = np.nan
@@ -51,7 +38,7 @@ def test_a_sample_that_is_not_finite_costs_itself_alone(folder, images):
 
 
 def test_rows_are_those_of_the_ids(folder, images):
-  reward = clip_score(TEXTS, 0.0, path=folder)
+  reward = clip_score(tiny_clip.TEXTS, 0.0, path=folder)
   order = np.array([3, 1, 0, 0])
   scores = reward({'ids': order}, images[[0, 0, 0, 0]])
   np.testing.assert_array_equal(scores.rewards[0], scores.rewards[1])  # owls
@@ -65,14 +52,16 @@ def test_rows_are_those_of_the_ids(folder, images):
 
 def test_scores_are_cosines_times_a_scale(folder, images):
   ids = {'ids': np.arange(4)}
-  hundred = clip_score(TEXTS, 0.0, path=folder)(ids, images).rewards
-  picked = pick_score(TEXTS, 0.0, path=folder)(ids, images).rewards
-  divided = pick_score(TEXTS, 0.0, path=folder, divided_by=26.0)(ids, images)
+  hundred = clip_score(tiny_clip.TEXTS, 0.0, path=folder)(ids, images).rewards
+  picked = pick_score(tiny_clip.TEXTS, 0.0, path=folder)(ids, images).rewards
+  divided = pick_score(tiny_clip.TEXTS, 0.0, path=folder, divided_by=26.0)(
+    ids, images
+  )
   np.testing.assert_allclose(picked, tiny_clip.SCALE * hundred / 100, rtol=1e-5)
   np.testing.assert_allclose(divided.rewards, picked / 26, rtol=1e-5)
   assert np.abs(hundred).max() <= 100
   with pytest.raises(InputError, match='divided_by > 0, got 0'):
-    pick_score(TEXTS, 0.0, path=folder, divided_by=0.0)
+    pick_score(tiny_clip.TEXTS, 0.0, path=folder, divided_by=0.0)
 
 
 def test_split_over_devices_equals_whole(folder, images):
@@ -85,7 +74,7 @@ def test_split_over_devices_equals_whole(folder, images):
     axis_types=(jax.sharding.AxisType.Auto,),
   )
   split = NamedSharding(mesh, PartitionSpec('data'))
-  reward = clip_score(TEXTS, 0.0, path=folder)
+  reward = clip_score(tiny_clip.TEXTS, 0.0, path=folder)
   ids = np.array([2, 0, 3, 1])
   whole = reward({'ids': ids}, images)
   parts = reward(
@@ -113,7 +102,7 @@ def test_compiles_once_and_shares_its_tower(folder, images, monkeypatch):
     return apply(*arguments)
 
   monkeypatch.setattr(type(tower.model), '__call__', counted)
-  reward = clip_score(TEXTS, 0.0, path=folder)
+  reward = clip_score(tiny_clip.TEXTS, 0.0, path=folder)
   for shift in (0.0, 0.1):
     reward({'ids': np.arange(4)}, images + shift)
   assert len(traced) == 1
@@ -129,8 +118,8 @@ def test_each_distinct_text_is_embedded_once(folder, monkeypatch):
     return tokeniser(texts, **options)
 
   monkeypatch.setattr(tokenisers, 'tokeniser_of', lambda folder: listening)
-  embedded = clip_towers.embed_texts(clip, TEXTS, batch=2)
-  assert read[-1] == list(TEXTS[:3])
+  embedded = clip_towers.embed_texts(clip, tiny_clip.TEXTS, batch=2)
+  assert read[-1] == list(tiny_clip.TEXTS[:3])
   assert embedded.shape == (4, tiny_clip.WIDTH)
   np.testing.assert_array_equal(embedded[1], embedded[3])
   alone = clip_towers.embed_texts(clip, ['an owl'])

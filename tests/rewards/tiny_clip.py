@@ -16,6 +16,9 @@ from adrpo_jax.models.clip_tiny import (  # noqa: F401
 )
 from adrpo_jax.models.load import save_tree
 
+# What the pictures of conftest.py are held against; one text stands twice.
+TEXTS = ('A red fox on 2 hills.', 'an owl', 'x' * 60, 'an owl')
+
 
 def write_head(folder: pathlib.Path, widths=(WIDTH, 7, 5, 1)) -> str:
   """Linear layers 0, 2, 4 ... of these widths; returns the file's path."""
