@@ -92,12 +92,14 @@ class Modality(NamedTuple):
               "ema"), of which those that the method reads are evaluated, and
               the reference whenever given; keys [P, G], one for each sample
   diversity:  (decoded) -> [P], the mean distance within each prompt's samples
+  entries:    (samples) -> [P, G], how many entries of a loss count for each
   """
 
   rollout: Callable[..., PyTree]
   decode: Callable[..., PyTree]
   loss_terms: Callable[..., LossTerms]
   diversity: Callable[..., Array]
+  entries: Callable[[PyTree], Array]
 
 
 class Renoised(NamedTuple):

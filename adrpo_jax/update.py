@@ -1,10 +1,12 @@
 """One training step: weights, loss, gradients, optimiser. One jitted function.
 
-  loss = Σ mask·(w_policy·ℓ_policy + Σ_k w_k·D_k) / max(Σ valid · entries, 1)
+  loss = Σ scale·mask·(w_policy·ℓ_policy + Σ_k w_k·D_k)
 
-over the global batch; the denominator is known before microbatching, every
-sample draws noise from its own key, so the size of a microbatch changes
-nothing. Where anything is not finite the state is left as it was.
+over the global batch, where the scale of a sample is its method's aggregation,
+1 / (valid samples · entries of each) for a plain mean. It is known before
+microbatching, and every sample draws noise from its own key, so the size of a
+microbatch changes nothing. Where anything is not finite the state is left as it
+was.
 """
 
 from collections.abc import Callable
@@ -83,24 +85,23 @@ def make_update(
     )
     held = divergence_weights(method, weights, valid)
     copies = _anchor_parameters(method, state, frozen, materialise)
-    count = jnp.maximum(valid.sum(), 1).astype(jnp.float32)
+    scale = method.aggregation(modality.entries(samples), valid)
 
     def loss(params, part):
-      samples, prompts, valid, weights, held, keys = part
+      samples, prompts, scale, weights, held, keys = part
       terms = modality.loss_terms(
         params, frozen, copies, samples, prompts, weights, keys
       )
-      mask = terms.mask * _per_entry(valid, terms.mask)
+      mask = terms.mask * _per_entry(scale > 0, terms.mask)
       entry = _per_entry(weights.policy, mask) * terms.policy
       for weight, divergence in zip(held, terms.divergences, strict=True):
         entry += _per_entry(weight, mask) * divergence
-      scale = count * (mask.size / valid.size)
-      return jnp.sum(mask * entry) / scale, _sums(terms, mask)
+      return jnp.sum(_per_entry(scale, mask) * mask * entry), _sums(terms, mask)
 
     def inner(carry, inner_key):
       params, optimizer_state = carry
       keys = sample_keys(inner_key, *scores.rewards.shape)
-      whole = samples, prompts, valid, weights, held, keys
+      whole = samples, prompts, scale, weights, held, keys
       (value, sums), grads = _accumulated(loss, params, whole, microbatches)
       change, optimizer_state = optimizer.update(grads, optimizer_state, params)
       norms = optax.tree.norm(grads), optax.tree.norm(change)

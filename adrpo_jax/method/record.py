@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import optax
 
+from adrpo_jax.method.aggregations import Aggregation, sample_mean
 from adrpo_jax.types import Array, Weights
 
 
@@ -37,6 +38,7 @@ class Method(NamedTuple):
   old_decay:   old <- d·old + (1−d)·params after each training step, with
                d = old_decay(index of that step, from 0); None: no such copy
   ema_decay:   the same for the averaged parameters
+  aggregation: (entries, valid) -> [P, G], what an entry of a sample counts for
   """
 
   name: str
@@ -50,6 +52,7 @@ class Method(NamedTuple):
   policy_anchors: tuple[str, ...] = ()
   old_decay: optax.Schedule | None = None
   ema_decay: optax.Schedule | None = None
+  aggregation: Aggregation = sample_mean
 
 
 def divergence_weights(

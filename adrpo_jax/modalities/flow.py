@@ -136,7 +136,12 @@ def make(
     images = decode(frozen['autoencoder'], constrain(_rows(x0, 2)))
     return _groups(images, x0.shape[:2])
 
-  return Modality(rollout, decode_samples, loss_terms, pixel_diversity)
+  def entries(samples):
+    groups = samples['x0'].shape[:2]
+    levels = samples['sigma'].shape[2] if 'sigma' in samples else draws
+    return jnp.full(groups, levels)
+
+  return Modality(rollout, decode_samples, loss_terms, pixel_diversity, entries)
 
 
 def pixel_diversity(images: Array) -> Array:
