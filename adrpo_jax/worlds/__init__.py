@@ -1,6 +1,7 @@
 """The embedded tasks: a generator, an exact verifier, pre-training data."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+import pathlib
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,9 @@ from adrpo_jax.worlds import (
   shapes_diversity,
   shapes_judge,
   shapes_prompts,
+  sort,
+  sort_or_pass,
+  sort_tokeniser,
 )
 
 
@@ -45,4 +49,40 @@ WORLDS = {
     describe=shapes_judge.describe,
     reduced=shapes.reduced,
   )
+}
+
+
+class TextWorld(NamedTuple):
+  """What a run asks of a world of texts.
+
+  prompts:   (split) -> (text, category) of every prompt of that split
+  answer:    (text) -> a right answer; ValueError for what is no prompt
+  judge:     (text, answer) -> 'reward', 'success' and further facts, each in
+             [0, 1]; every string is judged
+  pairs:     (count, seed) -> (text, answer), what a base is trained on
+  tokeniser: (folder) -> None, writes one in Hugging Face's format
+  """
+
+  prompts: Callable[[str], tuple[tuple[str, str], ...]]
+  answer: Callable[[str], str]
+  judge: Callable[[str, str], Mapping[str, float]]
+  pairs: Callable[[int, int], list[tuple[str, str]]]
+  tokeniser: Callable[[pathlib.Path], None]
+
+
+TEXT_WORLDS = {
+  'sort': TextWorld(
+    prompts=sort.prompts,
+    answer=sort.answer,
+    judge=sort.judge,
+    pairs=sort.pairs,
+    tokeniser=sort_tokeniser.write_tokeniser,
+  ),
+  'sort_or_pass': TextWorld(
+    prompts=sort_or_pass.prompts,
+    answer=sort_or_pass.answer,
+    judge=sort_or_pass.judge,
+    pairs=sort_or_pass.pairs,
+    tokeniser=sort_tokeniser.write_tokeniser,
+  ),
 }
