@@ -3,10 +3,9 @@
   prompt   sort: 7 3 9 3 =
   answer   3 3 7 9
 
-The smallest task on which a language model of 100,000 parameters, trained from
-nothing on two cores, is neither hopeless nor perfect. The answer has one form:
-digits with one space between any two, and nothing before or after. The end
-token is the tokeniser's matter, and no part of these texts.
+A task for language models that two cores train from nothing. The answer has
+one form: digits with one space between any two, and nothing before or after.
+The end token is the tokeniser's matter, and no part of these texts.
 
 A category is a length. One multiset of digits in five is held out, in every
 category, by a checksum: training and held-out prompts never share an answer.

@@ -10,12 +10,12 @@
   whatever else                     0        0       0       0
 
 Passing always earns 0.3. Working earns the chance p of being entirely right,
-and so it pays to work only where p > 0.3. The base that `pairs` makes tries
-half of the time and is right in fewer than 0.25 of its tries: at first every
-group of samples says that passing is better, and a policy that listens stops
-to work, for good, with a reward of 0.3. One that goes on trying gets better at
-it, crosses 0.3, and may reach 1. So the reward that a method ends with says
-whether it escapes a local optimum.
+and so it pays to work only where p > 0.3. Of the answers in `pairs`, half are
+worked, and a quarter of those are right: a base that has learned no more than
+they say has p ≤ 0.25. At first, then, a group of samples says on average that
+passing is better, and a policy that listens stops to work, with a reward of
+0.3. One that goes on trying gets better at it, crosses 0.3, and may reach 1. So
+the reward that a method ends with says whether it escapes a local optimum.
 """
 
 import functools
