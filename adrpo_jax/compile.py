@@ -26,7 +26,14 @@ import jax
 from ml_collections import ConfigDict
 
 from adrpo_jax import chips as chip_table
-from adrpo_jax import compile_costs, compile_report, flops, main, sharding
+from adrpo_jax import (
+  compile_costs,
+  compile_report,
+  flops,
+  libtpu_flags,
+  main,
+  sharding,
+)
 from adrpo_jax.build.shapes import Stage, stages_of
 from adrpo_jax.errors import InputError
 from adrpo_jax.files import replacing
@@ -45,6 +52,7 @@ def run(argv: Sequence[str]) -> int:
   """The command line. -> exit status: 1 where a program does not fit."""
   try:
     config = main.parse(argv)
+    libtpu_flags.set_flags()
     report = compiled(
       config, _TOPOLOGY.value, _SLICES.value, per_chip=_PER_CHIP.value
     )

@@ -27,6 +27,7 @@ from flax.traverse_util import flatten_dict
 import jax
 from ml_collections import ConfigDict, config_flags
 
+from adrpo_jax import libtpu_flags
 from adrpo_jax.errors import InputError, RunError, unknown_name
 from adrpo_jax.files import in_bucket
 from adrpo_jax.rewards.protocol import RewardError
@@ -132,6 +133,7 @@ def _unknown_key(argv: Sequence[str], error: Exception) -> str:
 
 def _start_jax() -> None:
   """Joins the other processes, if there are any, and sets the compile cache."""
+  libtpu_flags.set_flags()
   platforms = getattr(jax.config, 'jax_platforms', None)
   if os.environ.get('JAX_COORDINATOR_ADDRESS'):
     _join()

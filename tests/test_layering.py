@@ -8,7 +8,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
 # A part imports itself and what stands in the lines above it, nothing else.
 LAYERS = [
-  'errors',
+  'errors libtpu_flags',
   'files preemption figure_style measures hlo flops prompt_means',
   'chips kept_samples',
   'run_record',
