@@ -19,6 +19,8 @@ from adrpo_jax.types import Array, PyTree
 
 # The attention projections that the scripts of diffusers and Flow-GRPO adapt.
 ATTENTION = r'(to_[qkv]|add_[qkv]_proj|to_out|to_add_out)/dense/kernel$'
+# All dense layers of a decoder: PEFT's "all-linear".
+DECODER = r'([qkvo]|gate|up|down)_proj/dense/kernel$'
 
 _KERNEL = '/dense/kernel'
 

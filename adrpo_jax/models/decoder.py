@@ -1,0 +1,291 @@
+"""The decoders of Qwen2, Qwen2.5 and Qwen3 (dense), with a cache for sampling.
+
+Each layer: RMSNorm, causal attention with rotary positions and fewer heads of
+keys than of queries, RMSNorm, gated MLP. Qwen2 has biases on q, k and v; Qwen3
+has none and normalises every head of q and k. Yang et al., `Qwen2.5 Technical
+Report <https://arxiv.org/abs/2412.15115>`_, 2024, and `Qwen3 Technical Report
+<https://arxiv.org/abs/2505.09388>`_, 2025.
+
+Positions are told, not counted: rows may be padded on either side, and a mask
+says which tokens are real. A token sees the real ones up to itself, by their
+place in the row. What is not real is read as token 0, seen by nobody.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+import numpy as np
+
+from adrpo_jax.models.compute import Compute, stack
+from adrpo_jax.models.layers import Linear
+from adrpo_jax.types import Array, PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderConfig:
+  """Sizes, by Hugging Face's names; see `qwen.RELEASED` for real ones.
+
+  attention_bias: of q, k and v; o has none.
+  qk_norm: an RMSNorm over the features of each head of q and k.
+  """
+
+  vocab_size: int
+  hidden_size: int
+  intermediate_size: int
+  num_hidden_layers: int
+  num_attention_heads: int
+  num_key_value_heads: int
+  head_dim: int
+  rms_norm_eps: float
+  rope_theta: float
+  tie_word_embeddings: bool
+  attention_bias: bool
+  qk_norm: bool
+
+
+class Cache(NamedTuple):
+  """Keys and values of the tokens read so far, and room for more.
+
+  All rows fill the same slots; padding takes slots too, but is not seen.
+
+  keys, values: [layers, B, M, kv heads, head_dim], M slots
+  seen:         [B, M] bool, slots that hold a real token
+  length:       slots in use, an int32
+  """
+
+  keys: Any
+  values: Any
+  seen: Any
+  length: Any
+
+
+class Decoder(nn.Module):
+  """(tokens, positions, mask), all [B, L] -> last states [B, L, D], normalised.
+
+  `output_embedding` and `log_probs.logits` make logits of them. For sampling,
+  `prefill` reads prompts and `extend` what follows, through a `Cache`.
+  """
+
+  config: DecoderConfig
+  compute: Compute = Compute()
+
+  def setup(self):
+    c = self.config
+    self.embed_tokens = nn.Embed(c.vocab_size, c.hidden_size)
+    if not c.tie_word_embeddings:
+      self.output_embedding = self.param(
+        'output_embedding',
+        nn.initializers.normal(0.02),
+        (c.vocab_size, c.hidden_size),
+      )
+    layers = stack(DecoderLayer, c.num_hidden_layers, self.compute)
+    self.layers_0 = layers(c, self.compute)
+    self.norm = _norm(c, self.compute.dtype)
+
+  def __call__(self, tokens: Array, positions: Array, mask: Array) -> Array:
+    """The full pass, as for training.
+
+    Args:
+      tokens: [B, L].
+      positions: [B, L], see `positions_of`.
+      mask: [B, L] bool, True where a token is real.
+    """
+    seen = _visible(mask, 0, tokens.shape[1])
+    return self._states(tokens, positions, mask, seen, None, 0)[0]
+
+  def prefill(
+    self, tokens: Array, positions: Array, mask: Array, slots: int
+  ) -> tuple[Array, Cache]:
+    """Reads prompts into a new cache of that many slots, at least L."""
+    batch, length = tokens.shape
+    c = self.config
+    empty = jnp.zeros(
+      (
+        c.num_hidden_layers,
+        batch,
+        slots,
+        c.num_key_value_heads,
+        c.head_dim,
+      ),
+      self.compute.dtype,
+    )
+    x, (keys, values, _) = self._states(
+      tokens,
+      positions,
+      mask,
+      _visible(mask, 0, length),
+      (empty, empty, jnp.int32(0)),
+      0,
+    )
+    seen = jnp.pad(mask.astype(bool), ((0, 0), (0, slots - length)))
+    return x, Cache(keys, values, seen, jnp.int32(length))
+
+  def extend(
+    self, tokens: Array, positions: Array, mask: Array, cache: Cache
+  ) -> tuple[Array, Cache]:
+    """Reads L further tokens, often one; there must be L slots left."""
+    length = tokens.shape[1]
+    seen = jax.lax.dynamic_update_slice(
+      cache.seen, mask.astype(bool), (0, cache.length)
+    )
+    x, (keys, values, _) = self._states(
+      tokens,
+      positions,
+      mask,
+      _visible(seen, cache.length, length),
+      (cache.keys, cache.values, jnp.int32(0)),
+      cache.length,
+    )
+    return x, Cache(keys, values, seen, cache.length + length)
+
+  def _states(self, tokens, positions, mask, visible, kept, start):
+    x = self.embed_tokens(jnp.where(mask, tokens, 0))
+    x = self.compute.constrain(x.astype(self.compute.dtype))
+    turns = rotary(positions, self.config.head_dim, self.config.rope_theta)
+    (x, kept), _ = self.layers_0((x, kept), turns, visible, start)
+    return self.norm(x), kept
+
+
+class DecoderLayer(nn.Module):
+  """Attention and gated MLP, each after its norm and added to its input.
+
+  The carry is (x, None), or (x, (keys, values, layer)) with those of all
+  layers: each writes its own in place, and none is copied.
+  """
+
+  config: DecoderConfig
+  compute: Compute
+
+  @nn.compact
+  def __call__(self, carry, turns, visible, start):
+    x, kept = carry
+    c = self.config
+    y = _norm(c, x.dtype, 'input_layernorm')(x)
+    q, k, v = (
+      Linear(heads * c.head_dim, c.attention_bias, name=f'{n}_proj')(y).reshape(
+        *x.shape[:2], heads, c.head_dim
+      )
+      for n, heads in (
+        ('q', c.num_attention_heads),
+        ('k', c.num_key_value_heads),
+        ('v', c.num_key_value_heads),
+      )
+    )
+    if c.qk_norm:
+      q = _norm(c, x.dtype, 'q_norm')(q)
+      k = _norm(c, x.dtype, 'k_norm')(k)
+    q, k = turned(q, turns), turned(k, turns)
+    if kept is not None:
+      kept, k, v = _exchanged(kept, k, v, start, visible.shape[-1])
+    mixed = self.compute.attention(q, k, v, visible)
+    x = x + Linear(c.hidden_size, False, name='o_proj')(mixed)
+    y = _norm(c, x.dtype, 'post_attention_layernorm')(x)
+    gate = nn.silu(Linear(c.intermediate_size, False, name='gate_proj')(y))
+    y = gate * Linear(c.intermediate_size, False, name='up_proj')(y)
+    x = x + Linear(c.hidden_size, False, name='down_proj')(y)
+    return (self.compute.constrain(x), kept), None
+
+
+class Scorer(nn.Module):
+  """(tokens, positions, mask), all [B, L] -> scores [B] float32.
+
+  One number of the state of the last real token (`...ForSequenceClassification`
+  with one label): a reward model.
+  """
+
+  config: DecoderConfig
+  compute: Compute = Compute()
+
+  @nn.compact
+  def __call__(self, tokens: Array, positions: Array, mask: Array) -> Array:
+    # There is no output embedding, hence none beside the input's.
+    trunk = dataclasses.replace(self.config, tie_word_embeddings=True)
+    states = Decoder(trunk, self.compute, name='decoder')(
+      tokens, positions, mask
+    )
+    last = last_real(mask)[:, None, None]
+    final = jnp.take_along_axis(states, last, 1)[:, 0].astype(jnp.float32)
+    return Linear(1, False, name='score')(final)[:, 0]
+
+
+def positions_of(mask: Array) -> Array:
+  """Positions that count real tokens alone: [B, L] -> [B, L]."""
+  return jnp.maximum(jnp.cumsum(mask, -1) - 1, 0)
+
+
+def last_real(mask: Array) -> Array:
+  """The place of the last real token of each row: [B, L] -> [B]."""
+  return mask.shape[1] - 1 - jnp.argmax(jnp.asarray(mask)[:, ::-1], -1)
+
+
+def output_embedding(params: PyTree) -> Array:
+  """[V, D], from a decoder's {'params': ...}: its own, or that of the input."""
+  held = params['params']
+  if 'output_embedding' in held:
+    return held['output_embedding']
+  return held['embed_tokens']['embedding']
+
+
+def cache_shardings(config: DecoderConfig, mesh: Mesh) -> Cache:
+  """A sharding for each of its arrays.
+
+  Rows lie over data × fsdp, heads over tensor where it divides them.
+  """
+  divides = config.num_key_value_heads % mesh.shape['tensor'] == 0
+  rows = ('data', 'fsdp')
+  kept = NamedSharding(mesh, P(None, rows, None, 'tensor' if divides else None))
+  return Cache(
+    kept, kept, NamedSharding(mesh, P(rows)), NamedSharding(mesh, P())
+  )
+
+
+def rotary(
+  positions: Array, features: int, theta: float
+) -> tuple[Array, Array]:
+  """cos and sin of position · θ^(−2i/d), [B, L, 1, d/2] each, float32."""
+  rates = theta ** (-np.arange(0, features, 2) / features)
+  angles = positions.astype(jnp.float32)[:, :, None, None] * jnp.asarray(
+    rates[None, None, None], jnp.float32
+  )
+  return jnp.cos(angles), jnp.sin(angles)
+
+
+def turned(x: Array, turns: tuple[Array, Array]) -> Array:
+  """Turns each pair (x_i, x_{i + d/2}) of [B, L, heads, d] by its angle."""
+  cos, sin = turns
+  first, second = jnp.split(x.astype(jnp.float32), 2, -1)
+  pairs = (first * cos - second * sin, second * cos + first * sin)
+  return jnp.concatenate(pairs, -1).astype(x.dtype)
+
+
+def _visible(seen: Array, start: Array | int, length: int) -> Array:
+  """[B, 1, L, M]: which of M slots each of L tokens from `start` on sees."""
+  slots = jnp.arange(seen.shape[1])[None]
+  reached = slots <= start + jnp.arange(length)[:, None]
+  return (reached[None] & seen[:, None].astype(bool))[:, None]
+
+
+def _exchanged(kept, k, v, start, slots):
+  """Writes a layer's k and v; returns what it holds in its first slots."""
+  *arrays, layer = kept
+  at = layer, 0, start, 0, 0
+  written = [
+    jax.lax.dynamic_update_slice(array, new[None].astype(array.dtype), at)
+    for array, new in zip(arrays, (k, v), strict=True)
+  ]
+  k, v = (
+    jax.lax.dynamic_index_in_dim(array, layer, keepdims=False)[:, :slots]
+    for array in written
+  )
+  return (*written, layer + 1), k, v
+
+
+def _norm(config: DecoderConfig, dtype, name: str | None = None) -> nn.RMSNorm:
+  return nn.RMSNorm(
+    config.rms_norm_eps, dtype=dtype, use_fast_variance=False, name=name
+  )
