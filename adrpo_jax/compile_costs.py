@@ -46,9 +46,9 @@ def costs(
   text, memory = compiled.as_text() or '', compiled.memory_analysis()
   if memory is None:
     raise ValueError('The compiler tells nothing of the memory of a program.')
-  found = hlo.collectives(text, chips)
-  within = [c for c in found if c.group <= chips // slices]
-  between = [c for c in found if c.group > chips // slices]
+  found = hlo.collectives(text, chips, slices)
+  within = [c for c in found if not c.between]
+  between = [c for c in found if c.between]
   moved = hlo.bytes_moved(text)
   seconds = {
     'compute': executed / chips / chip.flops,
@@ -105,13 +105,19 @@ def _sent(found: list[hlo.Collective]) -> float:
 
 
 def _listed(found: list[hlo.Collective]) -> list[dict[str, Any]]:
-  """Added up by kind and size of group."""
-  count: Counter[tuple[str, int]] = Counter()
-  sent: Counter[tuple[str, int]] = Counter()
+  """Added up by kind, size of group, and network."""
+  count: Counter[tuple[str, int, bool]] = Counter()
+  sent: Counter[tuple[str, int, bool]] = Counter()
   for c in found:
-    count[c.kind, c.group] += c.times
-    sent[c.kind, c.group] += int(c.sent * c.times)
+    count[c.kind, c.group, c.between] += c.times
+    sent[c.kind, c.group, c.between] += int(c.sent * c.times)
   return [
-    {'kind': kind, 'chips': group, 'count': count[kind, group], 'bytes': total}
-    for (kind, group), total in sent.most_common()
+    {
+      'kind': kind,
+      'group': group,
+      'between_slices': between,
+      'count': count[kind, group, between],
+      'bytes': total,
+    }
+    for (kind, group, between), total in sent.most_common()
   ]

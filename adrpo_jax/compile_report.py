@@ -42,8 +42,9 @@ def table(report: dict[str, Any]) -> str:
       for kind, seconds in program['roofline']['seconds'].items()
     ]
     lines += [
-      f'  {c["kind"]:18} among {c["chips"]:4} chips  {c["count"]:6} times  '
+      f'  {c["kind"]:18} among {c["group"]:4}  {c["count"]:6} times  '
       f'{c["bytes"] / GIB:8.3f} GiB'
+      f'{"  between slices" if c["between_slices"] else ""}'
       for c in program['collectives']
     ]
     lines.append('  largest buffers:')

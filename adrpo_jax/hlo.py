@@ -9,7 +9,8 @@ loops' conditions tell, and a collective is what a chip sends:
   all-reduce       2 · (n − 1)/n · input
 
 over groups of n chips, as rings do it. An asynchronous collective stands in
-several computations of the text; those share a channel, and count once.
+several computations of the text; those share a channel, and count once. What
+goes to other slices is handed to the host's network whole, in a send.
 """
 
 from collections.abc import Iterator, Mapping
@@ -50,6 +51,7 @@ _RENAMING = {
   'after-all',
   'partition-id',
 }
+_TO_SLICES = re.compile(r'_xla_megascale_transfer_type="(\w+)"')
 _CALLED = re.compile(r'(?:calls|to_apply|body|condition)=%([\w.-]+)')
 
 
@@ -69,12 +71,14 @@ class Collective(NamedTuple):
   group: n, the chips that take part together.
   sent: bytes that a chip sends each time.
   times: how often it runs.
+  between: whether over the network between slices; of a send, n is of slices.
   """
 
   kind: str
   group: int
   sent: float
   times: int
+  between: bool = False
 
 
 def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
@@ -97,13 +101,25 @@ def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
   return found, entry
 
 
-def collectives(text: str, chips: int) -> list[Collective]:
-  """All collectives that one run of the program executes, on each chip."""
+def collectives(text: str, chips: int, slices: int = 1) -> list[Collective]:
+  """All collectives that one run of the program executes, on each chip.
+
+  Args:
+    text: the optimised module.
+    chips: how many it runs on,
+    slices: and on how many slices these are.
+  """
   module, entry = computations(text)
   seen: dict[str, Collective] = {}
   for where, times in _runs(module, entry):
     scatters = 'all-reduce-scatter' in where
     for line in module[where]:
+      if line.op == 'send' and (handed := _TO_SLICES.search(line.rest)):
+        kind = handed[1].lower().replace('_', '-')
+        size = float(_bytes(*_SHAPE.findall(line.type)[0]))
+        own = f'{where}/{line.name}'
+        seen[own] = Collective(kind, slices, size, times, between=True)
+        continue
       kind = line.op.removesuffix('-start')
       if kind not in KINDS or line.op.endswith('-done'):
         continue
@@ -112,7 +128,8 @@ def collectives(text: str, chips: int) -> list[Collective]:
       channel = re.search(r'channel_id=(\d+)', line.rest)
       name = channel[1] if channel else f'{where}/{line.name}'
       sent = _sent(kind, line, group)
-      seen[name] = Collective(kind, group, sent, times)
+      between = group > chips // slices
+      seen[name] = Collective(kind, group, sent, times, between)
   return list(seen.values())
 
 

@@ -88,7 +88,10 @@ def test_two_slices_keep_the_parameters_within_one(folder):
   assert found['mesh'] == {'data': 2, 'fsdp': 4, 'tensor': 1}
   update = found['programs']['update']
   gathers = [c for c in update['collectives'] if c['kind'] == 'all-gather']
-  assert all(c['chips'] <= 4 for c in gathers)
+  assert all(c['group'] <= 4 for c in gathers)
+  # Gradients are added up over the network between slices.
+  assert any(c['between_slices'] for c in update['collectives'])
+  assert update['roofline']['seconds']['between_slices'] > 0
 
 
 def test_a_family_without_shapes(folder):

@@ -57,10 +57,27 @@ def test_a_program_of_a_tpu_by_hand():
   found = {c.kind: c for c in hlo.collectives(TPU, 8)}
   assert found == {
     # 8·8 bfloat16 are 128 bytes, of which a chip of four gets three quarters.
-    'all-gather': ('all-gather', 4, 96.0, 23),
-    'collective-permute': ('collective-permute', 8, 16.0, 23),
-    'reduce-scatter': ('reduce-scatter', 8, 56.0, 1),
+    'all-gather': ('all-gather', 4, 96.0, 23, False),
+    'collective-permute': ('collective-permute', 8, 16.0, 23, False),
+    'reduce-scatter': ('reduce-scatter', 8, 56.0, 1, False),
   }
+
+
+def test_what_goes_to_other_slices_counts_too():
+  """Two slices of four: a gather within, a sum of all, a part handed over."""
+  send = """
+  %send.7 = (bf16[9,8]{1,0:T(8,128)(2,1)}, u32[], token[]) send(%a, %after), \
+channel_id=4, is_host_transfer=true, frontend_attributes={\
+_xla_host_transfer_handler_name="xla_megascale_runtime",\
+_xla_megascale_transfer_type="ALL_REDUCE"}
+  ROOT %r"""
+  text = TPU[: TPU.index('ENTRY')] + TPU[TPU.index('ENTRY') :].replace(
+    '\n  ROOT %r', send
+  )
+  found = {c.kind: c for c in hlo.collectives(text, 8, 2)}
+  assert found['all-reduce'] == ('all-reduce', 2, 144.0, 1, True)
+  assert found['all-gather'].between is False
+  assert found['reduce-scatter'].between is True  # Of all eight chips.
 
 
 def compiled(function, *arguments):
@@ -77,7 +94,7 @@ def test_a_sum_over_all_devices():
   rows = NamedSharding(mesh, PartitionSpec('data'))
   (found,) = hlo.collectives(compiled(lambda x: x.sum(0), ((64, 64), rows)), 8)
   # An all-reduce of 64 float32.
-  assert found == ('all-reduce', 8, 2 * 7 / 8 * 256, 1)
+  assert found == ('all-reduce', 8, 2 * 7 / 8 * 256, 1, False)
 
 
 def test_a_loop_counts_as_often_as_it_runs():
