@@ -2,8 +2,9 @@
 
   PREFIX.MODULE.lora_A.weight [r, in]    PREFIX.MODULE.lora_B.weight [out, r]
 
-What we write has alpha/r folded into B: diffusers takes alpha = r where a file
-has no metadata, so the strength cannot be lost. What we read may come from
+What we write for diffusers has alpha/r folded into B: it takes alpha = r where
+a file has no metadata, so the strength cannot be lost. PEFT's folder has alpha
+in its config. What we read may come from
 either, with alpha in the header (diffusers) or in adapter_config.json (PEFT).
 """
 
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.files import replacing
 from adrpo_jax.models.layout import LINEAR, Row, Source, sources
 from adrpo_jax.models.load import read_metadata, save_tree
 from adrpo_jax.models.tensor_files import TensorFiles, tensor_files
@@ -26,6 +28,7 @@ from adrpo_jax.types import PyTree
 
 FILE = 'pytorch_lora_weights.safetensors'  # the name diffusers looks for
 STEMS = ('pytorch_lora_weights', 'adapter_model')
+PEFT = 'base_model.model'  # what PEFT puts before every module
 
 _KEY = re.compile(r'(?P<module>.+)\.lora_(?P<part>[AB])(\.default)?\.weight')
 
@@ -56,6 +59,48 @@ def save(
       tensors[f'{module}.lora_A.weight'] = a.T
       tensors[f'{module}.lora_B.weight'] = b.T
   save_tree(path, tensors, {'format': 'pt'})
+
+
+def save_peft(
+  folder: pathlib.Path,
+  rows: Sequence[Row],
+  adapters: Mapping[str, Any],
+  scale: float,
+  base: str = '',
+) -> None:
+  """Writes the folder of a causal language model for PEFT.
+
+  adapter_model.safetensors    B as it is
+  adapter_config.json          ranks, and alphas that make up the scale
+
+  Args:
+    folder: made if it is missing.
+    rows: the table of the model.
+    adapters: see `lora.init`; of every layer of a stack.
+    scale: alpha/r.
+    base: name or folder of the model, for `AutoPeftModel...`.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  save(folder / f'{STEMS[1]}.safetensors', rows, adapters, 1.0, PEFT)
+  ranks = {
+    _module(name): adapters[ours]['a'].shape[-1]
+    for ours, source in _sources(rows, adapters).items()
+    for name in source.names
+  }
+  most = max(ranks.values())
+  others = {module: rank for module, rank in ranks.items() if rank < most}
+  settings = {
+    'peft_type': 'LORA',
+    'task_type': 'CAUSAL_LM',
+    'base_model_name_or_path': base,
+    'r': most,
+    'lora_alpha': scale * most,
+    'target_modules': sorted({name.split('.')[-1] for name in ranks}),
+    'rank_pattern': others,
+    'alpha_pattern': {name: scale * rank for name, rank in others.items()},
+  }
+  with replacing(folder / 'adapter_config.json') as new:
+    new.write_text(json.dumps(settings, indent=2))
 
 
 def load(
@@ -141,7 +186,7 @@ def _pairs(files: TensorFiles) -> dict[str, tuple[str, str]]:
 
 def _bare(module: str, places: Mapping[str, Any]) -> str | None:
   """The module without the prefix of a pipeline or of PEFT."""
-  for prefix in ('', 'transformer.', 'base_model.model.'):
+  for prefix in ('', 'transformer.', f'{PEFT}.'):
     bare = module.removeprefix(prefix)
     if bare in places:
       return bare

@@ -6,10 +6,8 @@ scheduler/                     scheduler_config.json
 text_encoder/ ... tokenizer/   see `sd3_text`
 """
 
-from collections.abc import Callable, Mapping
-import json
+from collections.abc import Callable
 import pathlib
-import typing
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +17,12 @@ import numpy as np
 from adrpo_jax.errors import InputError
 from adrpo_jax.models import layout, sd3_layout
 from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
+from adrpo_jax.models.config_files import (
+  expect,
+  fits,
+  from_fields,
+  read_config,
+)
 from adrpo_jax.models.export import POSITIONS
 from adrpo_jax.models.load import stored_kind
 from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig
@@ -27,9 +31,6 @@ from adrpo_jax.models.text_encoder import Condition
 from adrpo_jax.types import PyTree
 
 Place = Callable[[PyTree], PyTree]
-
-# Later additions to a kind of config, which older files lack.
-_OPTIONAL = {'relative_attention_max_distance', 'eos_token_id'}
 
 
 class Sd3(NamedTuple):
@@ -77,14 +78,14 @@ def read(folder: pathlib.Path) -> Sd3:
     )
   scheduler = folder / 'scheduler' / 'scheduler_config.json'
   fields = read_config(scheduler)
-  _expect(
+  expect(
     scheduler,
     fields,
     _class_name='FlowMatchEulerDiscreteScheduler',
     use_dynamic_shifting=False,
   )
   shift: Any = fields.get('shift')
-  if not _fits(shift, float):
+  if not fits(shift, float):
     raise InputError(
       f'Expected a number as shift in {scheduler}, got {shift!r}.'
     )
@@ -201,25 +202,9 @@ def cast(shapes: PyTree, dtype: Any) -> PyTree:
   return jax.tree_util.tree_map_with_path(one, shapes)
 
 
-def read_config(path: pathlib.Path) -> dict[str, Any]:
-  """A config.json, or an error that says what is wrong with it."""
-  try:
-    fields = json.loads(path.read_text())
-  except (FileNotFoundError, NotADirectoryError) as error:
-    raise InputError(
-      f'Expected the config {path}, found none. Give a whole folder in the '
-      'layout of diffusers.'
-    ) from error
-  except ValueError as error:
-    raise InputError(f'Expected JSON in {path}, got: {error}.') from error
-  if not isinstance(fields, dict):
-    raise InputError(f'Expected an object of fields in {path}.')
-  return fields
-
-
 def _transformer(path: pathlib.Path) -> MMDiTConfig:
   fields = read_config(path)
-  _expect(path, fields, _class_name='SD3Transformer2DModel')
+  expect(path, fields, _class_name='SD3Transformer2DModel')
   # Files from before version 3.5 have neither of these.
   norm = fields.get('qk_norm')
   if norm not in (None, 'rms_norm'):
@@ -233,7 +218,7 @@ def _transformer(path: pathlib.Path) -> MMDiTConfig:
     },
     path,
   )
-  _expect(
+  expect(
     path,
     fields,
     caption_projection_dim=config.width,
@@ -244,7 +229,7 @@ def _transformer(path: pathlib.Path) -> MMDiTConfig:
 
 def _autoencoder(path: pathlib.Path) -> AutoencoderConfig:
   fields = read_config(path)
-  _expect(
+  expect(
     path,
     fields,
     _class_name='AutoencoderKL',
@@ -252,49 +237,3 @@ def _autoencoder(path: pathlib.Path) -> AutoencoderConfig:
     use_post_quant_conv=False,
   )
   return from_fields(AutoencoderConfig, fields, path)
-
-
-def from_fields(
-  kind: Any, fields: Mapping[str, Any], path: pathlib.Path
-) -> Any:
-  """A config of one kind from the fields of a file.
-
-  Raises:
-    InputError: fields that are missing, or not of the kind that they must be.
-  """
-  types = typing.get_type_hints(kind)
-  absent = {name for name in types if fields.get(name) is None}
-  missing = sorted(absent - _OPTIONAL)
-  if missing:
-    raise InputError(f'Expected {missing} in {path}, which has none.')
-  found = {name: fields[name] for name in types if name not in absent}
-  for name, value in found.items():
-    if not _fits(value, types[name]):
-      raise InputError(
-        f'Expected {name} in {path} to be {types[name]}, got {value!r}.'
-      )
-  return kind(
-    **{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
-  )
-
-
-def _fits(value: Any, kind: Any) -> bool:
-  """Whether JSON's value may stand for this type; 1 may be a float."""
-  if typing.get_origin(kind) is tuple:
-    each = typing.get_args(kind)[0]
-    return isinstance(value, list | tuple) and all(
-      _fits(v, each) for v in value
-    )
-  return type(value) is kind or (kind is float and type(value) is int)
-
-
-def _expect(
-  path: pathlib.Path, fields: Mapping[str, Any], **wanted: Any
-) -> None:
-  """Checks fields of which one value is implemented; it is the default too."""
-  for name, value in wanted.items():
-    if fields.get(name, value) != value:
-      raise InputError(
-        f'Expected {name} = {value!r} in {path}, got {fields[name]!r}: that is '
-        'another model, or one that is not implemented here.'
-      )

@@ -14,8 +14,8 @@ import numpy as np
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.clip import ACTIVATIONS, ClipTextConfig, ClipVisionConfig
+from adrpo_jax.models.config_files import read_config
 from adrpo_jax.models.hub import local_folder
-from adrpo_jax.models.sd3 import read_config
 from adrpo_jax.rewards.clip_preprocess import MEAN, STD
 
 # What transformers leaves out of a config.json: the sizes of CLIP ViT-B/32.

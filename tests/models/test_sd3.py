@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
-from adrpo_jax.models import sd3, sd3_text, sd3_tiny
+from adrpo_jax.models import config_files, sd3, sd3_text, sd3_tiny
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.export import POSITIONS
 from adrpo_jax.models.mmdit import MMDiT
@@ -143,9 +143,9 @@ def test_a_file_where_a_folder_should_be(folder):
 
 def test_a_t5_config_from_before_its_field_of_distances(written):
   path = written / 'text_encoder_3' / 'config.json'
-  fields = sd3.read_config(path)
+  fields = config_files.read_config(path)
   del fields['relative_attention_max_distance']
-  assert sd3.from_fields(T5Config, fields, path) == sd3_tiny.T5
+  assert config_files.from_fields(T5Config, fields, path) == sd3_tiny.T5
 
 
 def test_a_position_table_of_integers(folder):

@@ -1,0 +1,89 @@
+"""Adapters of a decoder as PEFT's folder, there and back."""
+
+import json
+
+import jax
+import pytest
+
+torch = pytest.importorskip('torch')
+transformers = pytest.importorskip('transformers')
+peft = pytest.importorskip('peft')
+
+from closeness import distance
+import tiny_qwen
+from tiny_qwen import MASK
+
+from adrpo_jax.models import decoder_layout, lora, lora_files, qwen
+from adrpo_jax.models.compute import Compute
+from adrpo_jax.models.decoder import Decoder
+
+pytestmark = pytest.mark.parity
+
+ROWS = decoder_layout.decoder_rows()
+ATTENTION = r'[qv]_proj/dense/kernel$'
+
+
+def _both(kind, folder):
+  """(theirs, ours, our parameters) with the same base weights."""
+  model = tiny_qwen.theirs(kind)
+  model.save_pretrained(folder)
+  ours = Decoder(qwen.read(folder).config, Compute(unroll=False))
+  return model, ours, tiny_qwen.loaded(folder)
+
+
+def _trained(params, rank, targets, key=0):
+  """Adapters as training leaves them: B is no longer 0."""
+  adapters = lora.init(params, rank, jax.random.key(key), targets)
+  keys = iter(jax.random.split(jax.random.key(key + 1), 99))
+  return {
+    name: pair | {'b': 0.3 * jax.random.normal(next(keys), pair['b'].shape)}
+    for name, pair in adapters.items()
+  }
+
+
+@pytest.mark.parametrize('case', ['all', 'attention', 'two ranks'])
+@pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])
+def test_ours_loads_in_peft(kind, case, tmp_path):
+  model, ours, params = _both(kind, tmp_path / 'base')
+  targets = ATTENTION if case == 'attention' else lora.DECODER
+  adapters = _trained(params, 4, targets)
+  if case == 'two ranks':
+    adapters |= _trained(params, 3, r'up_proj/dense/kernel$', 5)
+  before = tiny_qwen.their_logits(model).detach().numpy()
+  # 2.5 = alpha/r, and not a whole alpha for the rank of 3.
+  lora_files.save_peft(tmp_path / 'adapter', ROWS, adapters, 2.5, 'base')
+  attached = lora.attach(params, adapters, 2.5)
+  found = tiny_qwen.compiled(ours, attached)
+  wrapped = peft.PeftModel.from_pretrained(model, str(tmp_path / 'adapter'))
+  theirs = tiny_qwen.their_logits(wrapped.eval()).detach().numpy()
+  assert distance(before[MASK], theirs[MASK]) > 0.05
+  assert distance(found[MASK], theirs[MASK]) < 1e-4
+  again = lora_files.load(tmp_path / 'adapter', ROWS, params)
+  assert set(again) == set(adapters)
+  back = tiny_qwen.compiled(ours, lora.attach(params, again, 1.0))
+  assert distance(back[MASK], found[MASK]) < 1e-5
+
+
+@pytest.mark.parametrize('rslora', [False, True], ids=['plain', 'rslora'])
+def test_theirs_loads_here(rslora, tmp_path):
+  model, ours, params = _both('Qwen2', tmp_path / 'base')
+  torch.manual_seed(1)
+  settings = peft.LoraConfig(
+    task_type='CAUSAL_LM',
+    r=3,
+    lora_alpha=7,
+    use_rslora=rslora,
+    init_lora_weights=False,  # Random: B is not 0.
+    target_modules='all-linear',
+  )
+  wrapped = peft.get_peft_model(model, settings).eval()
+  wrapped.save_pretrained(tmp_path / 'adapter')
+  written = (tmp_path / 'adapter' / 'adapter_config.json').read_text()
+  assert json.loads(written)['lora_alpha'] == 7
+  adapters = lora_files.load(tmp_path / 'adapter', ROWS, params)
+  assert len(adapters) == 7
+  found = tiny_qwen.compiled(ours, lora.attach(params, adapters, 1.0))
+  plain = tiny_qwen.compiled(ours, params)
+  theirs = tiny_qwen.their_logits(wrapped).detach().numpy()
+  assert distance(plain[MASK], theirs[MASK]) > 0.01
+  assert distance(found[MASK], theirs[MASK]) < 1e-4

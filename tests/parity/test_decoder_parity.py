@@ -1,0 +1,143 @@
+"""Qwen2 and Qwen3 against transformers: logits, gradients, scores, folders."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+transformers = pytest.importorskip('transformers')
+
+from closeness import TOLERANCE, check_gradients, distance
+import tiny_qwen
+from tiny_qwen import MASK, TOKENS
+
+from adrpo_jax.models import decoder_layout, layout, qwen
+from adrpo_jax.models.compute import Compute
+from adrpo_jax.models.decoder import (
+  Decoder,
+  Scorer,
+  output_embedding,
+  positions_of,
+)
+from adrpo_jax.models.log_probs import logits
+
+pytestmark = pytest.mark.parity
+
+LOOP = Compute(unroll=False)
+ROWS = decoder_layout.decoder_rows()
+
+
+@pytest.mark.parametrize('tied', [False, True], ids=['untied', 'tied'])
+@pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])
+def test_logits_and_gradients(kind, tied, tmp_path):
+  """Of rows padded on the left; the loss reads real tokens alone."""
+  theirs = tiny_qwen.theirs(kind, tied=tied)
+  theirs.save_pretrained(tmp_path)
+  expected = tiny_qwen.their_logits(theirs)
+  (expected[torch.tensor(MASK)] ** 2).sum().backward()
+
+  model = qwen.read(tmp_path)
+  assert model.config.tie_word_embeddings == tied
+  ours, params = Decoder(model.config, LOOP), tiny_qwen.loaded(tmp_path)
+
+  def loss(params):
+    found = tiny_qwen.our_logits(ours, params)
+    return jnp.sum(jnp.where(MASK[..., None], found, 0) ** 2), found
+
+  gradients, found = jax.jit(jax.grad(loss, has_aux=True))(params)
+  found = np.asarray(found)
+  assert distance(found[MASK], expected.detach().numpy()[MASK]) < TOLERANCE
+  check_gradients(
+    layout.to_theirs(ROWS, gradients), dict(theirs.named_parameters())
+  )
+
+
+@pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])
+def test_cached_decoding(kind, tmp_path):
+  """Five tokens in one go and four one by one; theirs reads all nine."""
+  theirs = tiny_qwen.theirs(kind)
+  theirs.save_pretrained(tmp_path)
+  expected = tiny_qwen.their_logits(theirs).detach().numpy()
+  ours = Decoder(qwen.read(tmp_path).config, LOOP)
+  params = tiny_qwen.loaded(tmp_path)
+  rows = TOKENS, positions_of(jnp.asarray(MASK)), MASK
+
+  def decoded(params, rows):
+    first = [row[:, :5] for row in rows]
+    hidden, cache = ours.apply(params, *first, 9, method='prefill')
+
+    def step(cache, row):
+      row = [part[:, None] for part in row]
+      x, cache = ours.apply(params, *row, cache, method='extend')
+      return cache, x[:, 0]
+
+    later = [row[:, 5:].T for row in rows]
+    _, states = jax.lax.scan(step, cache, later)
+    whole = jnp.concatenate([hidden, states.swapaxes(0, 1)], 1)
+    return logits(whole, output_embedding(params))
+
+  found = np.asarray(jax.jit(decoded)(params, rows))
+  assert distance(found[MASK], expected[MASK]) < TOLERANCE
+
+
+@pytest.mark.parametrize('side', ['left', 'right'])
+@pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])
+def test_scores(kind, side, tmp_path):
+  theirs = tiny_qwen.theirs(
+    kind, 'SequenceClassification', num_labels=1, pad_token_id=0
+  )
+  theirs.save_pretrained(tmp_path)
+  tokens, mask = (
+    rows if side == 'left' else rows[:, ::-1].copy() for rows in (TOKENS, MASK)
+  )
+  expected = tiny_qwen.their_logits(theirs, tokens, mask)[:, 0]
+  (expected**2).sum().backward()
+  model = qwen.read(tmp_path)
+  ours = Scorer(model.config, LOOP)
+  params = qwen.load_scorer(model, jnp.float32, lambda shapes: shapes)
+  places = positions_of(jnp.asarray(mask))
+
+  def loss(params):
+    scores = ours.apply(params, tokens, places, mask)
+    return jnp.sum(scores**2), scores
+
+  gradients, scores = jax.jit(jax.grad(loss, has_aux=True))(params)
+  assert distance(scores, expected.detach()) < TOLERANCE
+  check_gradients(
+    layout.to_theirs(ROWS, gradients), dict(theirs.named_parameters())
+  )
+
+
+@pytest.mark.parametrize('tied', [False, True], ids=['untied', 'tied'])
+@pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])
+def test_a_folder_of_ours_loads_in_transformers(kind, tied, tmp_path):
+  """With the fields of its origin, and with those of the sizes alone."""
+  theirs = tiny_qwen.theirs(kind, tied=tied)
+  theirs.save_pretrained(tmp_path / 'theirs')
+  expected = tiny_qwen.their_logits(theirs).detach()
+  model = qwen.read(tmp_path / 'theirs')
+  params = tiny_qwen.loaded(tmp_path / 'theirs')
+  for i, fields in enumerate((model.fields, qwen.config_fields(model.config))):
+    folder = tmp_path / str(i)
+    qwen.save(folder, fields, params)
+    again, said = transformers.AutoModelForCausalLM.from_pretrained(
+      folder, output_loading_info=True, attn_implementation='eager'
+    )
+    assert not said['missing_keys']
+    assert not said['unexpected_keys']
+    assert type(again) is type(theirs)
+    found = tiny_qwen.their_logits(again.eval()).detach()
+    assert torch.equal(found[torch.tensor(MASK)], expected[torch.tensor(MASK)])
+
+
+def test_a_sharded_set_of_theirs(tmp_path):
+  theirs = tiny_qwen.theirs('Qwen3')
+  theirs.save_pretrained(tmp_path, max_shard_size='20KB')
+  assert (tmp_path / 'model.safetensors.index.json').is_file()
+  assert not (tmp_path / 'model.safetensors').exists()
+  found = layout.to_theirs(ROWS, tiny_qwen.loaded(tmp_path))
+  state = theirs.state_dict()
+  assert set(found) == set(state)
+  for name, tensor in state.items():
+    np.testing.assert_array_equal(found[name], tensor.numpy())

@@ -1,0 +1,65 @@
+"""transformers' Qwen2 and Qwen3 at a tiny size, and the same in ours."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+import transformers
+
+from adrpo_jax.models import qwen
+from adrpo_jax.models.decoder import output_embedding, positions_of
+from adrpo_jax.models.log_probs import logits
+
+SIZES = {
+  'vocab_size': 50,
+  'hidden_size': 32,
+  'intermediate_size': 48,
+  'num_hidden_layers': 3,
+  'num_attention_heads': 4,
+  'num_key_value_heads': 2,
+  'rope_parameters': {'rope_type': 'default', 'rope_theta': 1e4},
+  'attn_implementation': 'eager',
+}
+KINDS = {'Qwen2': {}, 'Qwen3': {'head_dim': 12}}
+# Real tokens are 1 … 49: 0 is padding for transformers' score heads.
+TOKENS = np.random.default_rng(0).integers(1, 50, (3, 9))
+MASK = np.ones((3, 9), bool)
+MASK[1, :3] = MASK[2, :5] = False  # padded on the left
+
+
+def theirs(kind, task='CausalLM', tied=False, **changes):
+  """A model whose norms and biases are not at ones and zeros."""
+  torch.manual_seed(0)
+  config = getattr(transformers, f'{kind}Config')(
+    **SIZES, **KINDS[kind], tie_word_embeddings=tied, **changes
+  )
+  model = getattr(transformers, f'{kind}For{task}')(config)
+  with torch.no_grad():
+    for parameter in model.parameters():
+      parameter.add_(0.1 * torch.randn_like(parameter))
+  return model.eval()
+
+
+def their_logits(model, tokens=TOKENS, mask=MASK):
+  mask = torch.tensor(mask)
+  return model(
+    torch.tensor(np.where(mask, tokens, 0)),
+    attention_mask=mask.long(),
+    position_ids=torch.clamp(mask.long().cumsum(-1) - 1, min=0),
+  ).logits
+
+
+def loaded(folder):
+  return qwen.load(qwen.read(folder), jnp.float32, lambda shapes: shapes)
+
+
+def our_logits(module, params, tokens=TOKENS, mask=MASK):
+  mask = jnp.asarray(mask)
+  hidden = module.apply(params, tokens, positions_of(mask), mask)
+  return logits(hidden, output_embedding(params))
+
+
+def compiled(module, params, **inputs):
+  return np.asarray(
+    jax.jit(lambda params: our_logits(module, params, **inputs))(params)
+  )
