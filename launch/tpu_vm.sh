@@ -92,7 +92,7 @@ install() {
 tar -xzf adrpo_jax.tar.gz -C adrpo_jax; cd adrpo_jax; \
 python3 -m pip install --quiet --user uv; \
 python3 -m uv venv --allow-existing --python 3.12 .venv; \
-python3 -m uv pip install --quiet --python .venv -e .[tpu] gcsfs"
+python3 -m uv pip install --quiet --python .venv -e .[tpu]"
 }
 
 start() {

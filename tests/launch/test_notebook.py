@@ -110,7 +110,7 @@ def test_install(device, extra, copied, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   exec(compile(source_of('install'), str(NOTEBOOK), 'exec'), {})
   pip = [sys.executable, '-m', 'pip', 'install', '--quiet', '--editable']
-  clone = ['git', 'clone', '--depth=1', repo, source.name]
+  clone = ['git', 'clone', '--quiet', '--depth=1', repo, source.name]
   assert commands == [clone] * (not copied) + [[*pip, f'{source}{extra}']]
   assert sys.path == [str(source)]
 
