@@ -84,7 +84,7 @@ def test_install_reaches_all_hosts():
   assert '--worker=all' in install
   _, remote = on_hosts(install)
   assert remote.startswith('set -e; ')
-  assert remote.endswith(' --python .venv -e .[tpu] gcsfs')
+  assert remote.endswith(' --python .venv -e .[tpu]')
 
 
 @pytest.mark.parametrize('command', ['run', 'resume'])
