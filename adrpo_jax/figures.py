@@ -113,18 +113,27 @@ def draw_curve(
   axes.margins(x=0.02)
 
 
-def level(theme: Theme, axes: Axes, height: float, name: str) -> None:
-  """A dashed line across a panel at a height of interest, with its name."""
+def level(
+  theme: Theme, axes: Axes, height: float, name: str, offset: float = 3
+) -> None:
+  """A dashed line across a panel at a height of interest, with its name.
+
+  The name stands `offset` points above the line, or below where negative, and
+  can be read on colours too.
+  """
+  from matplotlib.patheffects import withStroke
+
   axes.axhline(height, color=theme.muted, linewidth=1.0, linestyle=(0, (4, 3)))
   axes.annotate(
     name,
     (1, height),
     xycoords=('axes fraction', 'data'),
-    xytext=(-2, 3),
+    xytext=(-2, offset),
     textcoords='offset points',
     ha='right',
     color=theme.muted,
     fontsize=7.5,
+    path_effects=[withStroke(linewidth=2.5, foreground=theme.surface)],
   )
 
 

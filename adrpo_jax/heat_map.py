@@ -96,7 +96,7 @@ def draw_heat_map(
     smooth = running_mean(mean.values, smoothing_window(len(mean.values)))
     axes.plot(mean.steps, smooth, color=theme.held_out, linewidth=1.4)
   if data.edges[0] < 0 < data.edges[-1]:
-    level(theme, axes, 0.0, 'released below 0')
+    level(theme, axes, 0.0, 'released below 0', offset=-9)
   few_ticks(axes)
   axes.set_xlabel('step')
   axes.set_ylabel('β of a sample')
