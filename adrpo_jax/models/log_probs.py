@@ -5,50 +5,55 @@ whole batch, [B, T, V], are the largest array of a language model's step: they
 are made a few positions at a time, and made again in the backward pass.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from adrpo_jax.types import Array
+from adrpo_jax.types import Array, PyTree
+
+# (logits [*, V], tokens [*]) -> a pytree of [*]
+Told = Callable[[Array, Array], PyTree]
 
 
 class LogProbs(NamedTuple):
   """What a model says of given tokens, float32.
 
-  log_probs: log p(token), [B, T]
-  entropy:   −Σ p·log p over the vocabulary, in nats, [B, T]
+  log_probs: log p(token), [*]
+  entropy:   −Σ p·log p over the vocabulary, in nats, [*]
   """
 
   log_probs: Array
   entropy: Array
 
 
-def logits(hidden: Array, embedding: Array, temperature: float = 1.0) -> Array:
-  """hidden [*, D] · embedding [V, D]ᵀ / temperature -> [*, V], float32.
+def logits(hidden: Array, embedding: Array) -> Array:
+  """hidden [*, D] · embedding [V, D]ᵀ -> [*, V], float32.
 
   Products are of the dtype of `hidden`, their sums float32.
   """
-  return (
-    jnp.einsum(
-      '...d,vd->...v',
-      hidden,
-      embedding.astype(hidden.dtype),
-      preferred_element_type=jnp.float32,
-    )
-    / temperature
+  return jnp.einsum(
+    '...d,vd->...v',
+    hidden,
+    embedding.astype(hidden.dtype),
+    preferred_element_type=jnp.float32,
   )
 
 
-def log_probs(
-  hidden: Array, embedding: Array, tokens: Array, *, temperature: float = 1.0
-) -> LogProbs:
-  """The direct form, with all logits at once; arguments as in the chunked."""
-  scores = logits(hidden, embedding, temperature)
+def of_softmax(scores: Array, tokens: Array) -> LogProbs:
+  """Of the plain distribution, softmax(scores). [*, V], [*] -> [*]"""
   total = jax.nn.logsumexp(scores, -1)
   chosen = jnp.take_along_axis(scores, tokens[..., None], -1)[..., 0]
   mean = jnp.sum(jax.nn.softmax(scores, -1) * scores, -1)
   return LogProbs(chosen - total, total - mean)
+
+
+def log_probs(
+  hidden: Array, embedding: Array, tokens: Array, *, told: Told = of_softmax
+) -> PyTree:
+  """The direct form, with all logits at once; arguments as in the chunked."""
+  return told(logits(hidden, embedding), tokens)
 
 
 def chunked_log_probs(
@@ -57,8 +62,8 @@ def chunked_log_probs(
   tokens: Array,
   *,
   chunk: int,
-  temperature: float = 1.0,
-) -> LogProbs:
+  told: Told = of_softmax,
+) -> PyTree:
   """Log-probs of tokens and entropies, without an array [B, T, V].
 
   The largest array, forwards and backwards, is [B, chunk, V].
@@ -69,25 +74,58 @@ def chunked_log_probs(
       the rows of ids that the tokeniser lacks, where sampling leaves them out.
     tokens: [B, T], in 0 … V−1.
     chunk: positions at a time; T need not be a multiple of it.
-    temperature: logits are divided by it.
+    told: what is wanted of logits and tokens; `LogProbs` unless given.
   """
-  batch, length = tokens.shape
+  return by_chunks(
+    lambda states, chosen: told(logits(states, embedding), chosen),
+    chunk,
+    hidden,
+    tokens,
+  )
+
+
+def chunked_kl(
+  hidden: Array,
+  embedding: Array,
+  anchor_hidden: Array,
+  anchor_embedding: Array,
+  *,
+  chunk: int,
+) -> Array:
+  """KL(π‖π_anchor) = Σ_v π log(π/π_anchor) at every position. -> [B, T]
+
+  Of plain distributions; arguments as in `chunked_log_probs`, of both models.
+  """
+
+  def part(own: Array, other: Array) -> Array:
+    log_p = jax.nn.log_softmax(logits(own, embedding), -1)
+    log_q = jax.nn.log_softmax(logits(other, anchor_embedding), -1)
+    return jnp.sum(jnp.exp(log_p) * (log_p - log_q), -1)
+
+  return by_chunks(part, chunk, hidden, anchor_hidden)
+
+
+def by_chunks(
+  function: Callable[..., PyTree], chunk: int, *arrays: Array
+) -> PyTree:
+  """function(*arrays) for arrays [B, T, ...], `chunk` positions at a time.
+
+  What it makes of a part, [B, chunk], is not kept but made again backwards.
+  """
+  batch, length = arrays[0].shape[:2]
   count = -(-length // chunk)
-  filled = count * chunk - length
-  hidden = jnp.pad(hidden, ((0, 0), (0, filled), (0, 0)))
-  tokens = jnp.pad(tokens, ((0, 0), (0, filled)))
 
-  @jax.checkpoint
-  def part(rows: tuple[Array, Array]) -> LogProbs:
-    return log_probs(rows[0], embedding, rows[1], temperature=temperature)
+  def parts(array: Array) -> Array:
+    filled = ((0, 0), (0, count * chunk - length)) + ((0, 0),) * (
+      array.ndim - 2
+    )
+    array = jnp.pad(array, filled)
+    return array.reshape(batch, count, chunk, *array.shape[2:]).swapaxes(0, 1)
 
-  parts = jax.lax.map(
-    part,
-    (
-      hidden.reshape(batch, count, chunk, -1).swapaxes(0, 1),
-      tokens.reshape(batch, count, chunk).swapaxes(0, 1),
-    ),
+  made = jax.lax.map(
+    jax.checkpoint(lambda rows: function(*rows)),
+    tuple(parts(array) for array in arrays),
   )
   return jax.tree.map(
-    lambda leaf: leaf.swapaxes(0, 1).reshape(batch, -1)[:, :length], parts
+    lambda leaf: leaf.swapaxes(0, 1).reshape(batch, -1)[:, :length], made
   )

@@ -5,7 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adrpo_jax.models.log_probs import chunked_log_probs, log_probs
+from adrpo_jax.models.log_probs import (
+  chunked_kl,
+  chunked_log_probs,
+  log_probs,
+)
 
 
 def made(batch, length, features, vocabulary):
@@ -18,12 +22,10 @@ def made(batch, length, features, vocabulary):
 
 
 def test_by_hand():
-  """p = (1/4, 3/4) at temperature 2: logits (0, 2·log 3)."""
+  """p = (1/4, 3/4): logits (0, log 3)."""
   hidden = jnp.ones((1, 2, 1))
-  embedding = jnp.array([[0.0], [2 * np.log(3.0)]])
-  said = chunked_log_probs(
-    hidden, embedding, jnp.array([[0, 1]]), chunk=1, temperature=2.0
-  )
+  embedding = jnp.array([[0.0], [np.log(3.0)]])
+  said = chunked_log_probs(hidden, embedding, jnp.array([[0, 1]]), chunk=1)
   np.testing.assert_allclose(said.log_probs, [np.log([0.25, 0.75])], rtol=1e-6)
   entropy = np.log(4) - 0.75 * np.log(3)
   np.testing.assert_allclose(said.entropy, [[entropy, entropy]], rtol=1e-6)
@@ -36,7 +38,7 @@ def test_chunked_is_the_direct_form(chunk):
 
   def loss(way, **settings):
     def of(hidden, embedding):
-      said = way(hidden, embedding, tokens, temperature=0.7, **settings)
+      said = way(hidden, embedding, tokens, **settings)
       weights = jnp.arange(20.0).reshape(2, 10)
       total = jnp.sum(weights * said.log_probs) + jnp.sum(said.entropy**2)
       return total, said
@@ -48,6 +50,30 @@ def test_chunked_is_the_direct_form(chunk):
   for a, b in zip(*map(jax.tree.leaves, (chunked, direct)), strict=True):
     assert a.shape == b.shape
     assert np.abs(a - b).max() <= 2e-6 * np.abs(b).max()
+
+
+@pytest.mark.parametrize('chunk', [3, 16])
+def test_the_divergence_over_the_vocabulary(chunk):
+  hidden, embedding, _ = made(2, 10, 6, 30)
+  other, theirs = hidden[:, ::-1] * 0.5, embedding[::-1] * 0.7
+
+  def direct(hidden):
+    log_p = jax.nn.log_softmax(hidden @ embedding.T)
+    log_q = jax.nn.log_softmax(other @ theirs.T)
+    return (jnp.exp(log_p) * (log_p - log_q)).sum(-1)
+
+  def chunked(hidden):
+    return chunked_kl(hidden, embedding, other, theirs, chunk=chunk)
+
+  np.testing.assert_allclose(chunked(hidden), direct(hidden), rtol=2e-5)
+  weights = jnp.arange(20.0).reshape(2, 10)
+  slopes = [
+    jax.grad(lambda h, form=form: (weights * form(h)).sum())(hidden)
+    for form in (chunked, direct)
+  ]
+  assert np.abs(slopes[0] - slopes[1]).max() <= 1e-5 * np.abs(slopes[1]).max()
+  same = chunked_kl(hidden, embedding, hidden, embedding, chunk=chunk)
+  np.testing.assert_allclose(same, jnp.zeros((2, 10)), atol=1e-6)
 
 
 def test_memory_does_not_hold_the_logits():
