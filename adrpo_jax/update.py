@@ -198,7 +198,7 @@ def _sums(terms: LossTerms, mask: Array) -> dict[str, tuple[Array, Array]]:
     for name, value in terms.metrics.items()
     if name != 'sigma'
   }
-  if 'divergence' in terms.metrics:
+  if {'divergence', 'sigma'} <= set(terms.metrics):
     bucket = jnp.clip(terms.metrics['sigma'] * BUCKETS, 0, BUCKETS - 1)
     member = jax.nn.one_hot(bucket.astype(int), BUCKETS) * mask[..., None]
     axes = tuple(range(mask.ndim))

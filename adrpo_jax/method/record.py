@@ -1,13 +1,13 @@
 """What a method is: the record that a row of the table fills in."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import optax
 
 from adrpo_jax.method.aggregations import Aggregation, sample_mean
-from adrpo_jax.types import Array, Weights
+from adrpo_jax.types import Array, PyTree, Weights
 
 
 class DivergenceTerm(NamedTuple):
@@ -16,11 +16,27 @@ class DivergenceTerm(NamedTuple):
   function: (outputs, what the anchor says) -> [P, G, *]
   anchor:   'reference', 'old' or 'ema'
   weight:   (weights) -> [P, G]
+  released: (outputs, what the anchor says) -> [P, G, *] bool, entries that a
+            negative weight leaves alone; None: there are none
   """
 
   function: Callable[..., Array]
   anchor: str
   weight: Callable[[Weights], Array]
+  released: Callable[..., Array] | None = None
+
+  def entries(self, outputs: Any, weights: Weights) -> Array:
+    """D of every entry, 0 where it is released. -> [P, G, *]"""
+    anchor = outputs.anchors[self.anchor]
+    measured = self.function(outputs, anchor)
+    if self.released is None:
+      return measured
+    negative = self.weight(weights) < 0
+    negative = negative.reshape(
+      negative.shape + (1,) * (measured.ndim - negative.ndim)
+    )
+    free = negative & self.released(outputs, anchor)
+    return jnp.where(free, 0.0, measured)
 
 
 class Method(NamedTuple):
@@ -68,3 +84,25 @@ def anchors(method: Method) -> tuple[str, ...]:
   """Names of the anchor policies whose outputs the loss of a method reads."""
   names = {term.anchor for term in method.divergences}
   return tuple(sorted(names | set(method.policy_anchors)))
+
+
+def given_anchors(
+  method: Method, given: Mapping[str, PyTree]
+) -> dict[str, PyTree]:
+  """Those that are read: the method's, and the reference if it is given.
+
+  Raises:
+    ValueError: one that the method reads is missing.
+  """
+  needed = anchors(method)
+  missing = sorted(set(needed) - set(given))
+  if missing:
+    raise ValueError(
+      f'Expected anchors {sorted(needed)} for method {method.name}, got '
+      f'{sorted(given)}: pass the full parameters of {missing}.'
+    )
+  return {
+    name: full
+    for name, full in given.items()
+    if name in needed or name == 'reference'
+  }

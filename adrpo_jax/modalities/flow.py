@@ -17,8 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.method.divergences import mean_square
-from adrpo_jax.method.record import Method
-from adrpo_jax.method.record import anchors as anchors_of
+from adrpo_jax.method.record import Method, given_anchors
 from adrpo_jax.modalities import flow_views
 from adrpo_jax.sampling import guidance, noise_levels, solvers
 from adrpo_jax.types import Array, LossTerms, Modality, PyTree
@@ -115,7 +114,7 @@ def make(
     v = velocity_of(materialise(params, frozen))
     constants = {
       name: jax.lax.stop_gradient(velocity_of(full))
-      for name, full in _read_anchors(method, anchors).items()
+      for name, full in given_anchors(method, anchors).items()
     }
     outputs, metrics = finish(v, constants)
     metrics = metrics | {'policy': mean_square(v, target), 'sigma': sigma}
@@ -124,8 +123,7 @@ def make(
     return LossTerms(
       policy=method.policy_loss(outputs, weights),
       divergences=tuple(
-        term.function(outputs, outputs.anchors[term.anchor])
-        for term in method.divergences
+        term.entries(outputs, weights) for term in method.divergences
       ),
       mask=jnp.ones_like(sigma),
       metrics=metrics,
@@ -172,22 +170,6 @@ def _sample_and_steps(field, x, sigmas, transition, keys, *, trained_steps):
 
 def _guided(velocity, scale, frozen):
   return guidance.guided(velocity, scale, frozen.get('null_condition'))
-
-
-def _read_anchors(method, anchors):
-  """The anchors that are read: the method's, and the reference if given."""
-  needed = anchors_of(method)
-  missing = sorted(set(needed) - set(anchors))
-  if missing:
-    raise ValueError(
-      f'Expected anchors {sorted(needed)} for method {method.name}, got '
-      f'{sorted(anchors)}: pass the full parameters of {missing}.'
-    )
-  return {
-    name: full
-    for name, full in anchors.items()
-    if name in needed or name == 'reference'
-  }
 
 
 def _rows(array, leading):

@@ -110,6 +110,22 @@ def log_prob(choice: Choice, logits: Array, tokens: Array) -> Array:
   return chosen[..., 0] - total
 
 
+def told(choice: Choice) -> Callable[[Array, Array], tuple[Array, Array]]:
+  """(logits [*, V], tokens [*]) -> their log-probabilities and the entropy.
+
+  The entropy, in nats, is that of the divided logits without filters: of what
+  the policy has learned.
+  """
+
+  def of(logits: Array, tokens: Array) -> tuple[Array, Array]:
+    divided = logits.astype(jnp.float32) / choice.temperature
+    log_p = jax.nn.log_softmax(divided, -1)
+    entropy = -jnp.sum(jnp.exp(log_p) * log_p, -1)
+    return log_prob(choice, logits, tokens), entropy
+
+  return of
+
+
 def _left(choice: Choice, logits: Array) -> Array:
   left = logits.astype(jnp.float32) / choice.temperature
   for kept in choice.filters:

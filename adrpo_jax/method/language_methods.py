@@ -1,0 +1,222 @@
+"""The table of methods for language models, as `methods` is for flows.
+
+A training step gives token (p, g, t) the loss
+
+  w.policy · ℓ_policy + w.divergence · D
+
+where ℓ_policy is a clipped surrogate and D an estimator of the divergence from
+the reference; the aggregation says what a token counts for. The defaults suit
+rewards in [0, 1].
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from adrpo_jax.errors import unknown_name
+from adrpo_jax.method import (
+  advantages,
+  aggregations,
+  kl_estimators,
+  token_losses,
+  transforms,
+)
+from adrpo_jax.method.record import DivergenceTerm, Method
+from adrpo_jax.method.transforms import Transform, chain
+from adrpo_jax.types import Array, Weights
+
+ADVANTAGES: dict[str, Callable[[], Transform]] = {
+  'group': partial(transforms.standardise_by_group, ddof=1),
+  'batch': transforms.standardise_by_batch,
+  'centred': transforms.centre_by_group,
+  'leave_one_out': transforms.leave_one_out,
+  'none': partial(transforms.scale_advantages, 1.0),
+}
+RATIOS = {
+  'token': token_losses.token_ratio,
+  'sequence': token_losses.sequence_ratio,
+  'product': token_losses.product_ratio,
+}
+USABLE = {
+  'pull': advantages.keep_equal_groups,
+  'mask': advantages.drop_equal_groups,
+}
+
+
+def adrpo(
+  *,
+  beta0: float = 0.1,
+  scale: float = 1.0,
+  clip: float = 0.5,
+  advantage: str = 'group',
+  ratio: str = 'token',
+  clip_low: float = 0.2,
+  clip_high: float = 0.2,
+  dual_clip: float = 0.0,
+  kl: str = 'ratio_k3',
+  guard: bool = True,
+  aggregation: str = 'sample_mean',
+  longest: int = 0,
+  zero_variance: str = 'pull',
+) -> Method:
+  """The clipped surrogate, and KL weighed by β₀ − λ·clip(A, ±c).
+
+  A is clipped in the coefficient alone. `guard` takes the coefficient off a
+  token where it is negative and π < π_ref/2: there it would push a good
+  sample's token down. 0 stands for no `dual_clip`; `longest` is for the
+  aggregation 'constant_length'.
+  """
+  return _surrogate(
+    'adrpo',
+    chain(
+      _named('advantage', advantage, ADVANTAGES)(),
+      transforms.adaptive_divergence(beta0, scale, clip or None),
+    ),
+    ratio=ratio,
+    clips=(clip_low, clip_high, dual_clip),
+    kl=kl,
+    guard=guard,
+    aggregation=_aggregation(aggregation, longest),
+    zero_variance=zero_variance,
+    source='Fan et al., 2025, arXiv:2510.18053',
+  )
+
+
+def grpo(
+  *,
+  beta: float = 0.04,
+  advantage: str = 'group',
+  ratio: str = 'token',
+  clip_low: float = 0.2,
+  clip_high: float = 0.2,
+  dual_clip: float = 0.0,
+  kl: str = 'ratio_k3',
+  aggregation: str = 'sample_mean',
+  longest: int = 0,
+  zero_variance: str = 'pull',
+) -> Method:
+  """The clipped surrogate, and KL weighed by β for every sample; 0 for none.
+
+  With ratio 'sequence' it is GSPO, with aggregation 'entry_mean' DAPO's, with
+  'constant_length' and advantage 'centred' Dr. GRPO's.
+  """
+  return _surrogate(
+    'grpo',
+    chain(
+      _named('advantage', advantage, ADVANTAGES)(),
+      transforms.fixed_divergence(beta),
+    ),
+    ratio=ratio,
+    clips=(clip_low, clip_high, dual_clip),
+    kl=kl if beta else '',
+    guard=False,
+    aggregation=_aggregation(aggregation, longest),
+    zero_variance=zero_variance,
+    source='Shao et al., 2024, arXiv:2402.03300',
+  )
+
+
+def rloo(
+  *,
+  beta: float = 0.04,
+  clip_low: float = 0.2,
+  clip_high: float = 0.2,
+  kl: str = 'ratio_k3',
+  zero_variance: str = 'pull',
+) -> Method:
+  """A against the mean of the prompt's other samples; whole answers' ratios."""
+  return _surrogate(
+    'rloo',
+    chain(transforms.leave_one_out(), transforms.fixed_divergence(beta)),
+    ratio='product',
+    clips=(clip_low, clip_high, 0.0),
+    kl=kl if beta else '',
+    guard=False,
+    aggregation=aggregations.sample_mean,
+    zero_variance=zero_variance,
+    source='Ahmadian et al., 2024, arXiv:2402.14740',
+  )
+
+
+def dpo(*, beta: float = 0.1) -> Method:
+  """DPO on pairs drawn once from the base; ties give no pair."""
+  return Method(
+    name='dpo',
+    weights=transforms.best_against_worst(),
+    policy_loss=token_losses.dpo_pairs(beta),
+    divergences=(),
+    behaviour='base',
+    usable=advantages.drop_equal_groups,
+    needs=frozenset({'pairs'}),
+    policy_anchors=('reference',),
+    source='Rafailov et al., 2023, arXiv:2305.18290',
+  )
+
+
+METHODS: dict[str, Callable[..., Method]] = {
+  factory.__name__: factory for factory in (adrpo, grpo, rloo, dpo)
+}
+
+
+def _surrogate(
+  name: str,
+  weights: Transform,
+  *,
+  ratio: str,
+  clips: tuple[float, float, float],
+  kl: str,
+  guard: bool,
+  aggregation: aggregations.Aggregation,
+  zero_variance: str,
+  source: str,
+) -> Method:
+  low, high, dual = clips
+  released = kl_estimators.past_flip if guard else None
+  terms = (DivergenceTerm(_estimator(kl), 'reference', _of_chain, released),)
+  return Method(
+    name=name,
+    weights=weights,
+    policy_loss=token_losses.clipped(
+      _named('ratio', ratio, RATIOS), low, high, dual=dual or None
+    ),
+    divergences=terms if kl else (),
+    behaviour='current',
+    usable=_named('zero_variance', zero_variance, USABLE),
+    needs=frozenset({'group'} | ({'full_kl'} if kl == 'full' else set())),
+    aggregation=aggregation,
+    source=source,
+  )
+
+
+def _estimator(name: str) -> kl_estimators.Estimator:
+  if name == 'k1':
+    raise ValueError(
+      "Expected a KL estimator that holds the policy back, got 'k1': the "
+      'expected gradient of log π − log π_ref is zero, and with an adaptive '
+      "coefficient it doubles the advantage. Take 'ratio_k3', the reverse KL."
+    )
+  return _named('kl', name or 'k3', kl_estimators.ESTIMATORS)
+
+
+def _aggregation(name: str, longest: int) -> aggregations.Aggregation:
+  if name == 'constant_length':
+    if longest < 1:
+      raise ValueError(
+        f'Expected longest, the most tokens of an answer, got {longest}: the '
+        "aggregation 'constant_length' divides by it."
+      )
+    return aggregations.constant_length(longest)
+  known = {
+    'sample_mean': aggregations.sample_mean,
+    'entry_mean': aggregations.entry_mean,
+  }
+  return _named('aggregation', name, {**known, 'constant_length': None})
+
+
+def _named(kind: str, name: str, known: dict) -> Callable:
+  if name not in known:
+    raise unknown_name(name, known, kind)
+  return known[name]
+
+
+def _of_chain(weights: Weights) -> Array:
+  return weights.divergence

@@ -1,0 +1,181 @@
+"""Language as a modality: answers sampled token by token, losses on them.
+
+prompts: {'ids': [P], 'condition': {'tokens': [P, L], 'mask': [P, L]},
+  'facts': pytree [P, ...]}, padded on the left; 'places' [P], if these are a
+  part of a step's.
+frozen: {'reference': full parameters}.
+samples: {'tokens', 'mask', 'log_prob': [P, G, T], 'ended': [P, G]}, see
+  `decoding.Answers`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adrpo_jax.method import kl_estimators
+from adrpo_jax.method.record import Method, given_anchors
+from adrpo_jax.modalities.flow_views import sample_keys
+from adrpo_jax.models.log_probs import chunked_kl, chunked_log_probs
+from adrpo_jax.sampling import token_choice
+from adrpo_jax.sampling.decoding import Reader, generate
+from adrpo_jax.types import (
+  Array,
+  LossTerms,
+  Modality,
+  PyTree,
+  TokenAnchor,
+  Tokens,
+)
+
+
+class LanguageModel(NamedTuple):
+  """A decoder as functions of its full parameters.
+
+  reader:    (params) -> what a loop of sampling reads with
+  states:    (params, tokens [B, L], mask [B, L]) -> last states [B, L, D]
+  embedding: (params) -> [V, D], of the output
+  """
+
+  reader: Callable[[PyTree], Reader]
+  states: Callable[[PyTree, Array, Array], Array]
+  embedding: Callable[[PyTree], Array]
+
+
+def make(
+  method: Method,
+  model: LanguageModel,
+  *,
+  samples_per_prompt: int,
+  longest: int,
+  stops: Sequence[int],
+  pad: int,
+  choice: token_choice.Choice,
+  chunk: int = 128,
+  materialise: Callable[[PyTree, PyTree], PyTree] = lambda params, _: params,
+  constrain: Callable[[Any], Any] = lambda rows: rows,
+) -> Modality:
+  """The functions of a language model for one method.
+
+  Args:
+    method: a row of the table; its policy loss, divergences, anchors and
+      needs are read.
+    model: the decoder.
+    samples_per_prompt: G of the rollout. `loss_terms` reads G off its samples.
+    longest: T, tokens of an answer at most.
+    stops: tokens that end an answer.
+    pad: what stands behind the end.
+    choice: how tokens are chosen, and so what their log-probabilities are.
+    chunk: positions whose logits are held at a time in the loss.
+    materialise: (params, frozen) -> full parameters: the identity, or base
+      and adapters under LoRA.
+    constrain: puts a pytree whose leaves lead with rows onto the mesh, rows
+      split over its devices; the identity on one device.
+  """
+
+  def rollout(params, frozen, prompts, key):
+    given = prompts['condition']
+    groups = (len(given['tokens']), samples_per_prompt)
+    answers = generate(
+      model.reader(materialise(params, frozen)),
+      *constrain((given['tokens'], given['mask'])),
+      sample_keys(key, *groups, prompts.get('places')),
+      longest=longest,
+      stops=stops,
+      pad=pad,
+      choice=choice,
+    )
+    return jax.tree.map(
+      lambda leaf: leaf.reshape(*groups, *leaf.shape[1:]), answers._asdict()
+    )
+
+  def loss_terms(params, frozen, anchors, samples, prompts, weights, keys):
+    del keys  # Nothing is drawn: the loss looks at the rollout's tokens.
+    groups = samples['tokens'].shape[:2]
+    tokens, mask = constrain(_read_whole(prompts['condition'], samples))
+    chosen = samples['tokens'].reshape(-1, longest)
+
+    def states_of(full):
+      # The state before a token is that from which it is drawn.
+      states = model.states(full, tokens, mask)
+      return states[:, -longest - 1 : -1], model.embedding(full)
+
+    def grouped(leaf):
+      return leaf.reshape(*groups, *leaf.shape[1:])
+
+    def said(states, embedding):
+      return jax.tree.map(
+        grouped,
+        chunked_log_probs(
+          states,
+          embedding,
+          chosen,
+          chunk=chunk,
+          told=token_choice.told(choice),
+        ),
+      )
+
+    own = states_of(materialise(params, frozen))
+    log_prob, entropy = said(*own)
+    constants = {}
+    for name, full in given_anchors(method, anchors).items():
+      other = jax.lax.stop_gradient(states_of(full))
+      divergence = None
+      if 'full_kl' in method.needs:
+        divergence = grouped(chunked_kl(*own, *other, chunk=chunk))
+      constants[name] = TokenAnchor(said(*other)[0], divergence)
+    outputs = Tokens(log_prob, samples['log_prob'], samples['mask'], constants)
+    surrogate = method.policy_loss(outputs, weights)
+    return LossTerms(
+      policy=surrogate,
+      divergences=tuple(
+        term.entries(outputs, weights) for term in method.divergences
+      ),
+      mask=samples['mask'].astype(jnp.float32),
+      metrics={'policy': surrogate, 'entropy': entropy} | _measured(outputs),
+    )
+
+  def entries(samples):
+    return samples['mask'].sum(2)
+
+  return Modality(
+    rollout,
+    lambda frozen, samples: samples,
+    loss_terms,
+    distinct_answers,
+    entries,
+  )
+
+
+def distinct_answers(samples: PyTree) -> Array:
+  """The share of pairs of a prompt's answers that differ. -> [P]"""
+  tokens = jnp.where(samples['mask'], samples['tokens'], -1)
+  differ = (tokens[:, :, None] != tokens[:, None]).any(-1)
+  count = tokens.shape[1]
+  return differ.sum((1, 2)) / max(count * (count - 1), 1)
+
+
+def _read_whole(condition: PyTree, samples: PyTree) -> tuple[Array, Array]:
+  """Prompts, each G times, and their answers behind. -> [B, L + T] twice"""
+  count, longest = samples['tokens'].shape[1:]
+
+  def whole(name: str) -> Array:
+    prompts = jnp.repeat(condition[name], count, 0)
+    return jnp.concatenate([prompts, samples[name].reshape(-1, longest)], 1)
+
+  return whole('tokens'), whole('mask')
+
+
+def _measured(outputs: Tokens) -> dict[str, Array]:
+  """Diagnostics of every token: how far from the rollout and the reference."""
+  drift = jnp.abs(outputs.log_prob - outputs.log_prob_old)
+  found = {'log_prob_difference': jnp.where(outputs.mask, drift, 0.0)}
+  if 'reference' in outputs.anchors:
+    anchor = outputs.anchors['reference']
+    found |= {
+      'divergence': kl_estimators.k3(outputs, anchor),
+      'log_ratio': kl_estimators.log_ratio(outputs, anchor),
+      'past_flip': kl_estimators.past_flip(outputs, anchor) & outputs.mask,
+    }
+  return found

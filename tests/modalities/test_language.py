@@ -1,0 +1,257 @@
+"""Answers and losses of a language model whose probabilities are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import small_language
+from small_language import END, PAD, G, L, P, T, V
+
+from adrpo_jax.method import language_methods
+from adrpo_jax.types import Scores, Weights
+from adrpo_jax.update import init_state, make_update
+
+FROZEN = {'reference': small_language.parameters(1)}
+METHODS = {
+  'adrpo': language_methods.adrpo(),
+  'adrpo_raw_k3': language_methods.adrpo(kl='k3', guard=False, clip=0.0),
+  'adrpo_full': language_methods.adrpo(kl='full'),
+  'grpo': language_methods.grpo(),
+  'grpo_without_kl': language_methods.grpo(beta=0.0),
+  'gspo': language_methods.grpo(ratio='sequence'),
+  'dapo': language_methods.grpo(aggregation='entry_mean', clip_high=0.28),
+  'dr_grpo': language_methods.grpo(
+    aggregation='constant_length', longest=T, advantage='centred'
+  ),
+  'rloo': language_methods.rloo(),
+}
+
+
+def drawn(method, key=0, **changes):
+  modality = small_language.make(method, **changes)
+  params, prompts = small_language.parameters(), small_language.make_prompts()
+  samples = jax.jit(modality.rollout)(
+    params, FROZEN, prompts, jax.random.key(key)
+  )
+  return modality, params, prompts, samples
+
+
+def by_hand(params, prompts, samples):
+  """log π of every sampled token, one at a time."""
+  found = np.zeros((P, G, T))
+  for p, g in np.ndindex(P, G):
+    given = prompts['condition']
+    real = np.asarray(given['tokens'][p])[np.asarray(given['mask'][p])]
+    before, first = real[-1], real[0]
+    for t in range(T):
+      if samples['mask'][p, g, t]:
+        logits = params['last'][before] + params['first'][first]
+        token = int(samples['tokens'][p, g, t])
+        found[p, g, t] = jax.nn.log_softmax(logits)[token]
+        before = token
+  return found
+
+
+def test_answers_and_their_log_probabilities():
+  _, params, prompts, samples = drawn(METHODS['grpo'])
+  assert samples['tokens'].shape == (P, G, T)
+  np.testing.assert_allclose(
+    samples['log_prob'], by_hand(params, prompts, samples), atol=1e-5
+  )
+  lengths = np.asarray(samples['mask'].sum(2))
+  last = np.take_along_axis(
+    np.asarray(samples['tokens']), lengths[..., None] - 1, 2
+  )[..., 0]
+  np.testing.assert_array_equal(samples['ended'], last == END)
+  assert (np.asarray(samples['tokens'])[~samples['mask']] == PAD).all()
+  assert len(set(lengths.ravel().tolist())) > 2
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_training_reads_what_the_rollout_drew(name):
+  """Replay: the same log-probabilities, before anything has changed."""
+  modality, params, prompts, samples = drawn(METHODS[name])
+  weights = Weights(jnp.ones((P, G)), jnp.ones((P, G)))
+  terms = jax.jit(modality.loss_terms)(
+    params, FROZEN, FROZEN, samples, prompts, weights, None
+  )
+  assert float(terms.metrics['log_prob_difference'].max()) < 1e-6
+  for entry in (terms.policy, *terms.divergences):
+    assert entry.shape == (P, G, T)
+  np.testing.assert_array_equal(terms.mask, samples['mask'])
+  np.testing.assert_allclose(
+    jnp.where(samples['mask'], terms.policy, -1.0), -1.0, rtol=1e-5
+  )
+
+
+def loss_of(name, rewards, params, samples, prompts):
+  """The update's loss and gradient, by one step of plain descent at rate 1."""
+  method = METHODS[name]
+  modality = small_language.make(method)
+  optimizer = optax.sgd(1.0)
+  state = init_state(params, method, optimizer, (P, G), averaged=False)
+  update = make_update(
+    method,
+    modality,
+    optimizer,
+    updates_per_rollout=1,
+    microbatches=1,
+    averaging_decay=None,
+    materialise=lambda params, frozen: params,
+  )
+  scores = Scores(rewards, jnp.ones((P, G), bool), {})
+  new, metrics = jax.jit(update)(
+    state, FROZEN, samples, scores, prompts, jax.random.key(0)
+  )
+  step = jax.tree.map(jnp.subtract, params, new.params)
+  return metrics, step
+
+
+def rewards_of(samples):
+  """How many answers' tokens are even: something that differs."""
+  even = (samples['tokens'] % 2 == 0) & samples['mask']
+  return even.sum(2) / T
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_microbatches_change_nothing(name):
+  _, params, prompts, samples = drawn(METHODS[name])
+  scores = Scores(rewards_of(samples), jnp.ones((P, G), bool), {})
+  method = METHODS[name]
+  modality, optimizer = small_language.make(method), optax.sgd(1.0)
+  steps = []
+  for parts in (1, 2, 4):
+    state = init_state(params, method, optimizer, (P, G), averaged=False)
+    update = make_update(
+      method,
+      modality,
+      optimizer,
+      updates_per_rollout=2,
+      microbatches=parts,
+      averaging_decay=None,
+      materialise=lambda params, frozen: params,
+    )
+    new, _ = jax.jit(update)(
+      state, FROZEN, samples, scores, prompts, jax.random.key(0)
+    )
+    steps.append(new.params)
+  for other in steps[1:]:
+    for a, b in zip(*map(jax.tree.leaves, (steps[0], other)), strict=True):
+      np.testing.assert_allclose(a, b, atol=2e-6)
+
+
+def test_the_gradient_is_the_policy_gradient():
+  """GRPO without KL on policy: Σ A·∇log π, by its definition."""
+  _, params, prompts, samples = drawn(METHODS['grpo'])
+  rewards = rewards_of(samples)
+  _, step = loss_of('grpo_without_kl', rewards, params, samples, prompts)
+  mean = rewards.mean(1, keepdims=True)
+  advantage = (rewards - mean) / (rewards.std(1, keepdims=True, ddof=1) + 1e-4)
+  modality = small_language.make(METHODS['grpo_without_kl'])
+
+  def surrogate(params):
+    rows = small_language.model()
+    given = prompts['condition']
+    tokens = jnp.concatenate(
+      [
+        jnp.repeat(given['tokens'], G, 0),
+        samples['tokens'].reshape(-1, T),
+      ],
+      1,
+    )
+    mask = jnp.concatenate(
+      [jnp.repeat(given['mask'], G, 0), samples['mask'].reshape(-1, T)], 1
+    )
+    log_p = jax.nn.log_softmax(rows.states(params, tokens, mask))
+    chosen = jnp.take_along_axis(log_p[:, L - 1 : -1], tokens[:, L:, None], 2)
+    told = jnp.where(samples['mask'], chosen.reshape(P, G, T), 0)
+    answers = told.sum(2) / samples['mask'].sum(2)
+    return -(advantage * answers).mean()
+
+  expected = jax.grad(surrogate)(params)
+  assert modality.entries(samples).shape == (P, G)
+  for a, b in zip(*map(jax.tree.leaves, (step, expected)), strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_coefficient_that_is_the_same_for_all_is_grpo_to_the_last_bit():
+  _, params, prompts, samples = drawn(METHODS['grpo'])
+  rewards = rewards_of(samples)
+  fixed = language_methods.grpo(beta=0.1)
+  adaptive = language_methods.adrpo(beta0=0.1, scale=0.0, guard=False)
+  found = []
+  for method in (fixed, adaptive):
+    METHODS['chosen'] = method
+    found.append(loss_of('chosen', rewards, params, samples, prompts)[1])
+  del METHODS['chosen']
+  for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_what_stands_behind_the_end_changes_nothing(name):
+  _, params, prompts, samples = drawn(METHODS[name])
+  rewards = rewards_of(samples)
+  hidden = ~samples['mask']
+  assert hidden.any()
+  spoiled = samples | {
+    'tokens': jnp.where(hidden, 3, samples['tokens']),
+    'log_prob': jnp.where(hidden, jnp.nan, samples['log_prob']),
+  }
+  _, clean = loss_of(name, rewards, params, samples, prompts)
+  metrics, other = loss_of(name, rewards, params, spoiled, prompts)
+  assert bool(metrics['finite'])
+  for a, b in zip(*map(jax.tree.leaves, (clean, other)), strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_groups_without_a_difference_pull_or_do_nothing():
+  _, params, prompts, samples = drawn(METHODS['grpo'])
+  same = jnp.full((P, G), 0.5)
+  pulled, step = loss_of('adrpo', same, params, samples, prompts)
+  np.testing.assert_allclose(pulled['beta'], 0.1, rtol=1e-6)
+  assert max(float(jnp.abs(s).max()) for s in jax.tree.leaves(step)) > 1e-4
+  METHODS['masked'] = language_methods.adrpo(zero_variance='mask')
+  _, step = loss_of('masked', same, params, samples, prompts)
+  del METHODS['masked']
+  assert not any(float(jnp.abs(s).max()) for s in jax.tree.leaves(step))
+
+
+def test_distinct_answers():
+  mask = jnp.array([[[1, 1, 0], [1, 1, 0], [1, 0, 0]]], bool)
+  tokens = jnp.array([[[1, 2, 9], [1, 2, 7], [1, 2, 2]]])
+  said = small_language.language.distinct_answers(
+    {'tokens': tokens, 'mask': mask}
+  )
+  np.testing.assert_allclose(said, [4 / 6])  # The first two are one answer.
+
+
+def test_a_group_takes_after_its_rewards():
+  """Plain GRPO teaches the tables which tokens earn."""
+  method = METHODS['grpo']
+  modality, optimizer = small_language.make(method), optax.adam(0.05)
+  params = small_language.parameters()
+  prompts = small_language.make_prompts()
+  state = init_state(params, method, optimizer, (P, G), averaged=False)
+  update = jax.jit(
+    make_update(
+      method,
+      modality,
+      optimizer,
+      updates_per_rollout=1,
+      microbatches=1,
+      averaging_decay=None,
+      materialise=lambda params, frozen: params,
+    )
+  )
+  rollout = jax.jit(modality.rollout)
+  seen = []
+  for step in range(60):
+    key = jax.random.fold_in(jax.random.key(7), step)
+    samples = rollout(state.params, FROZEN, prompts, key)
+    scores = Scores(rewards_of(samples), jnp.ones((P, G), bool), {})
+    state, _ = update(state, FROZEN, samples, scores, prompts, key)
+    seen.append(float(scores.rewards.mean()))
+  assert np.mean(seen[-10:]) > np.mean(seen[:10]) + 0.3
+  assert V == 6
