@@ -233,6 +233,7 @@ PRESETS = {
     },
     'sampler': {'steps': 2, 'shift': 3.0, 'guidance': 4.5},
     'reward': {
+      'weights': {'shapes': 0.0, 'clip_score': 1.0},
       'clip_score': {'path': str(cache_folder() / 'clip_tiny')},
     },
     'eval': {'prompts': 8, 'samples': 2, 'batch': 4, 'every': 0},

@@ -223,8 +223,9 @@ def test_a_run_in_a_bucket_is_that_on_disk(bucket, tmp_path):
   status, _, err = small_run.call(*flags, *drawn, '--prompt=a red circle')
   assert status == 0, err
   assert sorted(p.name for p in (root / 'drawn').iterdir()) == [
-    'a_red_circle_00.png',
-    'a_red_circle_01.png',
+    '00000_00_a_red_circle.png',
+    '00000_01_a_red_circle.png',
+    'prompts.txt',
   ]
   status, out, err = small_run.call(
     *flags, f'--workdir={bucket}/run', '--mode=export'

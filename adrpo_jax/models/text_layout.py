@@ -3,23 +3,23 @@
 from adrpo_jax.models.layout import CONV2D, Row, linear, norm
 
 
-def clip_text_rows() -> tuple[Row, ...]:
-  """Of `ClipText`."""
-  embeddings = 'text_model.embeddings'
+def clip_text_rows(prefix: str = 'text_model.') -> tuple[Row, ...]:
+  """Of `ClipText`; files of plain text models have no prefix."""
+  embeddings = f'{prefix}embeddings'
   return (
     Row(
       'params/token_embedding/embedding', f'{embeddings}.token_embedding.weight'
     ),
     Row('params/position_embedding', f'{embeddings}.position_embedding.weight'),
-    *_clip_layers('text_model'),
-    *norm('params/final_layer_norm', 'text_model.final_layer_norm'),
+    *_clip_layers(prefix),
+    *norm('params/final_layer_norm', f'{prefix}final_layer_norm'),
     *linear('params/text_projection', 'text_projection'),
   )
 
 
-def clip_vision_rows() -> tuple[Row, ...]:
+def clip_vision_rows(prefix: str = 'vision_model.') -> tuple[Row, ...]:
   """Of `ClipVision`."""
-  embeddings = 'vision_model.embeddings'
+  embeddings = f'{prefix}embeddings'
   return (
     Row('params/class_embedding', f'{embeddings}.class_embedding'),
     Row(
@@ -28,11 +28,9 @@ def clip_vision_rows() -> tuple[Row, ...]:
       CONV2D,
     ),
     Row('params/position_embedding', f'{embeddings}.position_embedding.weight'),
-    *norm(
-      'params/pre_layernorm', 'vision_model.pre_layrnorm'
-    ),  # their spelling
-    *_clip_layers('vision_model'),
-    *norm('params/post_layernorm', 'vision_model.post_layernorm'),
+    *norm('params/pre_layernorm', f'{prefix}pre_layrnorm'),  # their spelling
+    *_clip_layers(prefix),
+    *norm('params/post_layernorm', f'{prefix}post_layernorm'),
     *linear('params/visual_projection', 'visual_projection'),
   )
 
@@ -54,9 +52,9 @@ def t5_rows() -> tuple[Row, ...]:
   )
 
 
-def _clip_layers(tower: str) -> tuple[Row, ...]:
+def _clip_layers(prefix: str) -> tuple[Row, ...]:
   block = r'params/layers_(?P<first>\d+)'
-  theirs = f'{tower}.encoder.layers.{{layer}}'
+  theirs = f'{prefix}encoder.layers.{{layer}}'
   return (
     *norm(rf'{block}/(?P<name>layer_norm[12])', f'{theirs}.{{name}}'),
     *linear(
