@@ -39,7 +39,7 @@ def _trained(params, rank, targets):
   return {
     name: {
       'a': pair['a'],
-      'b': 0.3 * jax.random.normal(next(keys), pair['b'].shape),
+      'b': 0.1 * jax.random.normal(next(keys), pair['b'].shape),
     }
     for name, pair in adapters.items()
   }

@@ -66,9 +66,9 @@ def test_from_a_folder_to_an_adapter_that_diffusers_loads(rank, tmp_path):
       diffusers.SD3Transformer2DModel.from_pretrained(exported.parent)
     )
 
-  config = small_run.preset_config('sd3_tiny', changes)
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('XDG_CACHE_HOME', environment['XDG_CACHE_HOME'])
+    config = small_run.preset_config('sd3_tiny', changes)
     small_run.on_devices(1, patch)
     run = build.build(config)
   with Checkpoints(tmp_path / 'checkpoints') as checkpoints:
