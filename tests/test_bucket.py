@@ -180,7 +180,6 @@ def test_a_base_is_not_made_in_a_bucket(bucket):
   assert 'a folder on this machine as --workdir of --mode=pretrain' in err
 
 
-@pytest.mark.skip(reason='fails since drawn pictures have other names')
 @pytest.mark.slow
 def test_a_run_in_a_bucket_is_that_on_disk(bucket, tmp_path):
   """Interrupted after half, it goes on from its checkpoint in the bucket."""

@@ -33,6 +33,10 @@ def judge_pictures(
   """
   judge = make_judge(config)
   found = images.find(folder, prompt_sources.load(prompts, check=judge.check))
+  try:
+    judge.reduced(images.read([found.files[0][:1]]))  # All are of one size.
+  except ValueError as error:
+    raise InputError(str(error)) from error
   rewards = {
     term: reward_table.make_reward(
       {term: 1.0},
@@ -52,17 +56,13 @@ def judge_pictures(
 
   mesh = sharding.make_mesh()
   whole = sharding.replicated(mesh)
-  try:
-    figures = image_scores.score(
-      found,
-      rewards,
-      batch=-(-config.eval.batch // mesh.size) * mesh.size,
-      facts=judge.facts,
-      reduced=judge.reduced,
-      measure=measure,
-      place=partial(sharding.put_rows, mesh),
-      gather=jax.jit(lambda tree: tree, out_shardings=whole),
-    )
-  except ValueError as error:
-    raise InputError(str(error)) from error
-  return found, figures
+  return found, image_scores.score(
+    found,
+    rewards,
+    batch=-(-config.eval.batch // mesh.size) * mesh.size,
+    facts=judge.facts,
+    reduced=judge.reduced,
+    measure=measure,
+    place=partial(sharding.put_rows, mesh),
+    gather=jax.jit(lambda tree: tree, out_shardings=whole),
+  )
