@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 import small_language
-from small_language import END, PAD, G, L, P, T, V
+from small_language import END, PAD, G, L, P, T
 
 from adrpo_jax.method import language_methods
 from adrpo_jax.types import Scores, Weights
@@ -85,27 +85,29 @@ def test_training_reads_what_the_rollout_drew(name):
   )
 
 
-def loss_of(name, rewards, params, samples, prompts):
-  """The update's loss and gradient, by one step of plain descent at rate 1."""
-  method = METHODS[name]
-  modality = small_language.make(method)
-  optimizer = optax.sgd(1.0)
+def updated(method, params, optimizer, *, parts=1, inner=1):
+  """(state, the jitted update) of a run from these parameters."""
   state = init_state(params, method, optimizer, (P, G), averaged=False)
   update = make_update(
     method,
-    modality,
+    small_language.make(method),
     optimizer,
-    updates_per_rollout=1,
-    microbatches=1,
+    updates_per_rollout=inner,
+    microbatches=parts,
     averaging_decay=None,
     materialise=lambda params, frozen: params,
   )
+  return state, jax.jit(update)
+
+
+def step_of(method, rewards, params, samples, prompts):
+  """Metrics and the gradient, by one step of plain descent at rate 1."""
+  state, update = updated(method, params, optax.sgd(1.0))
   scores = Scores(rewards, jnp.ones((P, G), bool), {})
-  new, metrics = jax.jit(update)(
+  new, metrics = update(
     state, FROZEN, samples, scores, prompts, jax.random.key(0)
   )
-  step = jax.tree.map(jnp.subtract, params, new.params)
-  return metrics, step
+  return metrics, jax.tree.map(jnp.subtract, params, new.params)
 
 
 def rewards_of(samples):
@@ -118,23 +120,12 @@ def rewards_of(samples):
 def test_microbatches_change_nothing(name):
   _, params, prompts, samples = drawn(METHODS[name])
   scores = Scores(rewards_of(samples), jnp.ones((P, G), bool), {})
-  method = METHODS[name]
-  modality, optimizer = small_language.make(method), optax.sgd(1.0)
   steps = []
   for parts in (1, 2, 4):
-    state = init_state(params, method, optimizer, (P, G), averaged=False)
-    update = make_update(
-      method,
-      modality,
-      optimizer,
-      updates_per_rollout=2,
-      microbatches=parts,
-      averaging_decay=None,
-      materialise=lambda params, frozen: params,
+    state, update = updated(
+      METHODS[name], params, optax.sgd(1.0), parts=parts, inner=2
     )
-    new, _ = jax.jit(update)(
-      state, FROZEN, samples, scores, prompts, jax.random.key(0)
-    )
+    new, _ = update(state, FROZEN, samples, scores, prompts, jax.random.key(0))
     steps.append(new.params)
   for other in steps[1:]:
     for a, b in zip(*map(jax.tree.leaves, (steps[0], other)), strict=True):
@@ -145,7 +136,9 @@ def test_the_gradient_is_the_policy_gradient():
   """GRPO without KL on policy: Σ A·∇log π, by its definition."""
   _, params, prompts, samples = drawn(METHODS['grpo'])
   rewards = rewards_of(samples)
-  _, step = loss_of('grpo_without_kl', rewards, params, samples, prompts)
+  _, step = step_of(
+    METHODS['grpo_without_kl'], rewards, params, samples, prompts
+  )
   mean = rewards.mean(1, keepdims=True)
   advantage = (rewards - mean) / (rewards.std(1, keepdims=True, ddof=1) + 1e-4)
   modality = small_language.make(METHODS['grpo_without_kl'])
@@ -180,11 +173,10 @@ def test_a_coefficient_that_is_the_same_for_all_is_grpo_to_the_last_bit():
   rewards = rewards_of(samples)
   fixed = language_methods.grpo(beta=0.1)
   adaptive = language_methods.adrpo(beta0=0.1, scale=0.0, guard=False)
-  found = []
-  for method in (fixed, adaptive):
-    METHODS['chosen'] = method
-    found.append(loss_of('chosen', rewards, params, samples, prompts)[1])
-  del METHODS['chosen']
+  found = [
+    step_of(method, rewards, params, samples, prompts)[1]
+    for method in (fixed, adaptive)
+  ]
   for a, b in zip(*map(jax.tree.leaves, found), strict=True):
     np.testing.assert_array_equal(a, b)
 
@@ -199,8 +191,8 @@ def test_what_stands_behind_the_end_changes_nothing(name):
     'tokens': jnp.where(hidden, 3, samples['tokens']),
     'log_prob': jnp.where(hidden, jnp.nan, samples['log_prob']),
   }
-  _, clean = loss_of(name, rewards, params, samples, prompts)
-  metrics, other = loss_of(name, rewards, params, spoiled, prompts)
+  _, clean = step_of(METHODS[name], rewards, params, samples, prompts)
+  metrics, other = step_of(METHODS[name], rewards, params, spoiled, prompts)
   assert bool(metrics['finite'])
   for a, b in zip(*map(jax.tree.leaves, (clean, other)), strict=True):
     np.testing.assert_array_equal(a, b)
@@ -209,12 +201,11 @@ def test_what_stands_behind_the_end_changes_nothing(name):
 def test_groups_without_a_difference_pull_or_do_nothing():
   _, params, prompts, samples = drawn(METHODS['grpo'])
   same = jnp.full((P, G), 0.5)
-  pulled, step = loss_of('adrpo', same, params, samples, prompts)
+  pulled, step = step_of(METHODS['adrpo'], same, params, samples, prompts)
   np.testing.assert_allclose(pulled['beta'], 0.1, rtol=1e-6)
   assert max(float(jnp.abs(s).max()) for s in jax.tree.leaves(step)) > 1e-4
-  METHODS['masked'] = language_methods.adrpo(zero_variance='mask')
-  _, step = loss_of('masked', same, params, samples, prompts)
-  del METHODS['masked']
+  masked = language_methods.adrpo(zero_variance='mask')
+  _, step = step_of(masked, same, params, samples, prompts)
   assert not any(float(jnp.abs(s).max()) for s in jax.tree.leaves(step))
 
 
@@ -229,23 +220,10 @@ def test_distinct_answers():
 
 def test_a_group_takes_after_its_rewards():
   """Plain GRPO teaches the tables which tokens earn."""
-  method = METHODS['grpo']
-  modality, optimizer = small_language.make(method), optax.adam(0.05)
+  method, prompts = METHODS['grpo'], small_language.make_prompts()
   params = small_language.parameters()
-  prompts = small_language.make_prompts()
-  state = init_state(params, method, optimizer, (P, G), averaged=False)
-  update = jax.jit(
-    make_update(
-      method,
-      modality,
-      optimizer,
-      updates_per_rollout=1,
-      microbatches=1,
-      averaging_decay=None,
-      materialise=lambda params, frozen: params,
-    )
-  )
-  rollout = jax.jit(modality.rollout)
+  state, update = updated(method, params, optax.adam(0.05))
+  rollout = jax.jit(small_language.make(method).rollout)
   seen = []
   for step in range(60):
     key = jax.random.fold_in(jax.random.key(7), step)
@@ -254,4 +232,3 @@ def test_a_group_takes_after_its_rewards():
     state, _ = update(state, FROZEN, samples, scores, prompts, key)
     seen.append(float(scores.rewards.mean()))
   assert np.mean(seen[-10:]) > np.mean(seen[:10]) + 0.3
-  assert V == 6

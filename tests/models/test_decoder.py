@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_decoders import QWEN2, QWEN3
 
 from adrpo_jax import sharding
 from adrpo_jax.models import decoder_layout, layout, lora, qwen
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.decoder import (
   Decoder,
-  DecoderConfig,
   Scorer,
   cache_shardings,
   last_real,
@@ -21,27 +21,6 @@ from adrpo_jax.models.decoder import (
 )
 from adrpo_jax.models.log_probs import logits
 
-QWEN2 = DecoderConfig(
-  vocab_size=40,
-  hidden_size=16,
-  intermediate_size=24,
-  num_hidden_layers=2,
-  num_attention_heads=4,
-  num_key_value_heads=2,
-  head_dim=4,
-  rms_norm_eps=1e-6,
-  rope_theta=1e4,
-  tie_word_embeddings=True,
-  attention_bias=True,
-  qk_norm=False,
-)
-QWEN3 = dataclasses.replace(
-  QWEN2,
-  head_dim=6,
-  tie_word_embeddings=False,
-  attention_bias=False,
-  qk_norm=True,
-)
 TOKENS = np.random.default_rng(0).integers(1, 40, (2, 7))
 ALL = np.ones((2, 7), bool)
 LOOP = Compute(unroll=False)
@@ -244,8 +223,8 @@ def test_one_layer_by_hand():
   expected = normed(x, p['norm'])
   found = states(module, params, TOKENS, ALL)
   assert np.abs(found - expected).max() < 2e-5 * np.abs(expected).max()
-  scores = logits(found, output_embedding(params), temperature=0.5)
-  expected = 2 * expected @ p['output_embedding'].T
+  scores = logits(found, output_embedding(params))
+  expected = expected @ p['output_embedding'].T
   assert np.abs(scores - expected).max() < 2e-5 * np.abs(expected).max()
 
 

@@ -8,33 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from small_decoders import QWEN2, QWEN3
 
 from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
 from adrpo_jax.models import qwen
-from adrpo_jax.models.decoder import Decoder, DecoderConfig
-
-QWEN2 = DecoderConfig(
-  vocab_size=40,
-  hidden_size=16,
-  intermediate_size=24,
-  num_hidden_layers=2,
-  num_attention_heads=4,
-  num_key_value_heads=2,
-  head_dim=4,
-  rms_norm_eps=1e-6,
-  rope_theta=1e4,
-  tie_word_embeddings=True,
-  attention_bias=True,
-  qk_norm=False,
-)
-QWEN3 = dataclasses.replace(
-  QWEN2,
-  head_dim=6,
-  tie_word_embeddings=False,
-  attention_bias=False,
-  qk_norm=True,
-)
+from adrpo_jax.models.decoder import Decoder
 
 
 def as_it_is(shapes):
