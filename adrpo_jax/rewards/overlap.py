@@ -24,12 +24,12 @@ from adrpo_jax.types import Array, PyTree, Scores
 class Staged(Protocol):
   """A reward that also gives its two stages."""
 
-  def __call__(self, prompts: Prompts, images: Array, /) -> Scores:
+  def __call__(self, prompts: Prompts, seen: PyTree, /) -> Scores:
     """`finish` of the one `begin`."""
 
   @property
-  def begin(self) -> Callable[[Prompts, Array], Any]:
-    """(prompts of [P′], images [P′, G, H, W, 3]) -> what `finish` waits for."""
+  def begin(self) -> Callable[[Prompts, PyTree], Any]:
+    """(prompts of [P′], samples [P′, G, ...]) -> what `finish` waits for."""
 
   @property
   def finish(self) -> Callable[[Sequence[Any]], Scores]:
@@ -40,12 +40,12 @@ class Staged(Protocol):
 class Stages:
   """A `Staged` made of two functions."""
 
-  begin: Callable[[Prompts, Array], Any]
+  begin: Callable[[Prompts, PyTree], Any]
   finish: Callable[[Sequence[Any]], Scores]
 
-  def __call__(self, prompts: Prompts, images: Array, /) -> Scores:
+  def __call__(self, prompts: Prompts, seen: PyTree, /) -> Scores:
     """`finish` of the one `begin`."""
-    return self.finish([self.begin(prompts, images)])
+    return self.finish([self.begin(prompts, seen)])
 
 
 def staged(reward: Reward) -> Staged:
@@ -57,38 +57,38 @@ def staged(reward: Reward) -> Staged:
 
 
 def draw_and_judge(
-  draw: Callable[[Prompts], tuple[PyTree, Array]],
+  draw: Callable[[Prompts], tuple[PyTree, PyTree]],
   reward: Reward,
   prompts: Prompts,
   *,
   parts: int = 1,
-) -> tuple[tuple[PyTree, Array], Callable[[], Scores]]:
+) -> tuple[tuple[PyTree, PyTree], Callable[[], Scores]]:
   """Samples of some prompts, drawn in parts; one is judged as the next is made.
 
   A part is handed to the reward before the next is dispatched, and nothing here
-  waits. A device that works in order has the images of part k ready for the
+  waits. A device that works in order has the samples of part k ready for the
   host before it begins with part k + 1.
 
   Args:
-    draw: (prompts of [P/K]) -> samples and images [P/K, G, H, W, 3]. It
-      dispatches work and does not wait (jitted rollout, jitted decoder).
+    draw: (prompts of [P/K]) -> samples and what rewards see of them, leaves
+      [P/K, G, ...]. It dispatches work and does not wait (jitted rollout,
+      jitted decoder).
     reward: of any kind, see `staged`.
     prompts: pytree [P, ...].
     parts: K, which divides P.
 
   Returns:
-    Samples and images of all prompts in their order, not yet waited for, and a
-    function that waits for their `Scores` [P, G]: those of `reward` on all
-    images at once. It raises RewardError where too many samples of the step are
-    invalid. Rewards on the device, compiled for another shape, may differ in
-    rounding.
+    Both of all prompts in their order, not yet waited for, and a function that
+    waits for their `Scores` [P, G]: those of `reward` on all at once. It raises
+    RewardError where too many samples of the step are invalid. Rewards on the
+    device, compiled for another shape, may differ in rounding.
   """
   stages = staged(reward)
   drawn, begun = [], []
   for part in split(prompts, parts):
-    samples, images = draw(part)
-    begun.append(stages.begin(part, images))
-    drawn.append((samples, images))
+    samples, seen = draw(part)
+    begun.append(stages.begin(part, seen))
+    drawn.append((samples, seen))
   return joined(drawn), lambda: stages.finish(begun)
 
 

@@ -1,10 +1,11 @@
 """The one protocol of rewards, and how a judge of images becomes one.
 
-A reward is a function (prompts, images) -> `types.Scores`. `prompts` holds
-'ids' [P], and 'facts', a pytree [P, ...], where its world states any; images
-are [P, G, H, W, 3] in [0, 1], or uint8 as files have them. A reward never
-raises for a single sample that it could not judge: it says valid = False there,
-and the method leaves it out.
+A reward is a function (prompts, what it sees) -> `types.Scores`. `prompts`
+holds 'ids' [P], and 'facts', a pytree [P, ...], where its world states any. It
+sees what a modality's `decode` gives: images [P, G, H, W, 3] in [0, 1], or
+uint8 as files have them; or the samples of a language model, see
+`modalities.language`. A reward never raises for a single sample that it could
+not judge: it says valid = False there, and the method leaves it out.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 from adrpo_jax.types import Array, PyTree, Scores
 
 Prompts = Mapping[str, Any]
-Reward = Callable[[Prompts, Array], Scores]
+Reward = Callable[[Prompts, PyTree], Scores]
 Judge = Callable[[Array, PyTree], Mapping[str, Array]]
 
 

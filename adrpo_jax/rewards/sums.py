@@ -11,7 +11,7 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.normalisers import Normaliser, raw
 from adrpo_jax.rewards.overlap import Stages, staged
 from adrpo_jax.rewards.protocol import Prompts, Reward
-from adrpo_jax.types import Array, Metrics, Scores
+from adrpo_jax.types import Metrics, PyTree, Scores
 
 
 def weighted_sum(
@@ -64,10 +64,8 @@ def weighted_sum(
 
   stages = {name: staged(reward) for name, reward in rewards.items()}
 
-  def begin(prompts: Prompts, images: Array) -> dict[str, Any]:
-    return {
-      name: stage.begin(prompts, images) for name, stage in stages.items()
-    }
+  def begin(prompts: Prompts, seen: PyTree) -> dict[str, Any]:
+    return {name: stage.begin(prompts, seen) for name, stage in stages.items()}
 
   def finish(begun: Sequence[Mapping[str, Any]]) -> Scores:
     return combine(
