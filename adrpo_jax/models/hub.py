@@ -16,8 +16,8 @@ from etils import epath
 from adrpo_jax.errors import InputError
 from adrpo_jax.files import below, replacing
 
-# Weights, configs and tokenisers. Pickles are not even downloaded.
-PATTERNS = ('*.json', '*.safetensors', '*.txt', '*.model')
+# Weights, configs, tokenisers, chat templates. Pickles are not even downloaded.
+PATTERNS = ('*.json', '*.safetensors', '*.txt', '*.model', '*.jinja')
 
 _HUB_ID = re.compile(r'(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?')
 
