@@ -1,12 +1,12 @@
 """What the command line can do, each a function of a config and a workdir."""
 
 from collections.abc import Sequence
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
 import os
 import pathlib
-import re
 import shlex
 import subprocess
 import sys
@@ -18,16 +18,14 @@ import jax
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 import numpy as np
-from PIL import Image
 
-from adrpo_jax import build, image_scores, kept_samples, pretrain, report
+from adrpo_jax import build, image_scores, kept_samples, report
 from adrpo_jax import train as loop
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
 from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.files import Staged, in_bucket, replacing
 from adrpo_jax.metrics import plain
-from adrpo_jax.models import base as base_models
 from adrpo_jax.models.hub import cache_folder
 from adrpo_jax.types import TrainState
 
@@ -39,8 +37,7 @@ CHANGEABLE = (
   'eval.every',
   'compare',
 )  # of a begun run
-NAME_LENGTH = 60  # letters of a prompt in the names of its pictures
-SHOWN = 12  # held-out prompts whose pictures a run keeps
+SHOWN = 12  # held-out prompts whose samples a run keeps
 
 
 def train(config: ConfigDict, workdir: epath.Path) -> int:
@@ -76,7 +73,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> int:
   _append(evaluations, {'step': config.steps} | final.figures)
   _keep_samples(run, workdir / 'samples' / 'final.npz', final)
   if jax.process_index() == 0:  # It alone knows of a whole metrics.jsonl.
-    summary = _summary(config, workdir, base.figures, final.figures, outcome)
+    summary = _summary(config, run, workdir, base.figures, final.figures)
     loop.write_json(workdir / 'summary.json', summary)
     _say(_verdict(summary))
     _say(f'Report: {report.write_report(workdir)}')
@@ -112,7 +109,7 @@ def judge(
 def sample(
   config: ConfigDict, workdir: epath.Path, texts: Sequence[str], count: int
 ) -> int:
-  """Draws `count` pictures of each prompt and writes them as PNG."""
+  """Draws `count` samples of each prompt and writes them."""
   if not texts or count < 1:
     raise InputError(
       'Expected --prompt="..." and --count of at least 1 with --mode=sample, '
@@ -133,16 +130,18 @@ def sample(
   params = run.policy(restored or run.init(), run.frozen)
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
   samples = run.draw(params, run.frozen, run.place(prompts), key)
-  pixels = _pixels(run.decode(run.frozen, samples))
+  seen = run.medium.seen(run.decode(run.frozen, samples))
+  kept = multihost_utils.process_allgather(seen, tiled=True)
   if jax.process_index() == 0:
+    asked = {k: leaf[: len(texts), :count] for k, leaf in kept.items()}
     with Staged(workdir / 'drawn') as staged:
-      _write_pictures(staged.folder, texts, pixels[: len(texts), :count])
-  _say(f'{len(texts) * count} pictures in {workdir / "drawn"}')
+      run.medium.write(staged.folder, texts, asked)
+  _say(f'{len(texts) * count} {run.medium.noun} in {workdir / "drawn"}')
   return 0
 
 
 def export(config: ConfigDict, workdir: epath.Path) -> int:
-  """Writes a workdir's newest checkpoint as files that diffusers loads."""
+  """Writes a workdir's newest checkpoint as files that others load."""
   run = build.build(config)
   restored = _restored(run, workdir)
   if restored is None:
@@ -159,35 +158,20 @@ def export(config: ConfigDict, workdir: epath.Path) -> int:
 
 
 def pretrain_base(config: ConfigDict, workdir: epath.Path) -> int:
-  """Makes a base checkpoint in workdir/base, or a better one of model.path."""
+  """Makes a base checkpoint of an embedded world in workdir/base."""
   if in_bucket(workdir):
     raise InputError(
       'Expected a folder on this machine as --workdir of --mode=pretrain, got '
       f'{workdir}. Copy its base to the bucket afterwards.'
     )
+  family = build.family_of(config)
+  if family.pretrain is None:
+    raise InputError(
+      'Expected a config of an embedded world with --mode=pretrain, got the '
+      f'family {config.model.family!r}, whose bases are made elsewhere.'
+    )
   _make_folder(workdir)
-  given = config.model.path
-  base = pretrain.run(
-    pathlib.Path(workdir),
-    pictures=config.pretrain.pictures,
-    corruption=config.pretrain.corruption,
-    shares=dict(config.pretrain.shares),
-    autoencoder_stage=pretrain.Stage(**config.pretrain.autoencoder),
-    decoder_stage=pretrain.Stage(**config.pretrain.decoder),
-    flow_stage=pretrain.Stage(**config.pretrain.flow),
-    distillation_stage=pretrain.Stage(**config.pretrain.distillation),
-    guidance=config.pretrain.guidance,
-    kl=config.pretrain.kl,
-    seed=config.seed,
-    start=base_models.load(pathlib.Path(given)) if given else None,
-  )
-  origin = {
-    'config': config.pretrain.to_dict(),
-    'seed': config.seed,
-    'versions': _versions(),
-    'start': base_models.read_origin(pathlib.Path(given)) if given else None,
-  }
-  base_models.save(pathlib.Path(workdir / 'base'), base, origin)
+  family.pretrain(config, pathlib.Path(workdir), _versions())
   _say(f'Base checkpoint: {workdir / "base"}')
   return 0
 
@@ -264,7 +248,7 @@ def _base_evaluation(config: ConfigDict, run: build.Run) -> Evaluation:
   evaluated.pop('every')
   settings = [evaluated, config.sampler.to_dict(), config.reward.to_dict()]
   settings += [config.model.to_dict(), config.mesh.to_dict(), _device()]
-  settings += [run.identity, run.held_out]
+  settings += [run.identity, dataclasses.astuple(run.held_out)]
   told = json.dumps(settings, sort_keys=True)
   digest = hashlib.sha256(told.encode()).hexdigest()
   path = cache_folder() / f'base_{digest[:16]}.npz'
@@ -283,33 +267,19 @@ def _base_evaluation(config: ConfigDict, run: build.Run) -> Evaluation:
 def _keep_samples(
   run: build.Run, path: epath.Path, evaluation: Evaluation
 ) -> None:
-  """The first held-out prompts' pictures, with what the judge saw in them."""
+  """The first held-out prompts' samples, as the report shows them."""
   seen = {k: v[:SHOWN] for k, v in evaluation.samples.items()}
-  images = seen['images']
-  pixels = images.reshape(-1, *images.shape[2:]) / np.float32(255)
-  described = run.describe(pixels)
-  verdicts = np.array(described).reshape(images.shape[:2])
-  texts, categories = zip(*run.held_out[: len(images)], strict=True)
   if jax.process_index() == 0:
-    kept_samples.write(
-      path,
-      kept_samples.Samples(
-        images=images,
-        prompts=np.array(texts),
-        categories=np.array(categories),
-        rewards=seen['rewards'],
-        success=seen.get('success', seen['rewards'] >= 1) > 0.5,
-        verdicts=verdicts,
-      ),
-    )
+    asked = run.held_out.chosen(range(len(seen['rewards'])))
+    run.medium.keep(path, seen, asked)
 
 
 def _summary(
   config: ConfigDict,
+  run: build.Run,
   workdir: epath.Path,
   base: dict[str, Any],
   final: dict[str, Any],
-  outcome: loop.Outcome,
 ) -> dict[str, Any]:
   written = (workdir / 'metrics.jsonl').read_text()
   lines = [json.loads(line) for line in written.splitlines()]
@@ -336,21 +306,19 @@ def _summary(
     },
     'throughput': {'samples_per_second': size * len(lines) / sum(spent)},
   }
-  ceiling = _ceiling(config, base)
-  return (
-    summary if ceiling is None else summary | {'predicted_ceiling': ceiling}
-  )
+  if run.medium.noun != 'pictures' or config.method.name != 'adrpo':
+    return summary
+  ceiling = _ceiling(config.method.adrpo.beta0, base)
+  return summary | {'predicted_ceiling': ceiling}
 
 
-def _ceiling(config: ConfigDict, base: dict[str, Any]) -> float | None:
-  """p₀ + (d/β₀)·p₀(1−p₀), where a guarded ADRPO run ends for two modes.
+def _ceiling(beta0: float, base: dict[str, Any]) -> float:
+  """p₀ + (d/β₀)·p₀(1−p₀), where guarded ADRPO of a flow ends for two modes.
 
   d is the reward gap between right and wrong samples of the base: its mean
   reward is p₀·1 + (1 − p₀)·(1 − d).
   """
-  if config.method.name != 'adrpo':
-    return None
-  p, beta0 = base['success'], config.method.adrpo.beta0
+  p = base['success']
   gap = (1 - base['reward']) / max(1 - p, 1e-9)
   return float(min(1.0, p + gap / beta0 * p * (1 - p)))
 
@@ -381,27 +349,6 @@ def _append(path: epath.Path, line: dict[str, Any]) -> None:
 
 def _read(path: epath.Path) -> dict[str, Any] | None:
   return json.loads(path.read_text()) if path.is_file() else None
-
-
-def _pixels(images: jax.Array) -> np.ndarray:
-  """uint8, all of them on every process."""
-  whole = multihost_utils.process_allgather(images, tiled=True)
-  return np.round(np.clip(whole, 0, 1) * 255).astype(np.uint8)
-
-
-def _write_pictures(
-  folder: epath.Path, texts: Sequence[str], pixels: np.ndarray
-) -> None:
-  """Pictures [P, G, H, W, 3] as PNG, and their prompts; see `images`."""
-  lines = [' '.join(text.split()) for text in texts]
-  (folder / 'prompts.txt').write_text('\n'.join(lines) + '\n')
-  for p, (text, row) in enumerate(zip(texts, pixels, strict=True)):
-    words = re.sub(r'[^\w]+', '_', text.lower()).strip('_')[:NAME_LENGTH]
-    for i, picture in enumerate(row):
-      name = f'{p:05d}_{i:02d}_{words}.png'
-      times = max(1, 256 // max(picture.shape))  # Small ones can be seen then.
-      enlarged = np.kron(picture, np.ones((times, times, 1), np.uint8))
-      Image.fromarray(enlarged).save(folder / name)
 
 
 def _versions() -> dict[str, str]:

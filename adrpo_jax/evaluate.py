@@ -22,7 +22,7 @@ KEY = 20_250_206  # of evaluation noise; does not depend on a run's seed
 class Evaluation(NamedTuple):
   """Figures for the record, and the samples they were measured on.
 
-  samples: 'images' [P, G, H, W, 3] uint8, 'rewards' and 'success' [P, G].
+  samples: what the medium keeps of them, 'rewards' and measures [P, G].
   """
 
   figures: dict[str, Any]
@@ -36,6 +36,8 @@ def make_evaluate(
   prompts: Callable[[np.ndarray], Mapping[str, PyTree]],
   categories: Sequence[str],
   *,
+  seen: Callable[[Array], Mapping[str, Array]],
+  diagnosed: Sequence[str],
   samples_per_prompt: int,
   batch: int,
   place: Callable[[PyTree], PyTree] = lambda batch: batch,
@@ -44,13 +46,15 @@ def make_evaluate(
   """(params, frozen) -> Evaluation, on P held-out prompts in equal batches.
 
   Args:
-    modality: with a renoised view, so that the divergence of every method is
-      measured alike: ⟨(v − v_ref)²⟩ at fresh noise on own samples.
+    modality: one whose diagnostics measure the divergence of every method
+      alike: for flows ⟨(v − v_ref)²⟩ at fresh noise on own samples.
     reward: the protocol's; success, held and fidelity are reported if measured.
-    measure: (images, facts) -> name -> [P]: what is asked of a group of
+    measure: (decoded, facts) -> name -> [P]: what is asked of a group of
       samples, its diversity for one.
     prompts: (ids) -> these of the held-out prompts, on the host.
     categories: [P], of the prompts.
+    seen: (decoded) -> name -> [P, G, ...], what is kept of samples.
+    diagnosed: diagnostics of a loss that are kept with them, [P, G, *].
     samples_per_prompt: G.
     batch: prompts in a batch; divides P.
     place: puts a batch of prompts onto the mesh.
@@ -63,23 +67,24 @@ def make_evaluate(
       f'{batch} divides, got {total}. Change eval.prompts or eval.batch.'
     )
   rollout = jax.jit(modality.rollout)
-  decode = jax.jit(modality.decode)
+  decode, show = jax.jit(modality.decode), jax.jit(seen)
 
   @jax.jit
-  def of_groups(images, facts):
-    return {'diversity_pixel': modality.diversity(images)} | dict(
-      measure(images, facts)
-    )
+  def of_groups(decoded, facts):
+    return dict(modality.measures(decoded)) | dict(measure(decoded, facts))
 
   @jax.jit
-  def divergence(params, frozen, samples, part, key):
+  def diagnose(params, frozen, samples, part, key):
     keys = sample_keys(key, batch, samples_per_prompt)
     zeros = jnp.zeros((batch, samples_per_prompt))
     anchors = {'reference': frozen['reference']}
     terms = modality.loss_terms(
       params, frozen, anchors, samples, part, Weights(zeros, zeros), keys
     )
-    return terms.metrics['divergence'].mean((1, 2))
+    mask = terms.mask
+    held = (mask * terms.metrics['divergence']).sum((1, 2))
+    found = {'divergence': held / jnp.maximum(mask.sum((1, 2)), 1)}
+    return found, {name: terms.metrics[name] for name in diagnosed}
 
   def evaluate(params: PyTree, frozen: PyTree) -> Evaluation:
     parts = []
@@ -87,51 +92,52 @@ def make_evaluate(
       part = place(dict(prompts(np.arange(start, start + batch))))
       key = jax.random.fold_in(jax.random.key(KEY), start)
       samples = rollout(params, frozen, part, key)
-      images = decode(frozen, samples)
-      scores = reward(part, images)
-      parts.append(
-        gather(
-          {
-            'images': jnp.round(jnp.clip(images, 0, 1) * 255).astype(jnp.uint8),
-            'rewards': scores.rewards,
-            'valid': scores.valid,
-            'divergence': divergence(params, frozen, samples, part, key),
-            'groups': of_groups(images, part['facts']),
-            'measures': scores.measures,
-          }
-        )
-      )
-    seen = jax.tree.map(
+      decoded = decode(frozen, samples)
+      scores = reward(part, decoded)
+      gap, diagnostics = diagnose(params, frozen, samples, part, key)
+      groups = of_groups(decoded, part['facts'])
+      kept = dict(show(decoded)) | diagnostics
+      parts.append(gather((kept, scores, groups | gap)))
+    kept, scores, groups = jax.tree.map(
       lambda *leaves: np.concatenate(leaves), *map(jax.device_get, parts)
     )
-    groups, measures = seen.pop('groups'), seen.pop('measures')
-    figures = _figures(seen, groups, measures, categories)
-    return Evaluation(figures, seen | measures)
+    samples = kept | {'rewards': scores.rewards, 'valid': scores.valid}
+    figures = _figures(scores, groups, categories)
+    return Evaluation(figures, samples | scores.measures)
 
   return evaluate
 
 
 def _figures(
-  seen: dict[str, np.ndarray],
-  groups: dict[str, np.ndarray],
-  measures: dict[str, np.ndarray],
-  categories: Sequence[str],
+  scores: Scores, groups: dict[str, np.ndarray], categories: Sequence[str]
 ) -> dict[str, Any]:
-  valid = seen['valid']
-  told: tuple[Any, ...] = seen['rewards'], valid, measures
-  masks: dict[str, Any] = known(Scores(*told))
-  judged = {k: over_group(v, masks[k]) for k, v in measures.items()}
-  reward = over_group(seen['rewards'], valid)
+  masks: dict[str, Any] = known(scores)
+  told: dict[str, Any] = dict(scores.measures)
+  rewards, valid = np.asarray(scores.rewards), np.asarray(scores.valid)
+  judged = {k: over_group(v, masks[k]) for k, v in told.items()}
+  reward = over_group(rewards, valid)
   success = judged.get('success', reward)
-  # Of what a prompt leaves free, where a world knows it; else of embeddings,
-  # where there are any; else of pixels.
-  diversity = judged.get('clip_diversity', groups['diversity_pixel'])
-  found = {'reward': reward, 'success': success, 'diversity': diversity}
-  found |= judged | groups | {'divergence': seen['divergence']}
+  found = {
+    'reward': reward,
+    'success': success,
+    'diversity': _diversity(judged, groups),
+  }
   figures: dict[str, Any] = {}
-  for name, per_prompt in found.items():
+  for name, per_prompt in (found | judged | groups).items():
     figures[name], figures[f'{name}_se'] = mean_and_error(per_prompt)
   return figures | {
     'samples': int(valid.size),
     'by_category': by_category(success, categories),
   }
+
+
+def _diversity(
+  judged: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray]
+) -> np.ndarray:
+  """Of what a prompt leaves free, where a world knows it; else of embeddings,
+  where there are any; else of the samples as they are.
+  """
+  found = groups.get('diversity', judged.get('clip_diversity'))
+  if found is not None:
+    return found
+  return next(v for name, v in groups.items() if name.startswith('diversity_'))

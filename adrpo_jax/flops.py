@@ -1,7 +1,8 @@
 """Operations of a traced program: its matrix products, counted as they run.
 
 XLA's cost analysis counts the body of a loop once and leaves kernels out. Here
-a loop counts as often as it runs. A product of [m, k] and [k, n] is 2·m·k·n.
+a loop counts as often as it runs, or may run at most where it can end early. A
+product of [m, k] and [k, n] is 2·m·k·n.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,11 +44,25 @@ def _times(name: str, params: dict[str, Any]) -> int:
   """How often an equation runs the programs within it."""
   if name == 'scan':
     return params['length']
+  if name == 'while':
+    return _limit(params['cond_jaxpr'].jaxpr)
   if name == 'pallas_call':  # A kernel: once for each block of its grid.
     return math.prod(params['grid_mapping'].grid)
   if name == 'shard_map':  # Within are the shapes of one device.
     return params['mesh'].size
   return 1
+
+
+def _limit(condition: core.Jaxpr) -> int:
+  """The number that a loop's counter is compared with, 1 if there is none."""
+  limits = [
+    int(operand.val)
+    for equation in condition.eqns
+    if equation.primitive.name == 'lt'
+    for operand in equation.invars
+    if isinstance(operand, core.Literal)
+  ]
+  return max(limits, default=1)
 
 
 def _inner(params: dict[str, Any]) -> Iterator[core.Jaxpr]:

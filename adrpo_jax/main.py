@@ -1,11 +1,14 @@
 """The command line: python -m adrpo_jax.main --config=configs/t2i.py[:preset].
 
+configs/t2i.py is for models of pictures, configs/llm.py for language models.
+
 --mode=train     fine-tune the base, evaluate, report (the default)
 --mode=eval      evaluate a workdir's latest checkpoint, or the base; with
                  --images=DIR --prompts=FILE judge pictures of any origin
---mode=sample    draw pictures for --prompt="..."
---mode=export    write a run's adapters or weights as diffusers reads them
---mode=pretrain  make a base checkpoint
+--mode=sample    draw pictures, or answers, for --prompt="..."
+--mode=export    write a run's adapters or weights as diffusers reads them, or
+                 peft and transformers
+--mode=pretrain  make a base checkpoint of an embedded world
 
 On several hosts the same command runs on each, with a --workdir that all of
 them see. The hosts of a TPU pod find each other; others are told by
@@ -45,14 +48,16 @@ _WORKDIR = flags.DEFINE_string(
   'bucket: gs://BUCKET/FOLDER. Default: a dated folder under runs/.',
 )
 _MODE = flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
-_PROMPT = flags.DEFINE_multi_string('prompt', [], 'What --mode=sample draws.')
+_PROMPT = flags.DEFINE_multi_string(
+  'prompt', [], 'What --mode=sample is asked.'
+)
 _IMAGES = flags.DEFINE_string(
   'images', '', 'Pictures for --mode=eval to judge, named 00012_03.png.'
 )
 _PROMPTS = flags.DEFINE_string(
   'prompts', '', 'The file of prompts that --images were made of.'
 )
-_COUNT = flags.DEFINE_integer('count', 8, 'Pictures of each --prompt.')
+_COUNT = flags.DEFINE_integer('count', 8, 'Samples of each --prompt.')
 
 
 def main(argv: Sequence[str]) -> int:
@@ -71,19 +76,25 @@ def main(argv: Sequence[str]) -> int:
 
 def usage() -> str:
   """What --help prints: modes, flags, and what configs can name."""
-  from adrpo_jax.method.methods import METHODS
-  from adrpo_jax.rewards.table import described
+  from adrpo_jax.method import language_methods, methods
+  from adrpo_jax.rewards import table, text_table
 
   own = flags.FLAGS.find_module_defining_flag('workdir')
-  rewards = '\n'.join(f'  {name}: {line}' for name, line in described().items())
-  return '\n'.join(
-    [
-      f'{__doc__}\nFlags, and --config.KEY=VALUE for each key of the config:',
-      flags.FLAGS.module_help(own).partition(':\n')[2].rstrip(),
-      f'\nMethods, --config.method.name=NAME:\n  {", ".join(METHODS)}',
-      f'\nRewards, --config.reward.weights.NAME=WEIGHT:\n{rewards}',
+  told = [
+    f'{__doc__}\nFlags, and --config.KEY=VALUE for each key of the config:',
+    flags.FLAGS.module_help(own).partition(':\n')[2].rstrip(),
+  ]
+  for medium, known, rewards in (
+    ('pictures', methods.METHODS, table.described()),
+    ('texts', language_methods.METHODS, text_table.described()),
+  ):
+    lines = '\n'.join(f'  {name}: {line}' for name, line in rewards.items())
+    told += [
+      f'\nMethods for {medium}, --config.method.name=NAME:',
+      f'  {", ".join(known)}',
+      f'\nRewards of {medium}, --config.reward.weights.NAME=WEIGHT:\n{lines}',
     ]
-  )
+  return '\n'.join(told)
 
 
 def parse(argv: Sequence[str]) -> ConfigDict:

@@ -24,20 +24,18 @@ from adrpo_jax.files import Staged, on_disk
 from adrpo_jax.models import load as weights
 from adrpo_jax.types import Array, PyTree, Scores
 
-NAMES = ('ids', 'winner', 'loser', 'rewards')
 
-
-def best_and_worst(samples: Array, scores: Scores) -> dict[str, Array]:
-  """Of each prompt's samples [P, G, *D] the best and the worst valid one."""
+def best_and_worst(samples: PyTree, scores: Scores) -> dict[str, PyTree]:
+  """Of each prompt's samples [P, G, ...] the best and the worst valid one."""
   low = jnp.where(scores.valid, scores.rewards, jnp.inf)
   high = jnp.where(scores.valid, scores.rewards, -jnp.inf)
-  rows = jnp.arange(samples.shape[0])
+  rows = jnp.arange(len(scores.rewards))
   best, worst = jnp.argmax(high, 1), jnp.argmin(low, 1)
   pair = jnp.stack([scores.rewards[rows, best], scores.rewards[rows, worst]], 1)
   known = scores.valid.any(1)[:, None]
   return {
-    'winner': samples[rows, best],
-    'loser': samples[rows, worst],
+    'winner': jax.tree.map(lambda leaf: leaf[rows, best], samples),
+    'loser': jax.tree.map(lambda leaf: leaf[rows, worst], samples),
     'rewards': jnp.where(known, pair, 0.0),  # equal, hence no pair
   }
 
@@ -56,21 +54,21 @@ def draw(
   judged = jax.jit(best_and_worst)
   for step in range(steps):
     ids, samples, scores = sample(step)
-    pairs = judged(samples['x0'], scores)
-    parts.append(
-      multihost_utils.process_allgather(pairs | {'ids': ids}, tiled=True)
-    )
+    pairs = judged(samples, scores) | {'ids': ids}
+    parts.append(multihost_utils.process_allgather(pairs, tiled=True))
     shown(step)
-  pairs = {name: np.concatenate([p[name] for p in parts]) for name in NAMES}
-  latent = json.dumps(pairs['winner'].shape[1:])
-  count = str(len(pairs['ids']))
+  pairs = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+  of_one = {
+    name: [leaf.dtype.name, leaf.shape[1:]]
+    for name, leaf in pairs['winner'].items()
+  }
+  told = {'pairs': str(len(pairs['ids'])), 'sample': json.dumps(of_one)}
   with Staged(path.parent) as staged:
-    told = {'pairs': count, 'latent': latent}
     weights.save_tree(staged.folder / path.name, pairs, told)
   multihost_utils.sync_global_devices(f'{path} is written')
 
 
-def read(path: epath.Path) -> dict[str, np.ndarray]:
+def read(path: epath.Path) -> dict[str, PyTree]:
   """The stored pairs, checked.
 
   Raises:
@@ -84,31 +82,34 @@ def read(path: epath.Path) -> dict[str, np.ndarray]:
 def _shapes(described: dict[str, str], path: epath.Path) -> PyTree:
   """What the file of pairs holds, by its metadata."""
   try:
-    latent = tuple(json.loads(described['latent']))
     count = int(described['pairs'])
-  except (KeyError, ValueError) as error:
+    sample = {
+      name: jax.ShapeDtypeStruct((count, *axes), np.dtype(dtype))
+      for name, (dtype, axes) in json.loads(described['sample']).items()
+    }
+  except (KeyError, ValueError, TypeError, AttributeError) as error:
     raise InputError(
-      f'Expected metadata "pairs" (their number) and "latent" (a JSON list, '
-      f'the shape of a latent) in {path}, got {described}.'
+      'Expected metadata "pairs" (their number) and "sample" (JSON, the dtype '
+      f'and shape of each array of one) in {path}, got {described}.'
     ) from error
-  latents = jax.ShapeDtypeStruct((count, *latent), jnp.float32)
   return {
     'ids': jax.ShapeDtypeStruct((count,), jnp.int32),
-    'winner': latents,
-    'loser': latents,
+    'winner': sample,
+    'loser': sample,
     'rewards': jax.ShapeDtypeStruct((count, 2), jnp.float32),
   }
 
 
 def as_experience(
-  pairs: dict[str, np.ndarray], rows: np.ndarray
-) -> tuple[np.ndarray, dict[str, np.ndarray], Scores]:
-  """Rows of the stored pairs as (ids, samples [P, 2, *D], scores)."""
+  pairs: dict[str, PyTree], rows: np.ndarray
+) -> tuple[np.ndarray, PyTree, Scores]:
+  """Rows of the stored pairs as (ids, samples [P, 2, ...], scores)."""
   rewards = pairs['rewards'][rows]
-  samples = np.stack([pairs['winner'][rows], pairs['loser'][rows]], 1)
-  valid = np.ones(rewards.shape, bool)
-  return (
-    pairs['ids'][rows],
-    {'x0': samples},
-    Scores(jnp.asarray(rewards), jnp.asarray(valid), {}),
+  samples = jax.tree.map(
+    lambda winner, loser: np.stack([winner[rows], loser[rows]], 1),
+    pairs['winner'],
+    pairs['loser'],
   )
+  valid = np.ones(rewards.shape, bool)
+  scores = Scores(jnp.asarray(rewards), jnp.asarray(valid), {})
+  return pairs['ids'][rows], samples, scores

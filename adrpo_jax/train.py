@@ -27,7 +27,8 @@ from adrpo_jax.types import PyTree, Scores, TrainState
 from adrpo_jax.update import behaviour_params
 
 BETA_BINS = 24
-REPLAY_TOLERANCE = 1e-5  # mean of |Δ log p|, in fp32
+# Of the metrics of an update, what a line of the record has in another form.
+NOT_LOGGED = {'weights', 'beta', 'usable', 'finite', 'counted', 'policy'}
 
 
 class NonFiniteError(RunError):
@@ -74,7 +75,8 @@ def train(
   """Runs all steps that `workdir` has not seen yet.
 
   Args:
-    run: a `build.Run`; its init, abstract, update and frozen are used.
+    run: a `build.Run`; its init, abstract, update, frozen and
+      replay_tolerance are used.
     experience: (state, step, key) -> prompts, samples, scores and timings.
     evaluate: (step, state) -> Evaluation, which it also keeps.
     schedule: see `Schedule`.
@@ -129,7 +131,7 @@ def train(
         progress.update(step + 1, _shown(line))
         if not metrics['finite']:
           raise NonFiniteError(_not_finite(step, metrics, checkpoints.steps()))
-        _check_replay(step, metrics)
+        _check_replay(step, metrics, run.replay_tolerance)
         samples_seen += scores.rewards.size
         if (step + 1) % schedule.checkpoint_every == 0:
           log.settle()
@@ -143,7 +145,7 @@ def train(
 
 def online(run: Any) -> Experience:
   """Prompts of the step, samples of the behaviour policy, their rewards."""
-  diversity = jax.jit(run.diversity)
+  measures = jax.jit(run.measures)
 
   def experience(state, step, key):
     prompts = run.prompts_at(step)
@@ -155,16 +157,16 @@ def online(run: Any) -> Experience:
       samples = run.rollout(params, run.frozen, part, noise_key)
       return samples, run.decode(run.frozen, samples)
 
-    (samples, images), judged = draw_and_judge(
+    (samples, decoded), judged = draw_and_judge(
       draw, run.reward, prompts, parts=run.parts
     )
-    rollout_seconds = _elapsed(samples['x0'], since)
+    rollout_seconds = _elapsed(samples, since)
     since = time.monotonic()
     scores = run.gather(judged())
     timings = {
       'seconds_rollout': rollout_seconds,
       'seconds_reward': _elapsed(scores.rewards, since),
-      'diversity_pixel': float(diversity(images).mean()),
+      **{k: float(v.mean()) for k, v in measures(decoded).items()},
     }
     return prompts, samples, scores, timings
 
@@ -183,8 +185,8 @@ def offline(run: Any, path: epath.Path, steps: int, seed: int) -> Experience:
       samples = run.rollout(
         params, run.frozen, prompts, jax.random.fold_in(key, 0)
       )
-      images = run.decode(run.frozen, samples)
-      scores = run.gather(run.reward(prompts, images))
+      decoded = run.decode(run.frozen, samples)
+      scores = run.gather(run.reward(prompts, decoded))
       return prompts['ids'], samples, scores
 
     preferences.draw(
@@ -206,7 +208,7 @@ def offline(run: Any, path: epath.Path, steps: int, seed: int) -> Experience:
     )
     prompts, samples = run.place((run.prompts_of(ids), samples))
     timings = {
-      'seconds_rollout': _elapsed(samples['x0'], since),
+      'seconds_rollout': _elapsed(samples, since),
       'seconds_reward': 0.0,
     }
     return prompts, samples, scores, timings
@@ -247,26 +249,28 @@ def record(
     'beta_negative': float(np.mean(used < 0)),
     'beta_histogram': {'edges': edges.tolist(), 'counts': counts.tolist()},
     'policy_loss': float(metrics['policy']),
-    'divergence': float(metrics.get('divergence', np.nan)),
-    'divergence_by_sigma': metrics.get(
-      'divergence_by_sigma', np.zeros(0)
-    ).tolist(),
     **{
-      name: float(metrics[name])
-      for name in (
-        'loss',
-        'grad_norm',
-        'update_norm',
-        'log_prob_difference',
-        'log_prob_replay',
-      )
-      if name in metrics
+      name: np.asarray(value, np.float64).tolist()
+      for name, value in metrics.items()
+      if name not in NOT_LOGGED
     },
     'valid': float(valid.mean()),
     'usable': float(usable.mean()),
     **timings,
-    'samples_per_second': scores.rewards.size / max(seconds, 1e-9),
+    **_speeds(scores.rewards.size, seconds, timings),
   }
+
+
+def _speeds(
+  samples: int, seconds: float, timings: dict[str, float]
+) -> dict[str, float]:
+  """Samples of a step in all of its time, and tokens in that of the rollout."""
+  speeds = {'samples_per_second': samples / max(seconds, 1e-9)}
+  if 'length' in timings:
+    tokens = samples * timings['length']
+    rollout = max(timings['seconds_rollout'], 1e-9)
+    speeds['tokens_per_second'] = tokens / rollout
+  return speeds
 
 
 def write_json(path: epath.Path, content: Any) -> None:
@@ -280,7 +284,7 @@ def _due(step: int, every: int) -> bool:
   return every > 0 and step > 0 and step % every == 0
 
 
-def _elapsed(waited_for: jax.Array, since: float) -> float:
+def _elapsed(waited_for: PyTree, since: float) -> float:
   jax.block_until_ready(waited_for)
   return time.monotonic() - since
 
@@ -288,20 +292,20 @@ def _elapsed(waited_for: jax.Array, since: float) -> float:
 def _shown(line: dict[str, Any]) -> dict[str, Any]:
   shown = {
     'reward': line['reward'] if line['reward'] is not None else float('nan'),
-    'W2': line['divergence'],
+    'D': line.get('divergence', float('nan')),
     'β': line['beta_mean'],
   }
   return shown | {'samples/s': line['samples_per_second']}
 
 
-def _check_replay(step: int, metrics: dict[str, Any]) -> None:
+def _check_replay(step: int, metrics: dict[str, Any], tolerance: float) -> None:
   """Raises ReplayError where the update sees other odds than the rollout."""
   difference = float(metrics.get('log_prob_replay', 0.0))
-  if difference > REPLAY_TOLERANCE:
+  if difference > tolerance:
     raise ReplayError(
       f'Step {step}: before its first update the log-probability of the stored '
       f'steps differs by {difference:.2g} from that of the rollout, more than '
-      f'{REPLAY_TOLERANCE}. Rollout and update must use the same parameters, '
+      f'{tolerance}. Rollout and update must use the same parameters, '
       'guidance and precision.'
     )
 

@@ -40,13 +40,14 @@ class LossTerms(NamedTuple):
   divergences: D per entry, one array for each of the
                method's divergence terms, in their order [P, G, *]
   mask:        1 where an entry counts, 0 elsewhere      [P, G, *]
-  metrics:     name -> per-entry diagnostics             [P, G, *]
+  metrics:     name -> per-entry diagnostics             [P, G, *],
+               or what `diagnostics` makes of them
   """
 
   policy: Array
   divergences: tuple[Array, ...]
   mask: Array
-  metrics: Metrics
+  metrics: dict[str, Any]
 
 
 class Scores(NamedTuple):
@@ -91,14 +92,15 @@ class Modality(NamedTuple):
               LossTerms; anchors: name -> full parameters ("reference", "old",
               "ema"), of which those that the method reads are evaluated, and
               the reference whenever given; keys [P, G], one for each sample
-  diversity:  (decoded) -> [P], the mean distance within each prompt's samples
+  measures:   (decoded) -> name -> [P], what is seen of a prompt's samples by
+              themselves; one of them, diversity_*, says how they differ
   entries:    (samples) -> [P, G], how many entries of a loss count for each
   """
 
   rollout: Callable[..., PyTree]
   decode: Callable[..., PyTree]
   loss_terms: Callable[..., LossTerms]
-  diversity: Callable[..., Array]
+  measures: Callable[..., Metrics]
   entries: Callable[[PyTree], Array]
 
 

@@ -9,18 +9,18 @@ microbatch changes nothing. Where anything is not finite the state is left as it
 was.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from adrpo_jax import diagnostics
 from adrpo_jax.method.record import Method, anchors, divergence_weights
 from adrpo_jax.modalities.flow_views import sample_keys
 from adrpo_jax.types import (
   Array,
-  LossTerms,
   Metrics,
   Modality,
   PyTree,
@@ -28,8 +28,6 @@ from adrpo_jax.types import (
   TrainState,
   Weights,
 )
-
-BUCKETS = 4  # of equal width in σ, for the divergence by time
 
 
 def init_state(
@@ -96,22 +94,23 @@ def make_update(
       entry = _per_entry(weights.policy, mask) * terms.policy
       for weight, divergence in zip(held, terms.divergences, strict=True):
         entry += _per_entry(weight, mask) * divergence
-      return jnp.sum(_per_entry(scale, mask) * mask * entry), _sums(terms, mask)
+      value = jnp.sum(_per_entry(scale, mask) * mask * entry)
+      return value, diagnostics.totals(terms.metrics, mask)
 
     def inner(carry, inner_key):
       params, optimizer_state = carry
       keys = sample_keys(inner_key, *scores.rewards.shape)
       whole = samples, prompts, scale, weights, held, keys
-      (value, sums), grads = _accumulated(loss, params, whole, microbatches)
+      (value, found), grads = _accumulated(loss, params, whole, microbatches)
       change, optimizer_state = optimizer.update(grads, optimizer_state, params)
       norms = optax.tree.norm(grads), optax.tree.norm(change)
       params = optax.apply_updates(params, change)
-      return (params, optimizer_state), (value, sums, *norms)
+      return (params, optimizer_state), (value, found, *norms)
 
     inner_keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(
       jnp.arange(updates_per_rollout)
     )
-    (params, optimizer_state), (values, sums, grad_norms, update_norms) = (
+    (params, optimizer_state), (values, found, grad_norms, update_norms) = (
       jax.lax.scan(inner, (state.params, state.optimizer), inner_keys)
     )
     new = TrainState(
@@ -126,8 +125,8 @@ def make_update(
     finite = jnp.isfinite(values).all() & jnp.isfinite(grad_norms).all()
     kept = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
     metrics = (
-      _means(sums)
-      | _replay(sums)
+      diagnostics.results(diagnostics.over_updates(found))
+      | _replay(found)
       | {
         'loss': values.mean(),
         'grad_norm': grad_norms.mean(),
@@ -165,7 +164,7 @@ def _anchor_parameters(
 def _accumulated(
   loss: Callable, params: PyTree, whole: PyTree, parts: int
 ) -> tuple[Any, PyTree]:
-  """Value, sums and gradients of a loss, added up over parts of the prompts.
+  """Value, diagnostics and gradients of a loss, over parts of the prompts.
 
   A part takes every parts-th prompt, so that it spans all devices.
   """
@@ -177,7 +176,11 @@ def _accumulated(
     return leaf.reshape(-1, parts, *leaf.shape[1:]).swapaxes(0, 1)
 
   def add(total, part):
-    return jax.tree.map(jnp.add, total, gradient(params, part)), None
+    (value, found), grads = total
+    (more, others), further = gradient(params, part)
+    found = diagnostics.merged(found, others)
+    grads = jax.tree.map(jnp.add, grads, further)
+    return ((value + more, found), grads), None
 
   split_whole = jax.tree.map(split, whole)
   first = jax.tree.map(lambda leaf: leaf[0], split_whole)
@@ -191,36 +194,15 @@ def _per_entry(values: Array, like: Array) -> Array:
   return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
 
 
-def _sums(terms: LossTerms, mask: Array) -> dict[str, tuple[Array, Array]]:
-  """(sum, weight) of each diagnostic, and of the divergence by σ bucket."""
-  sums = {
-    name: (jnp.sum(mask * value), mask.sum())
-    for name, value in terms.metrics.items()
-    if name != 'sigma'
-  }
-  if {'divergence', 'sigma'} <= set(terms.metrics):
-    bucket = jnp.clip(terms.metrics['sigma'] * BUCKETS, 0, BUCKETS - 1)
-    member = jax.nn.one_hot(bucket.astype(int), BUCKETS) * mask[..., None]
-    axes = tuple(range(mask.ndim))
-    held = member * terms.metrics['divergence'][..., None]
-    sums['divergence_by_sigma'] = held.sum(axes), member.sum(axes)
-  return sums
-
-
-def _means(sums: dict[str, tuple[Array, Array]]) -> Metrics:
-  """Adds up over the inner updates [U, ...] and divides once."""
-  return {
-    name: total.sum(0) / jnp.maximum(weight.sum(0), 1)
-    for name, (total, weight) in sums.items()
-  }
-
-
-def _replay(sums: dict[str, tuple[Array, Array]]) -> Metrics:
+def _replay(found: Mapping[str, Any]) -> Metrics:
   """|log p − log p_old| before anything has changed: rounding, or a bug."""
-  if 'log_prob_difference' not in sums:
-    return {}
-  total, weight = sums['log_prob_difference']
-  return {'log_prob_replay': total[0] / jnp.maximum(weight[0], 1)}
+  first = diagnostics.results(jax.tree.map(lambda leaf: leaf[0], found))
+  prefix = 'log_prob_difference'
+  return {
+    name.replace(prefix, 'log_prob_replay'): value
+    for name, value in first.items()
+    if name.startswith(prefix)
+  }
 
 
 def _towards(

@@ -30,7 +30,6 @@ OPTIONS = {
   'steps': 4,
   'prompts.per_step': P,
   'prompts.samples': G,
-  'sampler.steps': 2,
   'eval.prompts': 8,
   'eval.samples': 2,
   'eval.batch': 8,
@@ -38,6 +37,7 @@ OPTIONS = {
   'checkpoint.every': 1,
   'log.tensorboard': False,
 }
+SMALLEST = {'t2i': 'debug', 'llm': 'tiny_hf'}  # presets of the files
 MODELS = pretrain.SMALL._replace(
   mmdit=dataclasses.replace(
     pretrain.SMALL.mmdit,
@@ -84,16 +84,19 @@ def shaken(tree, scale, seed=0):
   )
 
 
-def options(**changes):
+def options(file='t2i', **changes):
   """Dotted config keys with their values; `__` in a name stands for a dot."""
   changed = {name.replace('__', '.'): v for name, v in changes.items()}
-  return OPTIONS | {'model.path': str(base_folder())} | changed
+  own = {'training.microbatches': 1}
+  if file == 't2i':
+    own = {'model.path': str(base_folder()), 'sampler.steps': 2}
+  return OPTIONS | own | changed
 
 
-def preset_config(preset, changes):
+def preset_config(preset, changes, file='t2i'):
   """The config of a preset, with changes by dotted name."""
-  path = ROOT / 'configs' / 't2i.py'
-  spec = importlib.util.spec_from_file_location('t2i', path)
+  path = ROOT / 'configs' / f'{file}.py'
+  spec = importlib.util.spec_from_file_location(file, path)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   config = module.get_config(preset)
@@ -101,15 +104,17 @@ def preset_config(preset, changes):
   return config
 
 
-def make_config(preset='debug', **changes):
-  """The config of the smallest run."""
-  return preset_config(preset, options(**changes))
+def make_config(preset='', file='t2i', **changes):
+  """The config of the smallest run of a file."""
+  preset = preset or SMALLEST[file]
+  return preset_config(preset, options(file, **changes), file)
 
 
-def arguments(preset='debug', **changes):
+def arguments(preset='', file='t2i', **changes):
   """The same as flags of the command line."""
-  flags = [f'--config.{k}={v}' for k, v in options(**changes).items()]
-  return [f'--config={ROOT}/configs/t2i.py:{preset}', *flags]
+  preset = preset or SMALLEST[file]
+  flags = [f'--config.{k}={v}' for k, v in options(file, **changes).items()]
+  return [f'--config={ROOT}/configs/{file}.py:{preset}', *flags]
 
 
 def on_devices(count, monkeypatch):

@@ -130,8 +130,8 @@ def test_preference_pairs_come_back_from_a_bucket(bucket):
   )
   pairs = preferences.read(path)
   np.testing.assert_array_equal(pairs['ids'], [7, 8])
-  np.testing.assert_array_equal(pairs['winner'], [x0[0, 1], x0[1, 0]])
-  np.testing.assert_array_equal(pairs['loser'], [x0[0, 0], x0[1, 2]])
+  np.testing.assert_array_equal(pairs['winner']['x0'], [x0[0, 1], x0[1, 0]])
+  np.testing.assert_array_equal(pairs['loser']['x0'], [x0[0, 0], x0[1, 2]])
   with pytest.raises(InputError, match=r'at gs://bucket/none\.safetensors'):
     preferences.read(bucket / 'none.safetensors')
 

@@ -30,6 +30,7 @@ MESHES = [(8, 1, 1), (1, 8, 1), (2, 2, 2), (1, 4, 2)]
 LORA = (('model__lora_rank', 2),)
 TWICE = (('training__updates_per_rollout', 2),)
 PARTED = (('training__microbatches', 2),)
+LANGUAGE = (('file', 'llm'),)
 # Each row of the table on one mesh or another; `adrpo` on all of them.
 CASES = [
   *[('adrpo', mesh, ()) for mesh in MESHES],
@@ -46,6 +47,11 @@ CASES = [
   # β multiplies the rounding of ⟨(v − u)²⟩ too, which 100 takes past 1e-5.
   ('dpo', (2, 2, 2), (('method__dpo__beta', 10.0),)),
   ('flow_grpo', (2, 2, 2), ()),
+  ('adrpo', (1, 8, 1), LANGUAGE),
+  ('adrpo', (2, 2, 2), LANGUAGE + PARTED),
+  ('grpo', (1, 4, 2), LANGUAGE + TWICE),
+  ('rloo', (8, 1, 1), LANGUAGE + LORA),
+  ('dpo', (2, 2, 2), LANGUAGE),
 ]
 
 
@@ -53,7 +59,7 @@ class Step(NamedTuple):
   """What a step saw and did; host arrays."""
 
   samples: dict
-  images: np.ndarray
+  decoded: dict
   scores: small_run.Scores
   params: dict  # before the step
   after: dict
@@ -95,7 +101,9 @@ def built(method, mesh, changes=()):
   with pytest.MonkeyPatch.context() as patch:
     small_run.on_devices(int(np.prod(mesh)), patch)
     patch.setattr(
-      build, 'make_optimizer', lambda config: keeping_gradients(real(config))
+      build.programs,
+      'make_optimizer',
+      lambda config: keeping_gradients(real(config)),
     )
     return build.build(small_run.make_config(**settings))
 
@@ -109,11 +117,11 @@ def shaken_state(run):
 
 
 def drawn(run, params, step):
-  """Samples, images and scores of a step, on the devices."""
+  """Samples, what is judged of them, and scores of a step, on the devices."""
   prompts, key = run.prompts_at(step), jax.random.key(10 + step)
   samples = run.rollout(params, run.frozen, prompts, key)
-  images = run.decode(run.frozen, samples)
-  return samples, images, run.reward(prompts, images)
+  decoded = run.decode(run.frozen, samples)
+  return samples, decoded, run.reward(prompts, decoded)
 
 
 def trained(run, given=None, scores=None):
@@ -149,9 +157,9 @@ def on_one_device(method, changes=()):
 
 
 @functools.cache
-def alone_on_one_device():
+def alone_on_one_device(changes=()):
   """The whole path: rollout, decoding, reward and update, three times."""
-  return trained(built('adrpo', ONE))
+  return trained(built('adrpo', ONE, changes))
 
 
 def largest(tree):
@@ -211,12 +219,26 @@ def test_samples_and_rewards_are_those_of_one_device(mesh):
   params = shaken_state(run).params
   samples, images, scores = jax.device_get(drawn(run, params, 0))
   assert_near(samples, one.samples)
-  assert_near({'images': images}, {'images': one.images})
+  assert_near({'images': images}, {'images': one.decoded})
   assert len(np.unique(one.scores.rewards)) > 3
   for got, wanted in zip(
     jax.tree.leaves(scores), jax.tree.leaves(one.scores), strict=True
   ):
     np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('mesh', [(2, 2, 2), (1, 8, 1)], ids=str)
+def test_answers_and_rewards_are_those_of_one_device(mesh):
+  one = alone_on_one_device(LANGUAGE)[0]
+  run = built('adrpo', mesh, LANGUAGE)
+  samples, _, scores = jax.device_get(drawn(run, shaken_state(run).params, 0))
+  for name in ('tokens', 'mask', 'ended'):
+    np.testing.assert_array_equal(samples[name], one.samples[name])
+  near = {'log_prob': one.samples['log_prob']}
+  assert_near({'log_prob': samples['log_prob']}, near)
+  np.testing.assert_array_equal(scores.rewards, one.scores.rewards)
+  assert len(np.unique(one.scores.rewards)) > 1
 
 
 @pytest.mark.slow

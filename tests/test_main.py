@@ -15,6 +15,7 @@ import small_run
 
 from adrpo_jax import build, kept_samples, main
 from adrpo_jax.errors import InputError
+from adrpo_jax.method import methods
 from adrpo_jax.method.methods import METHODS, parameters
 from adrpo_jax.modalities.flow import pixel_diversity
 from adrpo_jax.models import base as base_models
@@ -367,7 +368,7 @@ def test_a_clip_above_beta0_warns_with_the_reason():
     method__adrpo__clip_ratio=1.2, method__adrpo__allow_unstable=False
   )
   with pytest.warns(UserWarning, match='no stable fixed point'):
-    build.make_method(config.method)
+    build.make_method(config.method, methods.TABLE)
 
 
 @pytest.mark.parametrize('mode', ['train', 'sample', 'pretrain'])

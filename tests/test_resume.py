@@ -34,6 +34,7 @@ VARIANTS = {
   'adrpo': EVERY,
   # It samples from a slowly moving copy; the averaged weights are a third.
   'nft': EVERY | {'method__name': 'nft', 'training__ema': 0.9},
+  'language': EVERY | {'file': 'llm'},
 }
 # Few, since collectives between processes are slow on CPUs.
 SHORT = {'steps': 3, 'training__updates_per_rollout': 1}
@@ -168,7 +169,7 @@ def untimed(path):
     {
       name: value
       for name, value in record.items()
-      if not name.startswith('seconds') and name != 'samples_per_second'
+      if not (name.startswith('seconds') or name.endswith('per_second'))
     }
     for record in small_run.records(path)
   ]
@@ -201,7 +202,8 @@ def assert_same_bits(workdir, expected):
   drawn, wanted = (
     np.load(w / 'samples' / 'final.npz') for w in (workdir, expected)
   )
-  np.testing.assert_array_equal(drawn['images'], wanted['images'])
+  for name in wanted.files:
+    np.testing.assert_array_equal(drawn[name], wanted[name], err_msg=name)
 
 
 def assert_same_to_rounding(workdir, expected):
@@ -239,6 +241,7 @@ MOMENTS = {
     lines(2, 'evaluations.jsonl'),  # after the evaluation before step 3
     lines(STEPS),  # before the last checkpoint
   ],
+  'language': [lines(2), later(begun(4), RANDOM.uniform(0, 0.2))],
 }
 
 

@@ -2,6 +2,7 @@
 
 from adrpo_jax import sharding as sharding
 from adrpo_jax.build import programs as programs
+from adrpo_jax.build.families import family_of as family_of
 from adrpo_jax.build.parts import make_method as make_method
 from adrpo_jax.build.parts import make_optimizer as make_optimizer
 from adrpo_jax.build.parts import make_reward as make_reward

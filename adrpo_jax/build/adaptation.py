@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 import optax
 
 from adrpo_jax.build.generator import Generator
-from adrpo_jax.models import export, lora, lora_files, sd3_layout
+from adrpo_jax.models import lora
 from adrpo_jax.types import Array, PyTree, TrainState
 
 
@@ -19,8 +19,8 @@ class Adaptation(NamedTuple):
   trainable:   (base, key) -> params, what the optimiser sees
   materialise: (params, frozen) -> parameters to apply, for rollout and loss
   whole:       (params, frozen) -> the same in the structure of the base
-  save:        (params, frozen, extrapolation, generator, folder) -> a file
-               that diffusers loads
+  save:        (params, frozen, extrapolation, generator, folder) -> the file
+               that the ecosystem of the model loads
   """
 
   trainable: Callable[[PyTree, Array], PyTree]
@@ -48,11 +48,8 @@ def low_rank(rank: int, alpha: float, targets: str) -> Adaptation:
     folder: pathlib.Path,
   ) -> pathlib.Path:
     del frozen
-    path = folder / lora_files.FILE
-    rows = sd3_layout.transformer_rows(generator.config.patch_size)
     # λ·(W + s·A·B − W) = (λ·s)·A·B: extrapolation is a matter of scale.
-    lora_files.save(path, rows, params, extrapolation * scale)
-    return path
+    return generator.save_adapters(params, extrapolation * scale, folder)
 
   return Adaptation(
     trainable=lambda base, key: lora.init(base, rank, key, targets),
@@ -79,9 +76,7 @@ def _save_whole(
   full = jax.jit(extended, static_argnums=2)(
     overlaid(params, frozen), frozen['reference'], extrapolation
   )
-  return export.save_transformer(
-    folder, generator.config, full, generator.positions()
-  )
+  return generator.save(full, folder)
 
 
 ALL_WEIGHTS = Adaptation(

@@ -1,31 +1,58 @@
 """The table of families of models that a config may name."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
+from adrpo_jax.build import language_generator, pretraining, sd3_generator
 from adrpo_jax.build.checks import named
 from adrpo_jax.build.generator import Generator
-from adrpo_jax.build.sd3_generator import of_sd3, of_sd3_tiny, shapes_of_sd3
+from adrpo_jax.build.picture_task import make_picture_task
+from adrpo_jax.build.task import Task
+from adrpo_jax.build.text_task import make_text_task
 from adrpo_jax.build.world_generator import of_world
+from adrpo_jax.method import language_methods, methods
+from adrpo_jax.method.table import Table
 
-FAMILIES: dict[str, Callable[[ConfigDict, jax.sharding.Mesh], Generator]] = {
-  'world': of_world,
-  'sd3': of_sd3,
-  'sd3_tiny': of_sd3_tiny,
-}
-
-# With shapes for weights.
-SHAPES: dict[str, Callable[[ConfigDict, jax.sharding.Mesh], Generator]] = {
-  'sd3': shapes_of_sd3,
-}
+Make = Callable[[ConfigDict, jax.sharding.Mesh], Generator]
 
 
-def make_generator(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
-  """The base that a config names, read from its folder.
+class Family(NamedTuple):
+  """What a family of models brings to a run.
 
-  Raises:
-    InputError: a folder or a setting that is not of its family.
+  methods:   the table of methods
+  task:      (config) -> Task
+  generator: (config, mesh) -> the base that the config names, from its folder
+  shapes:    the same with shapes for weights; None where they are not known
+  pretrain:  (config, workdir, versions) -> None, makes a base; None where none
+             is made here
   """
-  return named(FAMILIES, config.model.family, 'family of models')(config, mesh)
+
+  methods: Table
+  task: Callable[[ConfigDict], Task]
+  generator: Make
+  shapes: Make | None = None
+  pretrain: Callable[..., None] | None = None
+
+
+_pictures = partial(Family, methods.TABLE, make_picture_task)
+_texts = partial(Family, language_methods.TABLE, make_text_task)
+
+FAMILIES: dict[str, Family] = {
+  'world': _pictures(of_world, pretrain=pretraining.pretrain_pictures),
+  'sd3': _pictures(sd3_generator.of_sd3, sd3_generator.shapes_of_sd3),
+  'sd3_tiny': _pictures(sd3_generator.of_sd3_tiny),
+  'text_world': _texts(
+    language_generator.of_text_world, pretrain=pretraining.pretrain_texts
+  ),
+  'qwen': _texts(language_generator.of_qwen, language_generator.shapes_of_qwen),
+  'qwen_tiny': _texts(language_generator.of_qwen_tiny),
+}
+
+
+def family_of(config: ConfigDict) -> Family:
+  """The family of a config. Raises InputError for a name that is unknown."""
+  return named(FAMILIES, config.model.family, 'family of models')

@@ -1,49 +1,69 @@
 """Method, reward and optimiser of a config."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 import optax
 
 from adrpo_jax.build.checks import named
+from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
-from adrpo_jax.method import methods
 from adrpo_jax.method.record import Method
+from adrpo_jax.method.table import Table
 from adrpo_jax.rewards import table as reward_table
+from adrpo_jax.rewards import text_table
 from adrpo_jax.rewards.protocol import Reward
 
 
-def make_method(config: ConfigDict) -> Method:
+def make_method(config: ConfigDict, table: Table) -> Method:
   """The row of the table a config names, with its parameters."""
   name = config.name
-  named(methods.METHODS, name, 'method')
-  given = {key: config[name][key] for key in methods.parameters(name)}
+  named(table.rows, name, 'method')
+  given = {key: config[name][key] for key in table.parameters(name)}
   try:
-    return methods.make_method(name, **given)
+    return table.make_method(name, **given)
   except ValueError as error:
     raise InputError(str(error)) from error
 
 
 def make_reward(config: ConfigDict, texts: Sequence[str]) -> Reward:
   """The weighted sum of rewards that a config names, and those held out."""
-  normalise = config.normalise.to_dict()
-  return reward_table.make_reward(
-    {name: weight for name, weight in config.weights.items() if weight},
-    texts,
-    config.invalid_limit,
-    parameters=reward_parameters(config),
-    normalise={k: named for k, named in normalise.items() if named != 'raw'},
-    hold_out=config.hold_out,
+  return reward_table.make_reward(_weights(config), texts, **_terms(config))
+
+
+def make_text_reward(
+  config: ConfigDict, prompts: PromptSet, decode: Callable[..., str]
+) -> Reward:
+  """The same of answers; `decode` makes texts of tokens."""
+  return text_table.make_text_reward(
+    _weights(config),
+    prompts.texts,
+    prompts.answers,
+    decode,
+    **_terms(config),
   )
+
+
+def _weights(config: ConfigDict) -> dict[str, float]:
+  return {name: weight for name, weight in config.weights.items() if weight}
+
+
+def _terms(config: ConfigDict) -> dict[str, Any]:
+  normalise = config.normalise.to_dict()
+  return {
+    'invalid_limit': config.invalid_limit,
+    'parameters': reward_parameters(config),
+    'normalise': {k: n for k, n in normalise.items() if n != 'raw'},
+    'hold_out': config.hold_out,
+  }
 
 
 def reward_parameters(config: ConfigDict) -> dict[str, dict[str, Any]]:
   """Term -> its parameters, for those with a weight and those held out."""
-  weighted = [name for name, weight in config.weights.items() if weight]
   return {
     name: dict(config.get(name, {}))
-    for name in dict.fromkeys([*weighted, *config.hold_out])
+    for name in dict.fromkeys([*_weights(config), *config.hold_out])
   }
 
 

@@ -9,8 +9,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
 from adrpo_jax.build import adaptation
-from adrpo_jax.build.generator import Generator, split_by_rows
-from adrpo_jax.build.modality import make_modality
+from adrpo_jax.build.generator import Generator
 from adrpo_jax.build.parts import make_optimizer
 from adrpo_jax.method.record import Method
 from adrpo_jax.types import Modality, PyTree, TrainState
@@ -45,13 +44,7 @@ def make_programs(
   trained = (groups[0], 2) if 'pairs' in method.needs else groups
   optimizer = make_optimizer(config.training)
   averaged = config.training.ema > 0
-  modality = make_modality(
-    config,
-    method,
-    generator,
-    adapted.materialise,
-    lambda rows: split_by_rows(mesh, rows),
-  )
+  modality = generator.modality(method, adapted.materialise)
 
   # The base is an argument: closed over, it would be a constant, and so a
   # whole second copy, in the compiled program.

@@ -49,7 +49,7 @@ def reward_stage(
     )
     for tower in towers
   ]
-  count = samples['x0'].shape[0]
+  count = jax.tree.leaves(samples)[0].shape[0]
   texts = [
     jax.ShapeDtypeStruct(
       (count, size.projection_dim),
@@ -63,6 +63,8 @@ def reward_stage(
     frozen: PyTree, samples: PyTree, weights: list[PyTree], texts: list[Array]
   ) -> list[Array]:
     images = modality.decode(frozen, samples)
+    if not towers:
+      return [images]
     flat = images.reshape(-1, *images.shape[2:])
     cosines = []
     for tower, params, rows in zip(towers, weights, texts, strict=True):
@@ -71,7 +73,7 @@ def reward_stage(
         seen = tower.apply(params, pixels).reshape(*images.shape[:2], -1)
       seen = seen / jnp.linalg.norm(seen, axis=-1, keepdims=True)
       cosines.append((seen * rows[:, None]).sum(-1))
-    return cosines or [images]
+    return cosines
 
   return jax.jit(judge), (frozen, samples, weights, texts)
 

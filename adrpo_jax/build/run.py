@@ -11,21 +11,24 @@ import numpy as np
 
 from adrpo_jax import sharding
 from adrpo_jax.build import adaptation, checks
-from adrpo_jax.build.families import make_generator
-from adrpo_jax.build.generator import Generator, split_by_rows
-from adrpo_jax.build.modality import make_modality
-from adrpo_jax.build.parts import make_method, make_reward
+from adrpo_jax.build.families import family_of
+from adrpo_jax.build.generator import Generator
+from adrpo_jax.build.parts import make_method
 from adrpo_jax.build.programs import make_programs
-from adrpo_jax.build.task import Task, make_task
+from adrpo_jax.build.task import Task
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.evaluate import Evaluation, make_evaluate
-from adrpo_jax.method import methods
+from adrpo_jax.medium import Medium
 from adrpo_jax.method.record import Method
 from adrpo_jax.rewards.normalisers import comparable
 from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.types import PyTree, TrainState
 
 Prompts = Callable[[np.ndarray], dict[str, PyTree]]
+
+# Of the mean of |Δ log p|. In bfloat16 two programs round apart by far more,
+# and it is logged only.
+REPLAY_TOLERANCES = {'float32': 1e-5}
 
 
 class Run(NamedTuple):
@@ -35,14 +38,17 @@ class Run(NamedTuple):
   prompts_of: ids [P] -> these prompts, on the host
   place: puts arrays that lead with prompts onto the mesh
   encode: (texts) -> prompts_of for these
-  rollout, reward, update: the stages, jitted
+  rollout, decode, reward, update: the stages, jitted
+  measures: (decoded) -> name -> [P], see `types.Modality`
   parts: in how many a step is drawn, one judged while the next is made
   gather: gives every process all of a tree
   policy: (state, frozen) -> full parameters, those to judge and to draw with
   draw: the rollout of full parameters
-  export: (state, frozen, folder) -> the file that diffusers loads
+  export: (state, frozen, folder) -> the file that others load
   evaluate: (full parameters, frozen) -> Evaluation
   abstract: the state's shapes and shardings; `init` makes it
+  medium: of what is generated
+  replay_tolerance: how far log-probabilities of rollout and update may differ
   identity: a digest of the base's weights
   """
 
@@ -54,7 +60,7 @@ class Run(NamedTuple):
   encode: Callable[[Sequence[str]], Prompts]
   rollout: Callable[..., PyTree]
   decode: Callable[..., PyTree]
-  diversity: Callable[..., Any]
+  measures: Callable[..., Any]
   reward: Reward
   parts: int
   gather: Callable[[PyTree], PyTree]
@@ -63,10 +69,11 @@ class Run(NamedTuple):
   draw: Callable[..., PyTree]
   export: Callable[[TrainState, PyTree, pathlib.Path], pathlib.Path]
   evaluate: Callable[[PyTree, PyTree], Evaluation]
-  held_out: tuple[tuple[str, str], ...]
+  held_out: prompt_sources.PromptSet
   init: Callable[[], TrainState]
   abstract: TrainState
-  describe: Callable[[PyTree], list[str]]
+  medium: Medium
+  replay_tolerance: float
   identity: str
   groups: tuple[int, int]
 
@@ -77,7 +84,8 @@ def build(config: ConfigDict) -> Run:
   Raises:
     InputError: what was expected, what came, and the way out.
   """
-  method = make_method(config.method)
+  family = family_of(config)
+  method = make_method(config.method, family.methods)
   groups = config.prompts.per_step, config.prompts.samples
   trained = (groups[0], 2) if 'pairs' in method.needs else groups
   checks.check_groups(method, trained)
@@ -85,13 +93,12 @@ def build(config: ConfigDict) -> Run:
   checks.check_batches(config, mesh)
   checks.check_parts(config, mesh)
   checks.check_averaging(config.training)
-  task = make_task(config)
-  generator = make_generator(config, mesh)
+  task = family.task(config)
+  generator = family.generator(config, mesh)
   adapted = adaptation.make_adaptation(config.model)
   extrapolation = config.training.extrapolation
 
   place = partial(sharding.put_rows, mesh)
-  constrain = partial(split_by_rows, mesh)
   gather = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(mesh))
   encode = _encoder(generator, task)
   prompts_of = encode(task.training.texts)
@@ -103,9 +110,7 @@ def build(config: ConfigDict) -> Run:
     return place(prompts_of(ids))
 
   programs = make_programs(config, method, generator, adapted, mesh)
-  drawing = make_modality(
-    config, method, generator, adaptation.overlaid, constrain
-  )
+  drawing = generator.modality(method, adaptation.overlaid)
 
   def policy(state: TrainState, frozen: PyTree) -> PyTree:
     full = adapted.whole(adaptation.judged(state), frozen)
@@ -124,11 +129,11 @@ def build(config: ConfigDict) -> Run:
     prompts_at=prompts_at,
     prompts_of=prompts_of,
     place=place,
-    diversity=programs.modality.diversity,
+    measures=programs.modality.measures,
     encode=encode,
     rollout=jax.jit(programs.modality.rollout),
     decode=jax.jit(programs.modality.decode),
-    reward=make_reward(config.reward, task.training.texts),
+    reward=task.reward(config.reward, task.training),
     parts=config.reward.parts,
     gather=gather,
     update=jax.jit(
@@ -137,16 +142,15 @@ def build(config: ConfigDict) -> Run:
     policy=jax.jit(policy),
     draw=jax.jit(drawing.rollout),
     export=export,
-    evaluate=_evaluator(
-      config, task, generator, encode, constrain, place, gather
-    ),
+    evaluate=_evaluator(config, task, generator, encode, place, gather),
     held_out=task.held_out,
     init=partial(
       jax.jit(programs.init, out_shardings=layout),
       generator.frozen['reference'],
     ),
     abstract=programs.abstract,
-    describe=task.judge.describe,
+    medium=task.medium,
+    replay_tolerance=REPLAY_TOLERANCES.get(config.model.dtype, float('inf')),
     identity=generator.identity,
     groups=groups,
   )
@@ -158,7 +162,7 @@ def _encoder(
   """(texts) -> (ids) -> these prompts, on the host; see `modalities.flow`."""
 
   def encode(texts: Sequence[str]) -> Prompts:
-    conditions, facts = generator.encode(texts), task.judge.facts(texts)
+    conditions, facts = generator.encode(texts), task.facts(texts)
 
     def rows(ids: np.ndarray) -> dict[str, PyTree]:
       return {
@@ -178,29 +182,20 @@ def _evaluator(
   task: Task,
   generator: Generator,
   encode: Callable[[Sequence[str]], Prompts],
-  constrain: Callable,
   place: Callable,
   gather: Callable,
 ) -> Callable[[PyTree, PyTree], Evaluation]:
-  texts, categories = zip(*task.held_out, strict=True)
-  judged = config.copy_and_resolve_references()
-  judged.sampler.transition = 'euler'
-  judged.prompts.samples = config.eval.samples
-  with judged.unlocked():  # Figures of different steps are compared.
-    judged.reward.normalise = comparable(config.reward.normalise.to_dict())
-  modality = make_modality(
-    judged,
-    methods.make_method('fixed_w2'),
-    generator,
-    adaptation.overlaid,
-    constrain,
-  )
+  reward = config.reward.copy_and_resolve_references()
+  with reward.unlocked():  # Figures of different steps are compared.
+    reward.normalise = comparable(config.reward.normalise.to_dict())
   return make_evaluate(
-    modality,
-    make_reward(judged.reward, texts),
-    task.judge.measure,
-    encode(texts),
-    categories,
+    generator.judged(adaptation.overlaid, config.eval.samples),
+    task.reward(reward, task.held_out),
+    task.measure,
+    encode(task.held_out.texts),
+    task.held_out.categories,
+    seen=task.medium.seen,
+    diagnosed=task.medium.diagnosed,
     samples_per_prompt=config.eval.samples,
     batch=config.eval.batch,
     place=place,

@@ -1,6 +1,5 @@
 """Stable Diffusion 3 and 3.5: from a folder, or as shapes alone."""
 
-from collections.abc import Sequence
 import pathlib
 
 import jax
@@ -8,13 +7,17 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from adrpo_jax.build.checks import named
-from adrpo_jax.build.generator import (
-  Generator,
-  Rows,
-  everywhere,
-  make_compute,
+from adrpo_jax.build.flow_generator import (
+  FlowModel,
+  flow_generator,
   make_decoder,
   null_condition,
+)
+from adrpo_jax.build.generator import (
+  Generator,
+  everywhere,
+  make_compute,
+  no_words,
   on_mesh,
 )
 from adrpo_jax.errors import InputError
@@ -63,14 +66,19 @@ def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   transformer = sd3.cast(
     sd3.transformer_shapes(model.transformer, size), config.model.param_dtype
   )
-  return _sd3(config, mesh, model)._replace(
+  return flow_generator(
+    config,
+    mesh,
+    _functions(config, mesh, model),
+    encode=no_words,
     frozen={
       'reference': place(transformer),
       'autoencoder': everywhere(mesh)(
         sd3.autoencoder_shapes(model.autoencoder)
       ),
       'null_condition': null,
-    }
+    },
+    identity='',
   )
 
 
@@ -97,37 +105,33 @@ def _sd3_in(
     encode
   )  # First: the encoders are gone before the rest comes.
   dtype = jnp.dtype(config.model.param_dtype)
-  return _sd3(config, mesh, model)._replace(
+  return flow_generator(
+    config,
+    mesh,
+    _functions(config, mesh, model),
     encode=encode,
     frozen={
       'reference': sd3.load_transformer(model, size, dtype, place),
       'autoencoder': sd3.load_autoencoder(model, jnp.float32, everywhere(mesh)),
       'null_condition': null,
     },
-    positions=lambda: sd3.stored_positions(model),
     identity=fingerprint([folder / 'transformer', folder / 'vae']),
   )
 
 
-def _sd3(
+def _functions(
   config: ConfigDict, mesh: jax.sharding.Mesh, model: sd3.Sd3
-) -> Generator:
-  """The functions of a model; no weights and no words yet."""
-  size = _latent_size(config, model)
-
-  def encode(texts: Sequence[str]) -> Rows:
-    raise NotImplementedError('There are no text encoders without a folder.')
-
-  return Generator(
+) -> FlowModel:
+  return FlowModel(
     velocity=MMDiT(model.transformer, make_compute(config, mesh)).apply,
     decode=make_decoder(model.autoencoder, config.model),
-    encode=encode,
     grid=noise_levels.sd3_sigmas,
-    latent_shape=(*size, model.transformer.in_channels),
+    latent_shape=(
+      *_latent_size(config, model),
+      model.transformer.in_channels,
+    ),
     config=model.transformer,
-    frozen={},
-    positions=lambda: None,
-    identity='',
+    positions=lambda: sd3.stored_positions(model),
   )
 
 

@@ -8,11 +8,11 @@ from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
 from adrpo_jax.build import adaptation, checks
-from adrpo_jax.build.checks import named
-from adrpo_jax.build.families import SHAPES
+from adrpo_jax.build.families import FAMILIES, family_of
 from adrpo_jax.build.parts import make_method
 from adrpo_jax.build.programs import make_programs
 from adrpo_jax.build.reward_shapes import reward_stage
+from adrpo_jax.errors import InputError
 from adrpo_jax.types import PyTree, Scores
 from adrpo_jax.update import behaviour_params
 
@@ -26,11 +26,16 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
     InputError: a family whose shapes are not known without its weights, or a
       config that does not fit the mesh.
   """
-  method = make_method(config.method)
+  family = family_of(config)
+  if family.shapes is None:
+    known = [name for name, row in FAMILIES.items() if row.shapes is not None]
+    raise InputError(
+      f'Expected a family of models to compile for, {", ".join(known)}, got '
+      f'{config.model.family!r}, whose shapes are in its weights.'
+    )
+  method = make_method(config.method, family.methods)
   checks.check_batches(config, mesh)
-  generator = named(SHAPES, config.model.family, 'family to compile for')(
-    config, mesh
-  )
+  generator = family.shapes(config, mesh)
   adapted = adaptation.make_adaptation(config.model)
   programs = make_programs(config, method, generator, adapted, mesh)
   split, whole = sharding.batch_sharding(mesh), sharding.replicated(mesh)
@@ -39,19 +44,21 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
     return sharding.abstract(shapes, jax.tree.map(lambda _: where, shapes))
 
   count, samples = config.prompts.per_step, config.prompts.samples
-  frozen, null = generator.frozen, generator.frozen['null_condition']
+  frozen = generator.frozen
   prompts = {
     'condition': jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(
         (count, *leaf.shape), leaf.dtype, sharding=split
       ),
-      null,
+      generator.condition,
     ),
     'facts': (),
     'ids': jax.ShapeDtypeStruct((count,), jnp.int32, sharding=split),
     'places': jax.ShapeDtypeStruct((count,), jnp.int32, sharding=split),
   }
-  frozen = frozen | {'null_condition': placed(null, whole)}
+  if 'null_condition' in frozen:
+    null = placed(frozen['null_condition'], whole)
+    frozen = frozen | {'null_condition': null}
   key = placed(jax.eval_shape(lambda: jax.random.key(0)), whole)
   params = behaviour_params(method, programs.abstract)
   drawn = jax.eval_shape(

@@ -1,147 +1,68 @@
-"""The prompts of a run, and what is known and measured of their pictures."""
+"""What is asked for: prompts, what judges the samples, and their medium."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from adrpo_jax.build.checks import named
-from adrpo_jax.data import prompts as prompt_sources
-from adrpo_jax.errors import InputError
+from adrpo_jax.data.prompts import PromptSet
+from adrpo_jax.medium import Medium
+from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.types import Array, PyTree
-from adrpo_jax.worlds import WORLDS, World
-
-
-class Judge(NamedTuple):
-  """What is known of prompts and seen in their pictures, whoever made them.
-
-  check:    raises ValueError for a prompt that it knows nothing of
-  facts:    (texts) -> pytree [N, ...], what rewards hold samples against
-  measure:  (images [P, G, ...], facts) -> name -> [P], see `make_evaluate`
-  describe: (images [B, ...]) -> what it sees in each, as text
-  reduced:  (pictures [..., H, W, 3]) -> at the size that it judges
-  """
-
-  check: Callable[[str], object]
-  facts: Callable[[Sequence[str]], PyTree]
-  measure: Callable[[Array, PyTree], Mapping[str, Array]]
-  describe: Callable[[Array], list[str]]
-  reduced: Callable[[np.ndarray], np.ndarray]
 
 
 class Task(NamedTuple):
-  """What is asked for.
+  """What is asked for, and all that depends on what samples are.
 
   training: the prompts that are trained on
-  held_out: (text, category) of those that are judged
+  held_out: those that are judged, with a category each
+  check:    raises ValueError for a prompt that cannot be asked
+  facts:    (texts) -> pytree [N, ...], what rewards hold samples against
+  measure:  (decoded, facts) -> name -> [P], see `make_evaluate`
+  medium:   pictures or texts
+  reward:   (config.reward, prompts) -> the reward on these
   """
 
-  training: prompt_sources.PromptSet
-  held_out: tuple[tuple[str, str], ...]
-  judge: Judge
+  training: PromptSet
+  held_out: PromptSet
+  check: Callable[[str], object]
+  facts: Callable[[Sequence[str]], PyTree]
+  measure: Callable[[Array, PyTree], Mapping[str, Array]]
+  medium: Medium
+  reward: Callable[[ConfigDict, PromptSet], Reward]
 
 
-def make_task(config: ConfigDict) -> Task:
-  """Prompts of an embedded world, or of files for any picture at all."""
-  judge = make_judge(config)
-  if config.world:
-    world = named(WORLDS, config.world, 'world')
-    held_out = _held_out(world, config.eval.prompts)
-    training = _prompt_set(config.prompts.source, world, judge)
-    return Task(training, held_out, judge)
-  return _of_files(config, judge)
-
-
-def make_judge(config: ConfigDict) -> Judge:
-  """Of an embedded world, or one that leaves all judging to the rewards."""
-  if config.world:
-    return _of_world(config, named(WORLDS, config.world, 'world'))
-  return Judge(
-    check=str,
-    facts=lambda texts: (),
-    measure=lambda images, facts: {},
-    describe=lambda images: [''] * len(images),
-    reduced=lambda pictures: pictures,
-  )
-
-
-def _of_world(config: ConfigDict, world: World) -> Judge:
-  held_out = _held_out(world, config.eval.prompts)
-  facts = world.facts([text for text, _ in held_out])
-  drawn = jax.jit(
-    lambda facts: world.spread(world.truth(facts, config.eval.samples), facts)
-  )
-  of_truth = float(np.nanmean(drawn(facts)[0]))
-
-  def measure(images: Array, facts: PyTree) -> dict[str, Array]:
-    """Diversity in units of that of rendered truth."""
-    spread, readable = world.spread(images, facts)
-    return {
-      'diversity': spread / of_truth,
-      'unreadable': 1.0 - readable.mean(1),
-    }
-
-  def check(text: str) -> None:
-    world.tokenise([text])
-    world.facts([text])
-
-  return Judge(check, world.facts, measure, world.describe, world.reduced)
-
-
-def _of_files(config: ConfigDict, judge: Judge) -> Task:
-  for name in ('source', 'held_out'):
-    if not config.prompts[name]:
-      raise InputError(
-        f'Expected --config.prompts.{name}=FILE, prompts as .txt, .jsonl, '
-        '.csv, .tsv or tfds:NAME, since there is no world to take them from.'
-      )
-  judged = prompt_sources.load(config.prompts.held_out)
-  places = [i % len(judged) for i in range(config.eval.prompts)]
-  return Task(
-    prompt_sources.load(config.prompts.source),
-    tuple((judged.texts[i], judged.categories[i] or 'all') for i in places),
-    judge,
-  )
-
-
-def _prompt_set(
-  source: str, world: World, judge: Judge
-) -> prompt_sources.PromptSet:
-  if not source:
-    return _balanced(world.prompts('train'), 256)
-  return prompt_sources.load(source, check=judge.check)
-
-
-def _balanced(listed, most: int) -> prompt_sources.PromptSet:
+def balanced(listed: PromptSet, most: int) -> PromptSet:
   """The same number of prompts of each category, at most `most` distinct."""
-  by_category: dict[str, list[str]] = {}
-  for text, category in listed:
-    by_category.setdefault(category, []).append(text)
   rng = np.random.default_rng(0)
-  pairs = [
-    (texts[i % len(texts)], category)
-    for category, texts in by_category.items()
-    for texts in [list(rng.permutation(texts))]
-    for i in range(most)
-  ]
-  texts, categories = zip(*pairs, strict=True)
-  return prompt_sources.PromptSet(texts, categories)
+  chosen = []
+  for ids in _by_category(listed).values():
+    order = rng.permutation(len(ids))
+    chosen += [ids[order[i % len(ids)]] for i in range(most)]
+  return listed.chosen(chosen)
 
 
-def _held_out(world: World, count: int) -> tuple[tuple[str, str], ...]:
-  """`count` held-out prompts in turn from each category, always the same."""
-  listed = world.prompts('held_out')
-  names = list(dict.fromkeys(category for _, category in listed))
+def in_turn(listed: PromptSet, count: int) -> PromptSet:
+  """`count` prompts in turn from each category, always the same."""
   rng = np.random.default_rng(1)
-  lists = [
-    rng.permutation([t for t, c in listed if c == name]) for name in names
-  ]
-  return tuple(
-    (
-      str(lists[i % len(names)][i // len(names) % len(lists[i % len(names)])]),
-      names[i % len(names)],
-    )
-    for i in range(count)
+  lists = [rng.permutation(ids) for ids in _by_category(listed).values()]
+  names = len(lists)
+  return listed.chosen(
+    [
+      int(lists[i % names][i // names % len(lists[i % names])])
+      for i in range(count)
+    ]
   )
+
+
+def repeated(listed: PromptSet, count: int) -> PromptSet:
+  """The first `count`, all of them again where there are fewer."""
+  return listed.chosen([i % len(listed) for i in range(count)])
+
+
+def _by_category(listed: PromptSet) -> dict[str, list[int]]:
+  found: dict[str, list[int]] = {}
+  for i, category in enumerate(listed.categories):
+    found.setdefault(category, []).append(i)
+  return found

@@ -8,13 +8,13 @@ from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
 from adrpo_jax.build.checks import named
-from adrpo_jax.build.generator import (
-  Generator,
-  Rows,
-  make_compute,
+from adrpo_jax.build.flow_generator import (
+  FlowModel,
+  flow_generator,
   make_decoder,
   null_condition,
 )
+from adrpo_jax.build.generator import Generator, Rows, make_compute
 from adrpo_jax.models import base as base_models
 from adrpo_jax.models.mmdit import MMDiT
 from adrpo_jax.models.prompt_cache import fingerprint
@@ -47,18 +47,21 @@ def of_world(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
     return lambda ids: jax.tree.map(lambda leaf: leaf[ids], table)
 
   size = models.mmdit.sample_size
-  return Generator(
-    velocity=MMDiT(models.mmdit, make_compute(config, mesh)).apply,
-    decode=make_decoder(models.autoencoder, config.model),
+  return flow_generator(
+    config,
+    mesh,
+    FlowModel(
+      velocity=MMDiT(models.mmdit, make_compute(config, mesh)).apply,
+      decode=make_decoder(models.autoencoder, config.model),
+      grid=noise_levels.shifted_sigmas,
+      latent_shape=(size, size, models.mmdit.in_channels),
+      config=models.mmdit,
+    ),
     encode=encode,
-    grid=noise_levels.shifted_sigmas,
-    latent_shape=(size, size, models.mmdit.in_channels),
-    config=models.mmdit,
     frozen={
       'reference': weights['transformer'],
       'autoencoder': weights['autoencoder'],
       'null_condition': null_condition(encode),
     },
-    positions=lambda: None,
     identity=fingerprint([folder]),
   )

@@ -4,7 +4,7 @@ tfds:NAME[:SPLIT]         a tensorflow_datasets set, see `tfds_prompts`
 *.txt *.jsonl *.csv *.tsv a file, on a disk or in a bucket, see `readers`
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 import functools
 
@@ -21,20 +21,32 @@ class PromptSet:
   Attributes:
     texts: the prompts.
     categories: of each prompt, '' where it has none.
+    answers: the right answer to each, None where none is known.
   """
 
   texts: tuple[str, ...]
   categories: tuple[str, ...]
+  answers: tuple[str | None, ...] = ()
 
   def __post_init__(self):
-    if not self.texts or len(self.texts) != len(self.categories):
+    if not self.answers:
+      object.__setattr__(self, 'answers', (None,) * len(self.texts))
+    counts = len(self.texts), len(self.categories), len(self.answers)
+    if not self.texts or len(set(counts)) > 1:
       raise ValueError(
-        'Expected at least one prompt, and a category for each, got '
-        f'{len(self.texts)} prompts and {len(self.categories)} categories.'
+        'Expected at least one prompt, and a category and an answer for each, '
+        f'got {counts[0]} prompts, {counts[1]} categories and {counts[2]} '
+        'answers.'
       )
 
   def __len__(self) -> int:
     return len(self.texts)
+
+  def chosen(self, ids: Sequence[int]) -> 'PromptSet':
+    """Those of some ids, in their order; an id may come more than once."""
+    return PromptSet(
+      *(tuple(column[i] for i in ids) for column in dataclasses.astuple(self))
+    )
 
 
 def load(
@@ -43,6 +55,7 @@ def load(
   data_dir: str | None = None,
   text_feature: str = '',
   category_feature: str = '',
+  answer_feature: str = '',
   check: Callable[[str], object] = str,
 ) -> PromptSet:
   """Reads all prompts of a source, in its own order.
@@ -54,18 +67,20 @@ def load(
     text_feature: the column, key or tfds feature of the prompts; '' takes the
       first of `readers.USUAL_NAMES` that is there.
     category_feature: the same for categories; they are optional in the data.
+    answer_feature: the same for right answers.
     check: raises a ValueError for a prompt that cannot be used.
 
   Raises:
     InputError: whatever is wrong, with the file and the line.
   """
-  names = readers.names(text_feature, category_feature)
+  names = readers.names(text_feature, category_feature, answer_feature)
   if source.startswith('tfds:'):
     rows, unit = tfds_prompts.rows(source, data_dir, names), 'example'
   else:
     rows, unit = readers.reader(source)(source, names), 'line'
-  texts, categories = [], []
-  for number, text, category in rows:
+  found: list[readers.Row] = []
+  for row in rows:
+    number, text = row.number, row.text
     where = f'{source}, {unit} {number}'
     if not text.strip():
       raise InputError(
@@ -76,11 +91,14 @@ def load(
       check(text.strip())
     except ValueError as error:
       raise InputError(f'{where}: {error}') from error
-    texts.append(text.strip())
-    categories.append(category.strip())
-  if not texts:
+    found.append(row)
+  if not found:
     raise InputError(f'{source}: expected at least one prompt, got none.')
-  return PromptSet(tuple(texts), tuple(categories))
+  return PromptSet(
+    tuple(row.text.strip() for row in found),
+    tuple(row.category.strip() for row in found),
+    tuple(row.answer for row in found),
+  )
 
 
 def indices(

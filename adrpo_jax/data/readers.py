@@ -6,8 +6,9 @@
 .csv, .tsv    a header and a row a prompt; DrawBench ("Prompts,Category") and
               PartiPrompts ("Prompt", "Category", "Challenge", "Note") are such
 
-What a column or key means is told by its name, in any case; columns and keys
-with other names are not read. Files are UTF-8, on a disk or in a bucket.
+A row may have an "answer", which rewards of text hold answers against. What a
+column or key means is told by its name, in any case; columns and keys with
+other names are not read. Files are UTF-8, on a disk or in a bucket.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,31 +24,38 @@ from adrpo_jax.errors import InputError
 
 
 class Row(NamedTuple):
-  """A prompt, its category ('' for none), and its line, counted from 1."""
+  """A prompt, its category ('' for none), and its line, counted from 1.
+
+  answer: the right one, None where the source has none.
+  """
 
   number: int
   text: str
   category: str
+  answer: str | None = None
 
 
 class Names(NamedTuple):
-  """What the prompts and their categories may be called, likeliest first."""
+  """What prompts, categories and answers may be called, likeliest first."""
 
   text: tuple[str, ...]
   category: tuple[str, ...]
+  answer: tuple[str, ...]
 
 
 USUAL_NAMES = Names(
-  ('prompt', 'prompts', 'caption', 'captions', 'text'),
+  ('prompt', 'prompts', 'caption', 'captions', 'text', 'question', 'problem'),
   ('category', 'categories', 'tag'),
+  ('answer', 'solution', 'ground_truth'),
 )
 
 
-def names(text: str, category: str) -> Names:
+def names(text: str, category: str, answer: str = '') -> Names:
   """The given names, each the only one to be read, or the usual for ''."""
   return Names(
     (text,) if text else USUAL_NAMES.text,
     (category,) if category else USUAL_NAMES.category,
+    (answer,) if answer else USUAL_NAMES.answer,
   )
 
 
@@ -130,7 +138,14 @@ def _json_rows(path: str, names: Names) -> Iterator[Row]:
         raise InputError(
           f'{where}, got {row[key]!r} as {key!r}, which is no text.'
         )
-    yield Row(number, row[text_key], row[category_key] if category_key else '')
+    answer_key = first_of(names.answer, row)
+    answer = row[answer_key] if answer_key else None
+    yield Row(
+      number,
+      row[text_key],
+      row[category_key] if category_key else '',
+      None if answer is None else str(answer),
+    )
 
 
 def _table_rows(path: str, names: Names) -> Iterator[Row]:
@@ -148,6 +163,7 @@ def _table_rows(path: str, names: Names) -> Iterator[Row]:
       f'{" or ".join(names.text)}, got the columns {header}.'
     )
   category_column = first_of(names.category, header)
+  answer_column = first_of(names.answer, header)
   for number, cells in table:
     if len(cells) != len(header):
       raise InputError(
@@ -157,7 +173,8 @@ def _table_rows(path: str, names: Names) -> Iterator[Row]:
       )
     row = dict(zip(header, cells, strict=True))
     category = row[category_column] if category_column else ''
-    yield Row(number, row[text_column], category)
+    answer = row[answer_column] if answer_column else None
+    yield Row(number, row[text_column], category, answer)
 
 
 def _cells(

@@ -17,7 +17,7 @@ _OWN_SETS = {'adrpo_shapes': 'adrpo_jax.worlds.shapes_tfds'}
 
 
 def rows(source: str, data_dir: str | None, names: Names) -> Iterator[Row]:
-  """The examples of a source as (number from 0, text, category).
+  """The examples of a source as (number from 0, text, category, answer).
 
   Raises:
     InputError: no such set or split, or no text in the feature.
@@ -33,7 +33,9 @@ def rows(source: str, data_dir: str | None, names: Names) -> Iterator[Row]:
     )
   label_feature = first_of(names.category, features) or ''
   label = getattr(features.get(label_feature), 'int2str', _as_text)
-  decoders = _only(features, {text_feature, label_feature})
+  answer_feature = first_of(names.answer, features) or ''
+  wanted = {text_feature, label_feature, answer_feature}
+  decoders = _only(features, wanted)
   examples = builder.as_data_source(split, decoders=decoders)
   for number in range(len(examples)):
     example: Mapping[str, Any] = examples[number]
@@ -43,7 +45,13 @@ def rows(source: str, data_dir: str | None, names: Names) -> Iterator[Row]:
         f'{source}: expected text in the feature {text_feature!r}, got '
         f'{type(text).__name__}.'
       )
-    yield Row(number, text.decode(), label(example.get(label_feature, b'')))
+    answer = example.get(answer_feature)
+    yield Row(
+      number,
+      text.decode(),
+      label(example.get(label_feature, b'')),
+      None if answer is None else _as_text(answer),
+    )
 
 
 def _as_text(value: Any) -> str:

@@ -64,6 +64,30 @@ def warn_if_unstable(
     return
 
 
+def warn_if_unbounded(kl: str, clip: float, *, guarded: bool) -> None:
+  """Warns of an adaptive KL whose push on a token has no bound.
+
+  Where π < π_ref/2 a negative coefficient pushes a good sample's token further
+  down: by e⁻ˣ under the estimator k3. Without a clip of A, coefficients are
+  of the size of standardised advantages.
+  """
+  if guarded and clip and kl != 'k3':
+    return
+  reasons = [
+    *(['kl="k3", whose gradient is exponential'] if kl == 'k3' else []),
+    *(
+      [] if guarded else ['guard=False, so that good tokens may be pushed off']
+    ),
+    *([] if clip else ['clip=0, the bare coefficient beta0 - A']),
+  ]
+  warnings.warn(
+    f'The adaptive KL is not bounded: {"; ".join(reasons)}. Such runs can end '
+    'in NaN. Take kl="ratio_k3", guard=True and a clip of 0.5 to 1, the '
+    'defaults, for a run that matters.',
+    stacklevel=3,
+  )
+
+
 def _at(value: ScalarOrSchedule, step: int) -> float | None:
   if callable(value):
     return float(value(step))

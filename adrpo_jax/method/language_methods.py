@@ -11,16 +11,19 @@ rewards in [0, 1].
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from adrpo_jax.errors import unknown_name
 from adrpo_jax.method import (
   advantages,
   aggregations,
+  guards,
   kl_estimators,
   token_losses,
   transforms,
 )
 from adrpo_jax.method.record import DivergenceTerm, Method
+from adrpo_jax.method.table import Table
 from adrpo_jax.method.transforms import Transform, chain
 from adrpo_jax.types import Array, Weights
 
@@ -62,9 +65,10 @@ def adrpo(
 
   A is clipped in the coefficient alone. `guard` takes the coefficient off a
   token where it is negative and π < π_ref/2: there it would push a good
-  sample's token down. 0 stands for no `dual_clip`; `longest` is for the
-  aggregation 'constant_length'.
+  sample's token down. 0 stands for no `dual_clip`, and for no `clip`, which is
+  the bare β₀ − A; `longest` is for the aggregation 'constant_length'.
   """
+  guards.warn_if_unbounded(kl, clip, guarded=guard)
   return _surrogate(
     'adrpo',
     chain(
@@ -155,6 +159,18 @@ def dpo(*, beta: float = 0.1) -> Method:
 METHODS: dict[str, Callable[..., Method]] = {
   factory.__name__: factory for factory in (adrpo, grpo, rloo, dpo)
 }
+
+# What differs from the defaults. β₀ and the range ±β₀ are published for audio;
+# the estimator is what the authors' library had. See method.table.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+  'adrpo': {
+    'stable': {},
+    'paper': {'beta0': 0.04, 'clip': 0.04, 'kl': 'k3', 'guard': False},
+  },
+  **{name: {'stable': {}, 'paper': {}} for name in ('grpo', 'rloo', 'dpo')},
+}
+
+TABLE = Table(METHODS, PRESETS)
 
 
 def _surrogate(

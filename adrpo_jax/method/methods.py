@@ -12,7 +12,6 @@ whose spread within a prompt is about 0.2.
 
 from collections.abc import Callable
 from functools import partial
-import inspect
 from typing import Any
 
 import jax.numpy as jnp
@@ -21,6 +20,7 @@ import optax
 from adrpo_jax.errors import unknown_name
 from adrpo_jax.method import advantages, divergences, policy_losses, transforms
 from adrpo_jax.method.record import DivergenceTerm, Method
+from adrpo_jax.method.table import Table
 from adrpo_jax.method.transforms import chain
 from adrpo_jax.types import Array, Weights
 
@@ -296,34 +296,14 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def parameters(name: str, preset: str = 'stable') -> dict[str, Any]:
-  """All keyword parameters of a method with the values of a preset."""
-  _check_name('method', name, METHODS)
-  _check_name('preset', preset, PRESETS[name])
-  signature = inspect.signature(METHODS[name])
-  defaults = {key: p.default for key, p in signature.parameters.items()}
-  return defaults | PRESETS[name][preset]
-
-
-def make_method(name: str, preset: str = 'stable', **overrides: Any) -> Method:
-  """The row called `name`, with some parameters of its preset replaced.
-
-  Raises:
-    ValueError: no such method, preset or parameter; the nearest is named.
-  """
-  values = parameters(name, preset)
-  for key in overrides:
-    _check_name(f'parameter of {name}', key, values)
-  return METHODS[name](**(values | overrides))
-
-
-def _check_name(kind: str, name: str, known: dict[str, Any]) -> None:
-  if name not in known:
-    raise unknown_name(name, known, kind)
+TABLE = Table(METHODS, PRESETS)
+parameters = TABLE.parameters
+make_method = TABLE.make_method
 
 
 def _usable(zero_variance: str) -> Callable[[Array, Array], Array]:
-  _check_name('zero_variance', zero_variance, ZERO_VARIANCE)
+  if zero_variance not in ZERO_VARIANCE:
+    raise unknown_name(zero_variance, ZERO_VARIANCE, 'zero_variance')
   return ZERO_VARIANCE[zero_variance]
 
 

@@ -16,11 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adrpo_jax.diagnostics import Mean
 from adrpo_jax.method.divergences import mean_square
 from adrpo_jax.method.record import Method, given_anchors
 from adrpo_jax.modalities import flow_views
 from adrpo_jax.sampling import guidance, noise_levels, solvers
 from adrpo_jax.types import Array, LossTerms, Modality, PyTree
+
+BUCKETS = 4  # of σ, for the divergence by time
 
 
 def make(
@@ -117,9 +120,13 @@ def make(
       for name, full in given_anchors(method, anchors).items()
     }
     outputs, metrics = finish(v, constants)
-    metrics = metrics | {'policy': mean_square(v, target), 'sigma': sigma}
+    metrics = metrics | {'policy': mean_square(v, target)}
     if 'reference' in constants:
-      metrics['divergence'] = mean_square(v, constants['reference'])
+      divergence = mean_square(v, constants['reference'])
+      metrics |= {
+        'divergence': divergence,
+        'divergence_by_sigma': by_sigma(divergence, sigma),
+      }
     return LossTerms(
       policy=method.policy_loss(outputs, weights),
       divergences=tuple(
@@ -139,7 +146,16 @@ def make(
     levels = samples['sigma'].shape[2] if 'sigma' in samples else draws
     return jnp.full(groups, levels)
 
-  return Modality(rollout, decode_samples, loss_terms, pixel_diversity, entries)
+  def measures(images):
+    return {'diversity_pixel': pixel_diversity(images)}
+
+  return Modality(rollout, decode_samples, loss_terms, measures, entries)
+
+
+def by_sigma(values: Array, sigma: Array) -> Mean:
+  """The mean in each of `BUCKETS` of equal width in σ. [P, G, S] twice"""
+  bucket = jnp.clip(sigma * BUCKETS, 0, BUCKETS - 1).astype(int)
+  return Mean(values[..., None], jax.nn.one_hot(bucket, BUCKETS))
 
 
 def pixel_diversity(images: Array) -> Array:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from adrpo_jax.diagnostics import Largest, Mean, Quantiles
 from adrpo_jax.method import kl_estimators
 from adrpo_jax.method.record import Method, given_anchors
 from adrpo_jax.modalities.flow_views import sample_keys
@@ -23,10 +24,12 @@ from adrpo_jax.sampling.decoding import Reader, generate
 from adrpo_jax.types import (
   Array,
   LossTerms,
+  Metrics,
   Modality,
   PyTree,
   TokenAnchor,
   Tokens,
+  Weights,
 )
 
 
@@ -133,7 +136,8 @@ def make(
         term.entries(outputs, weights) for term in method.divergences
       ),
       mask=samples['mask'].astype(jnp.float32),
-      metrics={'policy': surrogate, 'entropy': entropy} | _measured(outputs),
+      metrics={'policy': surrogate, 'entropy': entropy}
+      | _measured(outputs, weights),
     )
 
   def entries(samples):
@@ -143,9 +147,18 @@ def make(
     rollout,
     lambda frozen, samples: samples,
     loss_terms,
-    distinct_answers,
+    answer_measures,
     entries,
   )
+
+
+def answer_measures(samples: PyTree) -> Metrics:
+  """How answers differ, how long they are, how many were cut short. -> [P]"""
+  return {
+    'diversity_distinct': distinct_answers(samples),
+    'length': samples['mask'].sum(2).mean(1, dtype=jnp.float32),
+    'truncated': 1.0 - samples['ended'].mean(1, dtype=jnp.float32),
+  }
 
 
 def distinct_answers(samples: PyTree) -> Array:
@@ -167,15 +180,26 @@ def _read_whole(condition: PyTree, samples: PyTree) -> tuple[Array, Array]:
   return whole('tokens'), whole('mask')
 
 
-def _measured(outputs: Tokens) -> dict[str, Array]:
+def _measured(outputs: Tokens, weights: Weights) -> dict[str, Any]:
   """Diagnostics of every token: how far from the rollout and the reference."""
-  drift = jnp.abs(outputs.log_prob - outputs.log_prob_old)
-  found = {'log_prob_difference': jnp.where(outputs.mask, drift, 0.0)}
-  if 'reference' in outputs.anchors:
-    anchor = outputs.anchors['reference']
-    found |= {
-      'divergence': kl_estimators.k3(outputs, anchor),
-      'log_ratio': kl_estimators.log_ratio(outputs, anchor),
-      'past_flip': kl_estimators.past_flip(outputs, anchor) & outputs.mask,
-    }
-  return found
+  drift = outputs.log_prob - outputs.log_prob_old
+  drift = jnp.abs(jnp.where(outputs.mask, drift, 0.0))
+  found: dict[str, Any] = {
+    'log_prob_difference': drift,
+    'log_prob_difference_max': Largest(drift),
+    'log_prob_difference_quantiles': Quantiles(drift),
+  }
+  if 'reference' not in outputs.anchors:
+    return found
+  anchor = outputs.anchors['reference']
+  divergence = kl_estimators.k3(outputs, anchor)
+  log_ratio = kl_estimators.log_ratio(outputs, anchor)
+  sign = jnp.broadcast_to(jnp.sign(weights.policy)[..., None], log_ratio.shape)
+  return found | {
+    'divergence': divergence,
+    'divergence_good': Mean(divergence, (sign > 0).astype(jnp.float32)),
+    'divergence_poor': Mean(divergence, (sign < 0).astype(jnp.float32)),
+    'log_ratio': log_ratio,
+    'log_ratio_quantiles': Quantiles(log_ratio),
+    'past_flip': kl_estimators.past_flip(outputs, anchor).astype(jnp.float32),
+  }

@@ -57,9 +57,9 @@ def test_every_method_gets_its_terms(name):
   entries = (P, groups, 4 if 'trajectory' in method.needs else S)
   assert isinstance(terms, LossTerms)
   assert len(terms.divergences) == len(method.divergences)
-  assert {'policy', 'divergence', 'sigma'} <= set(terms.metrics)
+  assert {'policy', 'divergence', 'divergence_by_sigma'} <= set(terms.metrics)
   for leaf in jax.tree.leaves(terms):
-    assert leaf.shape == entries
+    assert leaf.shape[:3] == entries
     assert leaf.dtype == jnp.float32
     assert jnp.isfinite(leaf).all()
   assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(own))
@@ -131,7 +131,7 @@ def test_each_distinct_anchor_is_evaluated_once(name, evaluated):
 def test_reference_is_optional_where_no_loss_reads_it():
   modality = small_flow.make(methods.make_method('raft'))
   terms = jax.eval_shape(modality.loss_terms, *made_up_inputs({}))
-  assert set(terms.metrics) == {'policy', 'sigma'}
+  assert set(terms.metrics) == {'policy'}
   modality = small_flow.make(methods.make_method('nft'))
   given = {'reference': ANCHORS['reference']}
   with pytest.raises(ValueError, match=r"full parameters of \['old'\]"):
@@ -237,7 +237,8 @@ def test_decoding_and_diversity_by_hand():
   assert images.shape == (P, G, 2, 1, 3)
   np.testing.assert_array_equal(images[:, :, :, 0], 2 * x0)
   # Neighbours differ by 12 everywhere: pairs at 12 (3×), 24 (2×) and 36.
-  np.testing.assert_allclose(modality.diversity(images), [20.0] * P, rtol=1e-6)
+  diversity = modality.measures(images)['diversity_pixel']
+  np.testing.assert_allclose(diversity, [20.0] * P, rtol=1e-6)
   same = jnp.broadcast_to(images[:, :1], images.shape)
   np.testing.assert_array_equal(flow.pixel_diversity(same), np.zeros(P))
   np.testing.assert_array_equal(flow.pixel_diversity(images[:, :1]), [0] * P)

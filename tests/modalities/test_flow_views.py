@@ -21,7 +21,7 @@ from small_flow import (
 )
 
 from adrpo_jax.method import methods
-from adrpo_jax.modalities import flow_views
+from adrpo_jax.modalities import flow, flow_views
 from adrpo_jax.sampling import noise_levels, solvers
 
 
@@ -79,7 +79,10 @@ def test_renoised_samples_lie_on_the_path_to_their_own_noise():
   close(terms.metrics['policy'], matching.mean(axis=(3, 4)))
   gap = (outputs.velocity - outputs.anchors['reference']) ** 2
   close(terms.metrics['divergence'], gap.mean(axis=(3, 4)))
-  np.testing.assert_array_equal(terms.metrics['sigma'], outputs.sigma)
+  buckets = terms.metrics['divergence_by_sigma']
+  close(buckets.value[..., 0], gap.mean(axis=(3, 4)))
+  own = np.asarray(outputs.sigma * flow.BUCKETS, int)
+  np.testing.assert_array_equal(np.argmax(buckets.weight, -1), own)
 
 
 def test_shared_noise_is_one_for_a_prompt():

@@ -1,0 +1,183 @@
+"""A flow-matching model of pictures as a generator, with a config's sampler."""
+
+from collections.abc import Callable
+from functools import partial
+import pathlib
+from typing import NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+import numpy as np
+
+from adrpo_jax.build.checks import named
+from adrpo_jax.build.generator import (
+  Encode,
+  Generator,
+  Materialise,
+  split_by_rows,
+)
+from adrpo_jax.errors import InputError
+from adrpo_jax.method import methods
+from adrpo_jax.method.record import Method
+from adrpo_jax.modalities import flow
+from adrpo_jax.models import export, lora_files, sd3_layout
+from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
+from adrpo_jax.models.mmdit import MMDiTConfig
+from adrpo_jax.models.tiling import decode_in_tiles
+from adrpo_jax.sampling import noise_levels, solvers
+from adrpo_jax.sampling.guidance import Velocity
+from adrpo_jax.types import Array, Modality, PyTree
+
+TRANSITIONS: dict[str, Callable[[float], solvers.Transition]] = {
+  'euler': lambda eta: solvers.euler(),
+  'heun': lambda eta: solvers.heun(),
+  'flow_sde': solvers.flow_sde,
+  'cps': solvers.cps,
+  'dance_sde': solvers.dance_sde,
+}
+SIGMAS: dict[str, Callable[[float], noise_levels.Quantile]] = {
+  'uniform': lambda shift: noise_levels.uniform,
+  'logit_normal': noise_levels.logit_normal,
+}
+
+
+class FlowModel(NamedTuple):
+  """A model of pictures as functions of its weights.
+
+  velocity:     (full parameters, x, σ, condition) -> v
+  decode:       (autoencoder parameters, latents) -> images in [0, 1], about
+  grid:         (solver steps, shift) -> noise levels [N + 1]
+  latent_shape: of one picture
+  config:       of the transformer
+  positions:    () -> the position table that an export has, None for ours
+  """
+
+  velocity: Velocity
+  decode: Callable[[PyTree, Array], Array]
+  grid: Callable[[int, float], np.ndarray]
+  latent_shape: tuple[int, int, int]
+  config: MMDiTConfig
+  positions: Callable[[], np.ndarray | None] = lambda: None
+
+
+def flow_generator(
+  config: ConfigDict,
+  mesh: jax.sharding.Mesh,
+  model: FlowModel,
+  *,
+  encode: Encode,
+  frozen: dict[str, PyTree],
+  identity: str,
+) -> Generator:
+  """The generator of a model.
+
+  `frozen` holds 'reference', 'autoencoder' and 'null_condition', the condition
+  of the empty prompt, as arrays or as shapes.
+  """
+  make = partial(_modality, config, mesh, model)
+
+  def judged(materialise: Materialise, samples: int) -> Modality:
+    """On fresh noise, which the divergence in W2 is an expectation over."""
+    method = methods.make_method('fixed_w2')
+    return make(method, materialise, transition='euler', samples=samples)
+
+  def save_adapters(
+    adapters: PyTree, scale: float, folder: pathlib.Path
+  ) -> pathlib.Path:
+    path = folder / lora_files.FILE
+    rows = sd3_layout.transformer_rows(model.config.patch_size)
+    lora_files.save(path, rows, adapters, scale)
+    return path
+
+  return Generator(
+    modality=partial(
+      make,
+      transition=config.sampler.transition,
+      samples=config.prompts.samples,
+    ),
+    judged=judged,
+    encode=encode,
+    condition=jax.eval_shape(lambda: frozen['null_condition']),
+    frozen=frozen,
+    save=lambda full, folder: export.save_transformer(
+      folder, model.config, full, model.positions()
+    ),
+    save_adapters=save_adapters,
+    identity=identity,
+  )
+
+
+def _modality(
+  config: ConfigDict,
+  mesh: jax.sharding.Mesh,
+  model: FlowModel,
+  method: Method,
+  materialise: Materialise,
+  *,
+  transition: str,
+  samples: int,
+) -> Modality:
+  sampler = config.sampler
+  if 'trajectory' in method.needs and transition in ('euler', 'heun'):
+    transition = 'flow_sde'  # log-probabilities need a stochastic step
+  try:
+    return flow.make(
+      method,
+      model.velocity,
+      model.decode,
+      latent_shape=model.latent_shape,
+      samples_per_prompt=samples,
+      sigmas=model.grid(sampler.steps, sampler.shift),
+      transition=named(TRANSITIONS, transition, 'transition')(sampler.eta),
+      trained_steps=range(sampler.trained_steps) or None,
+      draws=config.training.draws,
+      quantile=named(SIGMAS, config.training.sigma, 'σ distribution')(
+        sampler.shift
+      ),
+      rollout_guidance=sampler.guidance,
+      training_guidance=sampler.guidance,
+      materialise=materialise,
+      constrain=partial(split_by_rows, mesh),
+    )
+  except ValueError as error:
+    raise InputError(str(error)) from error
+
+
+def make_decoder(
+  sizes: AutoencoderConfig, config: ConfigDict
+) -> Callable[[PyTree, Array], Array]:
+  """Latents [B, h, w, C] -> pixels, about [0, 1].
+
+  In parts of the batch, one after another, and in tiles of a picture, where
+  the config asks for either.
+  """
+  model = Autoencoder(sizes)
+  tile, parts = config.decode_tile, config.decode_parts
+
+  def decode(params: PyTree, latents: Array) -> Array:
+    return decode_in_tiles(
+      lambda part: model.apply(params, part, method='decode'),
+      latents,
+      tile=tile or max(latents.shape[1:3]),
+      overlap=tile // 4,
+      scale=sizes.downsampling,
+    )
+
+  def decoded(params: PyTree, latents: Array) -> Array:
+    if latents.shape[0] % parts:
+      raise InputError(
+        f'Expected --config.model.decode_parts to divide the {len(latents)} '
+        f'samples, got {parts}.'
+      )
+    # A part takes every parts-th row, so that it spans all devices.
+    split = latents.reshape(-1, parts, *latents.shape[1:]).swapaxes(0, 1)
+    images = jax.lax.map(lambda part: decode(params, part), split)
+    return images.swapaxes(0, 1).reshape(-1, *images.shape[2:]) / 2 + 0.5
+
+  return decoded
+
+
+def null_condition(encode: Encode) -> PyTree:
+  """The condition of the empty prompt."""
+  rows = encode([''])(np.arange(1))
+  return jax.tree.map(lambda leaf: leaf[0], rows)

@@ -1,0 +1,31 @@
+"""Where the language model of a config lies, and its tokeniser."""
+
+import pathlib
+
+from ml_collections import ConfigDict
+
+from adrpo_jax.build.world_generator import base_folder
+from adrpo_jax.errors import InputError
+from adrpo_jax.models import qwen_tiny
+from adrpo_jax.models.hub import cache_folder, local_folder
+from adrpo_jax.models.words import Words, words_in
+
+
+def language_folder(config: ConfigDict) -> pathlib.Path:
+  """The folder in the layout of transformers; a tiny one is made if needed."""
+  if config.model.family == 'text_world':
+    return base_folder(config)
+  if config.model.family == 'qwen_tiny':
+    return qwen_tiny.write(cache_folder() / 'qwen_tiny')
+  if not config.model.path:
+    raise InputError(
+      'Expected --config.model.path, a folder of Qwen2, Qwen2.5 or Qwen3 in '
+      'the layout of transformers, gs:// or an id on the Hub; got none.'
+    )
+  return local_folder(config.model.path)
+
+
+def words_of(config: ConfigDict) -> Words:
+  """The words of a config's model, in its template."""
+  model = config.model
+  return words_in(language_folder(config), model.template, model.system)

@@ -1,0 +1,219 @@
+"""A decoder as a generator, with the sampler of a config."""
+
+from collections.abc import Sequence
+from functools import partial
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+
+from adrpo_jax.build.checks import named
+from adrpo_jax.build.generator import (
+  Encode,
+  Generator,
+  Materialise,
+  Rows,
+  make_compute,
+  no_words,
+  on_mesh,
+  split_by_rows,
+)
+from adrpo_jax.build.language_folder import language_folder, words_of
+from adrpo_jax.errors import InputError
+from adrpo_jax.method import language_methods
+from adrpo_jax.method.record import Method
+from adrpo_jax.modalities import language
+from adrpo_jax.modalities.decoder_model import language_model
+from adrpo_jax.models import decoder_layout, lora_files, qwen
+from adrpo_jax.models.decoder import Decoder
+from adrpo_jax.models.prompt_cache import fingerprint
+from adrpo_jax.models.words import Words, left_padded
+from adrpo_jax.sampling.token_choice import Choice, greedy, make_choice
+from adrpo_jax.types import Modality, PyTree
+
+SHORTEST = 16  # tokens; prompts of a step are padded to 16, 32, 64, ...
+
+
+def of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
+  """Qwen2, Qwen2.5 or Qwen3, from a folder in the layout of transformers.
+
+  Raises:
+    InputError: a folder that is not of this kind, or one whose tokeniser has
+      tokens that the model does not know.
+  """
+  folder, words = language_folder(config), words_of(config)
+  model = qwen.read(folder)
+  if words.size > model.config.vocab_size:
+    raise InputError(
+      f'Expected a tokeniser of at most {model.config.vocab_size} tokens, all '
+      f'that the model in {folder} knows, got one of {words.size}. Tokeniser '
+      'and model are of different releases, or tokens were added to one alone.'
+    )
+  dtype = jnp.dtype(config.model.param_dtype)
+  return _generator(
+    config,
+    mesh,
+    model,
+    stops=words.stops,
+    pad=words.pad,
+    encode=_encoder(words, config.prompts.longest),
+    reference=qwen.load(model, dtype, on_mesh(mesh)),
+    identity=fingerprint([folder]),
+  )
+
+
+of_text_world = of_qwen_tiny = of_qwen  # their folders are of the same layout
+
+
+def shapes_of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
+  """The same with shapes for weights: of the path, or of a released model."""
+  if config.model.path:
+    model = qwen.read(language_folder(config))
+  else:
+    sizes = named(qwen.RELEASED, config.model.sizes, 'model')
+    model = qwen.Qwen(pathlib.Path(), sizes, {})
+  dtype = jnp.dtype(config.model.param_dtype)
+  shapes = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype),
+    qwen.shapes(Decoder(model.config)),
+  )
+  return _generator(
+    config,
+    mesh,
+    model,
+    stops=(0,),
+    pad=0,
+    encode=no_words,
+    reference=on_mesh(mesh)(shapes),
+    identity='',
+  )
+
+
+def _generator(
+  config: ConfigDict,
+  mesh: jax.sharding.Mesh,
+  model: qwen.Qwen,
+  *,
+  stops: Sequence[int],
+  pad: int,
+  encode: Encode,
+  reference: PyTree,
+  identity: str,
+) -> Generator:
+  functions = language_model(Decoder(model.config, make_compute(config, mesh)))
+  made = partial(
+    language.make,
+    model=functions,
+    longest=config.sampler.longest,
+    stops=stops,
+    pad=pad,
+    chunk=config.training.chunk,
+    constrain=partial(split_by_rows, mesh),
+  )
+  sampled = _choice(config, config.sampler.temperature, config.prompts.samples)
+
+  def modality(method: Method, materialise: Materialise) -> Modality:
+    return made(
+      method,
+      choice=sampled,
+      samples_per_prompt=config.prompts.samples,
+      materialise=materialise,
+    )
+
+  def judged(materialise: Materialise, samples: int) -> Modality:
+    return made(
+      language_methods.grpo(),
+      choice=_choice(config, config.eval.temperature, samples),
+      samples_per_prompt=samples,
+      materialise=materialise,
+    )
+
+  length = config.prompts.longest
+  return Generator(
+    modality=modality,
+    judged=judged,
+    encode=encode,
+    condition={
+      'tokens': jax.ShapeDtypeStruct((length,), jnp.int32),
+      'mask': jax.ShapeDtypeStruct((length,), jnp.bool_),
+    },
+    frozen={'reference': reference},
+    save=partial(_save, model),
+    save_adapters=partial(_save_adapters, model, config.model.path),
+    identity=identity,
+  )
+
+
+def _choice(config: ConfigDict, temperature: float, samples: int) -> Choice:
+  """How tokens are chosen; at a temperature of 0 the likeliest, once."""
+  if temperature == 0:
+    if samples > 1:
+      raise InputError(
+        'Expected a temperature above 0 for several samples of a prompt, which '
+        f'would all be the same, got 0 and {samples} samples. Set one sample, '
+        'or a temperature.'
+      )
+    return greedy()
+  sampler = config.sampler
+  try:
+    return make_choice(temperature, sampler.top_k, sampler.top_p)
+  except ValueError as error:
+    raise InputError(str(error)) from error
+
+
+def _encoder(words: Words, longest: int) -> Encode:
+  def encode(texts: Sequence[str]) -> Rows:
+    read = [words.ids(text) for text in texts]
+
+    def rows(ids: np.ndarray) -> PyTree:
+      chosen = [read[i] for i in ids]
+      return left_padded(chosen, _room(chosen, longest), words.pad)
+
+    return rows
+
+  return encode
+
+
+def _room(rows: Sequence[Sequence[int]], longest: int) -> int:
+  """A length of few that there are, so that few programs are compiled."""
+  needed, room = max(map(len, rows)), SHORTEST
+  while room < needed:
+    room *= 2
+  return min(room, longest)
+
+
+def _save(model: qwen.Qwen, full: PyTree, folder: pathlib.Path) -> pathlib.Path:
+  """A whole folder: its config, weights, and the files of its tokeniser."""
+  path = qwen.save(folder, model.fields, full)
+  for file in _words_files(model.folder):
+    shutil.copyfile(file, folder / file.name)
+  return path
+
+
+def _save_adapters(
+  model: qwen.Qwen,
+  base: str,
+  adapters: PyTree,
+  scale: float,
+  folder: pathlib.Path,
+) -> pathlib.Path:
+  rows = decoder_layout.decoder_rows()
+  lora_files.save_peft(folder, rows, adapters, scale, base or str(model.folder))
+  return folder / f'{lora_files.STEMS[1]}.safetensors'
+
+
+def _words_files(folder: pathlib.Path) -> list[pathlib.Path]:
+  """Files beside the weights: the tokeniser's, and how it generates."""
+  names = (
+    'generation_config.json',
+    'chat_template*',
+    'tokenizer*',
+    'special_tokens_map.json',
+    'added_tokens.json',
+    'vocab.json',
+    'merges.txt',
+  )
+  return [file for name in names for file in sorted(folder.glob(name))]

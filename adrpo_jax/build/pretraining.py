@@ -1,0 +1,51 @@
+"""Bases of the embedded worlds: a config's settings of their training."""
+
+from collections.abc import Mapping
+import pathlib
+
+from ml_collections import ConfigDict
+
+from adrpo_jax import pretrain, pretrain_text
+from adrpo_jax.models import base as base_models
+
+
+def pretrain_pictures(
+  config: ConfigDict, workdir: pathlib.Path, versions: Mapping[str, str]
+) -> None:
+  """Makes workdir/base, or a better one of the base at model.path."""
+  given = config.model.path
+  base = pretrain.run(
+    workdir,
+    pictures=config.pretrain.pictures,
+    corruption=config.pretrain.corruption,
+    shares=dict(config.pretrain.shares),
+    autoencoder_stage=pretrain.Stage(**config.pretrain.autoencoder),
+    decoder_stage=pretrain.Stage(**config.pretrain.decoder),
+    flow_stage=pretrain.Stage(**config.pretrain.flow),
+    distillation_stage=pretrain.Stage(**config.pretrain.distillation),
+    guidance=config.pretrain.guidance,
+    kl=config.pretrain.kl,
+    seed=config.seed,
+    start=base_models.load(pathlib.Path(given)) if given else None,
+  )
+  origin = {
+    'config': config.pretrain.to_dict(),
+    'seed': config.seed,
+    'versions': versions,
+    'start': base_models.read_origin(pathlib.Path(given)) if given else None,
+  }
+  base_models.save(workdir / 'base', base, origin)
+
+
+def pretrain_texts(
+  config: ConfigDict, workdir: pathlib.Path, versions: Mapping[str, str]
+) -> None:
+  """Makes workdir/base of the config's world."""
+  pretrain_text.run(
+    workdir,
+    world=config.world,
+    **config.pretrain.to_dict(),
+    seed=config.seed,
+    longest=config.sampler.longest,
+    versions=versions,
+  )
