@@ -56,3 +56,17 @@ def tokeniser_of(folder: pathlib.Path) -> Any:
       f'Expected a tokeniser in {folder}, that transformers reads. It says: '
       f'{str(error).splitlines()[0]}'
     ) from error
+
+
+def text_of(folder: pathlib.Path) -> Callable[[Sequence[int]], str]:
+  """(token ids) -> their text, without special tokens and otherwise as it is.
+
+  May be called from several threads.
+
+  Raises:
+    InputError: see `tokeniser_of`.
+  """
+  tokeniser = tokeniser_of(folder)
+  return lambda ids: tokeniser.decode(
+    list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+  )

@@ -1,1 +1,1 @@
-"""Rewards: (prompts, images) -> Scores, on the device or in any Python."""
+"""Rewards: (prompts, images or answers) -> Scores, on device or any Python."""

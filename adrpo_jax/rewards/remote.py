@@ -8,6 +8,7 @@ in flight, whatever is waiting behind them.
 from collections.abc import Callable, Sequence
 from functools import partial
 import os
+from typing import Any
 import zlib
 
 import numpy as np
@@ -22,6 +23,7 @@ from adrpo_jax.rewards.exchange import (
   exchange,
   waits,
 )
+from adrpo_jax.rewards.image_encodings import named_encoding
 
 
 def remote(
@@ -32,7 +34,7 @@ def remote(
   backoff: float = 1.0,
   encoding: str = 'png',
   token_from: str = '',
-) -> Callable[[Sequence[str], np.ndarray], np.ndarray]:
+) -> Callable[[Sequence[Any], Any], np.ndarray]:
   """What the server at `url` says, asked over HTTP.
 
   The format is in `wire`; `python -m adrpo_jax.rewards.server` is a server of
@@ -44,20 +46,21 @@ def remote(
     retries: further attempts where the server is away, late, or answers that
       it cannot now; 5 of them with a backoff of 1 outlast an absence of 15 s.
     backoff: seconds before the second attempt, doubled for each further one.
-    encoding: of the images, 'png' or 'npy': fewer bytes, or less work.
+    encoding: of images, 'png' or 'npy': fewer bytes, or less work.
     token_from: the name of the environment variable that holds a token, sent
       as 'Authorization: Bearer TOKEN'; '' sends none. It is never shown.
 
   Returns:
-    (texts, images [B, H, W, 3] uint8) -> [B] float64, NaN where the server
-    answered null; it raises ExchangeError or WireError where there is no
-    answer, which costs the batch (see `HostReward`).
+    (texts, images [B, H, W, 3] uint8), or (B `TextPrompt`s, B answers), ->
+    [B] float64, NaN where the server answered null; it raises ExchangeError or
+    WireError where there is no answer, which costs the batch (see
+    `HostReward`). A reward's measures do not travel.
 
   Raises:
     InputError: bad parameters, or no such server there.
   """
   at = address(url)
-  wire.named_encoding(encoding)
+  named_encoding(encoding)
   if not timeout > 0 or retries < 0 or not backoff >= 0:
     raise InputError(
       'Expected timeout above 0, retries and backoff of at least 0 of the '
@@ -66,14 +69,17 @@ def remote(
   ask = partial(exchange, at, headers=_headers(token_from), timeout=timeout)
   _check_health(at, partial(ask, '/health', limit=wire.answer_limit(1)))
 
-  def reward(texts: Sequence[str], images: np.ndarray) -> np.ndarray:
-    body = wire.write_request(texts, images, encoding)
-    limit = wire.answer_limit(len(texts))
+  def reward(told: Sequence[Any], samples: Any) -> np.ndarray:
+    if isinstance(samples, np.ndarray):
+      body = wire.write_request(told, samples, encoding)
+    else:
+      body = wire.write_text_request(told, samples)
+    limit = wire.answer_limit(len(told))
     share = zlib.crc32(body) / 2**32  # jitter that a repeated run repeats
     answer = asked_again(
       partial(ask, '/score', body, limit=limit), waits(retries, backoff, share)
     )
-    return wire.read_answer(answer, len(texts))
+    return wire.read_answer(answer, len(told))
 
   return reward
 

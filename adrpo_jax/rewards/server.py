@@ -1,17 +1,19 @@
 """A reward server: python -m adrpo_jax.rewards.server --reward=NAME --port=N.
 
-Serves a host reward of the table in the format of `wire`, for runs on other
-machines and for models that must not share the accelerator. It has no password
-and no TLS: on an address that others reach, put a proxy with both before it.
+Serves a host reward of the tables, of images or of texts, in the format of
+`wire`, for runs on other machines and for models that must not share the
+accelerator. It has no password and no TLS: on an address that others reach, put
+a proxy with both before it.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 import contextlib
 import http.server
 import json
 import sys
 import threading
+from typing import Any
 
 from absl import logging
 import numpy as np
@@ -19,21 +21,28 @@ import numpy as np
 from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.rewards import wire
 from adrpo_jax.rewards.host import HostFunction
-from adrpo_jax.rewards.table import HOST_FUNCTIONS, described, made
+from adrpo_jax.rewards.rows import described, made
+from adrpo_jax.rewards.table import HOST_FUNCTIONS
+from adrpo_jax.rewards.text_protocol import in_batches
+from adrpo_jax.rewards.text_table import TEXT_FUNCTIONS
 
 MOST_BYTES = 2**26  # of a request
 
 
 class RewardServer(http.server.ThreadingHTTPServer):
-  """Answers POST /score with a host function, and GET /health with its name."""
+  """Answers POST /score with a host function, and GET /health with its name.
+
+  What a request holds chooses the function: that of images, or of texts.
+  """
 
   daemon_threads = True
 
   def __init__(
     self,
-    function: HostFunction,
+    function: HostFunction | None,
     name: str,
     *,
+    of_texts: HostFunction | None = None,
     host: str = '127.0.0.1',
     port: int = 0,
     workers: int = 4,
@@ -42,15 +51,18 @@ class RewardServer(http.server.ThreadingHTTPServer):
     """Listens; `serve_forever` answers.
 
     Args:
-      function: (texts, images [B, H, W, 3] uint8) -> [B] numbers.
+      function: (texts, images [B, H, W, 3] uint8) -> [B] numbers, or name ->
+        [B], of which 'reward' is sent; None judges no images.
       name: of the reward, for /health.
+      of_texts: (B `TextPrompt`s, B answers) -> the same; None judges no texts.
       host: the address to listen on.
       port: 0 takes a free one; `url` tells which.
       workers: requests that are read and judged at the same time; more wait.
         With 1 the function is never called twice at once.
       most_bytes: of a request; a longer one is answered with 413.
     """
-    self.function, self.name, self.most_bytes = function, name, most_bytes
+    self.functions = {'samples': function, 'answers': of_texts}
+    self.name, self.most_bytes = name, most_bytes
     self.slots = threading.BoundedSemaphore(workers)
     super().__init__((host, port), _Handler)
     self.url = f'http://{host}:{self.server_port}'  # for this machine
@@ -116,14 +128,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
   def _judged(self, body: bytes) -> bytes:
     try:
-      texts, images = wire.read_request(body)
+      told, samples = wire.read_request(body)
     except wire.WireError as error:
       raise _BadRequest(400, str(error)) from error
+    kind = 'samples' if isinstance(samples, np.ndarray) else 'answers'
+    function = self.server.functions[kind]
+    if function is None:
+      raise _BadRequest(
+        400, f'the reward {self.server.name!r} does not judge {kind!r}'
+      )
     try:
-      rewards = np.asarray(self.server.function(texts, images), np.float64)
-      if rewards.shape != (len(texts),):
+      found = function(told, samples)
+      if isinstance(found, Mapping):
+        found = found['reward']
+      rewards = np.asarray(found, np.float64)
+      if rewards.shape != (len(told),):
         raise ValueError(
-          f'expected rewards of shape {(len(texts),)}, got {rewards.shape}'
+          f'expected rewards of shape {(len(told),)}, got {rewards.shape}'
         )
     except Exception as error:  # Any: it is not our code, and is reported.
       logging.exception('The reward %r failed.', self.server.name)
@@ -155,13 +176,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-  lines = described()
+  lines = described({**HOST_FUNCTIONS, **TEXT_FUNCTIONS})
   parser = argparse.ArgumentParser(
     prog='python -m adrpo_jax.rewards.server',
     formatter_class=argparse.RawDescriptionHelpFormatter,
     description='Serves a reward over HTTP.',
     epilog='rewards:\n'
-    + '\n'.join(f'  {name}: {lines[name]}' for name in HOST_FUNCTIONS),
+    + '\n'.join(f'  {name}: {line}' for name, line in lines.items()),
   )
   add = parser.add_argument
   add('--reward', required=True, help='a name of those below')
@@ -173,8 +194,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _server(given: argparse.Namespace) -> RewardServer:
-  if given.reward not in HOST_FUNCTIONS:
-    raise unknown_name(given.reward, HOST_FUNCTIONS, 'host reward')
+  known: dict[str, Callable[..., Any]] = {**HOST_FUNCTIONS, **TEXT_FUNCTIONS}
+  if given.reward not in known:
+    raise unknown_name(given.reward, known, 'host reward')
   try:
     parameters = json.loads(given.parameters)
   except ValueError:
@@ -184,11 +206,13 @@ def _server(given: argparse.Namespace) -> RewardServer:
       'Expected --parameters of a JSON object and --workers of at least 1, got '
       f'{given.parameters} and {given.workers}.'
     )
-  function = made(given.reward, HOST_FUNCTIONS[given.reward], **parameters)
+  function = made(given.reward, known[given.reward], **parameters)
+  of_texts = given.reward in TEXT_FUNCTIONS
   try:
     return RewardServer(
-      function,
+      None if of_texts else function,
       given.reward,
+      of_texts=in_batches(function) if of_texts else None,
       host=given.host,
       port=given.port,
       workers=given.workers,

@@ -2,6 +2,8 @@
 
   POST {url}/score    {"version": 1, "prompts": ["a red circle", ...],
                        "encoding": "png", "samples": ["iVBORw0KGgo...", ...]}
+  or, of texts        {"version": 1, "prompts": ["What is 2 + 2?", ...],
+                       "known": ["4", null, ...], "answers": ["It is 4.", ...]}
   200                 {"version": 1, "rewards": [0.5, null, ...]}
 
   GET {url}/health
@@ -9,23 +11,26 @@
 
   any other status    {"version": 1, "error": "what was wrong"}
 
-Prompts, samples and rewards are B of each, in one order; `null` is a sample
-that could not be judged. A sample is the base64 of an image [H, W, 3] uint8, as
-PNG or as npy without pickled objects; both keep every bit. All images of a
-request have one shape.
+Prompts, samples or answers, and rewards are B of each, in one order; `null` is
+a sample that could not be judged. What is judged tells the kind of a request:
+"samples" are images, "answers" texts, and both together are an error.
+
+A sample is the base64 of an image [H, W, 3] uint8, as PNG or as npy without
+pickled objects; both keep every bit. All images of a request have one shape. An
+answer is its text, which may be empty. "known" is what is known of each prompt,
+its reference answer for most, or null; it may be left out where nothing is.
 """
 
 import base64
 from collections.abc import Callable, Sequence
-import io
 import json
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from adrpo_jax.errors import unknown_name
+from adrpo_jax.rewards.image_encodings import ENCODINGS, named_encoding
+from adrpo_jax.rewards.text_protocol import TextPrompt
 
 VERSION = 1
 MOST_PIXEL_BYTES = 2**28  # of all images of a request, unpacked
@@ -33,17 +38,6 @@ MOST_PIXEL_BYTES = 2**28  # of all images of a request, unpacked
 
 class WireError(ValueError):
   """What came over the wire is not of the format; the message says what."""
-
-
-class Encoding(NamedTuple):
-  """How an image [H, W, 3] uint8 becomes bytes, and bytes an image.
-
-  `unpack` takes the bytes and the most bytes that their image may have, and
-  looks at the size that they state before it makes room for them.
-  """
-
-  pack: Callable[[np.ndarray], bytes]
-  unpack: Callable[[bytes, int], np.ndarray]
 
 
 def write_request(
@@ -55,16 +49,43 @@ def write_request(
   return _write(prompts=list(texts), encoding=encoding, samples=samples)
 
 
-def read_request(body: bytes) -> tuple[tuple[str, ...], np.ndarray]:
-  """The inverse of `write_request`, of a body that nobody vouches for.
+def write_text_request(
+  prompts: Sequence[TextPrompt], answers: Sequence[str]
+) -> bytes:
+  """B prompts with what is known of them, and answers -> the body."""
+  return _write(
+    prompts=[prompt.text for prompt in prompts],
+    known=[prompt.known for prompt in prompts],
+    answers=list(answers),
+  )
+
+
+def read_request(
+  body: bytes,
+) -> (
+  tuple[tuple[str, ...], np.ndarray]
+  | tuple[tuple[TextPrompt, ...], tuple[str, ...]]
+):
+  """The inverse of both, of a body that nobody vouches for.
+
+  Returns:
+    Prompts and images [B, H, W, 3] uint8, or prompts with what is known of
+    them and answers.
 
   Raises:
     WireError: the first thing that is wrong.
   """
   record = _read(body)
-  texts, samples = _strings(record, 'prompts'), _strings(record, 'samples')
+  texts = _strings(record, 'prompts')
+  judged = 'answers' if 'answers' in record else 'samples'
+  if {'answers', 'samples'} <= set(record):
+    raise WireError("expected 'answers' or 'samples', got both")
+  samples = _strings(record, judged)
   if len(texts) != len(samples):
-    raise WireError(f'got {len(texts)} prompts and {len(samples)} samples')
+    raise WireError(f'got {len(texts)} prompts and {len(samples)} {judged}')
+  if judged == 'answers':
+    known = _known(record, len(texts))
+    return tuple(map(TextPrompt, texts, known)), tuple(samples)
   if record.get('encoding') not in list(ENCODINGS):
     raise WireError(
       f"expected 'encoding' {' or '.join(ENCODINGS)}, got "
@@ -127,13 +148,6 @@ def read_error(body: bytes) -> str:
     return body[:200].decode(errors='replace')
 
 
-def named_encoding(name: str) -> Encoding:
-  """The row of ENCODINGS. Raises InputError, with the nearest known name."""
-  if name not in ENCODINGS:
-    raise unknown_name(name, ENCODINGS, 'encoding of samples')
-  return ENCODINGS[name]
-
-
 def _write(**fields: Any) -> bytes:
   return json.dumps({'version': VERSION, **fields}, allow_nan=False).encode()
 
@@ -159,6 +173,15 @@ def _strings(record: dict[str, Any], name: str) -> list[str]:
   return listed
 
 
+def _known(record: dict[str, Any], count: int) -> list[str | None]:
+  listed = record.get('known', [None] * count)
+  if not isinstance(listed, list) or len(listed) != count:
+    raise WireError(f"expected 'known', a list of {count}")
+  if not all(item is None or isinstance(item, str) for item in listed):
+    raise WireError("expected strings or null in 'known'")
+  return listed
+
+
 def _images(
   samples: Sequence[str], unpack: Callable[[bytes, int], np.ndarray]
 ) -> np.ndarray:
@@ -177,47 +200,3 @@ def _images(
     images.append(image)
     room -= image.nbytes
   return np.stack(images)
-
-
-def _to_png(image: np.ndarray) -> bytes:
-  file = io.BytesIO()
-  # The fastest level: the bytes travel once, the encoder runs every time.
-  Image.fromarray(image).save(file, 'PNG', compress_level=1)
-  return file.getvalue()
-
-
-def _from_png(content: bytes, room: int) -> np.ndarray:
-  with Image.open(io.BytesIO(content), formats=['PNG']) as image:
-    if image.mode != 'RGB':
-      raise ValueError(f'expected an RGB image, got {image.mode}')
-    _check_room(3 * image.width * image.height, room)
-    return np.asarray(image)
-
-
-def _to_npy(image: np.ndarray) -> bytes:
-  file = io.BytesIO()
-  np.save(file, image, allow_pickle=False)
-  return file.getvalue()
-
-
-def _from_npy(content: bytes, room: int) -> np.ndarray:
-  file = io.BytesIO(content)
-  if np.lib.format.read_magic(file) != (1, 0):
-    raise ValueError('expected version 1.0 of npy')
-  shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-  if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8:
-    raise ValueError(f'expected [H, W, 3] uint8, got {list(shape)} {dtype}')
-  _check_room(math.prod(shape), min(room, len(content)))
-  file.seek(0)
-  return np.lib.format.read_array(file, allow_pickle=False)
-
-
-def _check_room(size: int, room: int) -> None:
-  if not 0 < size <= room:
-    raise ValueError(f'an image of {size} bytes, where {room} are left')
-
-
-ENCODINGS = {
-  'png': Encoding(_to_png, _from_png),
-  'npy': Encoding(_to_npy, _from_npy),
-}

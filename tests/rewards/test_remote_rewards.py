@@ -8,13 +8,17 @@ import threading
 import time
 
 import jax.numpy as jnp
+import made_answers
 import numpy as np
 import pytest
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards import exchange, wire
 from adrpo_jax.rewards.host import HostReward
+from adrpo_jax.rewards.image_view import IMAGES
 from adrpo_jax.rewards.remote import remote
+from adrpo_jax.rewards.text_protocol import TextPrompt
+from adrpo_jax.rewards.text_view import text_view
 
 TIMEOUT = 0.2
 TEXTS = ('zero', 'one')
@@ -22,7 +26,7 @@ QUICK = {'timeout': TIMEOUT, 'retries': 2, 'backoff': 0.02}
 
 
 class Faulty(http.server.ThreadingHTTPServer):
-  """Answers POST /score as `behave(handler, texts, images, attempt)` says."""
+  """Answers POST /score as `behave(handler, texts, levels, attempt)` says."""
 
   daemon_threads = True
 
@@ -45,12 +49,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
   def do_POST(self):
     body = self.rfile.read(int(self.headers['Content-Length']))
-    texts, images = wire.read_request(body)
+    texts, samples = wire.read_request(body)
+    if isinstance(samples, np.ndarray):
+      levels = samples[:, 0, 0, 0]
+    else:
+      levels = np.array([int(answer) for answer in samples])
     with self.server.lock:
       self.server.seen.append(body)
       attempt = self.server.seen.count(body)
     with contextlib.suppress(ConnectionError):
-      self.server.behave(self, texts, images[:, 0, 0, 0], attempt)
+      self.server.behave(self, texts, levels, attempt)
 
   def say(self, status, body, length=None):
     self.send_response(status)
@@ -81,6 +89,13 @@ def images():
   return jnp.asarray(
     np.broadcast_to(level[..., None, None, None], (2, 3, 2, 2, 3))
   )
+
+
+@pytest.fixture
+def answers():
+  """P=2, G=3; sample (p, g) says 10·p + g."""
+  said = [[str(10 * p + g) for g in range(3)] for p in range(2)]
+  return made_answers.samples(said)
 
 
 def honest(handler, texts, levels, attempt):
@@ -133,14 +148,16 @@ def say(body):
 
 
 def judge(server, images, *, batch_size=1, limit=1.0, **options):
+  of_text = isinstance(images, dict)
   function = remote(server.url, **(QUICK | options))
   reward = HostReward(
     function,
-    TEXTS,
+    tuple(map(TextPrompt, TEXTS)) if of_text else TEXTS,
     name='far',
     batch_size=batch_size,
     workers=3,
     invalid_limit=limit,
+    view=text_view(made_answers.decode) if of_text else IMAGES,
   )
   return reward({'ids': np.arange(2)}, images), reward
 
@@ -179,6 +196,22 @@ def test_scores_are_those_of_the_server(encoding, serve, images):
   ],
 )
 def test_a_fault_costs_its_own_sample(fault, attempts, reason, serve, images):
+  check_fault(fault, attempts, reason, serve, images)
+
+
+@pytest.mark.parametrize(
+  ('fault', 'attempts', 'reason'),
+  [
+    (status(503), 3, 'answered 503'),
+    (rewards(1, 2), 1, 'expected 1 numbers'),
+    (drop_half_way, 3, 'IncompleteRead'),
+  ],
+)
+def test_a_fault_costs_its_own_answer(fault, attempts, reason, serve, answers):
+  check_fault(fault, attempts, reason, serve, answers)
+
+
+def check_fault(fault, attempts, reason, serve, images):
   """Sample (1, 1) meets the fault; the five others do not."""
 
   def behave(handler, texts, levels, attempt):
@@ -196,13 +229,15 @@ def test_a_fault_costs_its_own_sample(fault, attempts, reason, serve, images):
   assert re.search(reason, reward.reason), reward.reason
 
 
-def test_null_costs_one_sample_of_a_batch(serve, images):
+@pytest.mark.parametrize('kind', ['images', 'answers'])
+def test_null_costs_one_sample_of_a_batch(kind, serve, images, answers):
   def behave(handler, texts, levels, attempt):
     numbers = np.where(levels == 2, np.nan, levels)
     handler.say(200, wire.write_answer(numbers))
 
   server = serve(behave)
-  scores, _ = judge(server, images, batch_size=6)
+  seen = {'images': images, 'answers': answers}[kind]
+  scores, _ = judge(server, seen, batch_size=6)
   np.testing.assert_array_equal(scores.valid, [[1, 1, 0], [1, 1, 1]])
   np.testing.assert_array_equal(scores.rewards, [[0, 1, 0], [10, 11, 12]])
   assert len(server.seen) == 1

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from adrpo_jax.rewards import jpeg, server, wire
+from adrpo_jax.rewards.exchange import Rejected
 from adrpo_jax.rewards.remote import remote
+from adrpo_jax.rewards.text_match import exact_match
+from adrpo_jax.rewards.text_protocol import TextPrompt, in_batches
 
 
 def mean(texts, images):
@@ -23,9 +26,19 @@ def mean(texts, images):
   return np.where(np.array(texts) == 'null', np.nan, images.mean((1, 2, 3)))
 
 
+def length(prompts, answers):
+  """Of an answer, as a mapping; null where nothing is known."""
+  known = [prompt.known is not None for prompt in prompts]
+  lengths = [len(answer) for answer in answers]
+  return {'reward': np.where(known, lengths, np.nan), 'known': known}
+
+
 @pytest.fixture(scope='module')
 def served():
-  with server.RewardServer(mean, 'mean', most_bytes=5000) as it:
+  """Of images and of texts."""
+  with server.RewardServer(
+    mean, 'mean', of_texts=length, most_bytes=5000
+  ) as it:
     threading.Thread(target=it.serve_forever, args=(0.01,)).start()
     yield it
     it.shutdown()
@@ -53,6 +66,29 @@ def test_client_and_server_agree(encoding, served, images):
     function(('a', 'null', 'b'), images),
     mean(('a', 'null', 'b'), images),
   )
+
+
+def test_what_a_request_holds_chooses_the_function(served):
+  prompts = (TextPrompt('?', 'ä'), TextPrompt('?'), TextPrompt('', ''))
+  np.testing.assert_array_equal(
+    remote(served.url)(prompts, ('ä 1', 'b', '')), [3, np.nan, 0]
+  )
+
+
+def test_a_server_of_one_kind_refuses_the_other(images):
+  match = in_batches(exact_match())
+  with server.RewardServer(None, 'match', of_texts=match) as of_texts:
+    thread = threading.Thread(
+      target=of_texts.serve_forever, args=(0.01,), daemon=True
+    )
+    thread.start()
+    function = remote(of_texts.url)
+    np.testing.assert_array_equal(
+      function((TextPrompt('?', 'B'),) * 2, ('b.', 'c')), [1, 0]
+    )
+    with pytest.raises(Rejected, match="'match' does not judge 'samples'"):
+      function(('a', 'b', 'c'), images)
+    of_texts.shutdown()
 
 
 def test_health(served):
@@ -108,6 +144,7 @@ def test_images_that_claim_to_be_large_are_not_unpacked(served):
   [
     (['--reward=jpeg_compress'], "Did you mean 'jpeg_compress"),
     (['--reward=remote'], 'url'),
+    (['--reward=regex_format'], 'pattern'),
     (
       ['--reward=jpeg_compressibility', '--parameters={"size": 3}'],
       r"got \['size'\]",
@@ -126,7 +163,11 @@ def test_help_describes_every_reward(capsys):
   with pytest.raises(SystemExit):
     server.main(['server', '--help'])
   text = capsys.readouterr().out
-  for name in ('jpeg_compressibility: r = −size', 'jpeg_incompressibility: r'):
+  for name in (
+    'jpeg_compressibility: r = −size',
+    'jpeg_incompressibility: r',
+    'number_match: 1 where',
+  ):
     assert name in text
 
 

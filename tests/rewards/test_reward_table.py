@@ -1,14 +1,18 @@
 """The contract of every reward in the table, and what single rows promise."""
 
+import contextlib
+import importlib.util
 import io
 import threading
 
 import jax
 import jax.numpy as jnp
+import made_answers
 import numpy as np
 from PIL import Image
 import pytest
 import tiny_clip
+import tiny_reward_model
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards import jpeg
@@ -20,6 +24,9 @@ from adrpo_jax.rewards.table import (
   described,
   make_reward,
 )
+from adrpo_jax.rewards.text_match import exact_match
+from adrpo_jax.rewards.text_protocol import in_batches
+from adrpo_jax.rewards.text_table import TEXT_REWARDS
 from adrpo_jax.worlds import shapes, shapes_prompts
 
 TEXTS = ('a red circle', 'two blue squares', 'a green cross above a red circle')
@@ -58,32 +65,83 @@ def needed(tmp_path_factory):
   clip = {'path': tiny_clip.write(folder)}
   rows = dict.fromkeys(['clip_score', 'pick_score', 'hps_v2'], clip)
   rows['aesthetic'] = clip | {'head': tiny_clip.write_head(folder / 'head')}
-  with RewardServer(jpeg.compressibility(), 'jpeg') as server:
-    threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+  with served(RewardServer(jpeg.compressibility(), 'jpeg')) as server:
     yield rows | {'remote': {'url': server.url}}
+
+
+@pytest.fixture(scope='module')
+def needed_of_text(tmp_path_factory):
+  """The same of the rows of text."""
+  match = in_batches(exact_match())
+  folder = tmp_path_factory.mktemp('reward_model')
+  with served(RewardServer(None, 'match', of_texts=match)) as server:
+    yield {
+      'regex_format': {'pattern': '[0-9 ]*'},
+      'soft_overlong': {'limit': 6, 'margin': 4},
+      'remote': {'url': server.url},
+      'reward_model': {'path': tiny_reward_model.write(folder)},
+    }
+
+
+@contextlib.contextmanager
+def served(server):
+  with server:
+    threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+    yield server
     server.shutdown()
 
 
-@pytest.mark.parametrize('name', REWARDS)
-def test_contract(name, truth, needed):
-  prompts, images = truth
-  reward = REWARDS[name](TEXTS, 0.1, **needed.get(name, {}))
-  scores = reward(prompts, images)
+@pytest.fixture(params=REWARDS)
+def of_images(request, truth, needed):
+  """A reward of the table, and what it judges."""
+  row = REWARDS[request.param]
+  return row(TEXTS, 0.1, **needed.get(request.param, {})), *truth
+
+
+@pytest.fixture(params=TEXT_REWARDS)
+def of_text(request, needed_of_text):
+  """The same of the table of text; the prompts are of both its worlds."""
+  name = request.param
+  if name == 'math_match' and importlib.util.find_spec('math_verify') is None:
+    pytest.skip("needs math-verify: pip install 'adrpo-jax[math]'")
+  world = 'sort or pass' if name == 'sort_or_pass' else 'sort'
+  answers = [['1 2', ''], ['pass', '9'], ['0 7', '7 0 0 0']]
+  reward = TEXT_REWARDS[name](
+    [f'{world}: {digits} =' for digits in ('2 1', '9', '7 0')],
+    ['12', '9', '7'],
+    0.1,
+    made_answers.decode,
+    **needed_of_text.get(name, {}),
+  )
+  return reward, {'ids': np.arange(3)}, made_answers.samples(answers)
+
+
+def test_contract(of_images):
+  check_contract(*of_images)
+
+
+def test_contract_of_text(of_text):
+  check_contract(*of_text)
+
+
+def check_contract(reward, prompts, seen):
+  """Of a reward that can judge all of P=3, G=2."""
+  scores = reward(prompts, seen)
   for array in (scores.rewards, scores.valid, *scores.measures.values()):
     assert array.shape == (3, 2)
     assert np.isfinite(array).all()
   assert scores.valid.dtype == bool
   assert scores.rewards.dtype == jnp.float32
   assert scores.valid.all()
-  again = reward(prompts, images)
+  again = reward(prompts, seen)
   np.testing.assert_array_equal(scores.rewards, again.rewards)
+  assert np.ptp(scores.rewards) > 0 or scores.rewards.min() == 1
   # A sample's score does not depend on the samples beside it.
   order = np.array([2, 0, 1])
-  shuffled = {
-    'ids': order,
-    'facts': jax.tree.map(lambda x: x[order], prompts['facts']),
-  }
-  moved = reward(shuffled, images[order][:, ::-1])
+  moved = reward(
+    jax.tree.map(lambda x: x[order], prompts),
+    jax.tree.map(lambda x: x[order][:, ::-1], seen),
+  )
   np.testing.assert_allclose(
     moved.rewards, scores.rewards[order][:, ::-1], atol=1e-6
   )

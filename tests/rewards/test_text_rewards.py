@@ -8,10 +8,14 @@ import pytest
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards import text_answers, text_match
-from adrpo_jax.rewards.text_protocol import in_batches
+from adrpo_jax.rewards.text_protocol import (
+  TextPrompt,
+  in_batches,
+  text_prompts,
+)
 from adrpo_jax.rewards.text_shape import overlong_punishment, regex_format
-from adrpo_jax.rewards.text_table import TEXT_FUNCTIONS
-from adrpo_jax.worlds import sort_tokeniser
+from adrpo_jax.rewards.text_table import MEASURES, TEXT_FUNCTIONS
+from adrpo_jax.worlds import TEXT_WORLDS, sort_tokeniser
 
 PIECES = (
   *'0123456789',
@@ -142,11 +146,20 @@ def test_a_reward_by_hand(row, parameters, text, known, reward):
 
 def test_the_worlds_judge_by_their_prompt():
   sort = TEXT_FUNCTIONS['sort'](success_weight=0.5)
-  assert sort('sort: 2 1 =', '1 2', None) == 1
-  assert sort('sort: 2 1 =', '2 1', None) == pytest.approx(0.5 * 2 / 3)
+  right = sort('sort: 2 1 =', '1 2', None)
+  assert right == dict.fromkeys(
+    ('reward', 'format', 'multiset', 'prefix', 'success'), 1
+  )
+  wrong = sort('sort: 2 1 =', '2 1', None)
+  assert wrong == {
+    'reward': pytest.approx(0.5 * 2 / 3),
+    **{'format': 1, 'multiset': 1, 'prefix': 0, 'success': 0},
+  }
   assert sort('sort 2 1', '1 2', None) is None
   lured = TEXT_FUNCTIONS['sort_or_pass']()
-  assert lured('sort or pass: 2 1 =', 'pass', None) == 0.3
+  assert lured('sort or pass: 2 1 =', 'pass', None) == {
+    **{'reward': 0.3, 'worked': 0, 'passed': 1, 'success': 0}
+  }
   assert lured('sort: 2 1 =', 'pass', None) is None
 
 
@@ -188,8 +201,9 @@ def test_no_string_breaks_a_reward(row):
   for parameters in MADE[row]:
     reward = TEXT_FUNCTIONS[row](**parameters)
     for sample in zip(prompts, texts, known, strict=True):
-      number = reward(*sample)
-      assert number is None or -1 <= number <= 1
+      said = reward(*sample)
+      named = said if isinstance(said, dict) else {'reward': said}
+      assert all(n is None or -1 <= n <= 1 for n in named.values())
   assert set(MADE) == set(TEXT_FUNCTIONS) - {'math_match'}
 
 
@@ -201,8 +215,26 @@ def test_numbers_of_any_string_are_numbers():
 
 
 def test_many_samples_at_once():
-  judged = in_batches(regex_format('a+'))(['?', '?'], ['aa', 'b'], [None, None])
+  prompts = [TextPrompt('?'), TextPrompt('?')]
+  judged = in_batches(regex_format('a+'))(prompts, ['aa', 'b'])
   assert judged.dtype == np.float32
   np.testing.assert_array_equal(judged, [1, 0])
-  none = in_batches(text_match.exact_match())(['?'], ['a'], [None])
+  none = in_batches(text_match.exact_match())(prompts[:1], ['a'])
   np.testing.assert_array_equal(none, [np.nan])
+
+
+def test_many_samples_with_measures():
+  batch = in_batches(TEXT_FUNCTIONS['sort'](), ('success', 'format'))
+  said = batch([TextPrompt('sort: 2 1 ='), TextPrompt('?')], ['2 1', '2 1'])
+  assert list(said) == ['reward', 'success', 'format']
+  np.testing.assert_array_equal(said['reward'], [0, np.nan])
+  np.testing.assert_array_equal(said['format'], [1, np.nan])
+  for name, facts in MEASURES.items():
+    prompt, _ = TEXT_WORLDS[name].prompts('train')[0]
+    assert set(TEXT_FUNCTIONS[name]()(prompt, '', None)) == {'reward', *facts}
+
+
+def test_every_prompt_has_something_known_or_none():
+  assert text_prompts(['a'], ['b']) == (TextPrompt('a', 'b'),)
+  with pytest.raises(InputError, match='each of 2 prompts, got 1'):
+    text_prompts(['a', 'b'], ['c'])

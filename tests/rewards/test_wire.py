@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.rewards import wire
+from adrpo_jax.rewards import image_encodings, wire
+from adrpo_jax.rewards.text_protocol import TextPrompt
 
 
 @pytest.fixture
@@ -25,6 +26,40 @@ def test_requests_keep_every_bit(encoding, images):
   np.testing.assert_array_equal(back, images)
   assert back.dtype == np.uint8
   assert json.loads(body)['version'] == 1
+
+
+def test_requests_of_texts_keep_every_character():
+  prompts = (TextPrompt('ä "b"', '4'), TextPrompt('', None))
+  answers = ('\n\x00🙂', '')
+  body = wire.write_text_request(prompts, answers)
+  assert wire.read_request(body) == (prompts, answers)
+  record = json.loads(body)
+  assert record == {
+    'version': 1,
+    'prompts': ['ä "b"', ''],
+    'known': ['4', None],
+    'answers': ['\n\x00🙂', ''],
+  }
+  del record['known']
+  told, _ = wire.read_request(json.dumps(record).encode())
+  assert [prompt.known for prompt in told] == [None, None]
+
+
+@pytest.mark.parametrize(
+  ('change', 'reason'),
+  [
+    ({'answers': ['a']}, '2 prompts and 1 answers'),
+    ({'answers': ['a', None]}, "strings in 'answers'"),
+    ({'known': ['a']}, "'known', a list of 2"),
+    ({'known': [1, 2]}, "null in 'known'"),
+    ({'samples': ['a', 'b']}, 'got both'),
+  ],
+)
+def test_bad_requests_of_texts_are_named(change, reason):
+  prompts = (TextPrompt('a'), TextPrompt('b'))
+  record = json.loads(wire.write_text_request(prompts, ('c', 'd'))) | change
+  with pytest.raises(wire.WireError, match=reason):
+    wire.read_request(json.dumps(record).encode())
 
 
 def test_answers_keep_numbers_and_say_null():
@@ -64,4 +99,4 @@ def test_bad_requests_are_named(change, reason, images):
 
 def test_unknown_encodings_are_refused():
   with pytest.raises(InputError, match="Did you mean 'png'"):
-    wire.named_encoding('pngg')
+    image_encodings.named_encoding('pngg')

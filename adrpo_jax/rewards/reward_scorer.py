@@ -1,0 +1,148 @@
+"""A reward model's folder as a program: rows of tokens -> their scores.
+
+config.json          of a Qwen2 or Qwen3 `...ForSequenceClassification`
+model.safetensors    with `score.weight` [1, D], or a sharded set
+
+Rows are padded on the right to one of a few lengths, so that few programs are
+compiled, and split over the mesh.
+"""
+
+from collections.abc import Callable, Sequence
+import functools
+import math
+import pathlib
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+import numpy as np
+
+from adrpo_jax.errors import InputError, unknown_name
+from adrpo_jax.models import qwen
+from adrpo_jax.models.compute import Compute
+from adrpo_jax.models.decoder import Scorer, positions_of
+from adrpo_jax.models.tensor_files import tensor_files
+from adrpo_jax.sharding import (
+  BATCH_AXES,
+  abstract,
+  batch_sharding,
+  put_rows,
+  replicated,
+  tree_shardings,
+)
+from adrpo_jax.types import Array, PyTree
+
+SHORTEST = 64  # tokens of the shortest program
+DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
+# Products in float32 are rougher by default on a TPU.
+PRECISION = {'float32': 'float32', 'bfloat16': None}
+
+Score = Callable[[Sequence[np.ndarray]], np.ndarray]
+
+
+def scorer(
+  folder: pathlib.Path, mesh: Mesh, *, longest: int, rows: int, dtype: str
+) -> Score:
+  """(token ids of N rows, 1 to `longest` each) -> scores [N] float32.
+
+  Every process calls it with the same rows, and has all scores.
+
+  Args:
+    folder: of the reward model.
+    mesh: its parameters are spread over it by the rules of `sharding`.
+    longest: tokens of a row.
+    rows: read at once, on all devices together; rounded up to a multiple of
+      data × fsdp.
+    dtype: of parameters and activations, 'float32' or 'bfloat16'.
+
+  Raises:
+    InputError: no such model, no score head, another dtype.
+  """
+  if dtype not in DTYPES:
+    raise unknown_name(dtype, DTYPES, 'dtype of a reward model')
+  model = qwen.read(folder)
+  check_head(folder)
+  split = batch_sharding(mesh)
+  module = Scorer(
+    model.config,
+    Compute(
+      DTYPES[dtype],
+      unroll=False,
+      constrain=lambda x: jax.lax.with_sharding_constraint(x, split),
+    ),
+  )
+  params = qwen.load_scorer(
+    model,
+    DTYPES[dtype],
+    lambda shapes: abstract(shapes, tree_shardings(shapes, mesh)),
+  )
+  ways = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
+  at_once = -(-rows // ways) * ways
+
+  @functools.partial(jax.jit, out_shardings=replicated(mesh))
+  def program(params: PyTree, tokens: Array, mask: Array) -> Array:
+    with jax.default_matmul_precision(PRECISION[dtype]):
+      return module.apply(params, tokens, positions_of(mask), mask)
+
+  def score(listed: Sequence[np.ndarray]) -> np.ndarray:
+    # Rows of like length together, so that little is padding.
+    order = np.argsort([len(ids) for ids in listed], kind='stable')
+    scores = np.zeros(len(listed), np.float32)
+    pending = []
+    for start in range(0, len(order), at_once):
+      places = order[start : start + at_once]
+      batch = padded([listed[i] for i in places], at_once, longest)
+      pending.append((places, program(params, *put_rows(mesh, batch))))
+    for places, found in pending:
+      scores[places] = np.asarray(found)[: len(places)]
+    return scores
+
+  return score
+
+
+def padded(
+  listed: Sequence[np.ndarray], rows: int, longest: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Tokens [rows, L] int32 and mask [rows, L]; L is a bucket.
+
+  Rows that are not there are one token 0, so that no attention sees nothing.
+  """
+  length = bucket(max(map(len, listed)), longest)
+  tokens = np.zeros((rows, length), np.int32)
+  mask = np.zeros((rows, length), bool)
+  mask[:, 0] = True
+  for i, ids in enumerate(listed):
+    tokens[i, : len(ids)], mask[i, : len(ids)] = ids, True
+  return tokens, mask
+
+
+def bucket(length: int, longest: int) -> int:
+  """The least of SHORTEST·2ᵏ that holds it, and `longest` at most."""
+  doublings = max(0, math.ceil(math.log2(max(length, 1) / SHORTEST)))
+  return min(SHORTEST * 2**doublings, longest)
+
+
+def check_head(folder: pathlib.Path) -> None:
+  """That the weights have a score head with one output.
+
+  Raises:
+    InputError: they have none, or one of several classes.
+  """
+  with tensor_files(folder, ('model',)) as files:
+    shape = files.shapes.get('score.weight')
+    count = len(files.shapes)
+  if shape is None:
+    raise InputError(
+      f"Expected a reward model in {folder}: a '...ForSequenceClassification' "
+      f"with one label, whose weights hold 'score.weight' [1, D]. None of its "
+      f'{count} tensors has that name, so it is a language model without a '
+      'score head. Give the folder of a reward model, such as '
+      'Skywork/Skywork-Reward-V2-Qwen3-0.6B; a head without training says '
+      'nothing.'
+    )
+  if len(shape) != 2 or shape[0] != 1:
+    raise InputError(
+      f"Expected 'score.weight' [1, D] in {folder}, one number for each "
+      f'answer, got {list(shape)}: a classifier of {shape[0]} labels is no '
+      'reward model.'
+    )

@@ -1,0 +1,110 @@
+"""Rewards of text by their names: sums, measures, and what a user adds."""
+
+import made_answers
+import numpy as np
+import pytest
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.rewards import text_table
+from adrpo_jax.rewards.text_table import TEXT_REWARDS, make_text_reward
+
+QUESTIONS = ('sort: 2 1 =', 'sort: 9 3 3 =')
+KNOWN = ('1 2', None)
+ANSWERS = [['1 2', '2 1', ''], ['3 3 9', '3 3', '3 9 3']]
+PROMPTS = {'ids': np.arange(2)}
+
+
+@pytest.fixture(scope='module')
+def samples():
+  return made_answers.samples(ANSWERS)
+
+
+def summed(weights, **options):
+  return make_text_reward(
+    weights, QUESTIONS, KNOWN, made_answers.decode, **options
+  )
+
+
+def test_a_worlds_judge_gives_its_facts_as_measures(samples):
+  scores = summed({'sort': 1.0})(PROMPTS, samples)
+  success = [[1, 0, 0], [1, 0, 0]]
+  np.testing.assert_array_equal(scores.rewards, success)
+  assert list(scores.measures) == ['format', 'multiset', 'prefix', 'success']
+  np.testing.assert_array_equal(scores.measures['success'], success)
+  np.testing.assert_array_equal(
+    scores.measures['multiset'], [[1, 1, 0], [1, 0, 1]]
+  )
+  np.testing.assert_array_equal(
+    scores.measures['format'], [[1, 1, 0], [1, 1, 1]]
+  )
+
+
+def test_a_sum_of_rows_with_parameters_and_one_held_out(samples):
+  scores = summed(
+    {'sort': 1.0, 'length': 0.5},
+    parameters={
+      'length': {'row': 'soft_overlong', 'limit': 5, 'margin': 2},
+      'exact_match': {'batch_size': 2, 'workers': 1},
+    },
+    hold_out=('exact_match',),
+  )(PROMPTS, samples)
+  # |y| of 5 is the limit: −1, and 0 up to 3.
+  np.testing.assert_allclose(
+    scores.rewards, [[1, 0, 0], [1 - 0.5, 0, -0.5]], rtol=1e-6
+  )
+  assert scores.valid.all()
+  np.testing.assert_array_equal(
+    scores.measures['exact_match/valid'], [[1, 1, 1], [0, 0, 0]]
+  )
+  np.testing.assert_array_equal(
+    scores.measures['exact_match/reward'], [[1, 0, 0], [0, 0, 0]]
+  )
+  np.testing.assert_array_equal(
+    scores.measures['success'], scores.measures['sort/success']
+  )
+
+
+def test_a_function_of_ones_own_is_a_row(samples, monkeypatch):
+  def brevity(prompts, answers):
+    assert {prompt.known for prompt in prompts} == set(KNOWN)
+    return {
+      'reward': [-len(answer) for answer in answers],
+      'empty': [answer == '' for answer in answers],
+    }
+
+  row = text_table.hosted('brevity', lambda: brevity, ('empty',))
+  monkeypatch.setitem(TEXT_REWARDS, 'brevity', row)
+  scores = summed({'brevity': 1.0})(PROMPTS, samples)
+  np.testing.assert_array_equal(scores.rewards, [[-3, -3, 0], [-5, -3, -5]])
+  np.testing.assert_array_equal(
+    scores.measures['empty'], [[0, 0, 1], [0, 0, 0]]
+  )
+
+
+@pytest.mark.parametrize(
+  ('weights', 'parameters', 'says'),
+  [
+    ({'srot': 1.0}, {}, r"'srot'. Did you mean 'sort'\? Known:\n  exact_match"),
+    ({'sort': 1.0}, {'sort': {'sucess': 1}}, r"'sort'.*\['sucess'\]"),
+    ({'sort': 1.0}, {'sort': {'batch_size': 0}}, 'batch_size ≥ 1'),
+    ({'regex_format': 1.0}, {}, "'regex_format'.*'pattern'"),
+    ({'reward_model': 1.0}, {}, "'reward_model'.*'path'"),
+  ],
+)
+def test_what_is_wrong_is_said_when_it_is_made(weights, parameters, says):
+  with pytest.raises(InputError, match=says):
+    summed(weights, parameters=parameters)
+
+
+def test_one_known_answer_or_none_for_each_prompt():
+  with pytest.raises(InputError, match='each of 2 prompts, got 1'):
+    make_text_reward({'sort': 1.0}, QUESTIONS, ['1 2'], made_answers.decode)
+
+
+def test_every_row_is_described():
+  lines = text_table.described()
+  assert set(lines) == set(TEXT_REWARDS)
+  assert set(text_table.TEXT_FUNCTIONS) | {'remote', 'reward_model'} == set(
+    lines
+  )
+  assert all(len(line) > 20 for line in lines.values())

@@ -1,0 +1,42 @@
+"""A random Qwen3 with a score head, that reads the sort world's tokens."""
+
+import pathlib
+
+import jax
+import numpy as np
+
+from adrpo_jax.models import qwen
+from adrpo_jax.models.decoder import Decoder, DecoderConfig, Scorer
+from adrpo_jax.worlds import sort_tokeniser
+
+CONFIG = DecoderConfig(
+  vocab_size=len(sort_tokeniser.VOCABULARY),
+  hidden_size=16,
+  intermediate_size=24,
+  num_hidden_layers=2,
+  num_attention_heads=4,
+  num_key_value_heads=2,
+  head_dim=6,
+  rms_norm_eps=1e-6,
+  rope_theta=1e4,
+  tie_word_embeddings=False,
+  attention_bias=False,
+  qk_norm=True,
+)
+
+
+def write(folder: pathlib.Path, kind=Scorer) -> str:
+  """Config, weights and tokeniser; of a `Decoder` there is no score head."""
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype),
+    qwen.shapes(kind(CONFIG)),
+  )
+  qwen.save(folder, qwen.config_fields(CONFIG), params)
+  sort_tokeniser.write_tokeniser(folder)
+  return str(folder)
+
+
+def write_language_model(folder: pathlib.Path) -> str:
+  """The same without a score head."""
+  return write(folder, Decoder)
