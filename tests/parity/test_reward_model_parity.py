@@ -1,0 +1,72 @@
+"""The reward of a reward model against transformers, text for text."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+transformers = pytest.importorskip('transformers')
+
+import tiny_qwen
+
+from adrpo_jax.models.tokenisers import text_of
+from adrpo_jax.rewards.text_table import TEXT_REWARDS
+from adrpo_jax.worlds import sort_tokeniser
+
+pytestmark = pytest.mark.parity
+
+QUESTIONS = ('sort: 7 3 =', 'say it ' * 12)
+ANSWERS = (('3 7', ''), ('pass', 'a: 9 = z'))
+
+
+def answered(tokeniser, longest=12):
+  """Samples that say ANSWERS and end."""
+  tokens = np.zeros((2, 2, longest), np.int32)
+  mask = np.zeros((2, 2, longest), bool)
+  for p, g in np.ndindex(2, 2):
+    ids = [*tokeniser.encode(ANSWERS[p][g]), tokeniser.eos_token_id]
+    tokens[p, g, : len(ids)], mask[p, g, : len(ids)] = ids, True
+  return {
+    'tokens': tokens,
+    'mask': mask,
+    'log_prob': np.zeros(mask.shape, np.float32),
+    'ended': np.ones((2, 2), bool),
+  }
+
+
+@pytest.mark.parametrize('template', ['chat', 'none'])
+def test_scores(template, tmp_path):
+  """Of Qwen3, rows of two lengths; each by itself in transformers."""
+  theirs = tiny_qwen.theirs(
+    'Qwen3', 'SequenceClassification', num_labels=1, pad_token_id=0
+  )
+  theirs.save_pretrained(tmp_path)
+  sort_tokeniser.write_tokeniser(tmp_path)
+  tokeniser = transformers.AutoTokenizer.from_pretrained(tmp_path)
+
+  def their_score(prompt, answer):
+    turns = [
+      {'role': 'user', 'content': prompt},
+      {'role': 'assistant', 'content': answer},
+    ]
+    text = prompt + answer
+    if template == 'chat':
+      text = tokeniser.apply_chat_template(turns, tokenize=False)
+    with torch.no_grad():
+      return float(theirs(**tokeniser(text, return_tensors='pt')).logits[0, 0])
+
+  expected = [
+    [their_score(QUESTIONS[p], answer) for answer in ANSWERS[p]]
+    for p in range(2)
+  ]
+  reward = TEXT_REWARDS['reward_model'](
+    QUESTIONS,
+    (None, None),
+    0.0,
+    text_of(tmp_path),
+    path=str(tmp_path),
+    template=template,
+    batch_size=3,
+  )
+  scores = reward({'ids': np.arange(2)}, answered(tokeniser))
+  assert np.ptp(expected) > 0.1
+  np.testing.assert_allclose(scores.rewards, expected, rtol=0, atol=2e-5)
