@@ -1,11 +1,9 @@
 """Host rewards: order, failures, counting, threads and processes."""
 
-import pathlib
-import subprocess
-import sys
 import textwrap
 import threading
 
+import both_processes
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
@@ -202,12 +200,8 @@ def test_ids_beyond_the_texts_are_refused(images):
 
 
 TWO_PROCESSES = textwrap.dedent("""
-  import sys
-  import jax
   import numpy as np
   from jax.sharding import NamedSharding, PartitionSpec
-  jax.config.update('jax_cpu_collectives_implementation', 'gloo')
-  jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
   from adrpo_jax.rewards.host import HostReward
   from adrpo_jax.rewards.normalisers import NORMALISERS
   from adrpo_jax.rewards.overlap import draw_and_judge, joined
@@ -275,34 +269,5 @@ TWO_PROCESSES = textwrap.dedent("""
 
 
 @pytest.mark.slow
-def test_two_processes_judge_their_own_and_share_the_scores(free_port):
-  root = pathlib.Path(__file__).parents[2]
-  processes = [
-    subprocess.Popen(
-      [sys.executable, '-c', TWO_PROCESSES, f'localhost:{free_port}', str(i)],
-      cwd=root,
-      env={
-        'PATH': '/usr/bin:/bin',
-        'PYTHONPATH': str(root),
-        'JAX_PLATFORMS': 'cpu',
-        'XLA_FLAGS': '--xla_force_host_platform_device_count=2',
-      },
-      stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT,
-      text=True,
-    )
-    for i in range(2)
-  ]
-  outputs = [process.communicate(timeout=120)[0] for process in processes]
-  for process, output in zip(processes, outputs, strict=True):
-    assert process.returncode == 0, output
-    assert 'agreed' in output
-
-
-@pytest.fixture
-def free_port():
-  import socket
-
-  with socket.socket() as probe:
-    probe.bind(('localhost', 0))
-    return probe.getsockname()[1]
+def test_two_processes_judge_their_own_and_share_the_scores():
+  both_processes.agree(TWO_PROCESSES)
