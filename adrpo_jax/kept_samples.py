@@ -10,7 +10,7 @@ Small pictures are kept to the bit. Twelve prompts of four samples at 1024 by
 1024 pixels would be 151 MB so; as WebP they are looked at just as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import concurrent.futures
 import dataclasses
 import io
@@ -56,14 +56,19 @@ def read(path: epath.PathLike) -> Samples:
   Raises:
     LookupError, ValueError, OSError: not a file of this form.
   """
-  arrays = unpacked(read_arrays(path))
+  return of_arrays(read_arrays(path))
+
+
+def of_arrays(arrays: Mapping[str, Any]) -> Samples:
+  """What `write` was given, of the arrays of its file."""
+  arrays = unpacked(arrays)
   return Samples(**{name: arrays[name] for name in NAMES})
 
 
 def packed(arrays: Mapping[str, Any]) -> dict[str, Any]:
-  """The arrays with `images` in the form that they are kept in."""
-  images = np.asarray(arrays['images'])
-  if max(images.shape[2:4]) <= SMALL:
+  """The arrays, `images` if there are any in the form that they are kept in."""
+  images = np.asarray(arrays.get('images', ()))
+  if max(images.shape[2:4], default=0) <= SMALL:
     return dict(arrays)
   pictures = images.reshape(-1, *images.shape[2:])
   with concurrent.futures.ThreadPoolExecutor() as threads:
@@ -77,7 +82,7 @@ def packed(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 def unpacked(arrays: Mapping[str, Any]) -> dict[str, Any]:
   """The arrays that `packed` was given; large pictures as WebP shows them."""
-  if 'images' in arrays:
+  if 'streams' not in arrays:
     return dict(arrays)
   from PIL import Image
 
@@ -101,10 +106,14 @@ def webp(image: np.ndarray, quality: int = QUALITY) -> bytes:
   return buffer.getvalue()
 
 
-def write_arrays(path: epath.PathLike, arrays: Mapping[str, Any]) -> None:
+def write_arrays(
+  path: epath.PathLike,
+  arrays: Mapping[str, Any],
+  save: Callable[..., None] = np.savez,
+) -> None:
   """Writes an .npz file, whole or not at all, on disk or in a bucket."""
   buffer = io.BytesIO()
-  np.savez(buffer, **arrays)
+  save(buffer, **arrays)
   path = epath.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   with replacing(path) as new:

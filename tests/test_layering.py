@@ -11,6 +11,7 @@ LAYERS = [
   'errors libtpu_flags',
   'files preemption figure_style measures hlo flops prompt_means',
   'chips kept_samples',
+  'kept_texts',
   'run_record',
   'types figures page comparison compile_report compile_costs',
   'method naming metrics heat_map',
