@@ -1,16 +1,18 @@
 """The outcome of a comparison: tables, Pareto plots, pictures, one page.
 
 Reads the finished runs `WORKDIR/METHOD/seed_K/` and writes, into WORKDIR,
-comparison.md, .csv, .json, pareto.png, samples.png and comparison.html. It can
-be called again after each run; a method without a finished run is not shown.
+comparison.md, .csv, .json, pareto.png, comparison.html and, of pictures,
+samples.png. It can be called again after each run; a method without a finished
+run is not shown.
 """
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from adrpo_jax import compare_figures, page, report_pictures
+from adrpo_jax import compare_figures, page
 from adrpo_jax.compare_figures import Place, Progress
 from adrpo_jax.compare_table import (
   as_csv,
@@ -27,14 +29,11 @@ from adrpo_jax.comparison import (
   read_comparison,
 )
 from adrpo_jax.figure_style import LIGHT, Axes, Theme, drawn, render
-from adrpo_jax.measures import MEASURE, method_title, percent
-from adrpo_jax.report_pictures import Column
+from adrpo_jax.measures import method_title
+from adrpo_jax.number_text import percent
+from adrpo_jax.report_cards import RULE, Column, same_prompts
+from adrpo_jax.report_samples import manner_of
 from adrpo_jax.run_record import series
-
-AXES = {
-  'diversity': 'diversity, relative to rendered truth',
-  'divergence': 'divergence from the base (W2)',
-}
 
 
 def write_comparison(workdir: Path | str) -> Path:
@@ -56,8 +55,8 @@ def write_comparison(workdir: Path | str) -> Path:
     path.write_text(text, encoding='utf-8')
   (workdir / 'pareto.png').write_bytes(_pareto(comparison))
   if columns := _columns(comparison):
-    plate = report_pictures.plate(columns)
-    (workdir / 'samples.png').write_bytes(plate)
+    for name, content in manner_of(columns).files(columns).items():
+      (workdir / name).write_bytes(content)
   return workdir / 'comparison.html'
 
 
@@ -70,7 +69,7 @@ def _page(comparison: Comparison) -> str:
     _fronts(comparison),
     _learning(comparison),
     _categories(comparison),
-    _pictures(comparison),
+    _samples(comparison),
     '<footer>Written by <code>adrpo_jax</code>.</footer>',
   )
 
@@ -147,7 +146,7 @@ def _draw_front(comparison: Comparison, axis: str) -> partial:
   return partial(
     compare_figures.draw_places,
     places=_places(comparison, axis),
-    x_label=AXES[axis],
+    x_label=comparison.measures[axis].label,
     more_is_better=FRONTS[axis],
   )
 
@@ -213,7 +212,7 @@ def _learning(comparison: Comparison) -> str:
     methods = _progress(comparison, key)
     if not methods:
       continue
-    measure = MEASURE[key]
+    measure = comparison.measures[key]
     draw = partial(
       compare_figures.draw_progress,
       methods=methods,
@@ -259,33 +258,34 @@ def _category_cell(row: MethodRow, base: MethodRow, name: str) -> str:
   return f'<td{style}>{100 * value:.1f}</td>'
 
 
-def _columns(comparison: Comparison) -> list[Column]:
+def _columns(comparison: Comparison) -> list[Column[Any]]:
   """The base and, of every method, its first seed with the same prompts."""
-  columns: list[Column] = []
+  columns: list[Column[Any]] = []
   for method, runs in comparison.runs.items():
     for run in runs:
       if run.base_samples is None or run.tuned_samples is None:
         continue
       candidate = Column(method_title(method), run.tuned_samples)
       base = columns or [Column('Base', run.base_samples)]
-      if report_pictures.same_prompts([*base, candidate]):
+      if same_prompts([*base, candidate]):
         columns = [*base, candidate]
         break
   return columns
 
 
-def _pictures(comparison: Comparison) -> str:
-  title = 'The same prompts and noise under every method'
+def _samples(comparison: Comparison) -> str:
+  title = 'The same prompts under every method'
   columns = _columns(comparison)
   if not columns:
-    return page.section(title, '', page.note('No pictures of these runs.'))
-  lead = f'{report_pictures.RULE} Of each method, its first seed.'
+    return page.section(title, '', page.note('No samples of these runs.'))
+  manner = manner_of(columns)
+  lead = f'{RULE} Of each method, its first seed.'
   shown = {column.title for column in columns}
   absent = [
-    f'{method_title(row.method)} has no pictures of these prompts.'
+    f'{method_title(row.method)} has no {manner.things} of these prompts.'
     for row in comparison.methods
     if method_title(row.method) not in shown
   ]
   return page.section(
-    title, lead, report_pictures.by_method(columns), page.notes(absent)
+    title, lead, manner.by_method(columns), page.notes(absent)
   )

@@ -3,19 +3,14 @@
 from collections.abc import Callable
 import csv
 import dataclasses
+from functools import partial
 import io
 import json
 from typing import Any
 
 from adrpo_jax.comparison import FRONTS, Comparison, MethodRow
-from adrpo_jax.measures import (
-  MEASURE,
-  known,
-  method_title,
-  percent,
-  plain,
-  point_difference,
-)
+from adrpo_jax.measures import Measures, method_title
+from adrpo_jax.number_text import known, percent, plain, point_difference
 
 Cell = tuple[str, Callable[[MethodRow], str]]
 
@@ -28,17 +23,18 @@ def _written(key: str, write: Callable[..., str]) -> Callable[..., str]:
   return cell
 
 
-def fronts_of(row: MethodRow) -> str:
+def fronts_of(measures: Measures, row: MethodRow) -> str:
   """The fronts a row is on, in words."""
-  names = {'diversity': 'diversity', 'divergence': 'W2'}
+  names = {key: measures[key].short or key for key in FRONTS}
   on = [name for key, name in names.items() if row.on_front.get(key)]
   return ', '.join(on) or '–'
 
 
 def table_cells(comparison: Comparison) -> list[Cell]:
   """The columns of the table: a head and the text of a row's cell."""
-  w2 = [r.mean('divergence') for r in comparison.methods]
-  places = MEASURE['divergence'].places(*w2)
+  measures = comparison.measures
+  levels = [r.mean('divergence') for r in comparison.methods]
+  places = measures['divergence'].places(*levels)
 
   def divergence(row: MethodRow) -> str:
     value = row.measures.get('divergence')
@@ -52,8 +48,8 @@ def table_cells(comparison: Comparison) -> list[Cell]:
     ('Reward', _written('reward', plain)),
     ('Diversity', _written('diversity', plain)),
     ('Diversity kept', _written('diversity_kept', percent)),
-    ('W2', divergence),
-    ('On front', fronts_of),
+    (measures['divergence'].head, divergence),
+    ('On front', partial(fronts_of, measures)),
   ]
   if any(known(row.predicted_ceiling) for row in comparison.methods):
     ceiling: Cell = ('Predicted', lambda row: percent(row.predicted_ceiling))

@@ -11,14 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from adrpo_jax.measures import (
-  MEASURES,
-  METHOD_TITLES,
-  difference,
-  known,
-  percent,
-  ratio,
-)
+from adrpo_jax.measures import METHOD_TITLES, Measures, difference, ratio
+from adrpo_jax.number_text import known, percent
 from adrpo_jax.run_record import RunRecord, read_run
 
 FRONTS = {'diversity': True, 'divergence': False}  # against success; more?
@@ -66,6 +60,11 @@ class Comparison:
   runs: dict[str, list[RunRecord]]
   notes: tuple[str, ...]
 
+  @property
+  def measures(self) -> Measures:
+    """What the evaluations measure: the runs are of one modality."""
+    return next(runs[0].measures for runs in self.runs.values())
+
 
 def estimate(
   values: Sequence[float | None], errors: Sequence[float | None] = ()
@@ -105,13 +104,15 @@ def _estimates(
   return {key: value for key, value in made.items() if value is not None}
 
 
-def _measured(records: list[dict]) -> dict[str, tuple[list[Any], list[Any]]]:
+def _measured(
+  measures: Measures, records: list[dict]
+) -> dict[str, tuple[list[Any], list[Any]]]:
   return {
-    measure.key: (
-      [record.get(measure.key) for record in records],
-      [record.get(f'{measure.key}_se') for record in records],
+    key: (
+      [record.get(key) for record in records],
+      [record.get(f'{key}_se') for record in records],
     )
-    for measure in MEASURES
+    for key in measures
   }
 
 
@@ -132,7 +133,7 @@ def _row(method: str, runs: list[RunRecord]) -> MethodRow:
   kept = [ratio(run.base, run.final, 'diversity') for run in runs]
   ceilings = [s.get('predicted_ceiling') for s in summaries]
   ceiling = estimate(ceilings)
-  columns = _measured([run.final for run in runs]) | {
+  columns = _measured(runs[0].measures, [r.final for r in runs]) | {
     'success_gain': ([gain for gain, _ in gains], [se for _, se in gains]),
     'diversity_kept': (kept, []),
     'seconds': ([s.get('seconds') for s in summaries], []),
@@ -157,7 +158,7 @@ def _base_row(runs: list[RunRecord]) -> tuple[MethodRow, list[str]]:
   records = [run.base for run in runs]
   measures = {
     key: dataclasses.replace(value, error=next(filter(known, errors), None))
-    for key, (values, errors) in _measured(records).items()
+    for key, (values, errors) in _measured(runs[0].measures, records).items()
     if (value := estimate(values)) is not None
   }
   notes = []

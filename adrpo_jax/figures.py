@@ -5,7 +5,6 @@ is grey, what is tuned is blue, what is measured on held-out prompts is orange.
 """
 
 import itertools
-import textwrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -137,70 +136,10 @@ def level(
   )
 
 
-def draw_trajectory(
-  theme: Theme,
-  axes: Axes,
-  *,
-  steps: np.ndarray,
-  x: np.ndarray,
-  y: np.ndarray,
-  x_errors: np.ndarray | None,
-  y_errors: np.ndarray | None,
-  x_label: str,
-  y_label: str,
-) -> None:
-  """The path of evaluations in a plane, from the base to the latest."""
-  from matplotlib.colors import LinearSegmentedColormap
-  from matplotlib.ticker import MaxNLocator
-
-  axes.errorbar(
-    x,
-    y,
-    xerr=x_errors,
-    yerr=y_errors,
-    fmt='none',
-    ecolor=theme.grid,
-    elinewidth=1.2,
-    zorder=1,
-  )
-  axes.plot(x, y, color=theme.muted, linewidth=1.0, alpha=0.7, zorder=2)
-  colours = LinearSegmentedColormap.from_list('time', [theme.base, theme.tuned])
-  axes.scatter(
-    x,
-    y,
-    c=steps,
-    cmap=colours,
-    s=[62 if i in (0, len(x) - 1) else 26 for i in range(len(x))],
-    edgecolors=theme.surface,
-    linewidths=1.0,
-    zorder=3,
-  )
-  for i in (0, len(x) - 1):
-    side = 1 if y[i] >= np.mean(y) else -1  # away from the path
-    axes.annotate(
-      'base' if steps[i] == 0 else f'step {steps[i]:g}',
-      (x[i], y[i]),
-      xytext=(0, 8 * side),
-      textcoords='offset points',
-      ha='center',
-      va='bottom' if side > 0 else 'top',
-      fontsize=8,
-      color=theme.ink,
-    )
-  axes.set_xlabel(x_label)
-  axes.set_ylabel(y_label)
-  axes.margins(0.14, 0.18)
-  axes.xaxis.set_major_locator(MaxNLocator(5))
-  axes.yaxis.set_major_locator(MaxNLocator(5))
-
-
 def draw_buckets(
   theme: Theme, axes: Axes, *, steps: np.ndarray, values: np.ndarray
 ) -> None:
-  """W2 by time bucket [K, buckets] over steps [K], each line named at its end.
-
-  Names that would touch are moved apart, in the order of their lines.
-  """
+  """W2 by time bucket [K, buckets] over steps [K], every line with its name."""
   count = values.shape[1]
   window = smoothing_window(len(steps))
   lines = [running_mean(values[:, i], window) for i in range(count)]
@@ -211,12 +150,45 @@ def draw_buckets(
   axes.set_ylabel('W2 to the reference')
   axes.set_ylim(bottom=min(0.0, float(np.min(lines))))
   axes.margins(x=0.02)
+  names = [f'σ {i / count:.2g}–{(i + 1) / count:.2g}' for i in range(count)]
+  _name_ends(theme, axes, names, [Points(steps, line) for line in lines])
+
+
+def draw_contrast(
+  theme: Theme, axes: Axes, *, lines: dict[str, Points], label: str
+) -> None:
+  """The good thing in green and the poor one in red, each named at its end.
+
+  lines: name -> values of each step, which are drawn pale, their running mean
+  bold; the good one first.
+  """
+  ends = []
+  for line, colour in zip(lines.values(), (theme.good, theme.bad), strict=True):
+    smooth = running_mean(line.values, smoothing_window(len(line.values)))
+    axes.plot(line.steps, line.values, color=colour, alpha=0.25, linewidth=0.9)
+    axes.plot(line.steps, smooth, color=colour, zorder=3)
+    ends.append(Points(line.steps, smooth))
+  few_ticks(axes)
+  axes.set_xlabel('step')
+  axes.set_ylabel(label)
+  axes.margins(x=0.02)
+  _name_ends(theme, axes, list(lines), ends)
+
+
+def _name_ends(
+  theme: Theme, axes: Axes, names: list[str], lines: list[Points]
+) -> None:
+  """Writes names behind the ends of lines; those that would touch move apart.
+
+  They keep the order of their lines.
+  """
   low, high = axes.get_ylim()
-  heights = spread_apart([line[-1] for line in lines], 0.07 * (high - low))
-  for i, height in enumerate(heights):
+  ends = [float(line.values[-1]) for line in lines]
+  heights = spread_apart(ends, 0.07 * (high - low))
+  for name, line, height in zip(names, lines, heights, strict=True):
     axes.annotate(
-      f'σ {i / count:.2g}–{(i + 1) / count:.2g}',
-      (steps[-1], height),
+      name,
+      (line.steps[-1], height),
       xytext=(7, 0),
       textcoords='offset points',
       va='center',
@@ -301,34 +273,3 @@ def draw_seconds(
   axes.set_xlabel('step')
   axes.set_ylabel('seconds')
   axes.margins(x=0.0)
-
-
-def draw_plate(
-  theme: Theme,
-  *axes: Axes,
-  images: list[list[np.ndarray]],
-  success: list[list[bool]],
-  rows: list[str],
-  columns: list[str],
-) -> None:
-  """Pictures [rows][columns] with titles, framed by whether they succeed."""
-  for index, panel in enumerate(axes):
-    row, column = divmod(index, len(columns))
-    panel.imshow(images[row][column], interpolation='nearest')
-    panel.set(xticks=[], yticks=[])
-    panel.grid(False)
-    frame = theme.good if success[row][column] else theme.bad
-    for spine in panel.spines.values():
-      spine.set(visible=True, color=frame, linewidth=1.6)
-    if row == 0:
-      title = textwrap.fill(columns[column], 19)
-      panel.set_title(title, fontsize=7.5, color=theme.ink, va='bottom')
-    if column == 0:
-      panel.set_ylabel(
-        rows[row],
-        rotation=0,
-        ha='right',
-        va='center',
-        labelpad=8,
-        color=theme.ink,
-      )

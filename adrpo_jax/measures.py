@@ -1,14 +1,22 @@
-"""What an evaluation measures, how it is named, and how numbers are written.
+"""What an evaluation measures, how it is named, and differences of it.
 
 The one list that the report of a run and the comparison of methods share, so
-that a figure reads the same in both.
+that a figure reads the same in both. Flows and language share most names, but
+not all of what stands behind them: `modality_of` tells which a run is of.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import math
-from typing import NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
-MINUS = '\u2212'
+from adrpo_jax.number_text import (
+  decimals,
+  known,
+  percent,
+  plain,
+  plain_difference,
+  point_difference,
+)
 
 METHOD_TITLES = {
   'base': 'Base',
@@ -22,68 +30,23 @@ METHOD_TITLES = {
   'rwr': 'RWR',
   'dpo': 'DPO',
   'flow_grpo': 'Flow-GRPO',
+  'grpo': 'GRPO',
+  'rloo': 'RLOO',
 }
+
+LANGUAGE_FAMILIES = ('text_world', 'qwen', 'qwen_tiny')
+
+
+def modality_of(settings: Mapping[str, Any]) -> str:
+  """'language' or 'flow', by the family of the model in a run's config."""
+  model = settings.get('model')
+  family = model.get('family') if isinstance(model, Mapping) else None
+  return 'language' if family in LANGUAGE_FAMILIES else 'flow'
 
 
 def method_title(name: str) -> str:
   """The name a method is published under; an unknown one is its own title."""
   return METHOD_TITLES.get(name, name)
-
-
-def known(value: float | None) -> TypeGuard[float]:
-  """Whether a number is there and finite."""
-  return value is not None and math.isfinite(value)
-
-
-def decimals(*values: float | None) -> int:
-  """Places that show three digits of the largest of values; at least 3."""
-  largest = max((abs(value) for value in values if known(value)), default=0.0)
-  if largest == 0.0 or largest >= 0.1:
-    return 3
-  return min(6, 2 - math.floor(math.log10(largest)))
-
-
-def plain(
-  value: float | None, error: float | None = None, places: int | None = None
-) -> str:
-  """A number and its standard error: "0.712 ± 0.006"; "–" if unknown."""
-  if not known(value):
-    return '–'
-  places = decimals(value) if places is None else places
-  text = f'{value:.{places}f}'.replace('-', MINUS)
-  return f'{text} ± {error:.{places}f}' if known(error) else text
-
-
-def percent(
-  value: float | None, error: float | None = None, places: int | None = None
-) -> str:
-  """A share and its standard error in percent: "66.2 ± 1.4 %"."""
-  if not known(value):
-    return '–'
-  places = 1 if places is None else places
-  text = f'{100 * value:.{places}f}'.replace('-', MINUS)
-  if known(error):
-    text += f' ± {100 * error:.{places}f}'
-  return f'{text} %'
-
-
-def plain_difference(
-  value: float | None, error: float | None = None, places: int | None = None
-) -> str:
-  """A signed difference and its standard error: "+0.131 ± 0.009"."""
-  if not known(value):
-    return '–'
-  return ('+' if value >= 0 else MINUS) + plain(abs(value), error, places)
-
-
-def point_difference(
-  value: float | None, error: float | None = None, places: int | None = None
-) -> str:
-  """A signed difference of shares, in percentage points: "+25.2 ± 2.0 pp"."""
-  if not known(value):
-    return '–'
-  text = percent(abs(value), error, places).removesuffix(' %')
-  return ('+' if value >= 0 else MINUS) + text + ' pp'
 
 
 Written = Callable[..., str]  # (value, error=None, places=None) -> text
@@ -94,6 +57,9 @@ class Measure(NamedTuple):
 
   better: +1 where more is better, -1 where less is, 0 where neither is
   share:  in [0, 1] and written in percent
+  fixed:  decimal places, where they do not follow from the values
+  axis:   its name along an axis, where that is not the title
+  short:  its name at the head of a column, where that is not the title
   """
 
   key: str
@@ -101,6 +67,19 @@ class Measure(NamedTuple):
   meaning: str
   better: int
   share: bool = False
+  fixed: int | None = None
+  axis: str = ''
+  short: str = ''
+
+  @property
+  def label(self) -> str:
+    """The name along an axis."""
+    return self.axis or self.title.lower()
+
+  @property
+  def head(self) -> str:
+    """The name at the head of a column."""
+    return self.short or self.title
 
   @property
   def written(self) -> Written:
@@ -114,10 +93,26 @@ class Measure(NamedTuple):
 
   def places(self, *values: float | None) -> int:
     """Decimal places for levels that stand beside each other."""
+    if self.fixed is not None:
+      return self.fixed
     return 1 if self.share else decimals(*values)
 
 
-MEASURES = (
+Measures = dict[str, Measure]  # by their keys, in the order of a table
+
+
+def _by_key(*measures: Measure) -> Measures:
+  return {measure.key: measure for measure in measures}
+
+
+REWARD = Measure(
+  'reward',
+  'Reward',
+  'what is optimised, as the config puts it together',
+  +1,
+)
+
+FLOW = _by_key(
   Measure(
     'success',
     'Success',
@@ -125,12 +120,7 @@ MEASURES = (
     +1,
     share=True,
   ),
-  Measure(
-    'reward',
-    'Reward',
-    'what is optimised, as the config puts it together',
-    +1,
-  ),
+  REWARD,
   Measure(
     'held',
     'Facts that hold',
@@ -149,6 +139,7 @@ MEASURES = (
     'Diversity',
     'spread of what the prompt leaves free, relative to rendered truth',
     +1,
+    axis='diversity, relative to rendered truth',
   ),
   Measure(
     'diversity_pixel',
@@ -168,10 +159,59 @@ MEASURES = (
     'Divergence (W2)',
     'mean squared velocity difference from the reference model',
     0,
+    axis='divergence from the base (W2)',
+    short='W2',
   ),
 )
 
-MEASURE = {measure.key: measure for measure in MEASURES}
+LANGUAGE = _by_key(
+  Measure(
+    'success',
+    'Success',
+    'share of answers that the judge lets pass',
+    +1,
+    share=True,
+  ),
+  REWARD,
+  Measure(
+    'diversity',
+    'Diversity',
+    'share of pairs of answers to a prompt that differ',
+    +1,
+    axis='diversity, pairs of answers that differ',
+  ),
+  Measure(
+    'entropy',
+    'Entropy',
+    'of the next token, in nats, mean over the tokens of answers',
+    0,
+    axis='entropy (nats per token)',
+  ),
+  Measure(
+    'length',
+    'Answer length',
+    'tokens of an answer, its end included',
+    0,
+    fixed=1,
+  ),
+  Measure(
+    'truncated',
+    'Truncated',
+    'share of answers that the limit cuts off',
+    -1,
+    share=True,
+  ),
+  Measure(
+    'divergence',
+    'Divergence (KL)',
+    'from the reference model, in nats per token',
+    0,
+    axis='KL to the base (nats per token)',
+    short='KL',
+  ),
+)
+
+MEASURES = {'flow': FLOW, 'language': LANGUAGE}  # by modality
 
 
 def difference(

@@ -9,15 +9,12 @@ from typing import Any
 from etils import epath
 from flax.traverse_util import flatten_dict
 
-from adrpo_jax import page, report_charts, report_headline, report_pictures
-from adrpo_jax.measures import (
-  known,
-  method_title,
-  percent,
-  plain,
-)
+from adrpo_jax import page, report_charts, report_curves, report_headline
+from adrpo_jax.measures import method_title
+from adrpo_jax.number_text import known, percent, plain
+from adrpo_jax.report_cards import RULE, Column, same_prompts
 from adrpo_jax.report_charts import Chart
-from adrpo_jax.report_pictures import Column
+from adrpo_jax.report_samples import manner_of
 from adrpo_jax.run_record import Record, RunRecord, read_run, series
 
 
@@ -28,13 +25,14 @@ def write_report(workdir: epath.PathLike) -> epath.Path:
     FileNotFoundError: the folder holds none of the files of a run.
   """
   run = read_run(workdir)
-  curves, unlogged = report_charts.curve_charts(run)
+  curves, unlogged = report_curves.curve_charts(run)
   paths = report_charts.trajectory_charts(run)
-  beta, buckets, categories, seconds = (
+  beta, buckets, signs, categories, seconds = (
     chart(run)
     for chart in (
       report_charts.beta_chart,
       report_charts.bucket_chart,
+      report_charts.sign_chart,
       report_charts.category_chart,
       report_charts.seconds_chart,
     )
@@ -44,10 +42,10 @@ def write_report(workdir: epath.PathLike) -> epath.Path:
     _header(run),
     page.notes(run.notes),
     report_headline.headline(run),
-    _pictures(run),
+    _samples(run),
     _learning(curves, unlogged),
     _paths(paths),
-    _adaptation(beta, buckets),
+    _adaptation(beta, buckets, signs),
     _breakdown(categories, seconds),
     _facts(run),
     '<footer>Written by <code>adrpo_jax</code>. Errors are standard errors '
@@ -55,18 +53,19 @@ def write_report(workdir: epath.PathLike) -> epath.Path:
   )
   report = run.workdir / 'report.html'
   report.write_text(html, encoding='utf-8')
-  others = [c for c in (beta, buckets, categories, seconds) if c is not None]
+  others = (beta, buckets, signs, categories, seconds)
+  charts = [*curves, *paths, *(chart for chart in others if chart is not None)]
   folder = run.workdir / 'figures'
   folder.mkdir(parents=True, exist_ok=True)
-  for chart in [*curves, *paths, *others]:
+  for chart in charts:
     (folder / f'{chart.name}.png').write_bytes(chart.drawing.light)
   if columns := _columns(run):
-    plate = report_pictures.plate(columns)
-    (folder / 'samples.png').write_bytes(plate)
+    for name, content in manner_of(columns).files(columns).items():
+      (folder / name).write_bytes(content)
   return report
 
 
-def _columns(run: RunRecord) -> list[Column]:
+def _columns(run: RunRecord) -> list[Column[Any]]:
   """Base and tuned samples, or nothing where they are not of a pair."""
   if run.base_samples is None or run.tuned_samples is None:
     return []
@@ -74,7 +73,7 @@ def _columns(run: RunRecord) -> list[Column]:
     Column('Base', run.base_samples),
     Column(report_headline.tuned_title(run), run.tuned_samples),
   ]
-  return columns if report_pictures.same_prompts(columns) else []
+  return columns if same_prompts(columns) else []
 
 
 def _header(run: RunRecord) -> str:
@@ -107,17 +106,14 @@ def duration(seconds: float) -> str:
   return f'{whole // 3600} h {whole // 60 % 60:02d} min'
 
 
-def _pictures(run: RunRecord) -> str:
-  title = 'Base and tuned, from the same noise'
+def _samples(run: RunRecord) -> str:
   columns = _columns(run)
   if not columns:
-    line = 'No pictures of base and tuned for the same prompts yet.'
-    return page.section(title, '', page.note(line))
-  lead = (
-    f'{report_pictures.RULE} Under each picture stands what the judge saw, and '
-    'beside each prompt how many of all its samples succeed.'
-  )
-  return page.section(title, lead, report_pictures.pairs(*columns))
+    line = 'No samples of base and tuned for the same prompts yet.'
+    return page.section('Base and tuned', '', page.note(line))
+  manner = manner_of(columns)
+  lead = f'{RULE} {manner.lead}'
+  return page.section(manner.title, lead, manner.pairs(*columns))
 
 
 def _learning(curves: list[Chart], unlogged: list[str]) -> str:
@@ -144,12 +140,12 @@ def _figure(chart: Chart) -> str:
 
 def _paths(charts: list[Chart]) -> str:
   lead = (
-    'Every evaluation is a point, from the base (grey) to the latest (blue). '
-    'A run that over-optimises turns away from its diversity, or buys little '
-    'reward with much divergence.'
+    'Every evaluation is a point, from the base (grey) to the latest (blue); '
+    'small ones are steps, on training prompts. A run that over-optimises '
+    'turns away from its diversity, or buys little reward with much divergence.'
   )
   if not charts:
-    line = 'Drawn once two evaluations are there.'
+    line = 'Drawn once two evaluations, or two steps, know both.'
     return page.section('What the reward costs', '', page.note(line))
   return page.section(
     'What the reward costs', lead, page.grid('two', map(_figure, charts))
@@ -160,7 +156,7 @@ def _adaptation(*charts: Chart | None) -> str:
   title = 'The pull to the reference'
   there = [chart for chart in charts if chart is not None]
   if not there:
-    line = 'This run logged neither β nor the divergence by time.'
+    line = 'This run logged neither β nor parts of the divergence.'
     return page.section(title, '', page.note(line))
   return page.section(title, '', page.grid('two', map(_figure, there)))
 
@@ -204,7 +200,7 @@ def _facts(run: RunRecord) -> str:
     released = percent(beta.get('fraction_negative'))
     entries.append(('Samples with β < 0', released))
   about = {k: v for k, v in run.config.items() if k != 'config'}
-  settings = _named_settings(run.config.get('config', run.config))
+  settings = _named_settings(run.settings)
   if 'config' in run.config:
     entries += [(n.replace('_', ' '), v) for n, v in _named_settings(about)]
   folded = page.folded_settings(

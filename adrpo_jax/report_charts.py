@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adrpo_jax import figures, heat_map
+from adrpo_jax import figures, heat_map, trajectories
 from adrpo_jax.figure_style import Drawing, drawn
 from adrpo_jax.figures import Points
 from adrpo_jax.run_record import Record, RunRecord, series
+from adrpo_jax.trajectories import Trajectory
 
 
 class Chart(NamedTuple):
@@ -21,59 +22,12 @@ class Chart(NamedTuple):
   drawing: Drawing
 
 
-class Curve(NamedTuple):
-  """A number to draw over steps.
-
-  key:      its name in metrics.jsonl, if it is logged there
-  held_out: its name in evaluations.jsonl, if it is evaluated
-  line:     a level of interest and its name
-  """
-
-  key: str
-  held_out: str
-  title: str
-  caption: str
-  line: tuple[float, str] | None = None
-  percent: bool = False
-
-
-CURVES = (
-  Curve('reward', 'reward', 'Reward', 'what is optimised'),
-  Curve(
-    'success',
-    'success',
-    'Success',
-    'every fact of the prompt holds',
-    percent=True,
-  ),
-  Curve('divergence', 'divergence', 'Divergence', 'W2 to the reference'),
-  Curve('', 'diversity', 'Diversity', 'of what the prompt leaves free'),
-  Curve(
-    'diversity_pixel',
-    'diversity_pixel',
-    'Pixel diversity',
-    'mean distance within a prompt',
-  ),
-  Curve('reward_std', '', 'Spread of the reward', 'standard deviation'),
-  Curve('policy_loss', '', 'Policy loss', 'unweighted'),
-  Curve('loss', '', 'Loss', 'all terms, weighted; need not fall'),
-  Curve('grad_norm', '', 'Gradient norm', 'before clipping'),
-  Curve('update_norm', '', 'Update norm', 'how far a step moves'),
-  Curve(
-    'advantage_over_beta0_max',
-    '',
-    'Largest A / β₀',
-    'below 1 ADRPO has a stable fixed point',
-    line=(1.0, 'A = β₀'),
-  ),
-  Curve(
-    'zero_variance',
-    '',
-    'Groups of equal rewards',
-    'share of prompts that teach nothing',
-    percent=True,
-  ),
-)
+COSTS = {  # measure: how to read the reward over it
+  'divergence': 'What a gain costs: up is better.',
+  'entropy': 'To the left the policy is surer of its tokens; at 0 it has '
+  'collapsed.',
+  'diversity': 'Up and right is better.',
+}
 
 
 def evaluated(evaluations: Iterable[Record], key: str) -> Points:
@@ -85,57 +39,45 @@ def evaluated(evaluations: Iterable[Record], key: str) -> Points:
   return Points(steps, values, errors)
 
 
-def curve_charts(run: RunRecord) -> tuple[list[Chart], list[str]]:
-  """(charts, titles of the curves that this run has no numbers for)."""
-  charts, missing = [], []
-  for curve in CURVES:
-    steps, values = series(run.metrics, curve.key)
-    held_out = evaluated(run.evaluations, curve.held_out)
-    if not len(values) and not len(held_out.values):
-      missing.append(curve.title)
-      continue
-    draw = partial(
-      figures.draw_curve,
-      training=Points(steps, values),
-      held_out=held_out,
-      line=curve.line,
-      percent=curve.percent,
-    )
-    drawing = drawn(draw, size=figures.CURVE)
-    name = curve.held_out or curve.key
-    charts.append(Chart(name, curve.title, curve.caption, drawing))
-  return charts, missing
-
-
 def trajectory_charts(run: RunRecord) -> list[Chart]:
-  """Reward against divergence and against diversity, over the evaluations."""
+  """Reward against what it costs: over the evaluations, and over the steps.
+
+  A measure is drawn where two evaluations or two steps know it and the reward.
+  """
   charts = []
-  for key, label, caption in (
-    ('divergence', 'divergence (W2)', 'What a gain costs: up is better.'),
-    ('diversity', 'diversity', 'Up and right is better.'),
-  ):
-    points = [
-      e
-      for e in run.evaluations
-      if len(series([e], 'reward')[1]) and len(series([e], key)[1])
-    ]
-    if len(points) < 2:
+  for key, caption in COSTS.items():
+    held_out = [e for e in run.evaluations if _knows(e, key)]
+    training = _smoothed([m for m in run.metrics if _knows(m, key)], key)
+    if max(len(held_out), len(training.steps)) < 2 or key not in run.measures:
       continue
-    x, y = evaluated(points, key), evaluated(points, 'reward')
+    x, y = evaluated(held_out, key), evaluated(held_out, 'reward')
+    measure = run.measures[key]
     draw = partial(
-      figures.draw_trajectory,
-      steps=x.steps,
-      x=x.values,
-      y=y.values,
-      x_errors=x.errors,
-      y_errors=y.errors,
-      x_label=label,
+      trajectories.draw_trajectory,
+      evaluations=Trajectory(x.steps, x.values, y.values),
+      errors=(x.errors, y.errors),
+      training=training,
+      x_label=measure.label,
       y_label='reward',
     )
-    title = f'Reward and {key}'
+    title = f'Reward and {measure.short or key}'
     drawing = drawn(draw, size=figures.PANEL)
     charts.append(Chart(f'reward_{key}', title, caption, drawing))
   return charts
+
+
+def _knows(record: Record, key: str) -> bool:
+  return all(len(series([record], name)[1]) for name in ('reward', key))
+
+
+def _smoothed(records: Sequence[Record], key: str) -> Trajectory:
+  """The way of training: running means over a tenth of it."""
+  steps, x = series(records, key)
+  y = series(records, 'reward')[1]
+  window = figures.smoothing_window(len(steps))
+  if len(steps):
+    x, y = (figures.running_mean(values, window) for values in (x, y))
+  return Trajectory(steps, x, y)
 
 
 def beta_chart(run: RunRecord) -> Chart | None:
@@ -179,6 +121,24 @@ def bucket_chart(run: RunRecord) -> Chart | None:
     'divergence_by_sigma',
     'Divergence by noise level',
     'W2 in equal parts of σ, from data (0) to noise (1).',
+    drawn(draw, size=figures.PANEL),
+  )
+
+
+def sign_chart(run: RunRecord) -> Chart | None:
+  """KL of good answers, A > 0, beside that of poor ones, where it is logged."""
+  lines = {
+    'A > 0': Points(*series(run.metrics, 'divergence_good')),
+    'A < 0': Points(*series(run.metrics, 'divergence_poor')),
+  }
+  if not all(len(line.values) for line in lines.values()):
+    return None
+  draw = partial(figures.draw_contrast, lines=lines, label='nats per token')
+  return Chart(
+    'divergence_by_sign',
+    'KL by the sign of the advantage',
+    'Good answers are those with A > 0. An adaptive pull lets them go further '
+    'from the reference than poor ones.',
     drawn(draw, size=figures.PANEL),
   )
 

@@ -5,16 +5,8 @@ import math
 from typing import Any
 
 from adrpo_jax import page
-from adrpo_jax.measures import (
-  MEASURE,
-  MEASURES,
-  Measure,
-  difference,
-  known,
-  percent,
-  plain,
-  ratio,
-)
+from adrpo_jax.measures import Measure, difference, ratio
+from adrpo_jax.number_text import known, percent, plain
 from adrpo_jax.run_record import RunRecord
 
 
@@ -34,7 +26,7 @@ def verdict(run: RunRecord) -> str:
       'to compare. What it has logged so far is below.'
     )
   before, after = run.base['success'], run.final['success']
-  points = MEASURE['success'].difference(change, error)
+  points = run.measures['success'].difference(change, error)
   where = '' if run.summary else f' by step {run.final["step"]}'
   if change and (error is None or abs(change) > 2 * error):
     verb = 'rose' if change > 0 else 'fell'
@@ -58,7 +50,7 @@ def headline(run: RunRecord) -> str:
   tuned = tuned_title(run)
   rows = [
     _row(measure, run)
-    for measure in MEASURES
+    for measure in run.measures.values()
     if known(run.base.get(measure.key)) or known(run.final.get(measure.key))
   ]
   unfinished = (
@@ -126,10 +118,11 @@ def _cards(run: RunRecord) -> Iterator[str]:
     f'base {plain(base.get("reward"))}',
     _bars(base.get('reward'), final.get('reward'), None),
   )
+  divergence = run.measures['divergence']
   yield _card(
-    'W2 to the reference',
-    plain(final.get('divergence')),
-    'mean squared velocity difference',
+    f'{divergence.head} to the reference',
+    divergence.written(final.get('divergence')),
+    divergence.meaning,
     '',
   )
 
@@ -145,8 +138,11 @@ def _card(title: str, value: str, line: str, bars: str) -> str:
 
 
 def _bars(base: Any, tuned: Any, ceiling: Any) -> str:
-  """The tuned bar above the base's and a mark at the ceiling, in [0, 1]."""
-  if not (known(base) and known(tuned)):
+  """The tuned bar above the base's and a mark at the ceiling, in [0, 1].
+
+  Nothing where the two are not known, or not shares of a whole.
+  """
+  if not all(known(value) and 0 <= value <= 1 for value in (base, tuned)):
     return ''
   mark = meaning = ''
   if known(ceiling):

@@ -1,54 +1,20 @@
-"""Pictures side by side: the same prompts and noise under several models.
+"""Pictures side by side: the same prompts and noise under several models."""
 
-Prompts and samples are chosen by a rule that does not look at the outcome, so
-that failures are shown at the rate at which they happen.
-"""
-
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+import textwrap
 
 import numpy as np
 
-from adrpo_jax import figures, page
-from adrpo_jax.figure_style import LIGHT, render
+from adrpo_jax import page
+from adrpo_jax.figure_style import LIGHT, Axes, Theme, render
 from adrpo_jax.kept_samples import Samples
-
-RULE = (
-  'Prompts are the first of each category in evaluation order, and samples the '
-  'first draws of each: the choice does not look at the outcome.'
-)
+from adrpo_jax.report_cards import Column, Manner, card, chosen_prompts, tally
 
 
-class Column(NamedTuple):
-  """A model's name and its samples."""
-
-  title: str
-  samples: Samples
-
-
-def chosen_prompts(categories: Sequence[str], limit: int) -> list[int]:
-  """The first prompt of every category, then the second, ... up to a limit."""
-  turns: dict[int, list[int]] = defaultdict(list)
-  seen: dict[str, int] = defaultdict(int)
-  for index, category in enumerate(categories):
-    turns[seen[category]].append(index)
-    seen[category] += 1
-  return [index for turn in sorted(turns) for index in turns[turn]][:limit]
-
-
-def same_prompts(columns: Sequence[Column]) -> bool:
-  """Whether all columns answer the same prompts with as many samples."""
-  first = columns[0].samples
-  return all(
-    np.array_equal(first.prompts, column.samples.prompts)
-    and first.success.shape == column.samples.success.shape
-    for column in columns
-  )
-
-
-def _thumbs(column: Column, prompts: list[int], draws: int) -> list[list[str]]:
+def _thumbs(
+  column: Column[Samples], prompts: list[int], draws: int
+) -> list[list[str]]:
   """Per prompt, the thumbnails of its first draws."""
   samples = column.samples
   draws = min(draws, samples.images.shape[1])
@@ -67,7 +33,7 @@ def _thumbs(column: Column, prompts: list[int], draws: int) -> list[list[str]]:
   return [made[i * draws : (i + 1) * draws] for i in range(len(prompts))]
 
 
-def plate(columns: Sequence[Column], *, prompts: int = 6) -> bytes:
+def plate(columns: Sequence[Column[Samples]], *, prompts: int = 6) -> bytes:
   """One PNG for a paper or a README: a model a row, a prompt a column.
 
   Each prompt shows its first draw, framed by the judge's verdict.
@@ -75,7 +41,7 @@ def plate(columns: Sequence[Column], *, prompts: int = 6) -> bytes:
   first = columns[0].samples
   chosen = chosen_prompts(list(first.categories), prompts)
   draw = partial(
-    figures.draw_plate,
+    draw_plate,
     images=[[c.samples.images[p, 0] for p in chosen] for c in columns],
     success=[[bool(c.samples.success[p, 0]) for p in chosen] for c in columns],
     rows=[column.title for column in columns],
@@ -85,13 +51,48 @@ def plate(columns: Sequence[Column], *, prompts: int = 6) -> bytes:
   return render(draw, LIGHT, size=size, panels=(len(columns), len(chosen)))
 
 
-def _tally(samples: Samples, prompt: int) -> str:
-  row = samples.success[prompt]
-  return f'{int(row.sum())} of {row.size}'
+def draw_plate(
+  theme: Theme,
+  *axes: Axes,
+  images: list[list[np.ndarray]],
+  success: list[list[bool]],
+  rows: list[str],
+  columns: list[str],
+) -> None:
+  """Pictures [rows][columns] with titles, framed by whether they succeed."""
+  for index, panel in enumerate(axes):
+    row, column = divmod(index, len(columns))
+    panel.imshow(images[row][column], interpolation='nearest')
+    panel.set(xticks=[], yticks=[])
+    panel.grid(False)
+    frame = theme.good if success[row][column] else theme.bad
+    for spine in panel.spines.values():
+      spine.set(visible=True, color=frame, linewidth=1.6)
+    if row == 0:
+      title = textwrap.fill(columns[column], 19)
+      panel.set_title(title, fontsize=7.5, color=theme.ink, va='bottom')
+    if column == 0:
+      panel.set_ylabel(
+        rows[row],
+        rotation=0,
+        ha='right',
+        va='center',
+        labelpad=8,
+        color=theme.ink,
+      )
+
+
+def files(columns: Sequence[Column[Samples]]) -> dict[str, bytes]:
+  """The plate, by the name of its file."""
+  return {'samples.png': plate(columns)}
 
 
 def pairs(
-  base: Column, tuned: Column, *, prompts: int = 8, draws: int = 4
+  base: Column[Samples],
+  tuned: Column[Samples],
+  *,
+  prompts: int = 8,
+  draws: int = 4,
 ) -> str:
   """Cards of a prompt each: the base's samples above the tuned model's.
 
@@ -102,24 +103,24 @@ def pairs(
   cards = []
   for index, above, below in zip(chosen, upper, lower, strict=True):
     columns = f'style="grid-template-columns:repeat({len(above)},1fr)"'
-    tally = ', '.join(
-      f'{c.title.lower()} {_tally(c.samples, index)}' for c in (base, tuned)
-    )
+    category = base.samples.categories[index]
     cards.append(
-      '<article class="card prompt">'
-      f'<h3>“{page.text(base.samples.prompts[index])}”</h3>'
-      f'<p>{page.text(base.samples.categories[index])} · succeeds: '
-      f'{page.text(tally)}</p>'
-      f'<div class="row" {columns}><h4>{page.text(base.title)}</h4>'
-      f'{"".join(above)}</div>'
-      f'<div class="row" {columns}><h4 class="of">{page.text(tuned.title)}</h4>'
-      f'{"".join(below)}</div></article>'
+      card(
+        str(base.samples.prompts[index]),
+        f'{category} · succeeds: {tally((base, tuned), index)}',
+        f'<div class="row" {columns}><h4>{page.text(base.title)}</h4>',
+        *above,
+        f'</div><div class="row" {columns}>',
+        f'<h4 class="of">{page.text(tuned.title)}</h4>',
+        *below,
+        '</div>',
+      )
     )
   return page.grid('two', cards)
 
 
 def by_method(
-  columns: Sequence[Column], *, prompts: int = 6, draws: int = 2
+  columns: Sequence[Column[Samples]], *, prompts: int = 6, draws: int = 2
 ) -> str:
   """Cards of a prompt each, in which every model shows the same noises."""
   first = columns[0].samples
@@ -132,10 +133,18 @@ def by_method(
       f'</h4>{"".join(thumbs[i][row])}</div>'
       for i, column in enumerate(columns)
     )
-    cards.append(
-      '<article class="card prompt">'
-      f'<h3>“{page.text(first.prompts[index])}”</h3>'
-      f'<p>{page.text(first.categories[index])}</p>'
-      f'<div class="row methods">{cells}</div></article>'
-    )
+    methods = f'<div class="row methods">{cells}</div>'
+    prompt, category = first.prompts[index], first.categories[index]
+    cards.append(card(str(prompt), str(category), methods))
   return page.grid('', cards)
+
+
+PICTURES = Manner(
+  things='pictures',
+  title='Base and tuned, from the same noise',
+  lead='Under each picture stands what the judge saw, and beside each prompt '
+  'how many of all its samples succeed.',
+  pairs=pairs,
+  by_method=by_method,
+  files=files,
+)

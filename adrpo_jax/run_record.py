@@ -13,10 +13,13 @@ from typing import Any
 from etils import epath
 import numpy as np
 
-from adrpo_jax import kept_samples
+from adrpo_jax import kept_samples, kept_texts
 from adrpo_jax.kept_samples import Samples
+from adrpo_jax.kept_texts import TextSamples
+from adrpo_jax.measures import MEASURES, Measures, modality_of
 
 Record = dict[str, Any]
+Kept = Samples | TextSamples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +34,29 @@ class RunRecord:
   metrics: list[Record]
   evaluations: list[Record]
   summary: Record | None
-  base_samples: Samples | None
-  tuned_samples: Samples | None
+  base_samples: Kept | None
+  tuned_samples: Kept | None
   notes: tuple[str, ...]
+
+  @property
+  def settings(self) -> Record:
+    """The config of the run, without what else config.json says of it."""
+    return self.config.get('config', self.config)
+
+  @property
+  def modality(self) -> str:
+    """'flow' or 'language': what stands behind the names of numbers."""
+    return modality_of(self.settings)
+
+  @property
+  def measures(self) -> Measures:
+    """What an evaluation of this run measures."""
+    return MEASURES[self.modality]
 
   @property
   def method(self) -> str:
     """The method's name in the table of methods, or "run" if unrecorded."""
-    settings = self.config.get('config', self.config)
-    configured = settings.get('method', {})
+    configured = self.settings.get('method', {})
     if isinstance(configured, dict):
       configured = configured.get('name')
     return str((self.summary or {}).get('method') or configured or 'run')
@@ -114,11 +131,22 @@ def _read_json(path: epath.Path) -> tuple[Record | None, list[str]]:
     return None, [f'{path.name} is unreadable, left out.']
 
 
-def _read_samples(path: epath.Path) -> tuple[Samples | None, list[str]]:
+def read_kept(path: epath.PathLike) -> Kept:
+  """Reads kept samples of either kind: their arrays tell which.
+
+  Raises:
+    LookupError, ValueError, OSError: not a file of kept samples.
+  """
+  arrays = kept_samples.read_arrays(path)
+  kind = kept_texts if 'answers' in arrays else kept_samples
+  return kind.of_arrays(arrays)
+
+
+def _read_samples(path: epath.Path) -> tuple[Kept | None, list[str]]:
   if not path.exists():
     return None, [f'samples/{path.name} is not there yet.']
   try:
-    return kept_samples.read(path), []
+    return read_kept(path), []
   except (LookupError, ValueError, OSError) as error:
     return None, [f'samples/{path.name} is unreadable, left out: {error}']
 

@@ -9,15 +9,17 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
 # A part imports itself and what stands in the lines above it, nothing else.
 LAYERS = [
   'errors libtpu_flags',
-  'files preemption figure_style measures hlo flops prompt_means',
-  'chips kept_samples',
+  'files preemption figure_style number_text hlo flops prompt_means',
+  'chips kept_samples measures',
   'kept_texts',
   'run_record',
-  'types figures page comparison compile_report compile_costs',
+  'types figures trajectories page comparison compile_report compile_costs',
   'method naming metrics heat_map',
   'models sampling worlds data sharding checkpoint',
-  'modalities rewards images preferences report_charts report_headline '
-  'report_pictures compare_table compare_figures',
+  'modalities rewards images preferences report_charts report_cards '
+  'compare_table compare_figures',
+  'report_curves report_headline report_pictures report_texts',
+  'report_samples',
   'evaluate image_scores update pretrain report compare_report',
   'train build',
   'commands',

@@ -1,7 +1,9 @@
 """Synthetic but realistic workdirs: what a run would write, in a second."""
 
+from collections.abc import Callable
 import json
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -185,6 +187,32 @@ def write_jsonl(path, records):
   path.write_text(''.join(json.dumps(record) + '\n' for record in records))
 
 
+class World(NamedTuple):
+  """What a made-up run is of.
+
+  outcomes:     method -> what `metrics_line` and `evaluation` are told
+  samples:      (path, success by category, seed=) writes kept samples
+  base_success: by category
+  """
+
+  model: dict
+  outcomes: dict
+  metrics_line: Callable
+  evaluation: Callable
+  samples: Callable
+  base_success: tuple
+
+
+SHAPES_WORLD = World(
+  {'family': 'world'},
+  OUTCOMES,
+  metrics_line,
+  evaluation,
+  samples,
+  BASE_SUCCESS,
+)
+
+
 def write_run(
   workdir,
   *,
@@ -192,18 +220,19 @@ def write_run(
   seed=0,
   steps=200,
   finished=True,
-  side=32,
   ceiling=0.71,
+  world=SHAPES_WORLD,
 ):
   """A whole run's workdir; an unfinished one stops at half the steps."""
   workdir.mkdir(parents=True, exist_ok=True)
   (workdir / 'samples').mkdir()
-  outcome = OUTCOMES[method]
+  outcome = world.outcomes[method]
   reached = steps if finished else steps // 2
   random = np.random.default_rng([seed, len(method)])
   config = {
     'config': {
       'method': {'name': method, method: {'beta0': 1.0, 'clip': 0.9}},
+      'model': world.model,
       'steps': steps,
       'group_size': 16,
       'optimizer': {'learning_rate': 3e-4, 'betas': [0.9, 0.99]},
@@ -216,20 +245,20 @@ def write_run(
   write_jsonl(
     workdir / 'metrics.jsonl',
     [
-      metrics_line(s, steps, outcome=outcome, random=random)
+      world.metrics_line(s, steps, outcome=outcome, random=random)
       for s in range(1, reached + 1)
     ],
   )
   evaluations = [
-    {'step': s} | evaluation(s / steps, outcome=outcome, seed=seed)
+    {'step': s} | world.evaluation(s / steps, outcome=outcome, seed=seed)
     for s in range(0, reached + 1, steps // 10)
   ]
   logged = evaluations[1:] if finished else evaluations  # the base is cached
   write_jsonl(workdir / 'evaluations.jsonl', logged)
-  samples(workdir / 'samples' / 'base.npz', BASE_SUCCESS, side=side)
+  world.samples(workdir / 'samples' / 'base.npz', world.base_success)
   tuned = list(evaluations[-1]['by_category'].values())
   name = 'final.npz' if finished else f'step_{reached:06d}.npz'
-  samples(workdir / 'samples' / name, tuned, seed=1, side=side)
+  world.samples(workdir / 'samples' / name, tuned, seed=1)
   if finished:
     summary = {
       'method': method,

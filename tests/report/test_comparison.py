@@ -152,7 +152,7 @@ def test_runs_without_pictures_or_evaluations_are_compared(tmp_path):
   (workdir / 'summary.json').write_text(json.dumps(summary))
   text = text_of(write_comparison(tmp_path))
   assert 'my_method 1 50.0 ± 2.0 % +10.0 pp' in text
-  assert 'No pictures of these runs.' in text
+  assert 'No samples of these runs.' in text
   assert 'No run recorded categories.' in text
   assert 'No method has two evaluations that its seeds share.' in text
 

@@ -4,26 +4,26 @@ import math
 
 import pytest
 
-from adrpo_jax import measures
-from adrpo_jax.measures import MEASURE
+from adrpo_jax import measures, number_text
+from adrpo_jax.measures import FLOW, LANGUAGE, modality_of
 
 
 @pytest.mark.parametrize(
   ('text', 'expected'),
   [
-    (measures.percent(0.6617, 0.0142), '66.2 ± 1.4 %'),
-    (measures.percent(0.5), '50.0 %'),
-    (measures.percent(None), '–'),
-    (measures.percent(math.nan), '–'),
-    (measures.plain(0.7123, 0.0061), '0.712 ± 0.006'),
-    (measures.plain(0.03184), '0.0318'),
-    (measures.plain(0.00031849, 0.00002), '0.000318 ± 0.000020'),
-    (measures.plain(-1.5), '−1.500'),
-    (measures.plain(0.0), '0.000'),
-    (measures.plain(0.5, math.nan), '0.500'),
-    (measures.plain_difference(-0.0147, 0.0124, 3), '−0.015 ± 0.012'),
-    (measures.point_difference(0.2519, 0.0204), '+25.2 ± 2.0 pp'),
-    (measures.point_difference(-0.031), '−3.1 pp'),
+    (number_text.percent(0.6617, 0.0142), '66.2 ± 1.4 %'),
+    (number_text.percent(0.5), '50.0 %'),
+    (number_text.percent(None), '–'),
+    (number_text.percent(math.nan), '–'),
+    (number_text.plain(0.7123, 0.0061), '0.712 ± 0.006'),
+    (number_text.plain(0.03184), '0.0318'),
+    (number_text.plain(0.00031849, 0.00002), '0.000318 ± 0.000020'),
+    (number_text.plain(-1.5), '−1.500'),
+    (number_text.plain(0.0), '0.000'),
+    (number_text.plain(0.5, math.nan), '0.500'),
+    (number_text.plain_difference(-0.0147, 0.0124, 3), '−0.015 ± 0.012'),
+    (number_text.point_difference(0.2519, 0.0204), '+25.2 ± 2.0 pp'),
+    (number_text.point_difference(-0.031), '−3.1 pp'),
   ],
 )
 def test_numbers_are_written_with_their_errors(text, expected):
@@ -31,9 +31,10 @@ def test_numbers_are_written_with_their_errors(text, expected):
 
 
 def test_levels_beside_each_other_share_their_decimals():
-  assert MEASURE['divergence'].places(0.0, 0.0318) == 4
-  assert MEASURE['reward'].places(0.73, 0.84) == 3
-  assert MEASURE['success'].places(0.001, 0.5) == 1
+  assert FLOW['divergence'].places(0.0, 0.0318) == 4
+  assert FLOW['reward'].places(0.73, 0.84) == 3
+  assert FLOW['success'].places(0.001, 0.5) == 1
+  assert LANGUAGE['length'].places(31.0, 0.01) == 1
 
 
 def test_difference_adds_errors_in_quadrature():
@@ -56,7 +57,32 @@ def test_ratio_refuses_a_base_of_zero():
 
 
 def test_every_method_of_the_table_has_a_title():
-  from adrpo_jax.method.methods import METHODS
+  from adrpo_jax.method import language_methods, methods
 
-  assert set(METHODS) <= set(measures.METHOD_TITLES)
+  names = {*methods.METHODS, *language_methods.METHODS}
+  assert names <= set(measures.METHOD_TITLES)
   assert measures.method_title('my_method') == 'my_method'
+
+
+@pytest.mark.parametrize(
+  ('settings', 'modality'),
+  [
+    ({'model': {'family': 'text_world'}}, 'language'),
+    ({'model': {'family': 'qwen_tiny'}}, 'language'),
+    ({'model': {'family': 'sd3'}}, 'flow'),
+    ({'model': 'unknown'}, 'flow'),
+    ({}, 'flow'),
+  ],
+)
+def test_the_family_of_the_model_tells_what_numbers_are_of(settings, modality):
+  assert modality_of(settings) == modality
+
+
+def test_a_divergence_is_named_for_what_it_is():
+  assert FLOW['divergence'].head == 'W2'
+  assert FLOW['divergence'].label == 'divergence from the base (W2)'
+  assert LANGUAGE['divergence'].head == 'KL'
+  assert LANGUAGE['divergence'].label == 'KL to the base (nats per token)'
+  assert (LANGUAGE['length'].label, LANGUAGE['length'].head) == (
+    'answer length', 'Answer length',
+  )  # fmt: skip

@@ -14,7 +14,7 @@ import synthetic_runs
 from adrpo_jax import page, report_headline, report_pictures
 from adrpo_jax.kept_samples import Samples
 from adrpo_jax.report import duration, write_report
-from adrpo_jax.report_pictures import chosen_prompts
+from adrpo_jax.report_cards import Column, chosen_prompts, same_prompts
 from adrpo_jax.run_record import read_run
 
 VOID = {'meta', 'img', 'source', 'br', 'link'}
@@ -144,9 +144,9 @@ def test_a_run_that_only_began_says_what_is_missing(tmp_path):
     'evaluations.jsonl is not there yet.',
     'has not been evaluated on both sides yet',
     'No evaluation yet.',
-    'No pictures of base and tuned for the same prompts yet.',
+    'No samples of base and tuned for the same prompts yet.',
     'Not logged in this run: success, divergence, diversity, pixel diversity,',
-    'Drawn once two evaluations are there.',
+    'Drawn once two evaluations, or two steps, know both.',
     'No success by category yet.',
     'No seconds of a step were logged.',
     'No config.json: the settings are unknown.',
@@ -180,7 +180,7 @@ def test_text_of_users_is_escaped():
   samples = blank_samples(4)
   samples.prompts[0] = '<script>"1"</script> & $x_1$'
   samples.verdicts[0, 0] = '<b>"'
-  columns = [report_pictures.Column(name, samples) for name in ('Base', 'A<b')]
+  columns = [Column(name, samples) for name in ('Base', 'A<b')]
   content = report_pictures.pairs(*columns)
   assert '<script' not in content
   assert '&lt;script&gt;&quot;1&quot;&lt;/script&gt; &amp; $x_1$' in content
@@ -250,12 +250,12 @@ def blank_samples(group):
 
 def test_only_samples_of_the_same_prompts_are_paired():
   one, fewer, others = (
-    report_pictures.Column('a', blank_samples(group)) for group in (8, 4, 8)
+    Column('a', blank_samples(group)) for group in (8, 4, 8)
   )
   others.samples.prompts[2] = 'w'
-  assert report_pictures.same_prompts([one, one])
-  assert not report_pictures.same_prompts([one, fewer])
-  assert not report_pictures.same_prompts([one, others])
+  assert same_prompts([one, one])
+  assert not same_prompts([one, fewer])
+  assert not same_prompts([one, others])
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import synthetic_runs
+import synthetic_texts
 
-from adrpo_jax.run_record import read_lines, read_run, series
+from adrpo_jax import kept_samples, kept_texts
+from adrpo_jax.run_record import read_kept, read_lines, read_run, series
 
 
 def test_a_line_caught_while_being_written_is_skipped_in_silence(tmp_path):
@@ -96,3 +98,13 @@ def test_pickled_samples_are_refused(tmp_path):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
   with pytest.raises(FileNotFoundError, match='--workdir'):
     read_run(tmp_path)
+
+
+def test_the_arrays_tell_which_kind_of_samples_a_file_keeps(tmp_path):
+  chances = [0.5] * len(synthetic_runs.CATEGORIES)
+  synthetic_runs.samples(tmp_path / 'a.npz', chances, per_category=1, side=8)
+  synthetic_texts.samples(tmp_path / 'b.npz', synthetic_texts.BASE_SUCCESS)
+  pictures, texts = (read_kept(tmp_path / f'{name}.npz') for name in 'ab')
+  assert type(pictures) is kept_samples.Samples
+  assert type(texts) is kept_texts.TextSamples
+  assert texts.answers.shape == (6, 4)
