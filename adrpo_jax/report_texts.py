@@ -19,6 +19,7 @@ FOLDED = 320  # letters of an answer, beyond which the rest is folded
 LINE = 40  # letters that a new line counts for there
 SHADES = 4  # of a colour, to either side
 SMALLEST = 0.1  # nats, of the strongest shade
+ROUNDING = 0.005  # nats, below which a token has not moved
 Texts = Column[TextSamples]
 Cell = tuple[int, int]  # prompt, draw
 
@@ -67,7 +68,7 @@ def _token(piece: str, change: float, scale: float) -> str:
 def _said(samples: TextSamples, cell: Cell, scale: float) -> str:
   """An answer; one of which no token has moved, as the base's, is plain."""
   moved = changes(samples, cell)
-  if moved.any():
+  if np.abs(moved).max(initial=0.0) >= ROUNDING:
     pieces = [str(piece) for piece in samples.pieces[cell] if piece != '']
     marked = [_token(*pair, scale) for pair in zip(pieces, moved, strict=True)]
   else:
