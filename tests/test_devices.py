@@ -191,7 +191,10 @@ def assert_same_training(got, wanted):
     weight = np.abs(one.metrics['weights'].policy).mean()
     loss, same = one.metrics['loss'], here.metrics['loss']
     assert abs(same - loss) <= TOLERANCE * max(weight, abs(loss))
-    for name in {'policy', 'divergence', 'grad_norm'} & one.metrics.keys():
+    assert here.metrics['policy'] == pytest.approx(
+      one.metrics['policy'], rel=TOLERANCE, abs=TOLERANCE * weight
+    )
+    for name in {'divergence', 'grad_norm'} & one.metrics.keys():
       assert here.metrics[name] == pytest.approx(one.metrics[name], rel=1e-5)
     assert largest(one.gradients) > 1e-4
     assert_near(here.gradients, one.gradients)

@@ -14,13 +14,16 @@ LAYERS = [
   'kept_texts',
   'run_record',
   'types figures trajectories page comparison compile_report compile_costs',
-  'method naming metrics heat_map',
+  'method naming metrics heat_map diagnostics',
   'models sampling worlds data sharding checkpoint',
-  'modalities rewards images preferences report_charts report_cards '
+  'medium',
+  'modalities rewards images preferences pictures texts report_charts '
+  'report_cards '
   'compare_table compare_figures',
   'report_curves report_headline report_pictures report_texts',
   'report_samples',
-  'evaluate image_scores update pretrain report compare_report',
+  'evaluate image_scores update pretrain report compare_report text_ability',
+  'pretrain_text',
   'train build',
   'commands',
   'main',

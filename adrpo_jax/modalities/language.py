@@ -136,8 +136,11 @@ def make(
         term.entries(outputs, weights) for term in method.divergences
       ),
       mask=samples['mask'].astype(jnp.float32),
-      metrics={'policy': surrogate, 'entropy': entropy}
-      | _measured(outputs, weights),
+      metrics={
+        'policy': weights.policy[..., None] * surrogate,
+        'entropy': entropy,
+        **_measured(outputs, weights),
+      },
     )
 
   def entries(samples):
