@@ -81,9 +81,12 @@ def make_evaluate(
     terms = modality.loss_terms(
       params, frozen, anchors, samples, part, Weights(zeros, zeros), keys
     )
-    mask = terms.mask
-    held = (mask * terms.metrics['divergence']).sum((1, 2))
-    found = {'divergence': held / jnp.maximum(mask.sum((1, 2)), 1)}
+    counted = jnp.maximum(terms.mask.sum((1, 2)), 1)
+    found = {
+      name: (terms.mask * terms.metrics[name]).sum((1, 2)) / counted
+      for name in ('divergence', 'entropy')
+      if name in terms.metrics
+    }
     return found, {name: terms.metrics[name] for name in diagnosed}
 
   def evaluate(params: PyTree, frozen: PyTree) -> Evaluation:
