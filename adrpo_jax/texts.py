@@ -70,16 +70,11 @@ def _keep(
       categories=np.array(prompts.categories),
       rewards=rewards,
       success=success,
-      verdicts=_verdicts(arrays),
+      verdicts=np.where(arrays['ended'], '', 'cut short'),
       pieces=np.array(pieces).reshape(tokens.shape),
       divergences=np.where(mask, arrays['log_ratio'], 0.0),
     ),
   )
-
-
-def _verdicts(arrays: Arrays) -> np.ndarray:
-  """What stands below an answer, beside its reward."""
-  return np.where(arrays['ended'], '', 'cut short')
 
 
 def _write(
