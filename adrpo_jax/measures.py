@@ -32,6 +32,8 @@ METHOD_TITLES = {
   'flow_grpo': 'Flow-GRPO',
   'grpo': 'GRPO',
   'rloo': 'RLOO',
+  'adrpo_paper': 'ADRPO as published',
+  'grpo_without_kl': 'GRPO without KL',
 }
 
 LANGUAGE_FAMILIES = ('text_world', 'qwen', 'qwen_tiny')

@@ -29,7 +29,7 @@ class Curve(NamedTuple):
 REWARD = Curve('reward', 'reward', 'Reward', 'what is optimised')
 OPTIMISATION = (
   Curve('reward_std', '', 'Spread of the reward', 'standard deviation'),
-  Curve('policy_loss', '', 'Policy loss', 'unweighted'),
+  Curve('policy_loss', '', 'Policy loss', 'the first term of the loss'),
   Curve('loss', '', 'Loss', 'all terms, weighted; need not fall'),
   Curve('grad_norm', '', 'Gradient norm', 'before clipping'),
   Curve('update_norm', '', 'Update norm', 'how far a step moves'),

@@ -197,6 +197,12 @@ PRESETS = {
     'eval': {'every': 0},
     'checkpoint': {'every': 100},
     'log': {'tensorboard': False},
+    'compare': {
+      'adrpo_paper': {
+        'method': {'name': 'adrpo', 'adrpo': TABLE.presets['adrpo']['paper']}
+      },
+      'grpo_without_kl': {'method': {'name': 'grpo', 'grpo': {'beta': 0.0}}},
+    },
   },
   # What the papers publish; the rest of a method at its own defaults.
   'paper': {

@@ -25,13 +25,13 @@ def started(monkeypatch):
   return commands
 
 
-def called(workdir, *extra):
+def called(workdir, *extra, file='t2i', methods='adrpo,raft'):
   """Exit status of a comparison of two methods over two seeds."""
   saved = flagsaver.save_flag_values()
   given = [
     'compare',
-    f'--config={small_run.ROOT / "configs" / "t2i.py"}:compare',
-    '--methods=adrpo,raft',
+    f'--config={small_run.ROOT / "configs" / file}.py:compare',
+    f'--methods={methods}',
     '--seeds=2',
     f'--workdir={workdir}',
     *extra,
@@ -54,9 +54,10 @@ def test_every_method_and_seed_is_a_run_of_its_own(tmp_path, started):
   ]
   for command in started:
     assert '--config.steps=3' in command
-    name, seed = command[-2:]
-    assert name.removeprefix('--config.method.name=') in ('adrpo', 'raft')
-    assert seed.removeprefix('--config.seed=') in ('0', '1')
+    names = [a for a in command if a.startswith('--config.method.name=')]
+    assert names[0].removeprefix('--config.method.name=') in ('adrpo', 'raft')
+    assert len(names) == 1
+    assert command[-1].removeprefix('--config.seed=') in ('0', '1')
 
 
 def test_what_a_method_changes_comes_before_what_is_asked_for(
@@ -70,6 +71,25 @@ def test_what_a_method_changes_comes_before_what_is_asked_for(
   assert changed[-1] == f'{own}=0.5'
   adrpo = next(c for c in started if '--config.method.name=adrpo' in c)
   assert sum(a.startswith(own) for a in adrpo) == 1
+
+
+def test_a_variant_is_a_run_of_the_method_that_it_names(tmp_path, started):
+  assert called(tmp_path, file='llm', methods='grpo_without_kl') == 0
+  assert [c[0] for c in started] == [
+    f'--workdir={tmp_path}/grpo_without_kl/seed_{seed}' for seed in (0, 1)
+  ]
+  for command in started:
+    assert '--config.method.name=grpo' in command
+    assert '--config.method.grpo.beta=0.0' in command
+
+
+def test_all_methods_and_variants_of_a_config_are_compared(tmp_path, started):
+  assert called(tmp_path, '--seeds=1', file='llm', methods='') == 0
+  names = [c[0].split('/')[-2] for c in started]
+  assert names == [
+    *('adrpo', 'grpo', 'rloo', 'dpo'),
+    *('adrpo_paper', 'grpo_without_kl'),
+  ]
 
 
 def test_finished_runs_are_skipped(tmp_path, started):
