@@ -87,7 +87,7 @@ def test_all_methods_and_variants_of_a_config_are_compared(tmp_path, started):
   assert called(tmp_path, '--seeds=1', file='llm', methods='') == 0
   names = [c[0].split('/')[-2] for c in started]
   assert names == [
-    *('adrpo', 'grpo', 'rloo', 'dpo'),
+    *('adrpo', 'dpo', 'grpo', 'rloo'),
     *('adrpo_paper', 'grpo_without_kl'),
   ]
 
