@@ -145,6 +145,20 @@ def tree_shardings(
   return jax.tree.unflatten(jax.tree.structure(shapes), shardings)
 
 
+def gathered(params: PyTree, mesh: Mesh) -> PyTree:
+  """Parameters in a jitted function, whole along fsdp, still split by tensor.
+
+  For a loop that reads them many times, as once for every token of a rollout:
+  they are sent once, and not once for each time.
+  """
+  rules = tuple(
+    (pattern, P(*(None if axis == 'fsdp' else axis for axis in spec)))
+    for pattern, spec in RULES
+  )
+  layout = tree_shardings(params, mesh, rules, report=_log.debug)
+  return jax.lax.with_sharding_constraint(params, layout)
+
+
 def _spec(
   name: str,
   shape: tuple[int, ...],

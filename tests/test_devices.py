@@ -192,7 +192,7 @@ def assert_same_training(got, wanted):
     loss, same = one.metrics['loss'], here.metrics['loss']
     assert abs(same - loss) <= TOLERANCE * max(weight, abs(loss))
     assert here.metrics['policy'] == pytest.approx(
-      one.metrics['policy'], rel=TOLERANCE, abs=TOLERANCE * weight
+      one.metrics['policy'], rel=TOLERANCE, abs=TOLERANCE * float(weight)
     )
     for name in {'divergence', 'grad_norm'} & one.metrics.keys():
       assert here.metrics[name] == pytest.approx(one.metrics[name], rel=1e-5)

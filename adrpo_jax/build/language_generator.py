@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from functools import partial
 import pathlib
+import re
 import shutil
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
+from adrpo_jax import sharding
 from adrpo_jax.build.checks import named
 from adrpo_jax.build.generator import (
   Encode,
@@ -31,9 +34,11 @@ from adrpo_jax.models import decoder_layout, lora_files, qwen
 from adrpo_jax.models.decoder import Decoder
 from adrpo_jax.models.prompt_cache import fingerprint
 from adrpo_jax.models.words import Words, left_padded
+from adrpo_jax.naming import leaf_names
 from adrpo_jax.sampling.token_choice import Choice, greedy, make_choice
 from adrpo_jax.types import Modality, PyTree
 
+PRODUCTS = '(kernel|embedding)$'
 SHORTEST = 16  # tokens; prompts of a step are padded to 16, 32, 64, ...
 
 
@@ -111,6 +116,7 @@ def _generator(
     stops=stops,
     pad=pad,
     chunk=config.training.chunk,
+    gather=partial(_for_a_loop, mesh, jnp.dtype(config.model.dtype)),
     constrain=partial(split_by_rows, mesh),
   )
   sampled = _choice(config, config.sampler.temperature, config.prompts.samples)
@@ -145,6 +151,18 @@ def _generator(
     save_adapters=partial(_save_adapters, model, config.model.path),
     identity=identity,
   )
+
+
+def _for_a_loop(mesh: jax.sharding.Mesh, dtype: Any, full: PyTree) -> PyTree:
+  """Weights of products in their dtype, gathered once for all tokens."""
+
+  def cast(name: str, leaf: Any) -> Any:
+    return leaf.astype(dtype) if re.search(PRODUCTS, name) else leaf
+
+  named = leaf_names(full)
+  leaves = [cast(name, leaf) for name, leaf in named.items()]
+  whole = jax.tree.unflatten(jax.tree.structure(full), leaves)
+  return sharding.gathered(whole, mesh)
 
 
 def _choice(config: ConfigDict, temperature: float, samples: int) -> Choice:

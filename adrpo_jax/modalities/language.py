@@ -57,6 +57,7 @@ def make(
   choice: token_choice.Choice,
   chunk: int = 128,
   materialise: Callable[[PyTree, PyTree], PyTree] = lambda params, _: params,
+  gather: Callable[[PyTree], PyTree] = lambda full: full,
   constrain: Callable[[Any], Any] = lambda rows: rows,
 ) -> Modality:
   """The functions of a language model for one method.
@@ -73,6 +74,8 @@ def make(
     chunk: positions whose logits are held at a time in the loss.
     materialise: (params, frozen) -> full parameters: the identity, or base
       and adapters under LoRA.
+    gather: full parameters as a loop over tokens wants them: on every device,
+      in the precision of the products.
     constrain: puts a pytree whose leaves lead with rows onto the mesh, rows
       split over its devices; the identity on one device.
   """
@@ -81,7 +84,7 @@ def make(
     given = prompts['condition']
     groups = (len(given['tokens']), samples_per_prompt)
     answers = generate(
-      model.reader(materialise(params, frozen)),
+      model.reader(gather(materialise(params, frozen))),
       *constrain((given['tokens'], given['mask'])),
       sample_keys(key, *groups, prompts.get('places')),
       longest=longest,
