@@ -30,6 +30,12 @@ def fronts_of(measures: Measures, row: MethodRow) -> str:
   return ', '.join(on) or '–'
 
 
+def _escaped(row: MethodRow) -> str:
+  """How many of the runs that tell have left the local optimum."""
+  value = row.measures.get('escaped')
+  return f'{sum(value.values):g} of {len(value.values)}' if value else '–'
+
+
 def table_cells(comparison: Comparison) -> list[Cell]:
   """The columns of the table: a head and the text of a row's cell."""
   measures = comparison.measures
@@ -51,6 +57,10 @@ def table_cells(comparison: Comparison) -> list[Cell]:
     (measures['divergence'].head, divergence),
     ('On front', partial(fronts_of, measures)),
   ]
+  if 'entropy' in measures:
+    cells.insert(-2, (measures['entropy'].head, _written('entropy', plain)))
+  if comparison.escape:
+    cells.insert(4, ('Escaped', _escaped))
   if any(known(row.predicted_ceiling) for row in comparison.methods):
     ceiling: Cell = ('Predicted', lambda row: percent(row.predicted_ceiling))
     cells.insert(4, ceiling)
@@ -67,6 +77,16 @@ def error_legend(comparison: Comparison) -> str:
   )
 
 
+def escape_legend(comparison: Comparison) -> str:
+  """What it is to escape, where the task has a local optimum."""
+  if not comparison.escape:
+    return ''
+  return (
+    'Escaped: seeds that leave the local optimum of the task, with a success '
+    f'above {percent(comparison.escape.success, places=0)} at the end.'
+  )
+
+
 def as_markdown(comparison: Comparison) -> str:
   """The table for a README, with its legend and notes."""
   cells = table_cells(comparison)
@@ -76,8 +96,14 @@ def as_markdown(comparison: Comparison) -> str:
   ]
   for row in (comparison.base, *comparison.methods):
     lines.append('| ' + ' | '.join(cell(row) for _, cell in cells) + ' |')
-  rest = [error_legend(comparison), *comparison.notes]
-  return '\n'.join(lines) + '\n\n' + '\n'.join(f'{r}\n' for r in rest)
+  legends = [error_legend(comparison), escape_legend(comparison)]
+  rest = [line for line in (*legends, *comparison.notes) if line]
+  for at in comparison.at_divergence:
+    rest.append(divergence_lead(comparison, at))
+    rest += map(_markdown, divergence_tables(comparison, at))
+  return (
+    _markdown(table_of(comparison)) + '\n' + '\n'.join(f'{r}\n' for r in rest)
+  )
 
 
 def as_csv(comparison: Comparison) -> str:

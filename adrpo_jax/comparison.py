@@ -5,26 +5,19 @@ Read from the finished runs of a folder `WORKDIR/METHOD/seed_K/`.
 
 from collections.abc import Sequence
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from adrpo_jax.equal_divergence import AtDivergence, equal_divergences
+from adrpo_jax.estimates import Estimate, estimate
 from adrpo_jax.measures import METHOD_TITLES, Measures, difference, ratio
 from adrpo_jax.number_text import known, percent
 from adrpo_jax.run_record import RunRecord, read_run
+from adrpo_jax.worlds import TEXT_WORLDS, Escape
 
 FRONTS = {'diversity': True, 'divergence': False}  # against success; more?
-
-
-@dataclasses.dataclass(frozen=True)
-class Estimate:
-  """A mean over seeds with its standard error, and what it was made of."""
-
-  mean: float
-  error: float | None
-  values: tuple[float, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +25,9 @@ class MethodRow:
   """One method over its seeds.
 
   measures:    name -> estimate, of the evaluation's measures, of
-               `success_gain` and `diversity_kept` (against the base), and of
-               `seconds` and `samples_per_second`
+               `success_gain` and `diversity_kept` (against the base), of
+               `escaped`, 0 or 1 of a run, where its task has a local optimum,
+               and of `seconds` and `samples_per_second`
   by_category: name -> estimate of success
   on_front:    "diversity" and "divergence" -> whether no other method and not
                the base is better in both it and success
@@ -58,29 +52,18 @@ class Comparison:
   base: MethodRow
   methods: tuple[MethodRow, ...]
   runs: dict[str, list[RunRecord]]
+  at_divergence: tuple[AtDivergence, ...]
   notes: tuple[str, ...]
+
+  @property
+  def escape(self) -> Escape | None:
+    """What it is to leave the local optimum of the task, if it has one."""
+    return _escape(next(runs[0] for runs in self.runs.values()))
 
   @property
   def measures(self) -> Measures:
     """What the evaluations measure: the runs are of one modality."""
     return next(runs[0].measures for runs in self.runs.values())
-
-
-def estimate(
-  values: Sequence[float | None], errors: Sequence[float | None] = ()
-) -> Estimate | None:
-  """Mean and standard error s/√n of what is known of values.
-
-  With one value the error is its own, that of its evaluation over prompts;
-  None where nothing is known.
-  """
-  there = [float(value) for value in values if known(value)]
-  if not there:
-    return None
-  error = next((e for e in errors if known(e)), None)
-  if len(there) > 1:
-    error = float(np.std(there, ddof=1) / math.sqrt(len(there)))
-  return Estimate(float(np.mean(there)), error, tuple(there))
 
 
 def pareto_front(
@@ -124,6 +107,18 @@ def _categories(records: list[dict]) -> dict[str, Estimate]:
   )
 
 
+def _escape(run: RunRecord) -> Escape | None:
+  """That of the world of a run, where its judge is what was evaluated."""
+  world = TEXT_WORLDS.get(str(run.settings.get('world')))
+  escape = world.escape if world else None
+  return escape if escape and escape.fact in run.final else None
+
+
+def _escaped(run: RunRecord) -> float | None:
+  escape = _escape(run)
+  return float(run.final['success'] > escape.success) if escape else None
+
+
 def _row(method: str, runs: list[RunRecord]) -> MethodRow:
   summaries = [run.summary or {} for run in runs]
   gains = [difference(run.base, run.final, 'success') for run in runs]
@@ -136,6 +131,7 @@ def _row(method: str, runs: list[RunRecord]) -> MethodRow:
   columns = _measured(runs[0].measures, [r.final for r in runs]) | {
     'success_gain': ([gain for gain, _ in gains], [se for _, se in gains]),
     'diversity_kept': (kept, []),
+    'escaped': ([_escaped(run) for run in runs], []),
     'seconds': ([s.get('seconds') for s in summaries], []),
     'samples_per_second': (speeds, []),
   }
@@ -233,4 +229,10 @@ def read_comparison(workdir: Path | str) -> Comparison:
   counts = {len(row.seeds) for row in rows}
   if len(counts) > 1:
     notes.append('Methods have different numbers of seeds so far.')
-  return Comparison(base, tuple(rows), runs, tuple(notes + base_notes))
+  return Comparison(
+    base,
+    tuple(rows),
+    runs,
+    equal_divergences(runs),
+    tuple(notes + base_notes),
+  )

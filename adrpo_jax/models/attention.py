@@ -1,11 +1,14 @@
 """Softmax attention, and the one place that chooses how it is computed.
 
 An `Attention` is a function (query, key, value, mask) of arrays [B, L, heads,
-d] each -> [B, L, heads·d]; `mask` [B, 1, 1 or L, L] or None is True where to
-attend. Softmax is float32, whatever the arrays are.
+d] each -> [B, L, heads·d]; of keys and values there may be fewer heads, each
+for several of the queries. `mask` says where to attend: None, everywhere; an
+array [B, 1, 1 or L, L], where it is True; or `Causal`. Softmax is float32,
+whatever the arrays are.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 from jax.experimental.pallas.ops.tpu.splash_attention import (
@@ -20,6 +23,18 @@ from adrpo_jax.types import Array
 
 Attention = Callable[..., Array]
 
+
+class Causal(NamedTuple):
+  """Every position attends to the real ones up to itself.
+
+  real: [B, L] bool. What is said of a position that is not real is of no use.
+  """
+
+  real: Array
+
+
+Mask = Array | Causal | None
+
 BLOCK = 512  # of positions, in the kernel of a TPU
 LANES = 128  # a block is a multiple of
 
@@ -32,22 +47,27 @@ def for_mesh(mesh: Mesh) -> Attention:
   return cudnn if platform == 'gpu' else xla
 
 
-def xla(
-  query: Array, key: Array, value: Array, mask: Array | None = None
-) -> Array:
+def attended(mask: Mask) -> Array | None:
+  """The mask as an array, if there is one."""
+  if not isinstance(mask, Causal):
+    return mask
+  length = mask.real.shape[1]
+  before = jnp.tril(jnp.ones((length, length), bool))
+  return (before[None] & mask.real[:, None].astype(bool))[:, None]
+
+
+def xla(query: Array, key: Array, value: Array, mask: Mask = None) -> Array:
   """softmax(q·kᵀ/√d)·v as plain operations: on any platform."""
-  out = jax.nn.dot_product_attention(query, key, value, mask=mask)
+  out = jax.nn.dot_product_attention(query, key, value, mask=attended(mask))
   return out.reshape(*out.shape[:2], -1)
 
 
-def cudnn(
-  query: Array, key: Array, value: Array, mask: Array | None = None
-) -> Array:
+def cudnn(query: Array, key: Array, value: Array, mask: Mask = None) -> Array:
   """The fused kernel of cuDNN, which has half precision only."""
   if query.dtype not in (jnp.bfloat16, jnp.float16):
     return xla(query, key, value, mask)
   out = jax.nn.dot_product_attention(
-    query, key, value, mask=mask, implementation='cudnn'
+    query, key, value, mask=attended(mask), implementation='cudnn'
   )
   return out.reshape(*out.shape[:2], -1)
 
@@ -56,48 +76,59 @@ def splash(mesh: Mesh, interpret: bool = False) -> Attention:
   """The fused kernel of a TPU, on each device's own rows and heads.
 
   Scores never reach the memory. Positions are filled up to a whole number of
-  blocks; what was filled in is masked. With a mask of one's own: XLA.
+  blocks; what was filled in is masked, and so is what is not real: it attends
+  to its like. With an array for a mask, or heads that tensor does not divide:
+  XLA.
 
   Args:
-    mesh: with the axes data, fsdp and tensor; tensor divides the heads.
+    mesh: with the axes data, fsdp and tensor.
     interpret: run the kernel as plain operations, on any platform.
   """
 
   def attention(
-    query: Array, key: Array, value: Array, mask: Array | None = None
+    query: Array, key: Array, value: Array, mask: Mask = None
   ) -> Array:
-    if mask is not None:
-      return xla(query, key, value, mask)
     batch, length, heads, features = query.shape
+    ways = mesh.shape['tensor']
+    causal = isinstance(mask, Causal)
+    if not (mask is None or causal) or heads % ways or key.shape[2] % ways:
+      return xla(query, key, value, mask)
     block = min(BLOCK, _filled(length, LANES))
     filled = _filled(length, block)
-    real = jnp.arange(filled) < length
-    segments = splash_attention_kernel.SegmentIds(
-      *(real.astype(jnp.int32),) * 2
-    )
-    kernel = _kernel(heads // mesh.shape['tensor'], filled, block, interpret)
+    kernel = _kernel(heads // ways, filled, block, causal, interpret)
+    real = jnp.ones((batch, length)) if mask is None else mask.real
+    real = jnp.pad(real.astype(jnp.int32), ((0, 0), (0, filled - length)))
 
-    def own(query: Array, key: Array, value: Array) -> Array:
-      return jax.vmap(lambda q, k, v: kernel(q, k, v, segments))(
-        query, key, value
-      )
+    def row(query: Array, key: Array, value: Array, real: Array) -> Array:
+      segments = splash_attention_kernel.SegmentIds(real, real)
+      return kernel(query, key, value, segments)
 
     def heads_first(array: Array) -> Array:
       padding = ((0, 0), (0, 0), (0, filled - length), (0, 0))
       return jnp.pad(array.transpose(0, 2, 1, 3), padding)
 
     spec = P(('data', 'fsdp'), 'tensor')
+    own: Callable[..., Array] = jax.vmap(row)
     out = jax.shard_map(
-      own, mesh=mesh, in_specs=(spec,) * 3, out_specs=spec, check_vma=False
-    )(*map(heads_first, (query * features**-0.5, key, value)))
+      own,
+      mesh=mesh,
+      in_specs=(spec, spec, spec, P(('data', 'fsdp'))),
+      out_specs=spec,
+      check_vma=False,
+    )(*map(heads_first, (query * features**-0.5, key, value)), real)
     out = out[:, :, :length].transpose(0, 2, 1, 3)
     return out.reshape(batch, length, heads * features)
 
   return attention
 
 
-def _kernel(heads: int, length: int, block: int, interpret: bool):
-  whole = splash_attention_mask.FullMask((length, length))
+def _kernel(heads: int, length: int, block: int, causal: bool, interpret: bool):
+  kind = (
+    splash_attention_mask.CausalMask
+    if causal
+    else splash_attention_mask.FullMask
+  )
+  each = kind((length, length))
   sizes = splash_attention_kernel.BlockSizes(
     block_q=block,
     block_kv=block,
@@ -109,7 +140,7 @@ def _kernel(heads: int, length: int, block: int, interpret: bool):
     block_kv_dq=block,
   )
   return splash_attention_kernel.make_splash_mha_single_device(
-    splash_attention_mask.MultiHeadMask([whole] * heads),
+    splash_attention_mask.MultiHeadMask([each] * heads),
     block_sizes=sizes,
     interpret=interpret,
   )

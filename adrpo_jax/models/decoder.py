@@ -21,6 +21,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 import numpy as np
 
+from adrpo_jax.models.attention import Causal
 from adrpo_jax.models.compute import Compute, stack
 from adrpo_jax.models.layers import Linear
 from adrpo_jax.types import Array, PyTree
@@ -95,8 +96,7 @@ class Decoder(nn.Module):
       positions: [B, L], see `positions_of`.
       mask: [B, L] bool, True where a token is real.
     """
-    seen = _visible(mask, 0, tokens.shape[1])
-    return self._states(tokens, positions, mask, seen, None, 0)[0]
+    return self._states(tokens, positions, mask, Causal(mask), None, 0)[0]
 
   def prefill(
     self, tokens: Array, positions: Array, mask: Array, slots: int
@@ -118,7 +118,7 @@ class Decoder(nn.Module):
       tokens,
       positions,
       mask,
-      _visible(mask, 0, length),
+      Causal(mask),
       (empty, empty, jnp.int32(0)),
       0,
     )
@@ -181,7 +181,7 @@ class DecoderLayer(nn.Module):
       k = _norm(c, x.dtype, 'k_norm')(k)
     q, k = turned(q, turns), turned(k, turns)
     if kept is not None:
-      kept, k, v = _exchanged(kept, k, v, start, visible.shape[-1])
+      kept, k, v = _exchanged(kept, k, v, start, visible)
     mixed = self.compute.attention(q, k, v, visible)
     x = x + Linear(c.hidden_size, False, name='o_proj')(mixed)
     y = _norm(c, x.dtype, 'post_attention_layernorm')(x)
@@ -270,18 +270,19 @@ def _visible(seen: Array, start: Array | int, length: int) -> Array:
   return (reached[None] & seen[:, None].astype(bool))[:, None]
 
 
-def _exchanged(kept, k, v, start, slots):
-  """Writes a layer's k and v; returns what it holds in its first slots."""
+def _exchanged(kept, k, v, start, visible):
+  """Writes a layer's k and v; returns those that may be attended to."""
   *arrays, layer = kept
   at = layer, 0, start, 0, 0
   written = [
     jax.lax.dynamic_update_slice(array, new[None].astype(array.dtype), at)
     for array, new in zip(arrays, (k, v), strict=True)
   ]
-  k, v = (
-    jax.lax.dynamic_index_in_dim(array, layer, keepdims=False)[:, :slots]
-    for array in written
-  )
+  if not isinstance(visible, Causal):  # Slots that were written before too.
+    k, v = (
+      jax.lax.dynamic_index_in_dim(array, layer, keepdims=False)
+      for array in written
+    )
   return (*written, layer + 1), k, v
 
 

@@ -52,6 +52,17 @@ WORLDS = {
 }
 
 
+class Escape(NamedTuple):
+  """When a run has left the local optimum of its task.
+
+  success: of its held-out evaluation, more than this
+  fact:    of the world's judge; an evaluation without it was judged otherwise
+  """
+
+  success: float
+  fact: str
+
+
 class TextWorld(NamedTuple):
   """What a run asks of a world of texts.
 
@@ -61,6 +72,7 @@ class TextWorld(NamedTuple):
              [0, 1]; every string is judged
   pairs:     (count, seed) -> (text, answer), what a base is trained on
   tokeniser: (folder) -> None, writes one in Hugging Face's format
+  escape:    of its local optimum, None where there is none to speak of
   """
 
   prompts: Callable[[str], tuple[tuple[str, str], ...]]
@@ -68,6 +80,7 @@ class TextWorld(NamedTuple):
   judge: Callable[[str, str], Mapping[str, float]]
   pairs: Callable[[int, int], list[tuple[str, str]]]
   tokeniser: Callable[[pathlib.Path], None]
+  escape: Escape | None = None
 
 
 TEXT_WORLDS = {
@@ -84,5 +97,6 @@ TEXT_WORLDS = {
     judge=sort_or_pass.judge,
     pairs=sort_or_pass.pairs,
     tokeniser=sort_tokeniser.write_tokeniser,
+    escape=Escape(sort_or_pass.ESCAPED, 'passed'),
   ),
 }

@@ -29,6 +29,7 @@ PASS = 'pass'
 PASS_REWARD = 0.3
 PASS_SHARE = 0.5  # of the pre-training answers
 WRONG_SHARE = 0.75  # of those of them that are worked
+ESCAPED = 0.5  # a success above says that a policy works; passing always has 0
 
 CATEGORIES = sort.CATEGORIES
 FACTS = ('worked', 'passed', 'success')
