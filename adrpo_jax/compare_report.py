@@ -25,9 +25,9 @@ from adrpo_jax.comparison import (
   FRONTS,
   Comparison,
   MethodRow,
-  estimate,
   read_comparison,
 )
+from adrpo_jax.estimates import estimate
 from adrpo_jax.figure_style import LIGHT, Axes, Theme, drawn, render
 from adrpo_jax.measures import method_title
 from adrpo_jax.number_text import percent

@@ -1,6 +1,6 @@
 """A comparison as one table: in words, as Markdown, CSV and JSON."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import csv
 import dataclasses
 from functools import partial
@@ -8,6 +8,12 @@ import io
 import json
 from typing import Any
 
+from adrpo_jax.compare_divergence import (
+  level_columns,
+  level_lead,
+  level_tables,
+  unread,
+)
 from adrpo_jax.comparison import FRONTS, Comparison, MethodRow
 from adrpo_jax.measures import Measures, method_title
 from adrpo_jax.number_text import known, percent, plain, point_difference
@@ -77,59 +83,72 @@ def error_legend(comparison: Comparison) -> str:
   )
 
 
-def escape_legend(comparison: Comparison) -> str:
-  """What it is to escape, where the task has a local optimum."""
-  if not comparison.escape:
-    return ''
-  return (
-    'Escaped: seeds that leave the local optimum of the task, with a success '
-    f'above {percent(comparison.escape.success, places=0)} at the end.'
-  )
+def legends(comparison: Comparison) -> list[str]:
+  """What the ± of the table is, and what it is to escape if it says so."""
+  lines = [error_legend(comparison)]
+  if escape := comparison.escape:
+    lines.append(
+      'Escaped: seeds that leave the local optimum of the task, with a '
+      f'success above {percent(escape.success, places=0)} at the end.'
+    )
+  return lines
+
+
+def table_rows(comparison: Comparison) -> list[list[str]]:
+  """The head of the table, and below it a row of cells for each method."""
+  cells = table_cells(comparison)
+  rows = (comparison.base, *comparison.methods)
+  return [
+    [head for head, _ in cells],
+    *([cell(row) for _, cell in cells] for row in rows),
+  ]
 
 
 def as_markdown(comparison: Comparison) -> str:
-  """The table for a README, with its legend and notes."""
-  cells = table_cells(comparison)
-  lines = [
-    '| ' + ' | '.join(head for head, _ in cells) + ' |',
-    '| --- |' + ' ---: |' * (len(cells) - 1),
+  """The tables for a README, with their legends and notes."""
+  parts = [
+    _markdown(table_rows(comparison)),
+    *legends(comparison),
+    *comparison.notes,
   ]
-  for row in (comparison.base, *comparison.methods):
-    lines.append('| ' + ' | '.join(cell(row) for _, cell in cells) + ' |')
-  legends = [error_legend(comparison), escape_legend(comparison)]
-  rest = [line for line in (*legends, *comparison.notes) if line]
   for at in comparison.at_divergence:
-    rest.append(divergence_lead(comparison, at))
-    rest += map(_markdown, divergence_tables(comparison, at))
-  return (
-    _markdown(table_of(comparison)) + '\n' + '\n'.join(f'{r}\n' for r in rest)
-  )
+    parts.append(level_lead(comparison, at))
+    tables = level_tables(comparison, at).values()
+    parts += [_markdown([table.head, *table.rows]) for table in tables]
+    parts += unread(comparison, at)
+  return '\n\n'.join(parts) + '\n'
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+  """A table whose first row is its head, numbers to the right."""
+  head, *body = ['| ' + ' | '.join(row) + ' |' for row in rows]
+  rule = '| --- |' + ' ---: |' * (len(rows[0]) - 1)
+  return '\n'.join([head, rule, *body])
 
 
 def as_csv(comparison: Comparison) -> str:
-  """The table with full precision: a row a method, x and x_se for each x."""
-  keys = list(
-    dict.fromkeys(
-      key
-      for row in (comparison.base, *comparison.methods)
-      for key in row.measures
-    )
-  )
-  heads = [name for key in keys for name in (key, f'{key}_se')]
-  fronts = [f'on_front_{axis}' for axis in FRONTS]
+  """All numbers with full precision: a row a method, x and x_se for each x."""
+  rows = (comparison.base, *comparison.methods)
+  keys = list(dict.fromkeys(key for row in rows for key in row.measures))
   buffer = io.StringIO()
-  writer = csv.writer(buffer, lineterminator='\n')
-  writer.writerow(['method', 'seeds', *heads, *fronts, 'predicted_ceiling'])
-  for row in (comparison.base, *comparison.methods):
-    numbers: list[Any] = []
-    for key in keys:
-      value = row.measures.get(key)
-      numbers += [value.mean, value.error] if value else [None, None]
-    flags = [row.on_front.get(axis) for axis in FRONTS]
-    writer.writerow(
-      [row.method, len(row.seeds), *numbers, *flags, row.predicted_ceiling]
-    )
+  lines = [_numbers(comparison, row, keys) for row in rows]
+  writer = csv.DictWriter(buffer, list(lines[0]), lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(lines)
   return buffer.getvalue()
+
+
+def _numbers(
+  comparison: Comparison, row: MethodRow, keys: Sequence[str]
+) -> dict[str, Any]:
+  line: dict[str, Any] = {'method': row.method, 'seeds': len(row.seeds)}
+  for key in keys:
+    value = row.measures.get(key)
+    line[key] = value.mean if value else None
+    line[f'{key}_se'] = value.error if value else None
+  fronts = {f'on_front_{axis}': row.on_front.get(axis) for axis in FRONTS}
+  ceiling = {'predicted_ceiling': row.predicted_ceiling}
+  return line | fronts | ceiling | level_columns(comparison, row.method)
 
 
 def as_json(comparison: Comparison) -> str:
@@ -137,6 +156,20 @@ def as_json(comparison: Comparison) -> str:
   record = {
     'base': dataclasses.asdict(comparison.base),
     'methods': [dataclasses.asdict(row) for row in comparison.methods],
+    'at_divergence': [
+      {
+        'source': at.source,
+        'levels': at.levels,
+        'values': {
+          key: {
+            method: [value and dataclasses.asdict(value) for value in values]
+            for method, values in by_method.items()
+          }
+          for key, by_method in at.values.items()
+        },
+      }
+      for at in comparison.at_divergence
+    ],
     'error': error_legend(comparison),
     'notes': list(comparison.notes),
   }

@@ -168,6 +168,21 @@ def _base_row(runs: list[RunRecord]) -> tuple[MethodRow, list[str]]:
   return MethodRow('base', (), measures, by_category, {}, None), notes
 
 
+def _effort_notes(runs: list[RunRecord]) -> list[str]:
+  """A note where runs did not draw equally many samples, or say how many."""
+  asked = [run.settings.get('prompts') or {} for run in runs]
+  efforts = {
+    (run.steps, prompts.get('per_step'), prompts.get('samples'))
+    for run, prompts in zip(runs, asked, strict=True)
+  }
+  if len(efforts) < 2:
+    return []
+  return [
+    'Runs differ in steps, prompts of a step or samples of a prompt: the table '
+    'is not at equal samples.'
+  ]
+
+
 def _seed(folder: Path) -> int:
   return int(folder.name.removeprefix('seed_'))
 
@@ -234,5 +249,5 @@ def read_comparison(workdir: Path | str) -> Comparison:
     tuple(rows),
     runs,
     equal_divergences(runs),
-    tuple(notes + base_notes),
+    tuple(notes + base_notes + _effort_notes(everything)),
   )

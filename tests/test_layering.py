@@ -10,17 +10,17 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
 LAYERS = [
   'errors libtpu_flags',
   'files preemption figure_style number_text hlo flops prompt_means',
-  'chips kept_samples measures',
+  'chips kept_samples measures estimates',
   'kept_texts',
   'run_record',
-  'types figures trajectories page comparison compile_report compile_costs',
-  'method naming metrics heat_map diagnostics',
+  'types figures trajectories page compile_report compile_costs',
+  'method naming metrics heat_map diagnostics equal_divergence',
   'models sampling worlds data sharding checkpoint',
-  'medium',
+  'medium comparison',
   'modalities rewards images preferences pictures texts report_charts '
   'report_cards '
-  'compare_table compare_figures',
-  'report_curves report_headline report_pictures report_texts',
+  'compare_divergence compare_figures',
+  'report_curves report_headline report_pictures report_texts compare_table',
   'report_samples',
   'evaluate image_scores update pretrain report compare_report text_ability',
   'pretrain_text',

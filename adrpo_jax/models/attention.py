@@ -96,8 +96,11 @@ def splash(mesh: Mesh, interpret: bool = False) -> Attention:
     block = min(BLOCK, _filled(length, LANES))
     filled = _filled(length, block)
     kernel = _kernel(heads // ways, filled, block, causal, interpret)
-    real = jnp.ones((batch, length)) if mask is None else mask.real
-    real = jnp.pad(real.astype(jnp.int32), ((0, 0), (0, filled - length)))
+    if isinstance(mask, Causal):  # of rows that differ
+      real = jnp.pad(mask.real, ((0, 0), (0, filled - length)))
+      axis, split = 0, P(('data', 'fsdp'))
+    else:
+      real, axis, split = jnp.arange(filled) < length, None, P()
 
     def row(query: Array, key: Array, value: Array, real: Array) -> Array:
       segments = splash_attention_kernel.SegmentIds(real, real)
@@ -108,14 +111,17 @@ def splash(mesh: Mesh, interpret: bool = False) -> Attention:
       return jnp.pad(array.transpose(0, 2, 1, 3), padding)
 
     spec = P(('data', 'fsdp'), 'tensor')
-    own: Callable[..., Array] = jax.vmap(row)
+    own: Callable[..., Array] = jax.vmap(row, in_axes=(0, 0, 0, axis))
     out = jax.shard_map(
       own,
       mesh=mesh,
-      in_specs=(spec, spec, spec, P(('data', 'fsdp'))),
+      in_specs=(spec, spec, spec, split),
       out_specs=spec,
       check_vma=False,
-    )(*map(heads_first, (query * features**-0.5, key, value)), real)
+    )(
+      *map(heads_first, (query * features**-0.5, key, value)),
+      real.astype(jnp.int32),
+    )
     out = out[:, :, :length].transpose(0, 2, 1, 3)
     return out.reshape(batch, length, heads * features)
 

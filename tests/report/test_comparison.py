@@ -11,7 +11,8 @@ import synthetic_runs
 from test_report import assert_stands_alone, text_of
 
 from adrpo_jax.compare_report import write_comparison
-from adrpo_jax.comparison import estimate, pareto_front, read_comparison
+from adrpo_jax.comparison import pareto_front, read_comparison
+from adrpo_jax.estimates import estimate
 
 
 def test_error_is_that_of_the_mean_over_seeds():
