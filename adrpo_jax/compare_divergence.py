@@ -64,16 +64,20 @@ def _cell(
 
 
 def level_lead(comparison: Comparison, at: AtDivergence) -> str:
-  """What the tables are of, how the levels were chosen, what a dash is."""
+  """What the tables are of; with the first, how to read them."""
   measure = comparison.measures['divergence']
   listed = ', '.join(map(level_text, at.levels))
-  return (
+  lead = (
     f'At equal {measure.head}: where the {measure.label} of a run first '
     f'reaches {listed}. Read from {SOURCES[at.source]}; mean over seeds ± '
-    'standard error. The levels are round numbers: the three largest that '
-    'every method reaches and the two largest that half of them do, a method '
-    'being there with half of its seeds. A dash: no seed gets there; "1 of 2": '
-    'of that many.'
+    'standard error.'
+  )
+  if at.source != comparison.at_divergence[0].source:
+    return lead
+  return (
+    f'{lead} The levels are the three largest round numbers that every method '
+    'reaches and the two largest that half of the methods reach, each with '
+    'half of its seeds. A dash: no seed gets there; (1 of 2): one of two.'
   )
 
 

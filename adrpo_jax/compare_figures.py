@@ -1,4 +1,4 @@
-"""The figures of a comparison: Pareto plots and learning curves of methods."""
+"""Pareto plots of methods, and the colour and the marker of each."""
 
 from collections.abc import Sequence
 import itertools
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adrpo_jax.figure_style import MARKERS, Axes, Theme
-from adrpo_jax.figures import as_percent, spread_apart
+from adrpo_jax.figures import as_percent
 
 PLOT = (4.9, 3.9)  # inches
 POINTS_AWAY = 9  # of a label from its mark
@@ -195,58 +195,3 @@ def shared_area(box: Box, others: Sequence[Box]) -> float:
     * max(0.0, min(y1, other[3]) - max(y0, other[1]))
     for other in others
   )
-
-
-class Progress(NamedTuple):
-  """A method's mean over seeds at each evaluation [K], and its error."""
-
-  name: str
-  number: int
-  steps: np.ndarray
-  values: np.ndarray
-  errors: np.ndarray
-
-
-def draw_progress(
-  theme: Theme,
-  axes: Axes,
-  *,
-  methods: Sequence[Progress],
-  label: str,
-  percent: bool,
-) -> None:
-  """A measure over steps for every method, named where its line ends."""
-  from matplotlib.ticker import MaxNLocator
-
-  for method in methods:
-    colour = colour_of(theme, method.number)
-    axes.plot(method.steps, method.values, color=colour, linewidth=1.6)
-    axes.fill_between(
-      method.steps,
-      method.values - method.errors,
-      method.values + method.errors,
-      color=colour,
-      alpha=0.12,
-      lw=0,
-    )
-  if percent:
-    as_percent(axes.yaxis)
-  axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-  axes.set_xlabel('step')
-  axes.set_ylabel(label)
-  axes.margins(x=0.02)
-  low, high = axes.get_ylim()
-  last = [float(method.values[-1]) for method in methods]
-  for method, height in zip(
-    methods, spread_apart(last, 0.055 * (high - low)), strict=True
-  ):
-    axes.annotate(
-      method.name,
-      (max(m.steps[-1] for m in methods), height),
-      xytext=(8, 0),
-      textcoords='offset points',
-      va='center',
-      fontsize=7.5,
-      color=colour_of(theme, method.number),
-      annotation_clip=False,
-    )

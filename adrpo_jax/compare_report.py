@@ -10,16 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from adrpo_jax import compare_figures, page
-from adrpo_jax.compare_figures import Place, Progress
+from adrpo_jax.compare_curves import at_equal_divergence, on_the_way
+from adrpo_jax.compare_figures import Place
 from adrpo_jax.compare_table import (
   as_csv,
   as_json,
   as_markdown,
-  error_legend,
-  table_cells,
+  legends,
+  table_rows,
 )
 from adrpo_jax.comparison import (
   FRONTS,
@@ -27,13 +26,11 @@ from adrpo_jax.comparison import (
   MethodRow,
   read_comparison,
 )
-from adrpo_jax.estimates import estimate
 from adrpo_jax.figure_style import LIGHT, Axes, Theme, drawn, render
 from adrpo_jax.measures import method_title
 from adrpo_jax.number_text import percent
 from adrpo_jax.report_cards import RULE, Column, same_prompts
 from adrpo_jax.report_samples import manner_of
-from adrpo_jax.run_record import series
 
 
 def write_comparison(workdir: Path | str) -> Path:
@@ -66,8 +63,9 @@ def _page(comparison: Comparison) -> str:
     _header(comparison),
     page.notes(comparison.notes),
     _results(comparison),
+    *at_equal_divergence(comparison),
     _fronts(comparison),
-    _learning(comparison),
+    on_the_way(comparison),
     _categories(comparison),
     _samples(comparison),
     '<footer>Written by <code>adrpo_jax</code>.</footer>',
@@ -106,16 +104,14 @@ def _counted(count: int, thing: str) -> str:
 
 
 def _results(comparison: Comparison) -> str:
-  cells = table_cells(comparison)
-  rows = [
-    [page.number(cell(row)) for _, cell in cells]
-    for row in (comparison.base, *comparison.methods)
-  ]
+  head, *rows = table_rows(comparison)
   lead = (
-    'All start from one base and are measured by the same evaluation, on the '
-    f'same held-out prompts and noise. {error_legend(comparison)}'
+    'After training: at equal samples. All start from one base and are '
+    'measured by the same evaluation, on the same held-out prompts and noise. '
+    + ' '.join(legends(comparison))
   )
-  table = page.table([head for head, _ in cells], rows, own='ADRPO', dense=True)
+  cells = [list(map(page.number, row)) for row in rows]
+  table = page.table(head, cells, own='ADRPO', dense=True)
   return page.section('Result', lead, table)
 
 
@@ -180,55 +176,6 @@ def _fronts(comparison: Comparison) -> str:
     for axis in FRONTS
   ]
   return page.section('What success costs', lead, page.grid('two', figures))
-
-
-def _progress(comparison: Comparison, key: str) -> list[Progress]:
-  """Means over seeds at the steps that all seeds of a method evaluated."""
-  found = []
-  for number, row in enumerate(comparison.methods):
-    curves = [
-      dict(zip(*series(run.evaluations, key), strict=True))
-      for run in comparison.runs[row.method]
-    ]
-    steps = sorted(set.intersection(*map(set, curves)))
-    if len(steps) < 2:
-      continue
-    points = [estimate([curve[step] for curve in curves]) for step in steps]
-    found.append(
-      Progress(
-        method_title(row.method),
-        number,
-        np.array(steps),
-        np.array([point.mean for point in points if point]),
-        np.array([point.error or 0.0 for point in points if point]),
-      )
-    )
-  return found
-
-
-def _learning(comparison: Comparison) -> str:
-  figures = []
-  for key in ('success', 'diversity'):
-    methods = _progress(comparison, key)
-    if not methods:
-      continue
-    measure = comparison.measures[key]
-    draw = partial(
-      compare_figures.draw_progress,
-      methods=methods,
-      label=measure.title.lower(),
-      percent=measure.share,
-    )
-    drawing = drawn(draw, size=compare_figures.PLOT)
-    figures.append(page.figure(drawing, f'{measure.title} over training'))
-  title = 'On the way'
-  if not figures:
-    line = 'No method has two evaluations that its seeds share.'
-    return page.section(title, '', page.note(line))
-  lead = (
-    'Held-out evaluations, mean over seeds; the band is one standard error.'
-  )
-  return page.section(title, lead, page.grid('two', figures))
 
 
 def _categories(comparison: Comparison) -> str:

@@ -63,7 +63,7 @@ class AtDivergence(NamedTuple):
 
 
 def training_way(run: RunRecord) -> Way:
-  """Of the steps: running means over a tenth of them.
+  """Of the steps: running means over a tenth of them, as of `_smooth`.
 
   Samples of a policy have their variety measured as they are drawn; a line
   without it is of stored samples, which say nothing of the policy, and is left
@@ -76,8 +76,18 @@ def training_way(run: RunRecord) -> Way:
   ]
   steps, values = _measured(drawn)
   window = smoothing_window(len(steps))
-  smooth = {name: running_mean(v, window) for name, v in values.items()}
-  return Way(steps, smooth)
+  return Way(steps, {name: _smooth(v, window) for name, v in values.items()})
+
+
+def _smooth(values: np.ndarray, window: int) -> np.ndarray:
+  """A running mean that is narrow at first: a way begins at the first step.
+
+  Of what comes later in its first window, the divergence may be far away.
+  """
+  smooth = running_mean(values, window)
+  for i in range(min(window // 2, len(values))):
+    smooth[i] = values[: 2 * i + 1].mean()
+  return smooth
 
 
 def held_out_way(run: RunRecord) -> Way:
@@ -130,7 +140,7 @@ def round_levels(low: float, high: float) -> list[float]:
   if high <= 0:
     return []
   top = math.floor(math.log10(high))
-  powers = [f'{m}e{top - down}' for down in (3, 2, 1, 0) for m in (1, 2, 5)]
+  powers = [f'{m}e{top + up}' for up in range(-3, 2) for m in (1, 2, 5)]
   return [level for level in map(float, powers) if low < level <= high]
 
 

@@ -20,8 +20,9 @@ LAYERS = [
   'modalities rewards images preferences pictures texts report_charts '
   'report_cards '
   'compare_divergence compare_figures',
-  'report_curves report_headline report_pictures report_texts compare_table',
-  'report_samples',
+  'report_curves report_headline report_pictures report_texts '
+  'compare_table compare_lines',
+  'report_samples compare_curves',
   'evaluate image_scores update pretrain report compare_report text_ability',
   'pretrain_text',
   'train build',
