@@ -53,7 +53,8 @@ def get_config(preset: str = 'default') -> ConfigDict:
         'system': '',  # what the system says before, for a chat
       },
       'prompts': {
-        # .txt, .jsonl, .csv, .tsv or tfds:NAME; '' are the world's own
+        # .txt, .jsonl, .csv, .tsv, tfds:NAME or
+        # reasoning_gym:TASK[,TASK...][:COUNT[:SEED]]; '' are the world's own
         'source': '',
         'held_out': '',  # the same, for evaluation; only without a world
         'longest': 32,  # tokens, the template's included

@@ -8,8 +8,9 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
 # A part imports itself and what stands in the lines above it, nothing else.
 LAYERS = [
-  'errors libtpu_flags',
-  'files preemption figure_style number_text hlo flops prompt_means',
+  'errors libtpu_flags child_loop',
+  'files preemption figure_style number_text hlo flops prompt_means '
+  'child_process',
   'chips kept_samples measures estimates',
   'kept_texts',
   'run_record',

@@ -8,6 +8,7 @@ from adrpo_jax.build.language_folder import words_of
 from adrpo_jax.build.parts import make_text_reward
 from adrpo_jax.build.task import Task, in_turn, repeated
 from adrpo_jax.data import prompts as prompt_sources
+from adrpo_jax.data import reasoning_prompts
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.words import Words
@@ -70,12 +71,17 @@ def _of_files(config: ConfigDict, words: Words) -> tuple[PromptSet, PromptSet]:
     if not config.prompts[name]:
       raise InputError(
         f'Expected --config.prompts.{name}=FILE, prompts as .txt, .jsonl, '
-        '.csv, .tsv or tfds:NAME, since there is no world to take them from.'
+        '.csv, .tsv, tfds:NAME or reasoning_gym:TASK, since there is no world '
+        'to take them from.'
       )
   training, held_out = (
     within(prompt_sources.load(source), words, config.prompts.longest, source)
     for source in (config.prompts.source, config.prompts.held_out)
   )
+  if config.prompts.source.startswith(reasoning_prompts.SCHEME):
+    training = training.chosen(
+      reasoning_prompts.apart(training.texts, held_out.texts)
+    )
   categories = tuple(category or 'all' for category in held_out.categories)
   held_out = PromptSet(held_out.texts, categories, held_out.answers)
   return training, repeated(held_out, config.eval.prompts)

@@ -1,6 +1,8 @@
 """Prompts of any source as one set, and their order in a run.
 
 tfds:NAME[:SPLIT]         a tensorflow_datasets set, see `tfds_prompts`
+reasoning_gym:TASK[:COUNT[:SEED]]
+                          questions of a task, see `reasoning_prompts`
 *.txt *.jsonl *.csv *.tsv a file, on a disk or in a bucket, see `readers`
 """
 
@@ -10,7 +12,7 @@ import functools
 
 import numpy as np
 
-from adrpo_jax.data import readers, tfds_prompts
+from adrpo_jax.data import readers, reasoning_prompts, tfds_prompts
 from adrpo_jax.errors import InputError
 
 
@@ -61,8 +63,9 @@ def load(
   """Reads all prompts of a source, in its own order.
 
   Args:
-    source: a file whose name ends in .txt, .jsonl, .csv or .tsv, or
-      'tfds:NAME[:SPLIT]'. gs:// and s3:// paths work where their client does.
+    source: a file whose name ends in .txt, .jsonl, .csv or .tsv,
+      'tfds:NAME[:SPLIT]' or 'reasoning_gym:TASK[,TASK...][:COUNT[:SEED]]'.
+      gs:// and s3:// paths work where their client does.
     data_dir: of tfds; its default (~/tensorflow_datasets) if None.
     text_feature: the column, key or tfds feature of the prompts; '' takes the
       first of `readers.USUAL_NAMES` that is there.
@@ -76,6 +79,8 @@ def load(
   names = readers.names(text_feature, category_feature, answer_feature)
   if source.startswith('tfds:'):
     rows, unit = tfds_prompts.rows(source, data_dir, names), 'example'
+  elif source.startswith(reasoning_prompts.SCHEME):
+    rows, unit = reasoning_prompts.rows(source), 'example'
   else:
     rows, unit = readers.reader(source)(source, names), 'line'
   found: list[readers.Row] = []

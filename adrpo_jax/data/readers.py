@@ -71,7 +71,7 @@ def reader(source: str) -> Callable[[str, Names], Iterator[Row]]:
   if suffix not in READERS:
     raise InputError(
       f'Expected a prompt source that ends in {", ".join(READERS)}, or '
-      f"'tfds:NAME[:SPLIT]', got {source!r}."
+      f"'tfds:NAME[:SPLIT]' or 'reasoning_gym:TASK', got {source!r}."
     )
   return READERS[suffix]
 

@@ -26,6 +26,7 @@ from adrpo_jax.rewards.reward_model import reward_model
 from adrpo_jax.rewards.text_match import exact_match, number_match
 from adrpo_jax.rewards.text_math import math_match
 from adrpo_jax.rewards.text_protocol import TextReward, in_batches, text_prompts
+from adrpo_jax.rewards.text_reasoning import reasoning_gym
 from adrpo_jax.rewards.text_shape import regex_format, soft_overlong
 from adrpo_jax.rewards.text_view import Decode, text_view
 from adrpo_jax.rewards.text_worlds import sort, sort_or_pass
@@ -36,6 +37,7 @@ TEXT_FUNCTIONS: dict[str, Callable[..., TextReward]] = {
   'exact_match': exact_match,
   'number_match': number_match,
   'math_match': math_match,
+  'reasoning_gym': reasoning_gym,
   'regex_format': regex_format,
   'soft_overlong': soft_overlong,
   'sort': sort,

@@ -14,6 +14,7 @@ import pytest
 import tiny_clip
 import tiny_reward_model
 
+from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards import jpeg
 from adrpo_jax.rewards.protocol import RewardError
@@ -29,6 +30,8 @@ from adrpo_jax.rewards.text_protocol import in_batches
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
 from adrpo_jax.worlds import shapes, shapes_prompts
 
+# Of rewards of text that need one, which an extra brings.
+LIBRARIES = {'math_match': 'math_verify', 'reasoning_gym': 'reasoning_gym'}
 TEXTS = ('a red circle', 'two blue squares', 'a green cross above a red circle')
 
 
@@ -102,18 +105,30 @@ def of_images(request, truth, needed):
 def of_text(request, needed_of_text):
   """The same of the table of text; the prompts are of both its worlds."""
   name = request.param
-  if name == 'math_match' and importlib.util.find_spec('math_verify') is None:
-    pytest.skip("needs math-verify: pip install 'adrpo-jax[math]'")
-  world = 'sort or pass' if name == 'sort_or_pass' else 'sort'
+  library = LIBRARIES.get(name)
+  if library and importlib.util.find_spec(library) is None:
+    pytest.skip(f'needs {library}, which is of an extra')
   answers = [['1 2', ''], ['pass', '9'], ['0 7', '7 0 0 0']]
+  world = 'sort or pass' if name == 'sort_or_pass' else 'sort'
+  asked = [f'{world}: {digits} =' for digits in ('2 1', '9', '7 0')]
+  known, decode = ['12', '9', '7'], made_answers.decode
+  if name == 'reasoning_gym':
+    made = prompt_sources.load('reasoning_gym:countdown:3')
+    asked, known = made.texts, made.answers
+    decode = in_tags
   reward = TEXT_REWARDS[name](
-    [f'{world}: {digits} =' for digits in ('2 1', '9', '7 0')],
-    ['12', '9', '7'],
+    asked,
+    known,
     0.1,
-    made_answers.decode,
+    decode,
     **needed_of_text.get(name, {}),
   )
   return reward, {'ids': np.arange(3)}, made_answers.samples(answers)
+
+
+def in_tags(ids):
+  """What the tokens say, as an answer that reasoning-gym finds."""
+  return f'<answer>{made_answers.decode(ids)}</answer>'
 
 
 def test_contract(of_images):

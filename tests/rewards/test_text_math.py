@@ -7,6 +7,7 @@ import signal
 import made_strings
 import pytest
 
+from adrpo_jax import child_process
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards import text_math
 
@@ -26,13 +27,13 @@ def reward():
 @pytest.fixture
 def started(monkeypatch):
   """The processes of the test, in their order."""
-  children, start = [], text_math._child
+  children, start = [], child_process._child
 
-  def child(seconds):
-    children.append(start(seconds))
+  def child(*given):
+    children.append(start(*given))
     return children[-1]
 
-  monkeypatch.setattr(text_math, '_child', child)
+  monkeypatch.setattr(child_process, '_child', child)
   return children
 
 

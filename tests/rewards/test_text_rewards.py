@@ -23,7 +23,7 @@ PIECES = (
   *(r'\boxed{', r'\frac', r'\{', '<answer>', '</answer>', '1,234', 'pass'),
 )
 R1 = r'<think>.*</think>\s*<answer>.*</answer>'
-MADE = {  # Every row but math_match, which needs its library.
+MADE = {  # Every row but two that need a library.
   'exact_match': [{}, {'answer': 'boxed'}, {'answer': 'tagged'}],
   'number_match': [{}, {'answer': 'whole', 'tolerance': 0.1}],
   'regex_format': [{'pattern': R1}],
@@ -185,6 +185,7 @@ def test_length_is_counted_in_tokens_where_a_tokeniser_is_given(tmp_path):
     ('soft_overlong', {'limit': 3, 'margin': 4}, 'a margin of 4'),
     ('soft_overlong', {'limit': 3, 'margin': 0}, 'a margin of 0'),
     ('math_match', {'seconds': 0}, 'above 0, got 0'),
+    ('reasoning_gym', {'seconds': 0}, 'above 0, got 0'),
     ('sort', {'success_weight': 2}, 'from 0 to 1, got 2'),
   ],
 )
@@ -204,7 +205,7 @@ def test_no_string_breaks_a_reward(row):
       said = reward(*sample)
       named = said if isinstance(said, dict) else {'reward': said}
       assert all(n is None or -1 <= n <= 1 for n in named.values())
-  assert set(MADE) == set(TEXT_FUNCTIONS) - {'math_match'}
+  assert set(MADE) == set(TEXT_FUNCTIONS) - {'math_match', 'reasoning_gym'}
 
 
 def test_numbers_of_any_string_are_numbers():
