@@ -97,7 +97,7 @@ def test_two_slices_keep_the_parameters_within_one(folder):
 def test_a_family_without_shapes(folder):
   config = make_config(folder, model__family='world')
   pytest.importorskip('libtpu')
-  with pytest.raises(InputError, match='family to compile for'):
+  with pytest.raises(InputError, match='family of models to compile for'):
     aot.compiled(config, 'v5e:2x2', per_chip=2)
 
 

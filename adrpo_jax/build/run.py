@@ -150,10 +150,17 @@ def build(config: ConfigDict) -> Run:
     ),
     abstract=programs.abstract,
     medium=task.medium,
-    replay_tolerance=REPLAY_TOLERANCES.get(config.model.dtype, float('inf')),
+    replay_tolerance=_replay_tolerance(config, method),
     identity=generator.identity,
     groups=groups,
   )
+
+
+def _replay_tolerance(config: ConfigDict, method: Method) -> float:
+  """Stored pairs were drawn by the base, which the policy has left."""
+  if 'pairs' in method.needs:
+    return float('inf')
+  return REPLAY_TOLERANCES.get(config.model.dtype, float('inf'))
 
 
 def _encoder(
