@@ -218,7 +218,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_prompt_set_is_whole_and_frozen():
-  with pytest.raises(ValueError, match='2 prompts, 1 cat.* and 2 answers'):
+  with pytest.raises(ValueError, match=r'2 prompts, 1 cat.* and 2 answers'):
     prompts.PromptSet(('a', 'b'), ('',))
   with pytest.raises(AttributeError):
     prompts.PromptSet(('a',), ('',)).texts = ()
