@@ -140,8 +140,7 @@ def run(
 
 def initialised(module: Decoder, key: Array) -> PyTree:
   """Random parameters of a decoder, {'params': ...}."""
-  rows = jnp.zeros((1, 2), jnp.int32)
-  return jax.jit(module.init)(key, rows, rows, jnp.ones((1, 2), bool))
+  return jax.jit(lambda key: qwen.initialised(module, key))(key)
 
 
 def prompt_length(world: TextWorld, tokeniser: Any) -> int:

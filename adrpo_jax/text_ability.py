@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from adrpo_jax.modalities.language import LanguageModel
+from adrpo_jax.models import words
 from adrpo_jax.sampling.decoding import generate
 from adrpo_jax.sampling.token_choice import Choice
 from adrpo_jax.types import Array, PyTree
@@ -96,13 +97,9 @@ def left_padded(
   texts: Sequence[str], tokeniser: Any, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """(tokens, mask) of prompts, [N, length]."""
-  read = tokeniser(
-    list(texts), padding='max_length', max_length=length, padding_side='left'
-  )
-  tokens, mask = (
-    np.asarray(read[name]) for name in ('input_ids', 'attention_mask')
-  )
-  return tokens.astype(np.int32), mask.astype(bool)
+  read = tokeniser(list(texts))['input_ids']
+  rows = words.left_padded(read, length, tokeniser.pad_token_id)
+  return rows['tokens'], rows['mask']
 
 
 def _summary(said: Sequence[Mapping[str, float]]) -> dict[str, float]:

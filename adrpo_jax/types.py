@@ -1,4 +1,4 @@
-"""The words every room of the house shares: axis letters and six records.
+"""The words every room of the house shares: axis letters and records.
 
 Axis letters, used in every public docstring:
   P  prompts                 L  positions of a sequence

@@ -85,12 +85,10 @@ def main() -> None:
 def write_model(folder: pathlib.Path) -> None:
   """A random Qwen2 with a tokeniser of bytes, in the layout of transformers."""
   import jax
-  import jax.numpy as jnp
 
   qwen_tiny.write_tokeniser(folder)
-  rows = jnp.zeros((1, 2), jnp.int32)
-  mask = jnp.ones((1, 2), bool)
-  params = jax.jit(Decoder(SIZES).init)(jax.random.key(0), rows, rows, mask)
+  init = jax.jit(lambda key: qwen.initialised(Decoder(SIZES), key))
+  params = init(jax.random.key(0))
   qwen.save(folder, qwen.config_fields(SIZES), params)
 
 

@@ -24,7 +24,7 @@ from adrpo_jax.models.config_files import expect, fits, from_fields, read_config
 from adrpo_jax.models.decoder import Decoder, DecoderConfig, Scorer
 from adrpo_jax.models.load import save_tree
 from adrpo_jax.models.tensor_files import tensor_files
-from adrpo_jax.types import PyTree
+from adrpo_jax.types import Array, PyTree
 
 ROPE = ('rope_parameters', 'rope_scaling')
 
@@ -132,10 +132,13 @@ def read(folder: pathlib.Path) -> Qwen:
 
 def shapes(module: nn.Module) -> PyTree:
   """{'params'} of a `Decoder` or a `Scorer`, float32."""
-  rows = (jnp.zeros((1, 2), jnp.int32),) * 2
-  return jax.eval_shape(
-    module.init, jax.random.key(0), *rows, jnp.ones((1, 2), bool)
-  )
+  return jax.eval_shape(lambda: initialised(module, jax.random.key(0)))
+
+
+def initialised(module: nn.Module, key: Array) -> PyTree:
+  """Random parameters of one, {'params': ...}."""
+  rows = jnp.zeros((1, 2), jnp.int32)
+  return module.init(key, rows, rows, jnp.ones((1, 2), bool))
 
 
 def load(model: Qwen, dtype: Any, place: Callable[[PyTree], PyTree]) -> PyTree:

@@ -8,7 +8,6 @@ import json
 import pathlib
 
 import jax
-import jax.numpy as jnp
 
 from adrpo_jax.files import replacing
 from adrpo_jax.models import qwen
@@ -43,9 +42,8 @@ def write(folder: pathlib.Path) -> pathlib.Path:
     return folder
   folder.mkdir(parents=True, exist_ok=True)
   write_tokeniser(folder)
-  rows = jnp.zeros((1, 2), jnp.int32)
-  init = jax.jit(Decoder(SIZES).init)
-  params = init(jax.random.key(0), rows, rows, jnp.ones((1, 2), bool))
+  init = jax.jit(lambda key: qwen.initialised(Decoder(SIZES), key))
+  params = init(jax.random.key(0))
   qwen.save(folder, qwen.config_fields(SIZES), params)
   ends = [256 + SPECIAL.index('<|im_end|>'), 256]
   with replacing(done) as new:
