@@ -140,7 +140,13 @@ def jax_side(args) -> dict[str, float]:
     file = pathlib.Path(folder) / 'prompts.txt'
     file.write_text('\n'.join(texts(args.prompts)))
     config = llm.get_config('tiny_hf')
-    config.model.update(family='qwen', path=args.folder, template='none')
+    config.model.update(
+      family='qwen',
+      path=args.folder,
+      template='none',
+      unroll=True,
+      kept='all',
+    )
     config.prompts.update(
       source=str(file),
       held_out=str(file),
