@@ -152,7 +152,7 @@ def jax_side(args) -> dict[str, float]:
       held_out=str(file),
       per_step=args.prompts,
       samples=args.samples,
-      longest=64,
+      longest=40,
     )
     config.sampler.longest = args.longest
     config.training.microbatches = 1

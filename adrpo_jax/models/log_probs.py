@@ -110,22 +110,35 @@ def by_chunks(
 ) -> PyTree:
   """function(*arrays) for arrays [B, T, ...], `chunk` positions at a time.
 
-  What it makes of a part, [B, chunk], is not kept but made again backwards.
+  It is given rows [B·chunk, ...], and what it makes of them, [B·chunk], is not
+  kept but made again backwards. Parts are even: with a chunk of 128, 130
+  positions are two parts of 65.
   """
   batch, length = arrays[0].shape[:2]
   count = -(-length // chunk)
+  chunk = -(-length // count)
 
   def parts(array: Array) -> Array:
     filled = ((0, 0), (0, count * chunk - length)) + ((0, 0),) * (
       array.ndim - 2
     )
-    array = jnp.pad(array, filled)
-    return array.reshape(batch, count, chunk, *array.shape[2:]).swapaxes(0, 1)
+    array = jnp.pad(array, filled).reshape(
+      batch, count, chunk, *array.shape[2:]
+    )
+    return array.swapaxes(0, 1).reshape(count, -1, *array.shape[3:])
 
-  made = jax.lax.map(
-    jax.checkpoint(lambda rows: function(*rows)),
-    tuple(parts(array) for array in arrays),
-  )
+  rows = tuple(parts(array) for array in arrays)
+  if count == 1:  # Backwards it would be there at once again.
+    made = jax.tree.map(
+      lambda leaf: leaf[None], function(*(array[0] for array in rows))
+    )
+  else:
+    made = jax.lax.map(jax.checkpoint(lambda part: function(*part)), rows)
   return jax.tree.map(
-    lambda leaf: leaf.swapaxes(0, 1).reshape(batch, -1)[:, :length], made
+    lambda leaf: (
+      leaf.reshape(count, batch, -1)
+      .swapaxes(0, 1)
+      .reshape(batch, -1)[:, :length]
+    ),
+    made,
   )

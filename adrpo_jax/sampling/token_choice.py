@@ -15,6 +15,8 @@ from adrpo_jax.types import Array
 
 Filter = Callable[[Array], Array]
 
+PART = 128  # tokens of a part of the vocabulary
+
 
 class Choice(NamedTuple):
   """p(token) ∝ exp(logit / temperature) over what all filters leave.
@@ -92,8 +94,34 @@ def likeliest(logits: Array) -> Array:
 
 
 def choose(choice: Choice, logits: Array, keys: Array) -> Array:
-  """A token for each row, from a key of its own. [B, V], [B] -> [B]"""
-  return jax.vmap(jax.random.categorical)(keys, _left(choice, logits))
+  """A token for each row, from a key of its own. [B, V], [B] -> [B]
+
+  By one uniform number a row, where its cumulative probability passes it: of
+  parts of the vocabulary first, then of the tokens of that part. The maximum of
+  noisy logits, `jax.random.categorical`, draws V numbers a row.
+  """
+  rows = logits.shape[0]
+  left = _left(choice, logits)
+  likelihood = jnp.exp(left - left.max(-1, keepdims=True))
+  room = -likelihood.shape[1] % PART
+  parts = jnp.pad(likelihood, ((0, 0), (0, room))).reshape(rows, -1, PART)
+  sums = parts.sum(-1)
+  uniform = jax.vmap(jax.random.uniform)(keys) * sums.sum(-1)
+  part, rest = _passed(sums, uniform)
+  inside = jnp.take_along_axis(parts, part[:, None, None], 1)[:, 0]
+  token = part * PART + _passed(inside, rest)[0]
+  return jnp.minimum(token, logits.shape[1] - 1)  # Should logits be NaN.
+
+
+def _passed(likelihood: Array, level: Array) -> tuple[Array, Array]:
+  """Where running sums pass a level. [B, N], [B] -> [B], what is left of it
+
+  Never where the likelihood is 0, however sums are rounded.
+  """
+  below = jnp.cumsum(likelihood, -1) - likelihood
+  reached = (likelihood > 0) & (below <= level[:, None])
+  last = likelihood.shape[1] - 1 - jnp.argmax(reached[:, ::-1], -1)
+  return last, level - jnp.take_along_axis(below, last[:, None], -1)[:, 0]
 
 
 def log_prob(choice: Choice, logits: Array, tokens: Array) -> Array:
@@ -103,11 +131,12 @@ def log_prob(choice: Choice, logits: Array, tokens: Array) -> Array:
   exclude it: its probability is small, and not zero.
   """
   divided = logits.astype(jnp.float32) / choice.temperature
-  chosen = jnp.take_along_axis(divided, tokens[..., None], -1)
-  left = jax.lax.stop_gradient(jnp.isfinite(_left(choice, logits)))
-  left |= jax.nn.one_hot(tokens, logits.shape[-1], dtype=bool)
-  total = jax.nn.logsumexp(divided, -1, where=left)
-  return chosen[..., 0] - total
+  left = None
+  if choice.filters:
+    left = jax.lax.stop_gradient(jnp.isfinite(_left(choice, logits)))
+    left |= jax.nn.one_hot(tokens, logits.shape[-1], dtype=bool)
+  chosen = jnp.take_along_axis(divided, tokens[..., None], -1)[..., 0]
+  return chosen - jax.nn.logsumexp(divided, -1, where=left)
 
 
 def told(choice: Choice) -> Callable[[Array, Array], tuple[Array, Array]]:
@@ -119,8 +148,8 @@ def told(choice: Choice) -> Callable[[Array, Array], tuple[Array, Array]]:
 
   def of(logits: Array, tokens: Array) -> tuple[Array, Array]:
     divided = logits.astype(jnp.float32) / choice.temperature
-    log_p = jax.nn.log_softmax(divided, -1)
-    entropy = -jnp.sum(jnp.exp(log_p) * log_p, -1)
+    mean = jnp.sum(jax.nn.softmax(divided, -1) * divided, -1)
+    entropy = jax.nn.logsumexp(divided, -1) - mean
     return log_prob(choice, logits, tokens), entropy
 
   return of

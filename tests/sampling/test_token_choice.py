@@ -72,6 +72,26 @@ def test_log_probabilities_and_frequencies(choice, expected):
   np.testing.assert_allclose(frequency, expected, atol=0.03)
 
 
+def test_tokens_of_several_parts_of_the_vocabulary():
+  """300 tokens are three parts; those of odd number are left out."""
+  weight = np.where(np.arange(300) % 2, 0.0, 1.0 + np.arange(300) % 7)
+  weight /= weight.sum()
+  logits = jnp.log(jnp.asarray(weight, jnp.float32))
+  count = 20_000
+  keys = jax.random.split(jax.random.key(1), count)
+  drawn = choose(make_choice(), jnp.tile(logits, (count, 1)), keys)
+  assert not (np.asarray(drawn) % 2).any()
+  frequency = np.bincount(drawn, minlength=300) / count
+  error = np.sqrt(weight * (1 - weight) / count)
+  assert (np.abs(frequency - weight) <= 4.5 * error).all()
+
+
+def test_a_token_of_broken_logits_is_still_one_of_the_vocabulary():
+  keys = jax.random.split(jax.random.key(0), 2)
+  drawn = choose(make_choice(), jnp.full((2, 5), jnp.nan), keys)
+  assert ((np.asarray(drawn) >= 0) & (np.asarray(drawn) < 5)).all()
+
+
 def test_a_sampled_token_that_a_filter_now_excludes_keeps_a_probability():
   """Of 0.5 and 0.25 left beside it, the token of 0.1 has 0.1/0.85."""
   told = log_prob(make_choice(top_k=2), LOGITS[None], jnp.array([2]))
