@@ -173,7 +173,10 @@ def _moved(
   called = re.search(r'calls=%([\w.-]+)', line.rest)
   if line.op == 'fusion' and called:
     within = module.get(called[1], [])
-    read = [_sliced(within, place, size) for place, size in enumerate(read)]
+    read = [
+      min(_read(module, within, _parameter(within, place)), size)
+      for place, size in enumerate(read)
+    ]
     root = within[-1] if within else line
     if root.op == 'dynamic-update-slice':
       update = _OPERAND.findall(root.rest)[1]
@@ -182,30 +185,46 @@ def _moved(
   return sum(read) + written
 
 
-def _sliced(within: list[Instruction], place: int, whole: float) -> float:
-  """What a fusion reads of its operand at `place`, whose size is `whole`."""
-  names = [
+def _read(
+  module: Mapping[str, list[Instruction]],
+  within: list[Instruction],
+  name: str | None,
+) -> float:
+  """Bytes that a fused computation reads of its array `name`.
+
+  Infinite where it reads all of it, however large that is.
+  """
+  total = 0.0
+  used = False
+  for user in within:
+    operands = _OPERAND.findall(user.rest.split('), ')[0])
+    if name not in operands:
+      continue
+    used = True
+    place = operands.index(name)
+    called = re.search(r'calls=%([\w.-]+)', user.rest)
+    if user.op in ('dynamic-slice', 'slice', 'gather') and place == 0:
+      total += _size(user.type)
+    elif user.op == 'dynamic-update-slice' and place == 0:
+      continue  # Written in place.
+    elif user.op == 'bitcast':
+      total += _read(module, within, user.name)
+    elif user.op == 'fusion' and called and called[1] in module:
+      inner = module[called[1]]
+      total += _read(module, inner, _parameter(inner, place))
+    else:
+      return math.inf
+  return total if used else math.inf
+
+
+def _parameter(within: list[Instruction], place: int) -> str | None:
+  """The name of a computation's operand."""
+  named = (
     line.name
     for line in within
     if line.op == 'parameter' and line.rest.startswith(f'{place})')
-  ]
-  users = [
-    line
-    for line in within
-    if names and names[0] in _OPERAND.findall(line.rest.split('), ')[0])
-  ]
-  if not users or whole == 0:
-    return whole
-  parts = 0.0
-  for user in users:
-    operands = _OPERAND.findall(user.rest)
-    if user.op in ('dynamic-slice', 'slice'):
-      parts += _size(user.type)
-    elif user.op == 'dynamic-update-slice' and operands[0] == names[0]:
-      continue  # Written in place.
-    else:
-      return whole
-  return min(parts, whole)
+  )
+  return next(named, None)
 
 
 def largest(text: str, count: int) -> list[dict[str, Any]]:

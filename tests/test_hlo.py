@@ -211,3 +211,36 @@ def test_of_a_stack_the_layer_counts():
   read = 128 + 128 + 128  # A layer, b, and the result.
   stored = 128 + 128  # c, and the place it goes to.
   assert hlo.bytes_moved(SLICES) == read + stored
+
+
+NESTED = """HloModule jit_f
+
+%layer (p: f32[9,4,8]) -> f32[4,8] {
+  %p = f32[9,4,8]{2,1,0} parameter(0)
+  %b = f32[9,32]{1,0} bitcast(%p)
+  %s = f32[1,32]{1,0} dynamic-slice(%b, %i), dynamic_slice_sizes={1,32}
+  ROOT %r = f32[4,8]{1,0} bitcast(%s)
+}
+
+%product (q: f32[4,4], p: f32[9,4,8], t: f32[99,8]) -> f32[4,8] {
+  %q = f32[4,4]{1,0} parameter(0)
+  %p = f32[9,4,8]{2,1,0} parameter(1)
+  %t = f32[99,8]{1,0} parameter(2)
+  %w = f32[4,8]{1,0} fusion(%p), kind=kLoop, calls=%layer
+  %g = f32[4,8]{1,0} gather(%t, %i), slice_sizes={1,8}
+  %c = f32[4,8]{1,0} convolution(%q, %w), dim_labels=bf_io->bf
+  ROOT %m = f32[4,8]{1,0} multiply(%c, %g)
+}
+
+ENTRY %main (a: f32[4,4], b: f32[9,4,8], c: f32[99,8]) -> f32[4,8] {
+  %a = f32[4,4]{1,0} parameter(0)
+  %b = f32[9,4,8]{2,1,0} parameter(1)
+  %c = f32[99,8]{1,0} parameter(2)
+  ROOT %x = f32[4,8]{1,0} fusion(%a, %b, %c), kind=kOutput, calls=%product
+}
+"""
+
+
+def test_slices_count_in_fusions_within_fusions_and_gathers():
+  """A factor of 64 bytes; a layer, gathered rows, and the result of 128."""
+  assert hlo.bytes_moved(NESTED) == 64 + 128 + 128 + 128

@@ -1,5 +1,7 @@
 """A decoder as the functions that language asks of a model."""
 
+import dataclasses
+
 import jax.numpy as jnp
 
 from adrpo_jax.modalities.language import LanguageModel
@@ -15,7 +17,13 @@ from adrpo_jax.types import Array, PyTree
 
 
 def language_model(module: Decoder) -> LanguageModel:
-  """Of full parameters, {'params': ...}; prompts are padded on the left."""
+  """Of full parameters, {'params': ...}; prompts are padded on the left.
+
+  For single tokens layers are unrolled, whatever the module says: a loop would
+  copy each layer's cache out of that of all, which takes longer than the rest.
+  """
+  straight = dataclasses.replace(module.compute, unroll=True)
+  stepping = Decoder(module.config, straight)
 
   def states(params: PyTree, tokens: Array, mask: Array) -> Array:
     return module.apply(params, tokens, positions_of(mask), mask)
@@ -29,7 +37,7 @@ def language_model(module: Decoder) -> LanguageModel:
 
     def extend(tokens, alive, cache):
       positions = cache.seen.sum(1)  # as many as there are real tokens before
-      found, cache = module.apply(
+      found, cache = stepping.apply(
         params,
         *(rows[:, None] for rows in (tokens, positions, alive)),
         cache,
