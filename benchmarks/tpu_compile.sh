@@ -1,36 +1,37 @@
 #!/usr/bin/env bash
-# Compiles SD3-medium for TPUs, without any: the reports in results/tpu/.
+# Compiles SD3-medium and Qwen for TPUs, without any: the reports in results/tpu/.
 #
-#   benchmarks/tpu_compile.sh                    all of them, an hour or two
+#   benchmarks/tpu_compile.sh                    all of them, two hours or three
 #   benchmarks/tpu_compile.sh lora_512_v5e_2x2   these
 #
-# Needs the tpu extra. A chip has two prompts a step, each a microbatch: of 8
-# samples at 512², 4 at 1024², and the preset's 16 on v5e:2x2. Guidance doubles
-# the rows of all of them. LoRA and full fine-tuning share the reward's program,
-# which a compile cache (JAX_COMPILATION_CACHE_DIR) then makes once.
+# Needs the tpu extra. Of SD3 a chip has two prompts a step, each a microbatch: of
+# 8 samples at 512², 4 at 1024², and the preset's 16 on v5e:2x2. Guidance doubles
+# the rows of all of them. Of Qwen a chip has 8 answers to each of 4 prompts, and
+# of the 7B model, whose layers four chips share, four chips have.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=benchmarks/results/tpu
 
-compile() { # NAME FLAGS...
-  local name=$1
-  shift
+compile() { # NAME CONFIG FLAGS...
+  local name=$1 config=$2
+  shift 2
   if [[ ${#wanted[@]} -gt 0 && ! " ${wanted[*]} " == *" $name "* ]]; then
     return
   fi
   echo "== $name"
-  python -m adrpo_jax.compile --config=configs/t2i.py:sd3_medium \
+  python -m adrpo_jax.compile --config="configs/$config" \
     --output="$out/$name.json" "$@" || echo "$name: exit status $?"
 }
 
 wanted=("$@")
-lora512=(--prompts_per_chip=2 --config.prompts.samples=8)
+lora512=(t2i.py:sd3_medium --prompts_per_chip=2 --config.prompts.samples=8)
 full512=("${lora512[@]}" --config.model.lora_rank=0)
-lora1024=(--prompts_per_chip=2 --config.prompts.samples=4
+lora1024=(t2i.py:sd3_medium --prompts_per_chip=2 --config.prompts.samples=4
   --config.model.pixels=1024 --config.model.decode_parts=8)
 full1024=("${lora1024[@]}" --config.model.lora_rank=0)
 
-compile lora_512_v5e_2x2 --prompts_per_chip=2 --topology=v5e:2x2
+compile lora_512_v5e_2x2 t2i.py:sd3_medium --prompts_per_chip=2 \
+  --topology=v5e:2x2
 for place in 'v5e_4x4 v5e:4x4 1 16' 'v5p_2x2x2 v5p:2x2x2 1 8' \
   'v5p_4x4x4 v5p:4x4x4 1 16' 'v6e_8x8 v6e:8x8 1 16' \
   'v5e_16x16 v5e:16x16 1 16' '2_v5e_16x16 v5e:16x16 2 16'; do
@@ -42,3 +43,10 @@ for place in 'v5e_4x4 v5e:4x4 1 16' 'v5p_2x2x2 v5p:2x2x2 1 8' \
   compile "lora_1024_$name" "${lora1024[@]}" "${where[@]}"
   compile "full_1024_$name" "${full1024[@]}" "${where[@]}"
 done
+
+compile qwen3_0p6b_v5e_2x2 llm.py:qwen3_0p6b --prompts_per_chip=4 \
+  --topology=v5e:2x2
+compile qwen2p5_7b_v5p_4x4x4 llm.py:qwen2p5_7b --prompts_per_chip=4 \
+  --topology=v5p:4x4x4
+compile qwen2p5_7b_v5e_16x16 llm.py:qwen2p5_7b --prompts_per_chip=4 \
+  --topology=v5e:16x16

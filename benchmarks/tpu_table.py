@@ -24,9 +24,31 @@ TITLES = (
 )
 
 
-def row(name: str, report: dict) -> list[str]:
+def program(config: dict) -> str:
+  """What was compiled: the model, what is trained of it, and its samples."""
+  model = config['model']
+  kind = 'LoRA' if model['lora_rank'] else 'full'
+  if 'pixels' in model:
+    return f'{model["sizes"]}, {kind}, {model["pixels"]}²'
+  prompt, answer = config['prompts']['longest'], config['sampler']['longest']
+  return f'{model["sizes"]}, {kind}, {prompt} + {answer} tokens'
+
+
+def place(report: dict) -> tuple:
+  """Where a report stands: by model, what is trained, its size, and chips."""
+  model = report['config']['model']
+  return (
+    'pixels' not in model,
+    model['sizes'],
+    not model['lora_rank'],
+    model.get('pixels', 0),
+    report['chips'],
+    report['topology'],
+  )
+
+
+def row(report: dict) -> list[str]:
   """The cells of one report."""
-  kind, pixels = name.split('_')[:2]
   slices, topology = report['num_slices'], report['topology']
   programs = report['programs']
   update = programs['update']
@@ -37,7 +59,7 @@ def row(name: str, report: dict) -> list[str]:
     for stage in ('rollout', 'update')
   )
   return [
-    f'{kind}, {pixels}²',
+    program(report['config']),
     f'{f"{slices} × " if slices > 1 else ""}{topology} ({report["chips"]})',
     str(report['samples']),
     f'{peak / GIB:.1f} of {capacity / GIB:.0f}{fits}',
@@ -50,14 +72,9 @@ def row(name: str, report: dict) -> list[str]:
 
 
 def table() -> str:
-  """Markdown, a line for each report: by program, then by chips."""
-  found = []
-  for file in FOLDER.glob('*.json'):
-    report = json.loads(file.read_text())
-    kind, pixels = file.stem.split('_')[:2]
-    place = report['topology'].partition(':')[0], report['chips']
-    found.append(((kind != 'lora', int(pixels), place), file.stem, report))
-  rows = [row(name, report) for _, name, report in sorted(found)]
+  """Markdown, a line for each report."""
+  reports = [json.loads(file.read_text()) for file in FOLDER.glob('*.json')]
+  rows = [row(report) for report in sorted(reports, key=place)]
   titles, rules = zip(*TITLES, strict=True)
   lines = [titles, rules, *rows]
   return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)

@@ -164,7 +164,8 @@ PRESETS = {
   'qwen2p5_7b': QWEN
   | {
     'model': QWEN['model'] | {'sizes': 'qwen2p5_7b'},
-    'mesh': {'data': -1, 'fsdp': 16},
+    # Whole for the rollout, a layer's weights would fill a chip of 16 GiB.
+    'mesh': {'data': -1, 'fsdp': 16, 'tensor': 4},
   },
   # A random model of the same layout: every step of the path, on a CPU.
   'tiny_hf': QWEN
