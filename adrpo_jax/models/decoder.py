@@ -17,8 +17,6 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 import numpy as np
 
 from adrpo_jax.models.attention import Causal
@@ -229,19 +227,6 @@ def output_embedding(params: PyTree) -> Array:
   if 'output_embedding' in held:
     return held['output_embedding']
   return held['embed_tokens']['embedding']
-
-
-def cache_shardings(config: DecoderConfig, mesh: Mesh) -> Cache:
-  """A sharding for each of its arrays.
-
-  Rows lie over data × fsdp, heads over tensor where it divides them.
-  """
-  divides = config.num_key_value_heads % mesh.shape['tensor'] == 0
-  rows = ('data', 'fsdp')
-  kept = NamedSharding(mesh, P(None, rows, None, 'tensor' if divides else None))
-  return Cache(
-    kept, kept, NamedSharding(mesh, P(rows)), NamedSharding(mesh, P())
-  )
 
 
 def rotary(

@@ -12,10 +12,12 @@
 Passing always earns 0.3. Working earns the chance p of being entirely right,
 and so it pays to work only where p > 0.3. Of the answers in `pairs`, half are
 worked, and a quarter of those are right: a base that has learned no more than
-they say has p ≤ 0.25. At first, then, a group of samples says on average that
-passing is better, and a policy that listens stops to work, with a reward of
-0.3. One that goes on trying gets better at it, crosses 0.3, and may reach 1. So
-the reward that a method ends with says whether it escapes a local optimum.
+they say has p ≤ 0.25. The one we ship, of 300 steps, has 0.22; a longer
+training makes one that sorts better than what it was shown. At first, then, a
+group of samples says on average that passing is better, and a policy that
+listens stops to work, with a reward of 0.3. One that goes on trying gets better
+at it, crosses 0.3, and may reach 1. So the reward that a method ends with says
+whether it escapes a local optimum.
 """
 
 import functools
