@@ -8,9 +8,10 @@ loops' conditions tell, and a collective is what a chip sends:
   reduce-scatter       (n − 1)/n · input      permute       output
   all-reduce       2 · (n − 1)/n · input
 
-over groups of n chips, as rings do it. An asynchronous collective stands in
-several computations of the text; those share a channel, and count once. What
-goes to other slices is handed to the host's network whole, in a send.
+over groups of n chips, as rings do it. An asynchronous collective stands in its
+start, in its done, and in fusions between that it goes on beside: the start
+counts. What goes to other slices is handed to the host's network whole, in a
+send.
 """
 
 from collections.abc import Iterator, Mapping
@@ -110,27 +111,39 @@ def collectives(text: str, chips: int, slices: int = 1) -> list[Collective]:
     slices: and on how many slices these are.
   """
   module, entry = computations(text)
-  seen: dict[str, Collective] = {}
+  going_on = _going_on(module)
+  found = []
   for where, times in _runs(module, entry):
+    if where in going_on:
+      continue
     scatters = 'all-reduce-scatter' in where
     for line in module[where]:
       if line.op == 'send' and (handed := _TO_SLICES.search(line.rest)):
         kind = handed[1].lower().replace('_', '-')
         size = float(_bytes(*_SHAPE.findall(line.type)[0]))
-        own = f'{where}/{line.name}'
-        seen[own] = Collective(kind, slices, size, times, between=True)
+        found.append(Collective(kind, slices, size, times, between=True))
         continue
       kind = line.op.removesuffix('-start')
       if kind not in KINDS or line.op.endswith('-done'):
         continue
       kind = 'reduce-scatter' if scatters else kind
       group = _group(line.rest, chips)
-      channel = re.search(r'channel_id=(\d+)', line.rest)
-      name = channel[1] if channel else f'{where}/{line.name}'
       sent = _sent(kind, line, group)
       between = group > chips // slices
-      seen[name] = Collective(kind, group, sent, times, between)
-  return list(seen.values())
+      found.append(Collective(kind, group, sent, times, between))
+  return found
+
+
+def _going_on(module: Mapping[str, list[Instruction]]) -> set[str]:
+  """The computations in which a collective that was started before goes on."""
+  return {
+    called
+    for where, lines in module.items()
+    for line in lines
+    for called in _CALLED.findall(line.rest)
+    if line.name.startswith('async-collective-done')
+    or called.startswith('async_collective_fusion')
+  }
 
 
 def bytes_moved(text: str) -> float:

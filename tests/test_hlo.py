@@ -22,6 +22,12 @@ dimensions={0}
 replica_groups=mesh['axis_0'=4,'axis_1'=2] {'axis_0'}, dimensions={0}
 }
 
+%async_collective_fusion.2 (p: bf16[2,8]) -> bf16[8,8] {
+  %p = bf16[2,8]{1,0} parameter(0)
+  ROOT %all-gather.3 = bf16[8,8]{1,0} all-gather(%p), channel_id=7, \
+replica_groups=mesh['axis_0'=4,'axis_1'=2] {'axis_0'}, dimensions={0}
+}
+
 %all-reduce-scatter.3 (p: f32[16]) -> f32[2] {
   %p = f32[16]{0} parameter(0)
   %all-reduce.4 = f32[16]{0} all-reduce(%p), channel_id=9, \
@@ -31,8 +37,12 @@ replica_groups={{0,1,2,3,4,5,6,7}}, to_apply=%sum
 
 %body (s: (s32[], bf16[2,8])) -> (s32[], bf16[2,8]) {
   %s = (s32[], bf16[2,8]{1,0}) parameter(0)
-  %start = bf16[8,8]{1,0} fusion(%s), kind=kCustom, calls=%gather_start
-  %done = bf16[8,8]{1,0} fusion(%s), kind=kCustom, calls=%gather_done
+  %async-collective-start.1 = bf16[8,8]{1,0} fusion(%s), kind=kCustom, \
+calls=%gather_start
+  %beside = bf16[8,8]{1,0} fusion(%s), kind=kCustom, \
+calls=%async_collective_fusion.2
+  %async-collective-done.1 = bf16[8,8]{1,0} fusion(%s), kind=kCustom, \
+calls=%gather_done
   %move.5 = (f32[4]{0}, f32[4]{0}, u32[]) collective-permute-start(%s), \
 channel_id=3, source_target_pairs={{0,1}}
   %moved = f32[4]{0} collective-permute-done(%move.5)
