@@ -12,10 +12,14 @@ run in float32. TRL generates with transformers, its default; it is told not to
 end an answer before T tokens, which here one answer in hundreds does. The sides
 take turns in processes of their own, which have the machine for themselves, so
 that each peak of memory belongs to one.
+
+There are two amounts of work, P x G x T: in the first gradients take most of
+the time, in the second, of fewer and longer answers, sampling does.
 """
 
 import argparse
 import json
+import os
 import pathlib
 import platform
 import resource
@@ -29,6 +33,7 @@ from adrpo_jax.models import qwen, qwen_tiny
 from adrpo_jax.models.decoder import Decoder, DecoderConfig
 
 BETA = 0.04
+WORKS = ('8x8x64', '4x8x256')
 PATTERN = '(?s).*[aeiou].*'
 WARM_UP = 2
 SIZES = DecoderConfig(
@@ -48,13 +53,11 @@ SIZES = DecoderConfig(
 
 
 def main() -> None:
-  """Both sides in turn, `rounds` times; the medians and their ratio."""
+  """For each amount of work both sides in turn, `rounds` times; their ratio."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--side', choices=SIDES, help='this side alone')
   parser.add_argument('--folder', help='of the model; made if not given')
-  parser.add_argument('--prompts', type=int, default=8)
-  parser.add_argument('--samples', type=int, default=8)
-  parser.add_argument('--longest', type=int, default=64, help='T')
+  parser.add_argument('--works', nargs='+', default=WORKS, help='P x G x T')
   parser.add_argument('--repeats', type=int, default=5, help='steps timed')
   parser.add_argument('--rounds', type=int, default=2)
   parser.add_argument('--out', type=pathlib.Path)
@@ -62,24 +65,49 @@ def main() -> None:
   if args.side:
     print(json.dumps(SIDES[args.side](args)))
     return
-  rounds: dict[str, list[dict]] = {side: [] for side in SIDES}
   with tempfile.TemporaryDirectory() as folder:
     write_model(pathlib.Path(folder))
-    for _ in range(args.rounds):
-      for side, results in rounds.items():
-        own = [f'--side={side}', f'--folder={folder}']
-        told = subprocess.run(
-          [sys.executable, *sys.argv, *own],
-          check=True,
-          capture_output=True,
-          text=True,
-        )
-        results.append(json.loads(told.stdout.splitlines()[-1]))
-        print(side, results[-1], flush=True)
-  report = summary(args, rounds)
+    results = {work: compared(args, folder, work) for work in args.works}
+  report = {
+    'command': 'PYTHONPATH=. python benchmarks/llm_step.py',
+    'repeats': args.repeats,
+    'rounds': args.rounds,
+    'machine': f'{platform.processor() or platform.machine()}, '
+    f'{os.cpu_count()} cores',
+    'works': results,
+  }
   print(json.dumps(report, indent=1))
   if args.out:
     args.out.write_text(json.dumps(report, indent=1) + '\n')
+
+
+def compared(args, folder: str, work: str) -> dict:
+  """Medians over rounds of both sides, and how they compare."""
+  rounds: dict[str, list[dict]] = {side: [] for side in SIDES}
+  for _ in range(args.rounds):
+    for side, results in rounds.items():
+      told = subprocess.run(
+        [
+          *(sys.executable, sys.argv[0], f'--repeats={args.repeats}'),
+          *(f'--side={side}', f'--folder={folder}', '--works', work),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+      )
+      results.append(json.loads(told.stdout.splitlines()[-1]))
+      print(work, side, results[-1], flush=True)
+  sides = {
+    side: {k: statistics.median(r[k] for r in results) for k in results[0]}
+    for side, results in rounds.items()
+  }
+  ours, theirs = sides['jax'], sides['trl']
+  return sides | {
+    'speed_over_trl': round(
+      ours['tokens_per_second'] / theirs['tokens_per_second'], 2
+    ),
+    'memory_over_trl': round(ours['peak_mib'] / theirs['peak_mib'], 2),
+  }
 
 
 def write_model(folder: pathlib.Path) -> None:
@@ -110,23 +138,10 @@ def measured(seconds: list[float], tokens: list[float]) -> dict[str, float]:
   }
 
 
-def summary(args, rounds: dict[str, list[dict]]) -> dict:
-  """What was run, the medians over rounds, and how the sides compare."""
-  sides = {
-    side: {k: statistics.median(r[k] for r in results) for k in results[0]}
-    for side, results in rounds.items()
-  }
-  ours, theirs = sides['jax'], sides['trl']
-  skipped = ('side', 'out', 'rounds', 'folder')
-  return {
-    'work': {k: v for k, v in vars(args).items() if k not in skipped},
-    'machine': platform.processor() or platform.machine(),
-    'sides': sides,
-    'speed_over_trl': round(
-      ours['tokens_per_second'] / theirs['tokens_per_second'], 2
-    ),
-    'memory_over_trl': round(ours['peak_mib'] / theirs['peak_mib'], 2),
-  }
+def sizes(args) -> tuple[int, int, int]:
+  """P, G and T of the one work of a side."""
+  prompts, samples, longest = map(int, args.works[0].split('x'))
+  return prompts, samples, longest
 
 
 def jax_side(args) -> dict[str, float]:
@@ -136,9 +151,10 @@ def jax_side(args) -> dict[str, float]:
   from adrpo_jax import build
   from configs import llm
 
+  prompts, samples, longest = sizes(args)
   with tempfile.TemporaryDirectory() as folder:
     file = pathlib.Path(folder) / 'prompts.txt'
-    file.write_text('\n'.join(texts(args.prompts)))
+    file.write_text('\n'.join(texts(prompts)))
     config = llm.get_config('tiny_hf')
     config.model.update(
       family='qwen',
@@ -150,11 +166,11 @@ def jax_side(args) -> dict[str, float]:
     config.prompts.update(
       source=str(file),
       held_out=str(file),
-      per_step=args.prompts,
-      samples=args.samples,
+      per_step=prompts,
+      samples=samples,
       longest=40,
     )
-    config.sampler.longest = args.longest
+    config.sampler.longest = longest
     config.training.microbatches = 1
     config.method.name = 'grpo'
     config.method.grpo.update(beta=BETA, kl='k3')
@@ -164,15 +180,13 @@ def jax_side(args) -> dict[str, float]:
   for step in range(WARM_UP + args.repeats):
     key = jax.random.key(step)
     since = time.perf_counter()
-    prompts = run.prompts_at(step)
-    samples = run.rollout(state.params, run.frozen, prompts, key)
-    scores = run.reward(prompts, run.decode(run.frozen, samples))
-    state, metrics = run.update(
-      state, run.frozen, samples, scores, prompts, key
-    )
+    asked = run.prompts_at(step)
+    answers = run.rollout(state.params, run.frozen, asked, key)
+    scores = run.reward(asked, run.decode(run.frozen, answers))
+    state, metrics = run.update(state, run.frozen, answers, scores, asked, key)
     jax.block_until_ready(metrics['loss'])
     seconds.append(time.perf_counter() - since)
-    tokens.append(int(samples['mask'].sum()))
+    tokens.append(int(answers['mask'].sum()))
   return measured(seconds, tokens)
 
 
@@ -184,6 +198,7 @@ def trl_side(args) -> dict[str, float]:
 
   from adrpo_jax.rewards.text_shape import regex_format
 
+  asked, samples, longest = sizes(args)
   judge = regex_format(PATTERN)
   seconds: list[float] = []
 
@@ -201,7 +216,7 @@ def trl_side(args) -> dict[str, float]:
       judge(p, c, None) for p, c in zip(prompts, completions, strict=True)
     ]
 
-  rows = [{'prompt': text} for text in texts(args.prompts)]
+  rows = [{'prompt': text} for text in texts(asked)]
   rows = rows * (WARM_UP + args.repeats + 1)
   with tempfile.TemporaryDirectory() as workdir:
     trainer = GRPOTrainer(
@@ -216,10 +231,10 @@ def trl_side(args) -> dict[str, float]:
         bf16=False,
         gradient_checkpointing=False,
         shuffle_dataset=False,
-        per_device_train_batch_size=args.prompts * args.samples,
-        num_generations=args.samples,
-        max_completion_length=args.longest,
-        generation_kwargs={'min_new_tokens': args.longest},
+        per_device_train_batch_size=asked * samples,
+        num_generations=samples,
+        max_completion_length=longest,
+        generation_kwargs={'min_new_tokens': longest},
         temperature=1.0,
         beta=BETA,
         learning_rate=1e-3,
@@ -230,7 +245,7 @@ def trl_side(args) -> dict[str, float]:
       callbacks=[Clock()],
     )
     trainer.train()
-  tokens = [args.prompts * args.samples * args.longest] * len(seconds)
+  tokens = [asked * samples * longest] * len(seconds)
   return measured(seconds, tokens)
 
 
