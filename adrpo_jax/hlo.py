@@ -138,7 +138,7 @@ def _going_on(module: Mapping[str, list[Instruction]]) -> set[str]:
   """The computations in which a collective that was started before goes on."""
   return {
     called
-    for where, lines in module.items()
+    for lines in module.values()
     for line in lines
     for called in _CALLED.findall(line.rest)
     if line.name.startswith('async-collective-done')

@@ -13,8 +13,8 @@ end an answer before T tokens, which here one answer in hundreds does. The sides
 take turns in processes of their own, which have the machine for themselves, so
 that each peak of memory belongs to one.
 
-There are two amounts of work, P x G x T: in the first gradients take most of
-the time, in the second, of fewer and longer answers, sampling does.
+There are two amounts of work, P x G x T: the second, of fewer and longer
+answers, leaves more of the time to sampling.
 """
 
 import argparse

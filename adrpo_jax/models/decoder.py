@@ -153,7 +153,7 @@ class DecoderLayer(nn.Module):
   """Attention and gated MLP, each after its norm and added to its input.
 
   The carry is (x, None), or (x, (keys, values, layer)) with those of all
-  layers: each writes its own in place, and none is copied.
+  layers, where each writes its own in place.
   """
 
   config: DecoderConfig
