@@ -164,7 +164,7 @@ PRESETS = {
   'qwen2p5_7b': QWEN
   | {
     'model': QWEN['model'] | {'sizes': 'qwen2p5_7b'},
-    # Whole for the rollout, a layer's weights would fill a chip of 16 GiB.
+    # The rollout has weights whole but for tensor: 15 GB would fill a chip.
     'mesh': {'data': -1, 'fsdp': 16, 'tensor': 4},
   },
   # A random model of the same layout: every step of the path, on a CPU.
