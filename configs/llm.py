@@ -6,6 +6,7 @@
                                                    a task with a cheap way out
   python -m adrpo_jax.main --config=configs/llm.py:paper     as published
   python -m adrpo_jax.compare --config=configs/llm.py:compare --seeds=3 ...
+    :compare_sort_or_pass the same on that task
 
   python -m adrpo_jax.main --config=configs/llm.py:tiny_hf   Qwen's path, small
   python -m adrpo_jax.main --config=configs/llm.py:qwen3_0p6b \\
@@ -152,13 +153,29 @@ QWEN = {
   'mesh': {'data': -1, 'fsdp': 4},
 }
 
+# The world with a cheap answer that is paid too.
+SORT_OR_PASS = {
+  'world': 'sort_or_pass',
+  'reward': {'weights': {'sort': 0.0, 'sort_or_pass': 1.0}},
+  'pretrain': {'steps': 300},
+}
+
+# For adrpo_jax.compare: evaluations along the way, and two variants.
+COMPARE = {
+  'eval': {'every': 25},
+  'checkpoint': {'every': 100},
+  'log': {'tensorboard': False},
+  'compare': {
+    'adrpo_paper': {
+      'method': {'name': 'adrpo', 'adrpo': TABLE.presets['adrpo']['paper']}
+    },
+    'grpo_without_kl': {'method': {'name': 'grpo', 'grpo': {'beta': 0.0}}},
+  },
+}
+
 PRESETS = {
   'default': {},
-  'sort_or_pass': {
-    'world': 'sort_or_pass',
-    'reward': {'weights': {'sort': 0.0, 'sort_or_pass': 1.0}},
-    'pretrain': {'steps': 300},
-  },
+  'sort_or_pass': SORT_OR_PASS,
   'qwen2_0p5b': QWEN | {'model': QWEN['model'] | {'sizes': 'qwen2_0p5b'}},
   'qwen3_0p6b': QWEN | {'model': QWEN['model'] | {'sizes': 'qwen3_0p6b'}},
   'qwen2p5_7b': QWEN
@@ -196,17 +213,8 @@ PRESETS = {
     'mesh': {'data': -1, 'fsdp': 1},
   },
   # One run of a comparison.
-  'compare': {
-    'eval': {'every': 25},
-    'checkpoint': {'every': 100},
-    'log': {'tensorboard': False},
-    'compare': {
-      'adrpo_paper': {
-        'method': {'name': 'adrpo', 'adrpo': TABLE.presets['adrpo']['paper']}
-      },
-      'grpo_without_kl': {'method': {'name': 'grpo', 'grpo': {'beta': 0.0}}},
-    },
-  },
+  'compare': COMPARE,
+  'compare_sort_or_pass': SORT_OR_PASS | COMPARE,
   # What the papers publish; the rest of a method at its own defaults.
   'paper': {
     'method': {name: TABLE.parameters(name, 'paper') for name in METHODS}
