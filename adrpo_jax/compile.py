@@ -28,6 +28,7 @@ from ml_collections import ConfigDict
 from adrpo_jax import chips as chip_table
 from adrpo_jax import (
   compile_costs,
+  compile_memory,
   compile_report,
   flops,
   libtpu_flags,
@@ -145,11 +146,12 @@ def _program(
   """Compiles one stage; `plain` is the same without recomputation."""
   function, arguments = stage
   try:
-    compiled = function.lower(*arguments).compile()
+    compiled, held = compile_memory.compiled(function.lower(*arguments))
   except jax.errors.JaxRuntimeError as error:
     return compile_costs.refused(error)
   return compile_costs.costs(
     compiled,
+    held,
     chip=chip,
     chips=chips,
     slices=slices,

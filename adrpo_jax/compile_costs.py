@@ -20,12 +20,14 @@ import jax
 
 from adrpo_jax import hlo
 from adrpo_jax.chips import GIB, Chip
+from adrpo_jax.compile_memory import Held
 
 LARGEST = 8  # buffers that a report lists
 
 
 def costs(
   compiled: jax.stages.Compiled,
+  held: Held,
   *,
   chip: Chip,
   chips: int,
@@ -37,6 +39,7 @@ def costs(
 
   Args:
     compiled: for a topology of these chips.
+    held: its memory.
     chip: what one of them can do.
     chips: how many.
     slices: of which the network joins so many.
@@ -57,19 +60,19 @@ def costs(
     'between_slices': _sent(between) / chip.dcn_rate,
   }
   bound = max(seconds, key=lambda name: seconds[name])
-  peak = (
+  outside = (
     memory.argument_size_in_bytes
     + memory.output_size_in_bytes
     - memory.alias_size_in_bytes
-    + memory.temp_size_in_bytes
   )
   return {
-    'hbm_peak_bytes': peak,
+    'hbm_peak_bytes': held.taken,
     'hbm_bytes': {
       'arguments': memory.argument_size_in_bytes,
       'outputs': memory.output_size_in_bytes,
       'donated': memory.alias_size_in_bytes,
-      'temporaries': memory.temp_size_in_bytes,
+      'temporaries': held.taken - outside,
+      'in_use': held.in_use,
     },
     'flops': executed // chips,
     'model_flops': model // chips,

@@ -1,13 +1,15 @@
 """Programs for TPUs, compiled without any: a tiny model, the whole report."""
 
 import json
+import pathlib
+import sys
 
 import jax
 import pytest
 import small_run
 
 from adrpo_jax import compile as aot
-from adrpo_jax import compile_costs, compile_report, sharding
+from adrpo_jax import compile_costs, compile_memory, compile_report, sharding
 from adrpo_jax.chips import CHIPS, GIB
 from adrpo_jax.errors import InputError
 from adrpo_jax.models import sd3_tiny
@@ -59,6 +61,8 @@ def test_a_report_says_what_a_chip_needs(report):
   for program in report['programs'].values():
     held = program['hbm_bytes']
     assert 0 < held['arguments'] < program['hbm_peak_bytes'] < 4 * GIB
+    assert held['temporaries'] > 0
+    assert 0 < held['in_use'] < 4 * GIB
     seconds = program['roofline']['seconds']
     assert program['roofline']['bound'] == max(seconds, key=seconds.get)
     assert 0 < program['roofline']['mfu_bound'] <= 1
@@ -108,8 +112,6 @@ def test_a_topology_that_there_is_not(folder):
 
 
 def test_without_libtpu(monkeypatch):
-  import sys
-
   from jax.experimental import topologies
 
   def absent(**_):
@@ -144,3 +146,38 @@ def test_a_program_that_is_too_large_has_its_size():
   other = jax.errors.JaxRuntimeError('INTERNAL: something else')
   with pytest.raises(jax.errors.JaxRuntimeError):
     compile_costs.refused(other)
+
+
+class Lowered:
+  """Leaves notes where a compiler would."""
+
+  def __init__(self, notes):
+    self.notes = notes
+
+  def compile(self, compiler_options):
+    for name, text in self.notes.items():
+      (pathlib.Path(compiler_options['xla_dump_to']) / name).write_text(text)
+    return 'done'
+
+
+USED = 'module_0000.jit_f.after_optimizations-memory-usage-report.txt'
+LIVE = 'module_0000.jit_f.after_optimizations-live-range.txt'
+
+
+def test_the_memory_is_what_the_compiler_notes():
+  notes = {
+    USED: (
+      'Memory Space: default (color=0)\nTotal bytes: 2147521024 (2.00GiB)\n'
+      'Memory Space: vmem (color=1)\nTotal bytes: 117440512 (112.00MiB)\n'
+    ),
+    LIVE: '  Stack trace breakdown for peak usage: 1 234 567 bytes\n',
+    'module_0000.jit_f.after_codegen.txt': '',
+  }
+  done, held = compile_memory.compiled(Lowered(notes))
+  assert done == 'done'
+  assert held == (2147521024, 1234567)
+
+
+def test_a_compiler_that_notes_nothing_is_named():
+  with pytest.raises(ValueError, match=r"memory-usage-report.*'other.txt'"):
+    compile_memory.compiled(Lowered({'other.txt': ''}))

@@ -9,6 +9,8 @@ import dataclasses
 from typing import Any
 
 import flax.linen as nn
+import jax
+from jax.custom_derivatives import SymbolicZero
 import jax.numpy as jnp
 
 from adrpo_jax.models.attention import Attention, xla
@@ -57,3 +59,37 @@ def stack(block: type[nn.Module], count: int, compute: Compute) -> Any:
     length=count,
     unroll=count if compute.unroll else 1,
   )
+
+
+def settled(module: nn.Module, carry: Any, *constants: Any) -> Any:
+  """module(carry, *constants); backwards it is done before the rest goes on.
+
+  The gradient of the carry leaves together with those of the parameters that
+  are trained. Without it a compiler may put the products for these off until
+  the end, with all that they read waiting: in SD3-medium on two slices of v5e,
+  0.7 GiB of the last layer.
+  """
+  if module.is_initializing():
+    return module(carry, *constants)
+  module, variables = module.unbind()
+  carry, params = _together((carry, variables['params']))
+  return module.apply(variables | {'params': params}, carry, *constants)
+
+
+@jax.custom_jvp
+def _together(tree: Any) -> Any:
+  """The tree as it is; of its cotangents none is used before all are there."""
+  return tree
+
+
+def _only_what_changes(primals: tuple[Any], tangents: tuple[Any]) -> Any:
+  """The rule of `_together`: what is not trained stays without a gradient."""
+  leaves, structure = jax.tree.flatten(*tangents)
+  moving = [i for i, x in enumerate(leaves) if not isinstance(x, SymbolicZero)]
+  tied = jax.lax.optimization_barrier([leaves[i] for i in moving])
+  for i, leaf in zip(moving, tied, strict=True):
+    leaves[i] = leaf
+  return *primals, jax.tree.unflatten(structure, leaves)
+
+
+_together.defjvp(_only_what_changes, symbolic_zeros=True)

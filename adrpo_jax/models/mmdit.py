@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from adrpo_jax.models.compute import Compute, stack
+from adrpo_jax.models.compute import Compute, settled, stack
 from adrpo_jax.models.layers import Linear, layer_norm, rms_norm
 from adrpo_jax.models.text_encoder import Condition
 from adrpo_jax.types import Array
@@ -94,13 +94,14 @@ class MMDiT(nn.Module):
     image, text, signal = self.compute.constrain((image, text, signal))
     for first, count in c.groups:
       blocks = stack(JointBlock, count, self.compute)
-      (image, text), _ = blocks(
+      run = blocks(
         c,
         self.compute,
         dual=first in c.dual_attention_layers,
         last=first == c.num_layers - 1,
         name=f'blocks_{first}',
-      )((image, text), signal)
+      )
+      (image, text), _ = settled(run, (image, text), signal)
     scale, shift = _modulation(2, c.width, 'norm_out', signal)
     image = layer_norm(image) * (1 + scale) + shift
     out = Linear(
