@@ -10,8 +10,7 @@ import os
 # Products with sharded weights gather them first. In rings of products that
 # hand parts of the weights on, which the compiler takes otherwise where one
 # axis of the mesh is the whole slice, an update of SD3-medium with LoRA on
-# v5e:4x4 is bound by memory at 3.8 s instead of by compute at 3.0 s, and needs
-# 11.8 GiB a chip instead of 10.1 (benchmarks/tpu_compile.sh).
+# v5e:4x4 is bound by memory at 3.8 s instead of by compute at 3.0 s.
 FLAGS = {'xla_jf_spmd_threshold_for_windowed_einsum_mib': '1000000'}
 
 

@@ -144,6 +144,16 @@ def call(*flags, devices=1):
   return status, out.getvalue(), err.getvalue()
 
 
+def refused(workdir, *extra, devices=1, **changes):
+  """What the command line says to bad input: an error, no traceback."""
+  flags = [*arguments(**changes), *extra, f'--workdir={workdir}']
+  status, out, err = call(*flags, devices=devices)
+  assert status == 2
+  assert any(line.startswith('error: ') for line in err.splitlines())
+  assert 'Traceback' not in out + err
+  return err
+
+
 def records(path):
   """The lines of a .jsonl file."""
   return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,30 +1,21 @@
-"""The command line: what it makes, and what it says to bad input."""
+"""The command line: what it makes of a config."""
 
 import json
-import pathlib
-import pickle
-import shutil
 import subprocess
 import sys
 
-import jax
 import numpy as np
 from PIL import Image
 import pytest
 import small_run
 
-from adrpo_jax import build, kept_samples, main
-from adrpo_jax.errors import InputError
-from adrpo_jax.method import methods
-from adrpo_jax.method.methods import METHODS, parameters
+from adrpo_jax import kept_samples, main
+from adrpo_jax.method.methods import METHODS
 from adrpo_jax.modalities.flow import pixel_diversity
 from adrpo_jax.models import base as base_models
-from adrpo_jax.models import load as weights
 from adrpo_jax.naming import leaf_names
 from adrpo_jax.rewards.table import REWARDS, make_reward
 from adrpo_jax.worlds import shapes_prompts
-
-TRANSFORMER = 'transformer.safetensors'
 
 
 @pytest.fixture(scope='module')
@@ -35,16 +26,6 @@ def trained(tmp_path_factory):
   status, out, err = small_run.call(*flags, f'--workdir={workdir}')
   assert status == 0, err
   return workdir, out
-
-
-def refused(workdir, *extra, devices=1, **changes):
-  """What the command line says to bad input: an error, no traceback."""
-  flags = [*small_run.arguments(**changes), *extra, f'--workdir={workdir}']
-  status, out, err = small_run.call(*flags, devices=devices)
-  assert status == 2
-  assert any(line.startswith('error: ') for line in err.splitlines())
-  assert 'Traceback' not in out + err
-  return err
 
 
 def test_a_run_leaves_all_its_files(trained):
@@ -98,7 +79,9 @@ def test_a_finished_workdir_prints_its_summary(trained):
 
 def test_another_config_is_refused_and_the_keys_named(trained):
   workdir, _ = trained
-  said = refused(workdir, steps=2, seed=3, training__learning_rate=0.5)
+  said = small_run.refused(
+    workdir, steps=2, seed=3, training__learning_rate=0.5
+  )
   assert 'seed: 0 there, 3 asked for' in said
   assert 'training.learning_rate' in said
   assert 'prompts' not in said
@@ -177,14 +160,14 @@ def test_drawn_pictures_are_judged_as_they_lie(trained, tmp_path):
   ],
 )
 def test_what_judging_pictures_wants(tmp_path, flags, said):
-  assert said in refused(tmp_path, *flags)
+  assert said in small_run.refused(tmp_path, *flags)
 
 
 def test_pictures_of_another_size_are_refused(tmp_path):
   Image.new('RGB', (48, 48)).save(tmp_path / '0_0.png')
   (tmp_path / 'prompts.txt').write_text('a red circle')
   given = [f'--images={tmp_path}', f'--prompts={tmp_path}/prompts.txt']
-  assert 'got 48 × 48' in refused(tmp_path, '--mode=eval', *given)
+  assert 'got 48 × 48' in small_run.refused(tmp_path, '--mode=eval', *given)
 
 
 def test_help_lists_modes_flags_methods_and_rewards():
@@ -217,251 +200,17 @@ def test_sample_takes_any_count_on_any_number_of_devices(tmp_path):
 
 
 def test_sample_names_the_nearest_known_word(tmp_path):
-  said = refused(tmp_path, '--mode=sample', '--prompt=a red circel')
+  said = small_run.refused(tmp_path, '--mode=sample', '--prompt=a red circel')
   assert "'circel'" in said
   assert "Did you mean 'circle'?" in said
 
 
 def test_sample_wants_a_prompt(tmp_path):
-  assert '--prompt=' in refused(tmp_path, '--mode=sample')
-
-
-@pytest.mark.parametrize(
-  ('flag', 'wrong', 'nearest'),
-  [
-    ('--config.stesp=3', "'stesp'", "'steps'"),
-    ('--config.training.lerning_rate=1', "'training.lerning_rate'", "'trainin"),
-    ('--config.method.adrpo.beta=1', "'method.adrpo.beta'", 'adrpo.beta0'),
-    ('--config.reward.weights.shaeps=1', 'shaeps', "'reward.weights.shapes'"),
-    ('--config.method.name=adpro', "'adpro'", "'adrpo'"),
-    ('--config.sampler.transition=eular', "'eular'", "'euler'"),
-    ('--config.training.sigma=unifrom', "'unifrom'", "'uniform'"),
-    ('--config.world=shape', "'shape'", "'shapes'"),
-    ('--mode=trian', 'trian', 'train'),
-    ('--config.steps=many', 'many', 'steps'),
-  ],
-)
-def test_a_mistyped_word_is_named_with_the_nearest(
-  tmp_path, flag, wrong, nearest
-):
-  said = refused(tmp_path / 'run', flag)
-  assert wrong in said
-  assert nearest in said
-  assert not (tmp_path / 'run').exists()  # free for the command put right
-
-
-def test_a_mistyped_preset_is_named_with_the_nearest():
-  said = refused('unused', preset='debgu')
-  assert "'debgu'" in said
-  assert "Did you mean 'debug'?" in said
-
-
-@pytest.mark.parametrize('name', METHODS)
-def test_the_paper_preset_holds_what_is_published(name):
-  config = small_run.make_config('paper', method__name=name)
-  for key, value in parameters(name, 'paper').items():
-    assert config.method[name][key] == value
-
-
-def test_a_mistyped_flag_is_named(tmp_path):
-  assert 'wrokdir' in refused(tmp_path, '--wrokdir=x')
-
-
-def test_a_mistyped_reward_is_named_with_the_nearest():
-  config = small_run.make_config()
-  with config.unlocked():
-    config.reward.weights = {'shpes': 1.0}
-  with pytest.raises(InputError, match="Did you mean 'shapes'"):
-    build.make_reward(config.reward, ['a red circle'])
-
-
-@pytest.mark.parametrize(
-  'given', [{}, {'NUM_PROCESSES': 2, 'PROCESS_ID': 'one'}]
-)
-def test_a_process_has_to_know_its_number(tmp_path, monkeypatch, given):
-  monkeypatch.setenv('JAX_COORDINATOR_ADDRESS', 'localhost:1')
-  for name, value in given.items():
-    monkeypatch.setenv(f'JAX_{name}', str(value))
-  said = refused(tmp_path)
-  assert 'JAX_NUM_PROCESSES and a smaller JAX_PROCESS_ID' in said
-
-
-def test_several_processes_have_to_be_given_a_workdir(monkeypatch):
-  monkeypatch.setattr(jax, 'process_count', lambda: 2)
-  status, _, err = small_run.call(*small_run.arguments())
-  assert status == 2
-  assert '--workdir=DIR, a folder that all 2 processes see' in err
-
-
-@pytest.mark.parametrize('pod', [True, False])
-def test_a_host_with_tpus_joins_its_pod_if_it_is_of_one(monkeypatch, pod):
-  def initialize():
-    joined.append(pod)
-    if not pod:
-      raise ValueError('coordinator_address should be defined.')
-
-  joined = []
-  monkeypatch.delenv('JAX_COORDINATOR_ADDRESS', raising=False)
-  monkeypatch.setattr(jax.distributed, 'initialize', initialize)
-  main._start_jax()
-  assert joined == []
-  before = jax.config.jax_platforms
-  jax.config.update('jax_platforms', 'tpu,cpu')
-  try:
-    main._start_jax()
-  finally:
-    jax.config.update('jax_platforms', before)
-  assert joined == [pod]
-
-
-def test_one_sample_is_no_group(tmp_path):
-  said = refused(tmp_path, prompts__samples=1)
-  assert 'at least 2, got 1' in said
-  assert 'prompts.samples' in said
-
-
-@pytest.mark.parametrize(
-  ('key', 'changes'),
-  [
-    ('prompts.per_step', {'prompts__per_step': 6}),
-    ('eval.batch', {'eval__prompts': 12, 'eval__batch': 4}),
-    ('training.microbatches', {'training__microbatches': 3}),
-  ],
-)
-def test_a_batch_has_to_divide_over_the_mesh(tmp_path, key, changes):
-  said = refused(tmp_path, devices=8, **changes)
-  assert key in said
-  assert '8' in said
-
-
-def test_evaluation_batches_have_to_divide_the_prompts(tmp_path):
-  assert 'eval.batch' in refused(tmp_path, eval__prompts=12)
-
-
-def test_a_mesh_has_to_fit_the_devices(tmp_path):
-  assert 'mesh' in refused(tmp_path, devices=8, mesh__fsdp=3)
-
-
-@pytest.mark.parametrize(
-  ('key', 'value'), [('ema', 1.0), ('ema', -0.1), ('extrapolation', 0.0)]
-)
-def test_weights_that_cannot_be_averaged(tmp_path, key, value):
-  said = refused(tmp_path, **{f'training__{key}': value})
-  assert f'training.{key}' in said
-  assert str(value) in said
-
-
-@pytest.mark.parametrize(
-  ('changes', 'expected'),
-  [
-    ({'sampler__eta': 0.0}, 'eta > 0'),
-    ({'sampler__trained_steps': 3}, 'trained_steps'),
-    ({'training__draws': 0}, 'draws=0'),
-  ],
-)
-def test_a_sampler_that_cannot_be_trained_on(tmp_path, changes, expected):
-  assert expected in refused(tmp_path, method__name='flow_grpo', **changes)
-
-
-def test_a_clip_above_beta0_warns_with_the_reason():
-  config = small_run.make_config(
-    method__adrpo__clip_ratio=1.2, method__adrpo__allow_unstable=False
-  )
-  with pytest.warns(UserWarning, match='no stable fixed point'):
-    build.make_method(config.method, methods.TABLE)
-
-
-@pytest.mark.parametrize('mode', ['train', 'sample', 'pretrain'])
-def test_a_file_in_the_way_of_the_workdir(tmp_path, mode):
-  (tmp_path / 'file').write_text('here first')
-  flags = [f'--mode={mode}', '--prompt=a red circle']
-  said = refused(tmp_path / 'file' / 'run', *flags)
-  assert 'workdir' in said
-  assert str(tmp_path / 'file') in said
-
-
-@pytest.mark.parametrize(
-  ('name', 'content', 'named'),
-  [
-    ('empty.txt', '', ['empty.txt', 'at least one prompt']),
-    ('gap.txt', 'a red circle\n\na blue square\n', ['line 2', 'empty']),
-    ('word.txt', 'a red circle\na red dragon\n', ['line 2', "'dragon'"]),
-    ('grammar.txt', 'a red circle\nred a circle\n', ['line 2', 'Expected']),
-    ('torn.jsonl', '{"prompt": "a red circle"}\n{"pro\n', ['line 2', 'JSON']),
-    ('key.jsonl', '{"words": "a red circle"}\n', ['line 1', "'words'"]),
-    ('none.md', 'a red circle\n', ['none.md', '.txt, .jsonl, .csv']),
-  ],
-)
-def test_a_bad_prompt_file_is_named_with_its_line(
-  tmp_path, name, content, named
-):
-  path = tmp_path / name
-  path.write_text(content)
-  said = refused(tmp_path / 'run', prompts__source=path)
-  assert all(word in said for word in [*named, name]), said
-
-
-def test_a_missing_prompt_file(tmp_path):
-  said = refused(tmp_path / 'run', prompts__source=tmp_path / 'nowhere.txt')
-  assert 'nowhere.txt' in said
-
-
-@pytest.fixture
-def base_copy(tmp_path):
-  return pathlib.Path(
-    shutil.copytree(small_run.base_folder(), tmp_path / 'base')
-  )
-
-
-@pytest.mark.parametrize('fault', ['missing', 'extra', 'misshapen'])
-def test_weights_that_do_not_fit_are_named(tmp_path, base_copy, fault):
-  stored = leaf_names(base_models.load(base_copy).params['transformer'])
-  name = 'params/proj_out/dense/bias'
-  if fault == 'missing':
-    del stored[name]
-  elif fault == 'extra':
-    name = 'params/proj_out/dense/more'
-    stored[name] = np.zeros(3, np.float32)
-  else:
-    stored[name] = np.zeros(3, np.float32)
-  weights.save_tree(base_copy / TRANSFORMER, nested(stored))
-  said = refused(tmp_path / 'run', model__path=base_copy)
-  assert name in said
-  assert TRANSFORMER in said
-
-
-def nested(named):
-  tree = {}
-  for name, leaf in named.items():
-    *path, last = name.split('/')
-    here = tree
-    for part in path:
-      here = here.setdefault(part, {})
-    here[last] = leaf
-  return tree
-
-
-def test_pickled_weights_are_refused(tmp_path, base_copy):
-  with open(base_copy / TRANSFORMER, 'wb') as file:
-    pickle.dump({'weight': [1.0]}, file)
-  assert 'pickle' in refused(tmp_path / 'run', model__path=base_copy)
-
-
-def test_weights_that_are_cut_short(tmp_path, base_copy):
-  whole = (base_copy / TRANSFORMER).read_bytes()
-  (base_copy / TRANSFORMER).write_bytes(whole[:1000])
-  said = refused(tmp_path / 'run', model__path=base_copy)
-  assert 'cut short' in said
-  assert TRANSFORMER in said
-
-
-def test_a_folder_without_a_base(tmp_path):
-  said = refused(tmp_path / 'run', model__path=tmp_path)
-  assert '--mode=pretrain' in said
+  assert '--prompt=' in small_run.refused(tmp_path, '--mode=sample')
 
 
 def test_a_run_that_diverges_stops_without_a_traceback(tmp_path):
-  said = refused(
+  said = small_run.refused(
     tmp_path / 'run', training__learning_rate=1e30, training__warmup=0
   )
   assert 'not finite' in said

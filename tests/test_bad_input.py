@@ -1,0 +1,258 @@
+"""What the command line says to bad input: what was expected, what came."""
+
+import pathlib
+import pickle
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import small_run
+
+from adrpo_jax import build, main
+from adrpo_jax.errors import InputError
+from adrpo_jax.method import methods
+from adrpo_jax.method.methods import METHODS, parameters
+from adrpo_jax.models import base as base_models
+from adrpo_jax.models import load as weights
+from adrpo_jax.naming import leaf_names
+
+TRANSFORMER = 'transformer.safetensors'
+
+
+@pytest.mark.parametrize(
+  ('flag', 'wrong', 'nearest'),
+  [
+    ('--config.stesp=3', "'stesp'", "'steps'"),
+    ('--config.training.lerning_rate=1', "'training.lerning_rate'", "'trainin"),
+    ('--config.method.adrpo.beta=1', "'method.adrpo.beta'", 'adrpo.beta0'),
+    ('--config.reward.weights.shaeps=1', 'shaeps', "'reward.weights.shapes'"),
+    ('--config.method.name=adpro', "'adpro'", "'adrpo'"),
+    ('--config.sampler.transition=eular', "'eular'", "'euler'"),
+    ('--config.training.sigma=unifrom', "'unifrom'", "'uniform'"),
+    ('--config.world=shape', "'shape'", "'shapes'"),
+    ('--mode=trian', 'trian', 'train'),
+    ('--config.steps=many', 'many', 'steps'),
+  ],
+)
+def test_a_mistyped_word_is_named_with_the_nearest(
+  tmp_path, flag, wrong, nearest
+):
+  said = small_run.refused(tmp_path / 'run', flag)
+  assert wrong in said
+  assert nearest in said
+  assert not (tmp_path / 'run').exists()  # free for the command put right
+
+
+def test_a_mistyped_preset_is_named_with_the_nearest():
+  said = small_run.refused('unused', preset='debgu')
+  assert "'debgu'" in said
+  assert "Did you mean 'debug'?" in said
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_the_paper_preset_holds_what_is_published(name):
+  config = small_run.make_config('paper', method__name=name)
+  for key, value in parameters(name, 'paper').items():
+    assert config.method[name][key] == value
+
+
+def test_a_mistyped_flag_is_named(tmp_path):
+  assert 'wrokdir' in small_run.refused(tmp_path, '--wrokdir=x')
+
+
+def test_a_mistyped_reward_is_named_with_the_nearest():
+  config = small_run.make_config()
+  with config.unlocked():
+    config.reward.weights = {'shpes': 1.0}
+  with pytest.raises(InputError, match="Did you mean 'shapes'"):
+    build.make_reward(config.reward, ['a red circle'])
+
+
+@pytest.mark.parametrize(
+  'given', [{}, {'NUM_PROCESSES': 2, 'PROCESS_ID': 'one'}]
+)
+def test_a_process_has_to_know_its_number(tmp_path, monkeypatch, given):
+  monkeypatch.setenv('JAX_COORDINATOR_ADDRESS', 'localhost:1')
+  for name, value in given.items():
+    monkeypatch.setenv(f'JAX_{name}', str(value))
+  said = small_run.refused(tmp_path)
+  assert 'JAX_NUM_PROCESSES and a smaller JAX_PROCESS_ID' in said
+
+
+def test_several_processes_have_to_be_given_a_workdir(monkeypatch):
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  status, _, err = small_run.call(*small_run.arguments())
+  assert status == 2
+  assert '--workdir=DIR, a folder that all 2 processes see' in err
+
+
+@pytest.mark.parametrize('pod', [True, False])
+def test_a_host_with_tpus_joins_its_pod_if_it_is_of_one(monkeypatch, pod):
+  def initialize():
+    joined.append(pod)
+    if not pod:
+      raise ValueError('coordinator_address should be defined.')
+
+  joined = []
+  monkeypatch.delenv('JAX_COORDINATOR_ADDRESS', raising=False)
+  monkeypatch.setattr(jax.distributed, 'initialize', initialize)
+  main._start_jax()
+  assert joined == []
+  before = jax.config.jax_platforms
+  jax.config.update('jax_platforms', 'tpu,cpu')
+  try:
+    main._start_jax()
+  finally:
+    jax.config.update('jax_platforms', before)
+  assert joined == [pod]
+
+
+def test_one_sample_is_no_group(tmp_path):
+  said = small_run.refused(tmp_path, prompts__samples=1)
+  assert 'at least 2, got 1' in said
+  assert 'prompts.samples' in said
+
+
+@pytest.mark.parametrize(
+  ('key', 'changes'),
+  [
+    ('prompts.per_step', {'prompts__per_step': 6}),
+    ('eval.batch', {'eval__prompts': 12, 'eval__batch': 4}),
+    ('training.microbatches', {'training__microbatches': 3}),
+  ],
+)
+def test_a_batch_has_to_divide_over_the_mesh(tmp_path, key, changes):
+  said = small_run.refused(tmp_path, devices=8, **changes)
+  assert key in said
+  assert '8' in said
+
+
+def test_evaluation_batches_have_to_divide_the_prompts(tmp_path):
+  assert 'eval.batch' in small_run.refused(tmp_path, eval__prompts=12)
+
+
+def test_a_mesh_has_to_fit_the_devices(tmp_path):
+  assert 'mesh' in small_run.refused(tmp_path, devices=8, mesh__fsdp=3)
+
+
+@pytest.mark.parametrize(
+  ('key', 'value'), [('ema', 1.0), ('ema', -0.1), ('extrapolation', 0.0)]
+)
+def test_weights_that_cannot_be_averaged(tmp_path, key, value):
+  said = small_run.refused(tmp_path, **{f'training__{key}': value})
+  assert f'training.{key}' in said
+  assert str(value) in said
+
+
+@pytest.mark.parametrize(
+  ('changes', 'expected'),
+  [
+    ({'sampler__eta': 0.0}, 'eta > 0'),
+    ({'sampler__trained_steps': 3}, 'trained_steps'),
+    ({'training__draws': 0}, 'draws=0'),
+  ],
+)
+def test_a_sampler_that_cannot_be_trained_on(tmp_path, changes, expected):
+  assert expected in small_run.refused(
+    tmp_path, method__name='flow_grpo', **changes
+  )
+
+
+def test_a_clip_above_beta0_warns_with_the_reason():
+  config = small_run.make_config(
+    method__adrpo__clip_ratio=1.2, method__adrpo__allow_unstable=False
+  )
+  with pytest.warns(UserWarning, match='no stable fixed point'):
+    build.make_method(config.method, methods.TABLE)
+
+
+@pytest.mark.parametrize('mode', ['train', 'sample', 'pretrain'])
+def test_a_file_in_the_way_of_the_workdir(tmp_path, mode):
+  (tmp_path / 'file').write_text('here first')
+  flags = [f'--mode={mode}', '--prompt=a red circle']
+  said = small_run.refused(tmp_path / 'file' / 'run', *flags)
+  assert 'workdir' in said
+  assert str(tmp_path / 'file') in said
+
+
+@pytest.mark.parametrize(
+  ('name', 'content', 'named'),
+  [
+    ('empty.txt', '', ['empty.txt', 'at least one prompt']),
+    ('gap.txt', 'a red circle\n\na blue square\n', ['line 2', 'empty']),
+    ('word.txt', 'a red circle\na red dragon\n', ['line 2', "'dragon'"]),
+    ('grammar.txt', 'a red circle\nred a circle\n', ['line 2', 'Expected']),
+    ('torn.jsonl', '{"prompt": "a red circle"}\n{"pro\n', ['line 2', 'JSON']),
+    ('key.jsonl', '{"words": "a red circle"}\n', ['line 1', "'words'"]),
+    ('none.md', 'a red circle\n', ['none.md', '.txt, .jsonl, .csv']),
+  ],
+)
+def test_a_bad_prompt_file_is_named_with_its_line(
+  tmp_path, name, content, named
+):
+  path = tmp_path / name
+  path.write_text(content)
+  said = small_run.refused(tmp_path / 'run', prompts__source=path)
+  assert all(word in said for word in [*named, name]), said
+
+
+def test_a_missing_prompt_file(tmp_path):
+  said = small_run.refused(
+    tmp_path / 'run', prompts__source=tmp_path / 'nowhere.txt'
+  )
+  assert 'nowhere.txt' in said
+
+
+@pytest.fixture
+def base_copy(tmp_path):
+  return pathlib.Path(
+    shutil.copytree(small_run.base_folder(), tmp_path / 'base')
+  )
+
+
+@pytest.mark.parametrize('fault', ['missing', 'extra', 'misshapen'])
+def test_weights_that_do_not_fit_are_named(tmp_path, base_copy, fault):
+  stored = leaf_names(base_models.load(base_copy).params['transformer'])
+  name = 'params/proj_out/dense/bias'
+  if fault == 'missing':
+    del stored[name]
+  elif fault == 'extra':
+    name = 'params/proj_out/dense/more'
+    stored[name] = np.zeros(3, np.float32)
+  else:
+    stored[name] = np.zeros(3, np.float32)
+  weights.save_tree(base_copy / TRANSFORMER, nested(stored))
+  said = small_run.refused(tmp_path / 'run', model__path=base_copy)
+  assert name in said
+  assert TRANSFORMER in said
+
+
+def nested(named):
+  tree = {}
+  for name, leaf in named.items():
+    *path, last = name.split('/')
+    here = tree
+    for part in path:
+      here = here.setdefault(part, {})
+    here[last] = leaf
+  return tree
+
+
+def test_pickled_weights_are_refused(tmp_path, base_copy):
+  with open(base_copy / TRANSFORMER, 'wb') as file:
+    pickle.dump({'weight': [1.0]}, file)
+  assert 'pickle' in small_run.refused(tmp_path / 'run', model__path=base_copy)
+
+
+def test_weights_that_are_cut_short(tmp_path, base_copy):
+  whole = (base_copy / TRANSFORMER).read_bytes()
+  (base_copy / TRANSFORMER).write_bytes(whole[:1000])
+  said = small_run.refused(tmp_path / 'run', model__path=base_copy)
+  assert 'cut short' in said
+  assert TRANSFORMER in said
+
+
+def test_a_folder_without_a_base(tmp_path):
+  said = small_run.refused(tmp_path / 'run', model__path=tmp_path)
+  assert '--mode=pretrain' in said
