@@ -2,9 +2,9 @@
 
   PYTHONPATH=. python benchmarks/tpu_table.py
 
-Peak memory is of the largest program, in brackets what is in use at one time;
-sent are the bytes that a chip sends in an update; MFU is the bound of the
-roofline, of model FLOPs without recomputing.
+Peak memory is of the largest program, in brackets its part that is in use at
+one time; sent are the bytes that a chip sends in an update; MFU is the bound of
+the roofline, of model FLOPs without recomputing.
 """
 
 import json
@@ -53,8 +53,9 @@ def row(report: dict) -> list[str]:
   slices, topology = report['num_slices'], report['topology']
   programs = report['programs']
   update = programs['update']
-  peak, capacity = report['hbm_peak_bytes'], report['hbm_capacity_bytes']
-  in_use = max(p['hbm_bytes']['in_use'] for p in programs.values())
+  largest = max(programs.values(), key=lambda p: p['hbm_peak_bytes'])
+  peak, capacity = largest['hbm_peak_bytes'], report['hbm_capacity_bytes']
+  in_use = largest['hbm_bytes']['in_use']
   fits = '' if report['fits'] else ', **does not fit**'
   rollout, own = (
     max(programs[stage]['roofline']['seconds'].values())
