@@ -72,7 +72,7 @@ def costs(
       'outputs': memory.output_size_in_bytes,
       'donated': memory.alias_size_in_bytes,
       'temporaries': held.taken - outside,
-      'in_use': held.in_use,
+      'alive': held.alive,
     },
     'flops': executed // chips,
     'model_flops': model // chips,

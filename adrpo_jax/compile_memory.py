@@ -18,11 +18,12 @@ class Held(NamedTuple):
   """Bytes of a chip.
 
   taken: of HBM, with arguments; by this number the compiler refuses
-  in_use: at one time at most, without padding, those in VMEM too
+  alive: the sum of the values alive at one time, at most: without padding,
+    those in VMEM too, and those that are written in place twice
   """
 
   taken: int
-  in_use: int
+  alive: int
 
 
 def compiled(lowered: jax.stages.Lowered) -> tuple[jax.stages.Compiled, Held]:
@@ -39,7 +40,7 @@ def _noted(folder: pathlib.Path) -> Held:
       'memory-usage-report.txt',
       r'Memory Space: default.*\nTotal bytes: (\d+)',
     ),
-    in_use=_found(folder, 'live-range.txt', r'peak usage: ([\d ]+) bytes'),
+    alive=_found(folder, 'live-range.txt', r'peak usage: ([\d ]+) bytes'),
   )
 
 

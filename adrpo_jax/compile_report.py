@@ -17,7 +17,7 @@ def table(report: dict[str, Any]) -> str:
     f'{"fits" if report["fits"] else "DOES NOT FIT"}: {peak:.2f} of '
     f'{capacity:.0f} GiB a chip',
     '',
-    'program    HBM GiB: args  temps   peak  in use   TFLOP  moved GiB  '
+    'program    HBM GiB: args  temps   peak   alive   TFLOP  moved GiB  '
     'sent GiB   roofline s  bound            MFU ≤',
   ]
   for name, program in report['programs'].items():
@@ -29,7 +29,7 @@ def table(report: dict[str, Any]) -> str:
     lines.append(
       f'{name:9}  {held["arguments"] / GIB:13.2f} '
       f'{held["temporaries"] / GIB:6.2f} {program["hbm_peak_bytes"] / GIB:6.2f}'
-      f' {held["in_use"] / GIB:7.2f} {program["flops"] / 1e12:7.1f} '
+      f' {held["alive"] / GIB:7.2f} {program["flops"] / 1e12:7.1f} '
       f'{program["bytes_moved"] / GIB:10.1f} '
       f'{program["collective_bytes"] / GIB:9.2f} {seconds:12.3f}  '
       f'{roofline["bound"]:15} {roofline["mfu_bound"]:6.1%}'

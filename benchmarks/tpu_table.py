@@ -2,9 +2,8 @@
 
   PYTHONPATH=. python benchmarks/tpu_table.py
 
-Peak memory is of the largest program, in brackets its part that is in use at
-one time; sent are the bytes that a chip sends in an update; MFU is the bound of
-the roofline, of model FLOPs without recomputing.
+Peak memory is of the largest program; sent are the bytes that a chip sends in
+an update; MFU is the bound of the roofline, of model FLOPs without recomputing.
 """
 
 import json
@@ -16,7 +15,7 @@ TITLES = (
   ('program', '---'),
   ('chips', '---'),
   ('samples a step', '---:'),
-  ('peak (in use), GiB a chip', '---:'),
+  ('peak, GiB a chip', '---:'),
   ('rollout, s', '---:'),
   ('update, s', '---:'),
   ('sent, GiB a chip', '---:'),
@@ -53,9 +52,7 @@ def row(report: dict) -> list[str]:
   slices, topology = report['num_slices'], report['topology']
   programs = report['programs']
   update = programs['update']
-  largest = max(programs.values(), key=lambda p: p['hbm_peak_bytes'])
-  peak, capacity = largest['hbm_peak_bytes'], report['hbm_capacity_bytes']
-  in_use = largest['hbm_bytes']['in_use']
+  peak, capacity = report['hbm_peak_bytes'], report['hbm_capacity_bytes']
   fits = '' if report['fits'] else ', **does not fit**'
   rollout, own = (
     max(programs[stage]['roofline']['seconds'].values())
@@ -65,7 +62,7 @@ def row(report: dict) -> list[str]:
     program(report['config']),
     f'{f"{slices} × " if slices > 1 else ""}{topology} ({report["chips"]})',
     str(report['samples']),
-    f'{peak / GIB:.1f} ({in_use / GIB:.1f}) of {capacity / GIB:.0f}{fits}',
+    f'{peak / GIB:.1f} of {capacity / GIB:.0f}{fits}',
     f'{rollout:.2f}',
     f'{own:.2f}',
     f'{update["collective_bytes"] / GIB:.1f}',

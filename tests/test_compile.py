@@ -62,7 +62,7 @@ def test_a_report_says_what_a_chip_needs(report):
     held = program['hbm_bytes']
     assert 0 < held['arguments'] < program['hbm_peak_bytes'] < 4 * GIB
     assert held['temporaries'] > 0
-    assert 0 < held['in_use'] < 4 * GIB
+    assert 0 < held['alive'] < 4 * GIB
     seconds = program['roofline']['seconds']
     assert program['roofline']['bound'] == max(seconds, key=seconds.get)
     assert 0 < program['roofline']['mfu_bound'] <= 1
