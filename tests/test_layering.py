@@ -11,7 +11,7 @@ LAYERS = [
   'errors libtpu_flags child_loop',
   'files preemption figure_style number_text hlo flops prompt_means '
   'child_process',
-  'chips kept_samples measures estimates',
+  'chips compile_memory kept_samples measures estimates',
   'kept_texts',
   'run_record',
   'types figures trajectories page compile_report compile_costs',
