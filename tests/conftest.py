@@ -4,6 +4,12 @@ import os
 import tempfile
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+# Where eight devices share few cores, one may keep the others waiting for long;
+# XLA ends a process whose collective has waited for a minute.
+os.environ['XLA_FLAGS'] = (
+  f'{os.environ.get("XLA_FLAGS", "")} '
+  '--xla_cpu_collective_call_terminate_timeout_seconds=600'
+)
 
 import jax
 

@@ -181,8 +181,7 @@ def made_step(run, *, x0=None, scores=None):
 def process_environment(**changes):
   """Of a subprocess: one CPU device, and the compile cache of the tests."""
   cache = jax.config.jax_compilation_cache_dir
-  kept = {k: v for k, v in os.environ.items() if not k.startswith('XLA_FLAGS')}
-  return kept | {
+  return os.environ | {
     'JAX_PLATFORMS': 'cpu',
     'JAX_COMPILATION_CACHE_DIR': cache,
     'XDG_CACHE_HOME': f'{folder_of_session().name}/cache',
