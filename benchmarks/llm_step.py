@@ -171,7 +171,7 @@ def jax_side(args) -> dict[str, float]:
       longest=40,
     )
     config.sampler.longest = longest
-    config.training.microbatches = 1
+    config.training.update(microbatches=1, updates_per_rollout=1)
     config.method.name = 'grpo'
     config.method.grpo.update(beta=BETA, kl='k3')
     config.reward.regex_format.pattern = PATTERN
