@@ -1,4 +1,4 @@
-"""The decoders of Qwen2, Qwen2.5 and Qwen3 (dense), with a cache for sampling.
+"""The decoders of Qwen2, Qwen2.5 and Qwen3 (dense).
 
 Each layer: RMSNorm, causal attention with rotary positions and fewer heads of
 keys than of queries, RMSNorm, gated MLP. Qwen2 has biases on q, k and v; Qwen3
@@ -47,27 +47,21 @@ class DecoderConfig:
   qk_norm: bool
 
 
-class Cache(NamedTuple):
-  """Keys and values of the tokens read so far, and room for more.
+class Past(NamedTuple):
+  """What a layer keeps of the tokens read so far, with room for more.
 
-  All rows fill the same slots; padding takes slots too, but is not seen.
-
-  keys, values: [layers, B, M, kv heads, head_dim], M slots
-  seen:         [B, M] bool, slots that hold a real token
-  length:       slots in use, an int32
+  keys, values: [B, kv heads, M, head_dim], M slots
   """
 
   keys: Any
   values: Any
-  seen: Any
-  length: Any
 
 
 class Decoder(nn.Module):
   """(tokens, positions, mask), all [B, L] -> last states [B, L, D], normalised.
 
-  `output_embedding` and `log_probs.logits` make logits of them. For sampling,
-  `prefill` reads prompts and `extend` what follows, through a `Cache`.
+  `output_embedding` and `log_probs.logits` make logits of them. For sampling
+  see `cached_decoder`.
   """
 
   config: DecoderConfig
@@ -84,7 +78,7 @@ class Decoder(nn.Module):
       )
     layers = stack(DecoderLayer, c.num_hidden_layers, self.compute)
     self.layers_0 = layers(c, self.compute)
-    self.norm = _norm(c, self.compute.dtype)
+    self.norm = norm(c, self.compute.dtype)
 
   def __call__(self, tokens: Array, positions: Array, mask: Array) -> Array:
     """The full pass, as for training.
@@ -94,76 +88,27 @@ class Decoder(nn.Module):
       positions: [B, L], see `positions_of`.
       mask: [B, L] bool, True where a token is real.
     """
-    return self._states(tokens, positions, mask, Causal(mask), None, 0)[0]
-
-  def prefill(
-    self, tokens: Array, positions: Array, mask: Array, slots: int
-  ) -> tuple[Array, Cache]:
-    """Reads prompts into a new cache of that many slots, at least L."""
-    batch, length = tokens.shape
     c = self.config
-    empty = jnp.zeros(
-      (
-        c.num_hidden_layers,
-        batch,
-        slots,
-        c.num_key_value_heads,
-        c.head_dim,
-      ),
-      self.compute.dtype,
-    )
-    x, (keys, values, _) = self._states(
-      tokens,
-      positions,
-      mask,
-      Causal(mask),
-      (empty, empty, jnp.int32(0)),
-      0,
-    )
-    seen = jnp.pad(mask.astype(bool), ((0, 0), (0, slots - length)))
-    return x, Cache(keys, values, seen, jnp.int32(length))
-
-  def extend(
-    self, tokens: Array, positions: Array, mask: Array, cache: Cache
-  ) -> tuple[Array, Cache]:
-    """Reads L further tokens, often one; there must be L slots left."""
-    length = tokens.shape[1]
-    seen = jax.lax.dynamic_update_slice(
-      cache.seen, mask.astype(bool), (0, cache.length)
-    )
-    x, (keys, values, _) = self._states(
-      tokens,
-      positions,
-      mask,
-      _visible(seen, cache.length, length),
-      (cache.keys, cache.values, jnp.int32(0)),
-      cache.length,
-    )
-    return x, Cache(keys, values, seen, cache.length + length)
-
-  def _states(self, tokens, positions, mask, visible, kept, start):
-    x = self.embed_tokens(jnp.where(mask, tokens, 0))
-    x = self.compute.constrain(x.astype(self.compute.dtype))
-    turns = rotary(positions, self.config.head_dim, self.config.rope_theta)
-    (x, kept), _ = self.layers_0((x, kept), turns, visible, start)
-    return self.norm(x), kept
+    x = embedded(self.compute, self.embed_tokens, tokens, mask)
+    turns = rotary(positions, c.head_dim, c.rope_theta)
+    x, _ = self.layers_0(x, turns, Causal(mask))
+    return self.norm(x)
 
 
 class DecoderLayer(nn.Module):
   """Attention and gated MLP, each after its norm and added to its input.
 
-  The carry is (x, None), or (x, (keys, values, layer)) with those of all
-  layers, where each writes its own in place.
+  It makes (x, past) of x; a past that is given gets the keys and values of x,
+  from slot `start` on.
   """
 
   config: DecoderConfig
   compute: Compute
 
   @nn.compact
-  def __call__(self, carry, turns, visible, start):
-    x, kept = carry
+  def __call__(self, x, turns, visible, past=None, start=0):
     c = self.config
-    y = _norm(c, x.dtype, 'input_layernorm')(x)
+    y = norm(c, x.dtype, 'input_layernorm')(x)
     q, k, v = (
       Linear(heads * c.head_dim, c.attention_bias, name=f'{n}_proj')(y).reshape(
         *x.shape[:2], heads, c.head_dim
@@ -175,18 +120,20 @@ class DecoderLayer(nn.Module):
       )
     )
     if c.qk_norm:
-      q = _norm(c, x.dtype, 'q_norm')(q)
-      k = _norm(c, x.dtype, 'k_norm')(k)
+      q = norm(c, x.dtype, 'q_norm')(q)
+      k = norm(c, x.dtype, 'k_norm')(k)
     q, k = turned(q, turns), turned(k, turns)
-    if kept is not None:
-      kept, k, v = _exchanged(kept, k, v, start, visible)
+    if past is not None:
+      past = _written(past, k, v, start)
+      if not isinstance(visible, Causal):  # Slots that were written before too.
+        k, v = (kept.swapaxes(1, 2) for kept in past)
     mixed = self.compute.attention(q, k, v, visible)
     x = x + Linear(c.hidden_size, False, name='o_proj')(mixed)
-    y = _norm(c, x.dtype, 'post_attention_layernorm')(x)
+    y = norm(c, x.dtype, 'post_attention_layernorm')(x)
     gate = nn.silu(Linear(c.intermediate_size, False, name='gate_proj')(y))
     y = gate * Linear(c.intermediate_size, False, name='up_proj')(y)
     x = x + Linear(c.hidden_size, False, name='down_proj')(y)
-    return (self.compute.constrain(x), kept), None
+    return self.compute.constrain(x), past
 
 
 class Scorer(nn.Module):
@@ -248,30 +195,30 @@ def turned(x: Array, turns: tuple[Array, Array]) -> Array:
   return jnp.concatenate(pairs, -1).astype(x.dtype)
 
 
-def _visible(seen: Array, start: Array | int, length: int) -> Array:
-  """[B, 1, L, M]: which of M slots each of L tokens from `start` on sees."""
-  slots = jnp.arange(seen.shape[1])[None]
-  reached = slots <= start + jnp.arange(length)[:, None]
-  return (reached[None] & seen[:, None].astype(bool))[:, None]
+def embedded(
+  compute: Compute, embed: nn.Embed, tokens: Array, mask: Array
+) -> Array:
+  """What the first layer reads: tokens and mask [B, L] -> [B, L, D]."""
+  x = embed(jnp.where(mask, tokens, 0))
+  return compute.constrain(x.astype(compute.dtype))
 
 
-def _exchanged(kept, k, v, start, visible):
-  """Writes a layer's k and v; returns those that may be attended to."""
-  *arrays, layer = kept
-  at = layer, 0, start, 0, 0
-  written = [
-    jax.lax.dynamic_update_slice(array, new[None].astype(array.dtype), at)
-    for array, new in zip(arrays, (k, v), strict=True)
-  ]
-  if not isinstance(visible, Causal):  # Slots that were written before too.
-    k, v = (
-      jax.lax.dynamic_index_in_dim(array, layer, keepdims=False)
-      for array in written
-    )
-  return (*written, layer + 1), k, v
-
-
-def _norm(config: DecoderConfig, dtype, name: str | None = None) -> nn.RMSNorm:
+def norm(
+  config: DecoderConfig, dtype: Any, name: str | None = None
+) -> nn.RMSNorm:
+  """RMSNorm with the config's ε, in float32."""
   return nn.RMSNorm(
     config.rms_norm_eps, dtype=dtype, use_fast_variance=False, name=name
+  )
+
+
+def _written(past: Past, k: Array, v: Array, start: Array | int) -> Past:
+  """The past with k and v, [B, L, kv heads, head_dim], from a slot on."""
+  return Past(
+    *(
+      jax.lax.dynamic_update_slice(
+        kept, new.swapaxes(1, 2).astype(kept.dtype), (0, 0, start, 0)
+      )
+      for kept, new in zip(past, (k, v), strict=True)
+    )
   )

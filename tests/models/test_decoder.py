@@ -10,6 +10,7 @@ from small_decoders import QWEN2, QWEN3
 
 from adrpo_jax import sharding
 from adrpo_jax.models import decoder_layout, layout, lora, qwen
+from adrpo_jax.models.cached_decoder import CachedDecoder, layers_apart
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.decoder import (
   Decoder,
@@ -47,7 +48,7 @@ def left_padded(count, garbage=3):
 @pytest.mark.parametrize('padding', ['left', 'right'])
 def test_cached_decoding_is_the_full_pass(config, padding):
   """Prompts of 4 and 2 tokens, then one token at a time, two of them ours."""
-  module = Decoder(config, LOOP)
+  module, reading = Decoder(config, LOOP), CachedDecoder(config)
   params = drawn(module)
   mask = np.ones((2, 8), bool)
   mask[1, {'left': slice(0, 2), 'right': slice(2, 4)}[padding]] = False
@@ -57,13 +58,14 @@ def test_cached_decoding_is_the_full_pass(config, padding):
 
   @jax.jit
   def decoded(params, tokens, places, mask):
-    read, cache = module.apply(
-      params, tokens[:, :4], places[:, :4], mask[:, :4], 9, method='prefill'
+    apart = layers_apart(params)
+    read, cache = reading.apply(
+      apart, tokens[:, :4], places[:, :4], mask[:, :4], 9, method='prefill'
     )
 
     def step(cache, rows):
-      x, cache = module.apply(
-        params, *(row[:, None] for row in rows), cache, method='extend'
+      x, cache = reading.apply(
+        apart, *(row[:, None] for row in rows), cache, method='extend'
       )
       return cache, x[:, 0]
 
@@ -73,7 +75,8 @@ def test_cached_decoding_is_the_full_pass(config, padding):
 
   read, cache = decoded(params, tokens, places, mask)
   assert np.abs(read - whole)[mask].max() < 1e-5 * np.abs(whole).max()
-  assert cache.keys.shape == (2, 2, 9, 2, config.head_dim)
+  shapes = jax.tree.map(jnp.shape, cache.layers)
+  assert shapes == (((2, 2, 9, config.head_dim),) * 2,) * 2
   assert int(cache.length) == 8
   np.testing.assert_array_equal(cache.seen[:, :8], mask)
 
@@ -143,17 +146,16 @@ def test_what_is_masked_has_no_gradient():
 def test_on_a_mesh_it_is_the_same(config):
   """Rows over data × fsdp, heads over tensor, cache and parameters split."""
   mesh = sharding.make_mesh(data=2, fsdp=2, tensor=2)
-  plain = Decoder(config, LOOP)
-  split = Decoder(
+  plain = CachedDecoder(config)
+  split = CachedDecoder(
     config,
     Compute(
-      unroll=False,
       constrain=lambda x: jax.lax.with_sharding_constraint(
         x, sharding.batch_sharding(mesh)
       ),
     ),
   )
-  params = drawn(plain)
+  params = drawn(Decoder(config, LOOP))
   tokens, mask = (np.tile(rows, (2, 1)) for rows in left_padded(1))
   places = np.asarray(positions_of(jnp.asarray(mask)))
   placed = sharding.put_tree(params, sharding.tree_shardings(params, mesh))
@@ -164,8 +166,9 @@ def test_on_a_mesh_it_is_the_same(config):
     head, last = (
       [part[:, cut] for part in rows] for cut in (slice(0, 7), slice(7, 8))
     )
-    _, cache = module.apply(params, *head, 8, method='prefill')
-    return module.apply(params, *last, cache, method='extend')
+    apart = layers_apart(params)
+    _, cache = module.apply(apart, *head, 8, method='prefill')
+    return module.apply(apart, *last, cache, method='extend')
 
   expected, _ = jax.jit(decoded, static_argnums=0)(
     plain, params, (tokens, places, mask)
@@ -177,8 +180,9 @@ def test_on_a_mesh_it_is_the_same(config):
     out_shardings=(sharding.batch_sharding(mesh), None),
   )(split, placed, rows)
   assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
-  shard = cache.keys.addressable_shards[0].data
-  assert shard.shape == (2, 1, 8, 1, config.head_dim)
+  for kept in jax.tree.leaves(cache.layers):
+    shard = kept.addressable_shards[0].data
+    assert shard.shape == (1, 1, 8, config.head_dim)
 
 
 def test_one_layer_by_hand():
@@ -225,13 +229,15 @@ def test_one_layer_by_hand():
 
 
 def test_half_precision_has_float32_logits_and_its_own_cache():
-  module = Decoder(QWEN2, Compute(dtype=jnp.bfloat16, unroll=False))
-  params = drawn(module)
+  module = CachedDecoder(QWEN2, Compute(dtype=jnp.bfloat16))
+  params = drawn(Decoder(QWEN2, LOOP))
+  apart = layers_apart(params)
   at = positions_of(jnp.asarray(ALL))
   x, cache = jax.eval_shape(
-    lambda: module.apply(params, TOKENS, at, ALL, 9, method='prefill')
+    lambda: module.apply(apart, TOKENS, at, ALL, 9, method='prefill')
   )
-  assert x.dtype == cache.keys.dtype == jnp.bfloat16
+  assert x.dtype == jnp.bfloat16
+  assert {kept.dtype for kept in jax.tree.leaves(cache.layers)} == {x.dtype}
   scores = jax.eval_shape(logits, x, output_embedding(params))
   assert scores.dtype == jnp.float32
 

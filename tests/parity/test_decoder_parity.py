@@ -13,6 +13,7 @@ import tiny_qwen
 from tiny_qwen import MASK, TOKENS
 
 from adrpo_jax.models import decoder_layout, layout, qwen
+from adrpo_jax.models.cached_decoder import CachedDecoder, layers_apart
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.decoder import (
   Decoder,
@@ -59,17 +60,18 @@ def test_cached_decoding(kind, tmp_path):
   theirs = tiny_qwen.theirs(kind)
   theirs.save_pretrained(tmp_path)
   expected = tiny_qwen.their_logits(theirs).detach().numpy()
-  ours = Decoder(qwen.read(tmp_path).config, LOOP)
+  ours = CachedDecoder(qwen.read(tmp_path).config)
   params = tiny_qwen.loaded(tmp_path)
   rows = TOKENS, positions_of(jnp.asarray(MASK)), MASK
 
   def decoded(params, rows):
     first = [row[:, :5] for row in rows]
-    hidden, cache = ours.apply(params, *first, 9, method='prefill')
+    apart = layers_apart(params)
+    hidden, cache = ours.apply(apart, *first, 9, method='prefill')
 
     def step(cache, row):
       row = [part[:, None] for part in row]
-      x, cache = ours.apply(params, *row, cache, method='extend')
+      x, cache = ours.apply(apart, *row, cache, method='extend')
       return cache, x[:, 0]
 
     later = [row[:, 5:].T for row in rows]

@@ -1,0 +1,118 @@
+"""A decoder that keeps what it has read: the model of a loop of sampling.
+
+Its layers lie apart, each with arrays of its own, parameters and cache alike. A
+loop over tokens would copy every layer's share out of a stack, for every token;
+that takes longer than the rest.
+"""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from adrpo_jax.models.attention import Causal
+from adrpo_jax.models.compute import Compute
+from adrpo_jax.models.decoder import (
+  DecoderConfig,
+  DecoderLayer,
+  Past,
+  embedded,
+  norm,
+  rotary,
+)
+from adrpo_jax.types import Array, PyTree
+
+
+class Cache(NamedTuple):
+  """Keys and values of the tokens read so far, and room for more.
+
+  All rows fill the same slots; padding takes slots too, but is not seen.
+
+  layers: a `Past` of M slots for each layer
+  seen:   [B, M] bool, slots that hold a real token
+  length: slots in use, an int32
+  """
+
+  layers: tuple[Past, ...]
+  seen: Any
+  length: Any
+
+
+class CachedDecoder(nn.Module):
+  """`Decoder`, of `layers_apart(params)`: same tokens, same last states."""
+
+  config: DecoderConfig
+  compute: Compute = Compute()
+
+  def setup(self):
+    c = self.config
+    self.embed_tokens = nn.Embed(c.vocab_size, c.hidden_size)
+    self.layers = [
+      DecoderLayer(c, self.compute) for _ in range(c.num_hidden_layers)
+    ]
+    self.norm = norm(c, self.compute.dtype)
+
+  def prefill(
+    self, tokens: Array, positions: Array, mask: Array, slots: int
+  ) -> tuple[Array, Cache]:
+    """Reads prompts [B, L] into a new cache of that many slots, at least L."""
+    batch, length = tokens.shape
+    c = self.config
+    shape = (batch, c.num_key_value_heads, slots, c.head_dim)
+    empty = Past(*(jnp.zeros(shape, self.compute.dtype) for _ in Past._fields))
+    cache = Cache(
+      layers=(empty,) * c.num_hidden_layers,
+      seen=jnp.pad(mask.astype(bool), ((0, 0), (0, slots - length))),
+      length=jnp.int32(0),
+    )
+    return self._read(tokens, positions, mask, Causal(mask), cache)
+
+  def extend(
+    self, tokens: Array, positions: Array, mask: Array, cache: Cache
+  ) -> tuple[Array, Cache]:
+    """Reads L further tokens, often one; there must be L slots left."""
+    seen = jax.lax.dynamic_update_slice(
+      cache.seen, mask.astype(bool), (0, cache.length)
+    )
+    visible = _visible(seen, cache.length, tokens.shape[1])
+    cache = cache._replace(seen=seen)
+    return self._read(tokens, positions, mask, visible, cache)
+
+  def _read(self, tokens, positions, mask, visible, cache):
+    c = self.config
+    x = embedded(self.compute, self.embed_tokens, tokens, mask)
+    turns = rotary(positions, c.head_dim, c.rope_theta)
+    written = []
+    for layer, past in zip(self.layers, cache.layers, strict=True):
+      x, past = layer(x, turns, visible, past, cache.length)
+      written.append(past)
+    length = cache.length + tokens.shape[1]
+    return self.norm(x), Cache(tuple(written), cache.seen, length)
+
+
+def layers_apart(params: PyTree) -> PyTree:
+  """A decoder's {'params': ...} with each layer's arrays on their own."""
+  held = dict(params['params'])
+  layers = held.pop('layers_0')
+  count = len(jax.tree.leaves(layers)[0])
+  apart = {
+    f'layers_{i}': jax.tree.map(lambda leaf, i=i: leaf[i], layers)
+    for i in range(count)
+  }
+  return {'params': held | apart}
+
+
+def repeated(cache: Cache, times: int) -> Cache:
+  """A cache of P rows -> of P·G rows, G = `times` of each after another."""
+  layers, seen = jax.tree.map(
+    lambda leaf: jnp.repeat(leaf, times, 0), (cache.layers, cache.seen)
+  )
+  return Cache(layers, seen, cache.length)
+
+
+def _visible(seen: Array, start: Array | int, length: int) -> Array:
+  """[B, 1, L, M]: which of M slots each of L tokens from `start` on sees."""
+  slots = jnp.arange(seen.shape[1])[None]
+  reached = slots <= start + jnp.arange(length)[:, None]
+  return (reached[None] & seen[:, None].astype(bool))[:, None]
