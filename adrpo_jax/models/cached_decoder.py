@@ -1,8 +1,9 @@
 """A decoder that keeps what it has read: the model of a loop of sampling.
 
-Its layers lie apart, each with arrays of its own, parameters and cache alike. A
-loop over tokens would copy every layer's share out of a stack, for every token;
-that takes longer than the rest.
+The parameters of its layers lie apart: out of a stack a loop over tokens would
+copy those of every layer for every token. The cache is a stack. Layers' caches
+of their own, where one fits on the chip, a TPU would bring there and back in
+order to write a token.
 """
 
 from typing import Any, NamedTuple
@@ -29,12 +30,12 @@ class Cache(NamedTuple):
 
   All rows fill the same slots; padding takes slots too, but is not seen.
 
-  layers: a `Past` of M slots for each layer
+  past:   keys and values, in M slots
   seen:   [B, M] bool, slots that hold a real token
   length: slots in use, an int32
   """
 
-  layers: tuple[Past, ...]
+  past: Past
   seen: Any
   length: Any
 
@@ -59,10 +60,10 @@ class CachedDecoder(nn.Module):
     """Reads prompts [B, L] into a new cache of that many slots, at least L."""
     batch, length = tokens.shape
     c = self.config
-    shape = (batch, c.num_key_value_heads, slots, c.head_dim)
-    empty = Past(*(jnp.zeros(shape, self.compute.dtype) for _ in Past._fields))
+    shape = batch, c.num_key_value_heads, slots, c.head_dim
+    empty = jnp.zeros((c.num_hidden_layers, *shape), self.compute.dtype)
     cache = Cache(
-      layers=(empty,) * c.num_hidden_layers,
+      past=Past(keys=empty, values=empty),
       seen=jnp.pad(mask.astype(bool), ((0, 0), (0, slots - length))),
       length=jnp.int32(0),
     )
@@ -83,12 +84,11 @@ class CachedDecoder(nn.Module):
     c = self.config
     x = embedded(self.compute, self.embed_tokens, tokens, mask)
     turns = rotary(positions, c.head_dim, c.rope_theta)
-    written = []
-    for layer, past in zip(self.layers, cache.layers, strict=True):
-      x, past = layer(x, turns, visible, past, cache.length)
-      written.append(past)
+    past = cache.past
+    for i, layer in enumerate(self.layers):
+      x, past = layer(x, turns, visible, past, (i, cache.length))
     length = cache.length + tokens.shape[1]
-    return self.norm(x), Cache(tuple(written), cache.seen, length)
+    return self.norm(x), Cache(past, cache.seen, length)
 
 
 def layers_apart(params: PyTree) -> PyTree:
@@ -105,10 +105,8 @@ def layers_apart(params: PyTree) -> PyTree:
 
 def repeated(cache: Cache, times: int) -> Cache:
   """A cache of P rows -> of P·G rows, G = `times` of each after another."""
-  layers, seen = jax.tree.map(
-    lambda leaf: jnp.repeat(leaf, times, 0), (cache.layers, cache.seen)
-  )
-  return Cache(layers, seen, cache.length)
+  past = Past(*(jnp.repeat(kept, times, 1) for kept in cache.past))
+  return Cache(past, jnp.repeat(cache.seen, times, 0), cache.length)
 
 
 def _visible(seen: Array, start: Array | int, length: int) -> Array:

@@ -48,9 +48,9 @@ class DecoderConfig:
 
 
 class Past(NamedTuple):
-  """What a layer keeps of the tokens read so far, with room for more.
+  """What the layers keep of the tokens read so far, with room for more.
 
-  keys, values: [B, kv heads, M, head_dim], M slots
+  keys, values: [layers, B, kv heads, M, head_dim], M slots
   """
 
   keys: Any
@@ -98,15 +98,15 @@ class Decoder(nn.Module):
 class DecoderLayer(nn.Module):
   """Attention and gated MLP, each after its norm and added to its input.
 
-  It makes (x, past) of x; a past that is given gets the keys and values of x,
-  from slot `start` on.
+  It makes (x, past) of x. A past that is given gets the keys and values of x,
+  `at` (layer, first slot).
   """
 
   config: DecoderConfig
   compute: Compute
 
   @nn.compact
-  def __call__(self, x, turns, visible, past=None, start=0):
+  def __call__(self, x, turns, visible, past=None, at=(0, 0)):
     c = self.config
     y = norm(c, x.dtype, 'input_layernorm')(x)
     q, k, v = (
@@ -124,9 +124,9 @@ class DecoderLayer(nn.Module):
       k = norm(c, x.dtype, 'k_norm')(k)
     q, k = turned(q, turns), turned(k, turns)
     if past is not None:
-      past = _written(past, k, v, start)
+      past = _written(past, k, v, at)
       if not isinstance(visible, Causal):  # Slots that were written before too.
-        k, v = (kept.swapaxes(1, 2) for kept in past)
+        k, v = (kept[at[0]].swapaxes(1, 2) for kept in past)
     mixed = self.compute.attention(q, k, v, visible)
     x = x + Linear(c.hidden_size, False, name='o_proj')(mixed)
     y = norm(c, x.dtype, 'post_attention_layernorm')(x)
@@ -212,13 +212,13 @@ def norm(
   )
 
 
-def _written(past: Past, k: Array, v: Array, start: Array | int) -> Past:
-  """The past with k and v, [B, L, kv heads, head_dim], from a slot on."""
-  return Past(
-    *(
-      jax.lax.dynamic_update_slice(
-        kept, new.swapaxes(1, 2).astype(kept.dtype), (0, 0, start, 0)
-      )
-      for kept, new in zip(past, (k, v), strict=True)
-    )
-  )
+def _written(past: Past, k: Array, v: Array, at: tuple[int, Array]) -> Past:
+  """The past with a layer's k and v, [B, L, kv heads, head_dim]."""
+  layer, slot = at
+  place = layer, 0, 0, slot, 0
+
+  def written(kept: Array, new: Array) -> Array:
+    new = new.swapaxes(1, 2)[None].astype(kept.dtype)
+    return jax.lax.dynamic_update_slice(kept, new, place)
+
+  return Past(written(past.keys, k), written(past.values, v))

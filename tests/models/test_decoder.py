@@ -75,8 +75,8 @@ def test_cached_decoding_is_the_full_pass(config, padding):
 
   read, cache = decoded(params, tokens, places, mask)
   assert np.abs(read - whole)[mask].max() < 1e-5 * np.abs(whole).max()
-  shapes = jax.tree.map(jnp.shape, cache.layers)
-  assert shapes == (((2, 2, 9, config.head_dim),) * 2,) * 2
+  for kept in cache.past:
+    assert kept.shape == (2, 2, 2, 9, config.head_dim)
   assert int(cache.length) == 8
   np.testing.assert_array_equal(cache.seen[:, :8], mask)
 
@@ -180,9 +180,9 @@ def test_on_a_mesh_it_is_the_same(config):
     out_shardings=(sharding.batch_sharding(mesh), None),
   )(split, placed, rows)
   assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
-  for kept in jax.tree.leaves(cache.layers):
+  for kept in cache.past:
     shard = kept.addressable_shards[0].data
-    assert shard.shape == (1, 1, 8, config.head_dim)
+    assert shard.shape == (2, 1, 1, 8, config.head_dim)
 
 
 def test_one_layer_by_hand():
@@ -237,7 +237,7 @@ def test_half_precision_has_float32_logits_and_its_own_cache():
     lambda: module.apply(apart, TOKENS, at, ALL, 9, method='prefill')
   )
   assert x.dtype == jnp.bfloat16
-  assert {kept.dtype for kept in jax.tree.leaves(cache.layers)} == {x.dtype}
+  assert {kept.dtype for kept in cache.past} == {x.dtype}
   scores = jax.eval_shape(logits, x, output_embedding(params))
   assert scores.dtype == jnp.float32
 
