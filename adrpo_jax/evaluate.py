@@ -12,8 +12,8 @@ import numpy as np
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.flow_views import sample_keys
-from adrpo_jax.prompt_means import by_category, mean_and_error, over_group
 from adrpo_jax.rewards.sums import known
+from adrpo_jax.stats.prompt_means import by_category, mean_and_error, over_group
 from adrpo_jax.types import Array, Modality, PyTree, Scores, Weights
 
 KEY = 20_250_206  # of evaluation noise; does not depend on a run's seed

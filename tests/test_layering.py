@@ -8,25 +8,14 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
 # A part imports itself and what stands in the lines above it, nothing else.
 LAYERS = [
-  'errors libtpu_flags child_loop',
-  'files preemption figure_style number_text hlo flops prompt_means '
-  'child_process',
-  'chips compile_memory kept_samples measures estimates',
-  'kept_texts',
-  'run_record',
-  'types figures trajectories page compile_report compile_costs',
-  'method naming metrics heat_map diagnostics equal_divergence',
-  'models sampling worlds data sharding checkpoint',
-  'medium comparison',
-  'modalities rewards images preferences pictures texts report_charts '
-  'report_cards '
-  'compare_divergence compare_figures',
-  'report_curves report_headline report_pictures report_texts '
-  'compare_table compare_lines',
-  'report_samples compare_curves',
-  'evaluate image_scores update pretrain report compare_report text_ability',
-  'pretrain_text',
-  'train build',
+  'child_loop compile_memory errors flops hlo libtpu_flags preemption stats '
+  'types',
+  'child_process chips diagnostics figures files method naming sampling worlds',
+  'checkpoint compile_costs compile_report data metrics models sharding',
+  'modalities preferences pretrain rewards samples',
+  'evaluate report scoring text_ability update',
+  'pretrain_text train',
+  'build',
   'commands',
   'main',
   'compare compile',

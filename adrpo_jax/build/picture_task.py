@@ -12,7 +12,7 @@ from adrpo_jax.build.parts import make_reward
 from adrpo_jax.build.task import Task, balanced, in_turn, repeated
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.errors import InputError
-from adrpo_jax.pictures import pictures
+from adrpo_jax.samples.images import pictures
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import WORLDS, World
 

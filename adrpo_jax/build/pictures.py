@@ -5,7 +5,7 @@ from functools import partial
 import jax
 from ml_collections import ConfigDict
 
-from adrpo_jax import image_scores, images, sharding
+from adrpo_jax import sharding
 from adrpo_jax.build.parts import reward_parameters
 from adrpo_jax.build.picture_task import make_judge
 from adrpo_jax.data import prompts as prompt_sources
@@ -13,6 +13,8 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.flow import pixel_diversity
 from adrpo_jax.rewards import table as reward_table
 from adrpo_jax.rewards.protocol import in_unit_range
+from adrpo_jax.scoring import image_folder as images
+from adrpo_jax.scoring import image_scores
 from adrpo_jax.types import Array, PyTree
 
 

@@ -18,10 +18,10 @@ from adrpo_jax.build.programs import make_programs
 from adrpo_jax.build.task import Task
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.evaluate import Evaluation, make_evaluate
-from adrpo_jax.medium import Medium
 from adrpo_jax.method.record import Method
 from adrpo_jax.rewards.normalisers import comparable
 from adrpo_jax.rewards.protocol import Reward
+from adrpo_jax.samples.sample_kind import Medium
 from adrpo_jax.types import PyTree, TrainState
 
 Prompts = Callable[[np.ndarray], dict[str, PyTree]]

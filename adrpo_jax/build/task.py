@@ -7,8 +7,8 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from adrpo_jax.data.prompts import PromptSet
-from adrpo_jax.medium import Medium
 from adrpo_jax.rewards.protocol import Reward
+from adrpo_jax.samples.sample_kind import Medium
 from adrpo_jax.types import Array, PyTree
 
 

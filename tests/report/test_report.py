@@ -1,62 +1,22 @@
 """report.html: its numbers, what it leaves unsaid, and that it stands alone."""
 
 import dataclasses
-import html.parser
 import io
 import json
-import re
 
+from html_pages import assert_stands_alone, seen, text_of
 import numpy as np
 from PIL import Image
 import pytest
 import synthetic_runs
 
-from adrpo_jax import page, report_headline, report_pictures
-from adrpo_jax.kept_samples import Samples
-from adrpo_jax.report import duration, write_report
-from adrpo_jax.report_cards import Column, chosen_prompts, same_prompts
-from adrpo_jax.run_record import read_run
-
-VOID = {'meta', 'img', 'source', 'br', 'link'}
-
-
-class Balance(html.parser.HTMLParser):
-  """Follows open tags, and collects where a page looks for things."""
-
-  def __init__(self):
-    super().__init__()
-    self.open, self.sources = [], []
-
-  def handle_starttag(self, tag, attrs):
-    self.sources += [v for k, v in attrs if k in ('src', 'srcset', 'href')]
-    if tag not in VOID:
-      self.open.append(tag)
-
-  def handle_endtag(self, tag):
-    assert self.open.pop() == tag
-
-
-def text_of(path):
-  """What a reader of a page sees."""
-  return seen(path.read_text(encoding='utf-8').split('</style>')[1])
-
-
-def seen(content):
-  """Text without tags and with plain spaces."""
-  text = html.unescape(re.sub(r'<[^>]+>', ' ', content)).replace('\xa0', ' ')
-  return re.sub(r'\s+', ' ', text)
-
-
-def assert_stands_alone(path):
-  balance = Balance()
-  content = path.read_text(encoding='utf-8')
-  balance.feed(content)
-  assert balance.open == []
-  embedded = re.compile(r'data:image/(png|webp);base64,')
-  assert all(map(embedded.match, balance.sources))
-  assert 'http' not in re.sub(r'base64,[A-Za-z0-9+/=]+', '', content)
-  assert '@import' not in content
-  assert 'url(' not in content
+from adrpo_jax.report import headline as report_headline
+from adrpo_jax.report import html as page
+from adrpo_jax.report import image_cards as report_pictures
+from adrpo_jax.report.cards import Column, chosen_prompts, same_prompts
+from adrpo_jax.report.run_record import read_run
+from adrpo_jax.report.write import duration, write_report
+from adrpo_jax.samples.image_file import Samples
 
 
 def test_the_page_stands_alone_and_is_small(finished):

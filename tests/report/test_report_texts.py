@@ -3,19 +3,22 @@
 import dataclasses
 import re
 
+from html_pages import assert_stands_alone, seen, text_of
 import numpy as np
 from PIL import Image
 import pytest
 import synthetic_runs
 import synthetic_texts
-from test_report import assert_stands_alone, seen, text_of
 
-from adrpo_jax import kept_texts, report_charts, report_headline, report_texts
-from adrpo_jax.compare_report import write_comparison
-from adrpo_jax.comparison import read_comparison
-from adrpo_jax.report_cards import Column, card, same_prompts
-from adrpo_jax.report_samples import manner_of
-from adrpo_jax.run_record import read_run
+from adrpo_jax.compare.report import write_comparison
+from adrpo_jax.compare.results import read_comparison
+from adrpo_jax.report import charts as report_charts
+from adrpo_jax.report import headline as report_headline
+from adrpo_jax.report import text_cards as report_texts
+from adrpo_jax.report.cards import Column, card, same_prompts
+from adrpo_jax.report.cards_by_kind import manner_of
+from adrpo_jax.report.run_record import read_run
+from adrpo_jax.samples import text_file as kept_texts
 
 TOKEN = re.compile(r'<i(?: class="([^"]*)")? title="([^"]*)">([^<]*)</i>')
 
@@ -162,7 +165,7 @@ def test_answers_and_pictures_are_no_pair(tmp_path):
   chances = [0.5] * len(synthetic_runs.CATEGORIES)
   path = tmp_path / 'pictures.npz'
   synthetic_runs.samples(path, chances, per_category=1, side=8)
-  from adrpo_jax.run_record import read_kept
+  from adrpo_jax.report.run_record import read_kept
 
   pictures = Column('a', read_kept(path))
   texts = Column('b', two_answers())

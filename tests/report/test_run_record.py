@@ -5,8 +5,9 @@ import pytest
 import synthetic_runs
 import synthetic_texts
 
-from adrpo_jax import kept_samples, kept_texts
-from adrpo_jax.run_record import read_kept, read_lines, read_run, series
+from adrpo_jax.report.run_record import read_kept, read_lines, read_run, series
+from adrpo_jax.samples import image_file as kept_samples
+from adrpo_jax.samples import text_file as kept_texts
 
 
 def test_a_line_caught_while_being_written_is_skipped_in_silence(tmp_path):

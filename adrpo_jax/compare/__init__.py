@@ -1,0 +1,1 @@
+"""Methods times seeds: runs them, and compares what came out."""

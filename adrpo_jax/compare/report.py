@@ -1,0 +1,239 @@
+"""The outcome of a comparison: tables, Pareto plots, pictures, one page.
+
+Reads the finished runs `WORKDIR/METHOD/seed_K/` and writes, into WORKDIR,
+comparison.md, .csv, .json, pareto.png, comparison.html and, of pictures,
+samples.png. It can be called again after each run; a method without a finished
+run is not shown.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from adrpo_jax.compare.curves import at_equal_divergence, on_the_way
+from adrpo_jax.compare.results import (
+  FRONTS,
+  Comparison,
+  MethodRow,
+  read_comparison,
+)
+from adrpo_jax.compare.table import (
+  as_csv,
+  as_json,
+  as_markdown,
+  legends,
+  table_rows,
+)
+from adrpo_jax.figures import pareto as compare_figures
+from adrpo_jax.figures.pareto import Place
+from adrpo_jax.figures.style import LIGHT, Axes, Theme, drawn, render
+from adrpo_jax.report import html as page
+from adrpo_jax.report.cards import RULE, Column, same_prompts
+from adrpo_jax.report.cards_by_kind import manner_of
+from adrpo_jax.stats.measures import method_title
+from adrpo_jax.stats.number_format import percent
+
+
+def write_comparison(workdir: Path | str) -> Path:
+  """Writes all that a comparison shows; returns the page.
+
+  Raises:
+    FileNotFoundError: no run of the folder has finished.
+  """
+  workdir = Path(workdir)
+  comparison = read_comparison(workdir)
+  written = {
+    'md': as_markdown(comparison),
+    'csv': as_csv(comparison),
+    'json': as_json(comparison),
+    'html': _page(comparison),
+  }
+  for ending, text in written.items():
+    path = workdir / f'comparison.{ending}'
+    path.write_text(text, encoding='utf-8')
+  (workdir / 'pareto.png').write_bytes(_pareto(comparison))
+  if columns := _columns(comparison):
+    for name, content in manner_of(columns).files(columns).items():
+      (workdir / name).write_bytes(content)
+  return workdir / 'comparison.html'
+
+
+def _page(comparison: Comparison) -> str:
+  return page.page(
+    'Comparison of methods',
+    _header(comparison),
+    page.notes(comparison.notes),
+    _results(comparison),
+    *at_equal_divergence(comparison),
+    _fronts(comparison),
+    on_the_way(comparison),
+    _categories(comparison),
+    _samples(comparison),
+    '<footer>Written by <code>adrpo_jax</code>.</footer>',
+  )
+
+
+def _header(comparison: Comparison) -> str:
+  rows = comparison.methods
+  seeds = max(len(row.seeds) for row in rows)
+  best = max(rows, key=lambda row: row.mean('success') or 0.0)
+  on_both = [
+    method_title(row.method)
+    for row in rows
+    if all(row.on_front.get(axis) for axis in FRONTS)
+  ]
+  line = (
+    f'*{method_title(best.method)}* reaches the highest success on held-out '
+    f'prompts, *{percent(best.mean("success"))}* from a base of '
+    f'{percent(comparison.base.mean("success"))}. '
+  )
+  if on_both:
+    line += f'On both Pareto fronts: *{", ".join(on_both)}*.'
+  else:
+    line += 'No method is on both Pareto fronts.'
+  runs = sum(len(row.seeds) for row in rows)
+  chips = [
+    _counted(len(rows), 'method'),
+    _counted(seeds, 'seed'),
+    _counted(runs, 'finished run'),
+  ]
+  return page.header('Comparison', 'Methods from one base', line, chips)
+
+
+def _counted(count: int, thing: str) -> str:
+  return f'{count} {thing}{"" if count == 1 else "s"}'
+
+
+def _results(comparison: Comparison) -> str:
+  head, *rows = table_rows(comparison)
+  lead = (
+    'After training: at equal samples. All start from one base and are '
+    'measured by the same evaluation, on the same held-out prompts and noise. '
+    + ' '.join(legends(comparison))
+  )
+  cells = [list(map(page.number, row)) for row in rows]
+  table = page.table(head, cells, own='ADRPO', dense=True)
+  return page.section('Result', lead, table)
+
+
+def _places(comparison: Comparison, axis: str) -> list[Place]:
+  places = []
+  for number, row in enumerate((comparison.base, *comparison.methods), -1):
+    if axis not in row.measures or 'success' not in row.measures:
+      continue
+    x, y = row.measures[axis], row.measures['success']
+    paired = row.seeds and len(x.values) == len(y.values)
+    places.append(
+      Place(
+        name=method_title(row.method),
+        number=number if number >= 0 else None,
+        x=x.mean,
+        y=y.mean,
+        x_error=x.error,
+        y_error=y.error,
+        seeds_x=x.values if paired else (),
+        seeds_y=y.values if paired else (),
+        on_front=row.on_front.get(axis, False),
+      )
+    )
+  return places
+
+
+def _draw_front(comparison: Comparison, axis: str) -> partial:
+  return partial(
+    compare_figures.draw_places,
+    places=_places(comparison, axis),
+    x_label=comparison.measures[axis].label,
+    more_is_better=FRONTS[axis],
+  )
+
+
+def _pareto(comparison: Comparison) -> bytes:
+  """Both Pareto plots beside each other, as one PNG."""
+
+  def draw(theme: Theme, *axes: Axes) -> None:
+    for panel, axis in zip(axes, FRONTS, strict=True):
+      _draw_front(comparison, axis)(theme, panel)
+
+  width, height = compare_figures.PLOT
+  return render(draw, LIGHT, size=(2 * width, height), panels=(1, 2))
+
+
+def _fronts(comparison: Comparison) -> str:
+  lead = (
+    'Small marks are seeds, large ones their mean ± standard error, the star '
+    'is the base. The dotted line joins the Pareto front, the points that no '
+    'other beats in both measures; names on it are bold.'
+  )
+  captions = {
+    'diversity': ('Success and diversity', 'Up and right is better.'),
+    'divergence': ('Success and divergence', 'Up and left is better.'),
+  }
+  figures = [
+    page.figure(
+      drawn(_draw_front(comparison, axis), size=compare_figures.PLOT),
+      *captions[axis],
+    )
+    for axis in FRONTS
+  ]
+  return page.section('What success costs', lead, page.grid('two', figures))
+
+
+def _categories(comparison: Comparison) -> str:
+  everyone = (comparison.base, *comparison.methods)
+  names = list(dict.fromkeys(n for row in everyone for n in row.by_category))
+  title = 'Success by category'
+  if not names:
+    return page.section(title, '', page.note('No run recorded categories.'))
+  rows = [
+    [page.text(method_title(row.method))]
+    + [_category_cell(row, comparison.base, name) for name in names]
+    for row in everyone
+  ]
+  lead = 'In percent; deeper where a method gains more on the base.'
+  table = page.table(['', *names], rows, own='ADRPO')
+  return page.section(title, lead, table)
+
+
+def _category_cell(row: MethodRow, base: MethodRow, name: str) -> str:
+  if name not in row.by_category:
+    return '–'
+  value = row.by_category[name].mean
+  before = base.by_category[name].mean if name in base.by_category else value
+  share = round(60 * min(1.0, max(0.0, (value - before) / 0.4)))
+  tint = f'color-mix(in srgb, var(--tuned) {share}%, transparent)'
+  style = f' style="background:{tint}"' if share else ''
+  return f'<td{style}>{100 * value:.1f}</td>'
+
+
+def _columns(comparison: Comparison) -> list[Column[Any]]:
+  """The base and, of every method, its first seed with the same prompts."""
+  columns: list[Column[Any]] = []
+  for method, runs in comparison.runs.items():
+    for run in runs:
+      if run.base_samples is None or run.tuned_samples is None:
+        continue
+      candidate = Column(method_title(method), run.tuned_samples)
+      base = columns or [Column('Base', run.base_samples)]
+      if same_prompts([*base, candidate]):
+        columns = [*base, candidate]
+        break
+  return columns
+
+
+def _samples(comparison: Comparison) -> str:
+  title = 'The same prompts under every method'
+  columns = _columns(comparison)
+  if not columns:
+    return page.section(title, '', page.note('No samples of these runs.'))
+  manner = manner_of(columns)
+  lead = f'{RULE} Of each method, its first seed.'
+  shown = {column.title for column in columns}
+  absent = [
+    f'{method_title(row.method)} has no {manner.things} of these prompts.'
+    for row in comparison.methods
+    if method_title(row.method) not in shown
+  ]
+  return page.section(
+    title, lead, manner.by_method(columns), page.notes(absent)
+  )

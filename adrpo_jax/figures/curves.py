@@ -1,0 +1,262 @@
+"""The figures of one run: draw(theme, axes) functions over plain arrays.
+
+A figure carries no title: the page sets it in its own type. What is the base's
+is grey, what is tuned is blue, what is measured on held-out prompts is orange.
+"""
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adrpo_jax.figures.style import Axes, Theme
+from adrpo_jax.stats.smoothing import running_mean, smoothing_window
+
+CURVE = (3.9, 2.5)  # inches: three beside each other on a wide page
+PANEL = (4.3, 3.0)  # inches: two beside each other
+
+
+class Points(NamedTuple):
+  """Values over steps [K], with standard errors where known."""
+
+  steps: np.ndarray
+  values: np.ndarray
+  errors: np.ndarray | None = None
+
+
+def as_percent(axis: Any) -> None:
+  """Writes the ticks of shares in percent."""
+  from matplotlib.ticker import FuncFormatter
+
+  axis.set_major_formatter(FuncFormatter(lambda v, _: f'{100 * v:g} %'))
+
+
+def as_logarithm(axes: Axes) -> None:
+  """A logarithmic scale whose ticks are plain numbers, not formulas."""
+  from matplotlib.ticker import FuncFormatter, NullFormatter
+
+  axes.set_yscale('log', nonpositive='mask')
+  axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f'{v:g}'))
+  axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def few_ticks(axes: Axes) -> None:
+  """At most five intervals an axis; whole steps along x."""
+  from matplotlib.ticker import MaxNLocator
+
+  axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+  if axes.get_yscale() == 'linear':
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _marked_points(axes: Axes, theme: Theme, points: Points) -> None:
+  axes.errorbar(
+    points.steps,
+    points.values,
+    yerr=points.errors,
+    color=theme.held_out,
+    ecolor=theme.held_out,
+    marker='o',
+    markersize=4.5,
+    markeredgecolor=theme.surface,
+    markeredgewidth=0.8,
+    linewidth=1.0,
+    elinewidth=1.2,
+    zorder=4,
+  )
+
+
+def draw_curve(
+  theme: Theme,
+  axes: Axes,
+  *,
+  training: Points,
+  held_out: Points | None = None,
+  line: tuple[float, str] | None = None,
+  percent: bool = False,
+) -> None:
+  """A metric over steps: each step pale, its running mean bold.
+
+  Evaluations are points with their standard errors; `line` is a level of
+  interest and its name. A metric that stays positive over two decades is
+  drawn on a logarithmic scale.
+  """
+  steps, values = training.steps, training.values
+  if len(values):
+    smooth = running_mean(values, smoothing_window(len(values)))
+    axes.plot(steps, values, color=theme.tuned, alpha=0.28, linewidth=0.9)
+    axes.plot(steps, smooth, color=theme.tuned, zorder=3)
+  if held_out is not None and len(held_out.values):
+    _marked_points(axes, theme, held_out)
+  if line is not None:
+    level(theme, axes, *line)
+  if len(values) and min(values) > 0 and max(values) > 100 * min(values):
+    as_logarithm(axes)
+  if percent:
+    as_percent(axes.yaxis)
+  few_ticks(axes)
+  axes.set_xlabel('step')
+  axes.margins(x=0.02)
+
+
+def level(
+  theme: Theme, axes: Axes, height: float, name: str, offset: float = 3
+) -> None:
+  """A dashed line across a panel at a height of interest, with its name.
+
+  The name stands `offset` points above the line, or below where negative, and
+  can be read on colours too.
+  """
+  from matplotlib.patheffects import withStroke
+
+  axes.axhline(height, color=theme.muted, linewidth=1.0, linestyle=(0, (4, 3)))
+  axes.annotate(
+    name,
+    (1, height),
+    xycoords=('axes fraction', 'data'),
+    xytext=(-2, offset),
+    textcoords='offset points',
+    ha='right',
+    color=theme.muted,
+    fontsize=7.5,
+    path_effects=[withStroke(linewidth=2.5, foreground=theme.surface)],
+  )
+
+
+def draw_buckets(
+  theme: Theme, axes: Axes, *, steps: np.ndarray, values: np.ndarray
+) -> None:
+  """W2 by time bucket [K, buckets] over steps [K], every line with its name."""
+  count = values.shape[1]
+  window = smoothing_window(len(steps))
+  lines = [running_mean(values[:, i], window) for i in range(count)]
+  for i, line in enumerate(lines):
+    axes.plot(steps, line, color=theme.ramp[i * len(theme.ramp) // count])
+  few_ticks(axes)
+  axes.set_xlabel('step')
+  axes.set_ylabel('W2 to the reference')
+  axes.set_ylim(bottom=min(0.0, float(np.min(lines))))
+  axes.margins(x=0.02)
+  names = [f'σ {i / count:.2g}–{(i + 1) / count:.2g}' for i in range(count)]
+  _name_ends(theme, axes, names, [Points(steps, line) for line in lines])
+
+
+def draw_contrast(
+  theme: Theme, axes: Axes, *, lines: dict[str, Points], label: str
+) -> None:
+  """The good thing in green and the poor one in red, each named at its end.
+
+  lines: name -> values of each step, which are drawn pale, their running mean
+  bold; the good one first.
+  """
+  ends = []
+  for line, colour in zip(lines.values(), (theme.good, theme.bad), strict=True):
+    smooth = running_mean(line.values, smoothing_window(len(line.values)))
+    axes.plot(line.steps, line.values, color=colour, alpha=0.25, linewidth=0.9)
+    axes.plot(line.steps, smooth, color=colour, zorder=3)
+    ends.append(Points(line.steps, smooth))
+  few_ticks(axes)
+  axes.set_xlabel('step')
+  axes.set_ylabel(label)
+  axes.margins(x=0.02)
+  _name_ends(theme, axes, list(lines), ends)
+
+
+def _name_ends(
+  theme: Theme, axes: Axes, names: list[str], lines: list[Points]
+) -> None:
+  """Writes names behind the ends of lines; those that would touch move apart.
+
+  They keep the order of their lines.
+  """
+  low, high = axes.get_ylim()
+  ends = [float(line.values[-1]) for line in lines]
+  heights = spread_apart(ends, 0.07 * (high - low))
+  for name, line, height in zip(names, lines, heights, strict=True):
+    axes.annotate(
+      name,
+      (line.steps[-1], height),
+      xytext=(7, 0),
+      textcoords='offset points',
+      va='center',
+      fontsize=7.5,
+      color=theme.muted,
+      annotation_clip=False,
+    )
+
+
+def spread_apart(heights: list[float], gap: float) -> list[float]:
+  """The same heights, in the same order, each at least a gap from the next."""
+  order = np.argsort(heights, kind='stable')
+  moved = np.array(heights, float)
+  for below, above in itertools.pairwise(order):
+    moved[above] = max(moved[above], moved[below] + gap)
+  return list(moved - (moved - np.array(heights)).mean())
+
+
+def draw_categories(
+  theme: Theme,
+  axes: Axes,
+  *,
+  names: list[str],
+  base: list[float],
+  tuned: list[float],
+) -> None:
+  """Success by category: a grey bar for the base, a blue one for the tuned."""
+  rows = np.arange(len(names))[::-1]
+  for offset, values, colour in (
+    (0.19, base, theme.base),
+    (-0.19, tuned, theme.tuned),
+  ):
+    axes.barh(rows + offset, values, height=0.34, color=colour)
+    for row, value in zip(rows, values, strict=True):
+      if np.isfinite(value):
+        axes.annotate(
+          f'{100 * value:.0f}',
+          (value, row + offset),
+          xytext=(4, 0),
+          textcoords='offset points',
+          va='center',
+          fontsize=7.5,
+          color=theme.muted,
+        )
+  axes.set_yticks(rows, names, color=theme.ink)
+  axes.set_xlim(0, 1.04)
+  axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+  axes.grid(axis='y', visible=False)
+  as_percent(axes.xaxis)
+
+
+def draw_seconds(
+  theme: Theme,
+  axes: Axes,
+  *,
+  steps: np.ndarray,
+  parts: dict[str, np.ndarray],
+) -> None:
+  """Seconds of a step, stacked by stage; parts: name -> [K]."""
+  window = smoothing_window(len(steps))
+  colours = [theme.ramp[2], theme.ramp[0], theme.ramp[1]]
+  smooth = [running_mean(values, window) for values in parts.values()]
+  axes.stackplot(
+    steps,
+    smooth,
+    colors=colours,
+    labels=list(parts),
+    edgecolor=theme.surface,
+    lw=1.0,
+  )
+  axes.legend(
+    loc='lower left',
+    bbox_to_anchor=(0, 1.0),
+    ncols=len(parts),
+    handlelength=0.9,
+    handleheight=0.9,
+    columnspacing=1.2,
+    borderaxespad=0.0,
+    labelcolor=theme.muted,
+  )
+  few_ticks(axes)
+  axes.set_xlabel('step')
+  axes.set_ylabel('seconds')
+  axes.margins(x=0.0)

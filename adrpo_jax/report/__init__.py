@@ -1,0 +1,1 @@
+"""The page of a run: from a workdir to report.html."""

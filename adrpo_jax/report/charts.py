@@ -1,0 +1,190 @@
+"""The charts of one run's report: from records to drawings with captions."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from adrpo_jax.figures import curves as figures
+from adrpo_jax.figures import heat_map, trajectories
+from adrpo_jax.figures.curves import Points
+from adrpo_jax.figures.style import Drawing, drawn
+from adrpo_jax.figures.trajectories import Trajectory
+from adrpo_jax.report.run_record import Record, RunRecord, series
+from adrpo_jax.stats.smoothing import running_mean, smoothing_window
+
+
+class Chart(NamedTuple):
+  """A drawing, the file it is known by, and what the page says above it."""
+
+  name: str
+  title: str
+  caption: str
+  drawing: Drawing
+
+
+COSTS = {  # measure: how to read the reward over it
+  'divergence': 'What a gain costs: up is better.',
+  'entropy': 'To the left the policy is surer of its tokens; at 0 it has '
+  'collapsed.',
+  'diversity': 'Up and right is better.',
+}
+
+
+def evaluated(evaluations: Iterable[Record], key: str) -> Points:
+  """A measure of the evaluations, with its standard error where recorded."""
+  evaluations = list(evaluations)
+  steps, values = series(evaluations, key)
+  errors_at = dict(zip(*series(evaluations, f'{key}_se'), strict=True))
+  errors = np.array([errors_at.get(step, 0.0) for step in steps])
+  return Points(steps, values, errors)
+
+
+def trajectory_charts(run: RunRecord) -> list[Chart]:
+  """Reward against what it costs: over the evaluations, and over the steps.
+
+  A measure is drawn where two evaluations or two steps know it and the reward.
+  """
+  charts = []
+  for key, caption in COSTS.items():
+    held_out = [e for e in run.evaluations if _knows(e, key)]
+    training = _smoothed([m for m in run.metrics if _knows(m, key)], key)
+    if max(len(held_out), len(training.steps)) < 2 or key not in run.measures:
+      continue
+    x, y = evaluated(held_out, key), evaluated(held_out, 'reward')
+    measure = run.measures[key]
+    draw = partial(
+      trajectories.draw_trajectory,
+      evaluations=Trajectory(x.steps, x.values, y.values),
+      errors=(x.errors, y.errors),
+      training=training,
+      x_label=measure.label,
+      y_label='reward',
+    )
+    title = f'Reward and {measure.short or key}'
+    drawing = drawn(draw, size=figures.PANEL)
+    charts.append(Chart(f'reward_{key}', title, caption, drawing))
+  return charts
+
+
+def _knows(record: Record, key: str) -> bool:
+  return all(len(series([record], name)[1]) for name in ('reward', key))
+
+
+def _smoothed(records: Sequence[Record], key: str) -> Trajectory:
+  """The way of training: running means over a tenth of it."""
+  steps, x = series(records, key)
+  y = series(records, 'reward')[1]
+  window = smoothing_window(len(steps))
+  if len(steps):
+    x, y = (running_mean(values, window) for values in (x, y))
+  return Trajectory(steps, x, y)
+
+
+def beta_chart(run: RunRecord) -> Chart | None:
+  """The heat map of β over steps, where the run logged histograms."""
+  logged = [m for m in run.metrics if m.get('beta_histogram')]
+  data = heat_map.heat_map(
+    [m['beta_histogram'] for m in logged], [m['step'] for m in logged]
+  )
+  if data is None:
+    return None
+  draw = partial(
+    heat_map.draw_heat_map,
+    data=data,
+    mean=Points(*series(run.metrics, 'beta_mean')),
+  )
+  return Chart(
+    'beta',
+    'β over time',
+    'Darker where more samples lie; orange is the mean. Good samples have a '
+    'low β and are released, poor ones a high β and are pulled back.',
+    drawn(draw, size=figures.PANEL),
+  )
+
+
+def bucket_chart(run: RunRecord) -> Chart | None:
+  """W2 by time bucket, σ from data (0) to noise (1) in equal parts."""
+  logged = [
+    m
+    for m in run.metrics
+    if m.get('divergence_by_sigma')
+    and np.isfinite(np.array(m['divergence_by_sigma'], float)).all()
+  ]
+  if not logged:
+    return None
+  draw = partial(
+    figures.draw_buckets,
+    steps=np.array([m['step'] for m in logged], float),
+    values=np.array([m['divergence_by_sigma'] for m in logged], float),
+  )
+  return Chart(
+    'divergence_by_sigma',
+    'Divergence by noise level',
+    'W2 in equal parts of σ, from data (0) to noise (1).',
+    drawn(draw, size=figures.PANEL),
+  )
+
+
+def sign_chart(run: RunRecord) -> Chart | None:
+  """KL of good answers, A > 0, beside that of poor ones, where it is logged."""
+  lines = {
+    'A > 0': Points(*series(run.metrics, 'divergence_good')),
+    'A < 0': Points(*series(run.metrics, 'divergence_poor')),
+  }
+  if not all(len(line.values) for line in lines.values()):
+    return None
+  draw = partial(figures.draw_contrast, lines=lines, label='nats per token')
+  return Chart(
+    'divergence_by_sign',
+    'KL by the sign of the advantage',
+    'Good answers are those with A > 0. An adaptive pull lets them go further '
+    'from the reference than poor ones.',
+    drawn(draw, size=figures.PANEL),
+  )
+
+
+def category_chart(run: RunRecord) -> Chart | None:
+  """Success by category of prompt, base beside tuned."""
+  base = run.base.get('by_category') or {}
+  tuned = run.final.get('by_category') or {}
+  names = list(dict.fromkeys([*base, *tuned]))
+  if not names:
+    return None
+  draw = partial(
+    figures.draw_categories,
+    names=names,
+    base=_values(base, names),
+    tuned=_values(tuned, names),
+  )
+  return Chart(
+    'categories',
+    'Success by category',
+    'In percent of the held-out prompts of each kind; grey base, blue tuned.',
+    drawn(draw, size=figures.PANEL),
+  )
+
+
+def _values(by_name: Record, names: Sequence[str]) -> list[float]:
+  return [float(by_name.get(name, np.nan)) for name in names]
+
+
+def seconds_chart(run: RunRecord) -> Chart | None:
+  """Seconds of a step by stage."""
+  stages = ('rollout', 'reward', 'update')
+  columns = {stage: series(run.metrics, f'seconds_{stage}') for stage in stages}
+  steps = columns['rollout'][0]
+  if not len(steps) or any(len(s) != len(steps) for s, _ in columns.values()):
+    return None
+  draw = partial(
+    figures.draw_seconds,
+    steps=steps,
+    parts={stage: values for stage, (_, values) in columns.items()},
+  )
+  return Chart(
+    'seconds',
+    'Where a step spends its time',
+    'Seconds of wall clock, as a running mean.',
+    drawn(draw, size=figures.PANEL),
+  )

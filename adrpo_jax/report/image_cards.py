@@ -1,0 +1,150 @@
+"""Pictures side by side: the same prompts and noise under several models."""
+
+from collections.abc import Sequence
+from functools import partial
+import textwrap
+
+import numpy as np
+
+from adrpo_jax.figures.style import LIGHT, Axes, Theme, render
+from adrpo_jax.report import html as page
+from adrpo_jax.report.cards import Column, Manner, card, chosen_prompts, tally
+from adrpo_jax.samples.image_file import Samples
+
+
+def _thumbs(
+  column: Column[Samples], prompts: list[int], draws: int
+) -> list[list[str]]:
+  """Per prompt, the thumbnails of its first draws."""
+  samples = column.samples
+  draws = min(draws, samples.images.shape[1])
+  cells = [(p, g) for p in prompts for g in range(draws)]
+  budget = page.PICTURE_BYTES * draws // 8
+  small = page.thumbnails([samples.images[c] for c in cells], budget=budget)
+  made = [
+    page.thumb(
+      picture,
+      samples.images[cell],
+      verdict=str(samples.verdicts[cell]),
+      success=bool(samples.success[cell]),
+    )
+    for picture, cell in zip(small, cells, strict=True)
+  ]
+  return [made[i * draws : (i + 1) * draws] for i in range(len(prompts))]
+
+
+def plate(columns: Sequence[Column[Samples]], *, prompts: int = 6) -> bytes:
+  """One PNG for a paper or a README: a model a row, a prompt a column.
+
+  Each prompt shows its first draw, framed by the judge's verdict.
+  """
+  first = columns[0].samples
+  chosen = chosen_prompts(list(first.categories), prompts)
+  draw = partial(
+    draw_plate,
+    images=[[c.samples.images[p, 0] for p in chosen] for c in columns],
+    success=[[bool(c.samples.success[p, 0]) for p in chosen] for c in columns],
+    rows=[column.title for column in columns],
+    columns=[str(first.prompts[p]) for p in chosen],
+  )
+  size = (1.2 * len(chosen) + 0.9, 1.16 * len(columns) + 0.55)
+  return render(draw, LIGHT, size=size, panels=(len(columns), len(chosen)))
+
+
+def draw_plate(
+  theme: Theme,
+  *axes: Axes,
+  images: list[list[np.ndarray]],
+  success: list[list[bool]],
+  rows: list[str],
+  columns: list[str],
+) -> None:
+  """Pictures [rows][columns] with titles, framed by whether they succeed."""
+  for index, panel in enumerate(axes):
+    row, column = divmod(index, len(columns))
+    panel.imshow(images[row][column], interpolation='nearest')
+    panel.set(xticks=[], yticks=[])
+    panel.grid(False)
+    frame = theme.good if success[row][column] else theme.bad
+    for spine in panel.spines.values():
+      spine.set(visible=True, color=frame, linewidth=1.6)
+    if row == 0:
+      title = textwrap.fill(columns[column], 19)
+      panel.set_title(title, fontsize=7.5, color=theme.ink, va='bottom')
+    if column == 0:
+      panel.set_ylabel(
+        rows[row],
+        rotation=0,
+        ha='right',
+        va='center',
+        labelpad=8,
+        color=theme.ink,
+      )
+
+
+def files(columns: Sequence[Column[Samples]]) -> dict[str, bytes]:
+  """The plate, by the name of its file."""
+  return {'samples.png': plate(columns)}
+
+
+def pairs(
+  base: Column[Samples],
+  tuned: Column[Samples],
+  *,
+  prompts: int = 8,
+  draws: int = 4,
+) -> str:
+  """Cards of a prompt each: the base's samples above the tuned model's.
+
+  One column of a card is one noise.
+  """
+  chosen = chosen_prompts(list(base.samples.categories), prompts)
+  upper, lower = (_thumbs(c, chosen, draws) for c in (base, tuned))
+  cards = []
+  for index, above, below in zip(chosen, upper, lower, strict=True):
+    columns = f'style="grid-template-columns:repeat({len(above)},1fr)"'
+    category = base.samples.categories[index]
+    cards.append(
+      card(
+        str(base.samples.prompts[index]),
+        f'{category} · succeeds: {tally((base, tuned), index)}',
+        f'<div class="row" {columns}><h4>{page.text(base.title)}</h4>',
+        *above,
+        f'</div><div class="row" {columns}>',
+        f'<h4 class="of">{page.text(tuned.title)}</h4>',
+        *below,
+        '</div>',
+      )
+    )
+  return page.grid('two', cards)
+
+
+def by_method(
+  columns: Sequence[Column[Samples]], *, prompts: int = 6, draws: int = 2
+) -> str:
+  """Cards of a prompt each, in which every model shows the same noises."""
+  first = columns[0].samples
+  chosen = chosen_prompts(list(first.categories), prompts)
+  thumbs = [_thumbs(column, chosen, draws) for column in columns]
+  cards = []
+  for row, index in enumerate(chosen):
+    cells = ''.join(
+      f'<div><h4 title="{page.text(column.title)}">{page.text(column.title)} '
+      f'</h4>{"".join(thumbs[i][row])}</div>'
+      for i, column in enumerate(columns)
+    )
+    methods = f'<div class="row methods">{cells}</div>'
+    prompt, category = first.prompts[index], first.categories[index]
+    cards.append(card(str(prompt), str(category), methods))
+  return page.grid('', cards)
+
+
+PICTURES = Manner(
+  things='pictures',
+  title='Base and tuned, from the same noise',
+  lead='Under each picture stands what the judge saw, and beside each prompt '
+  'how many of all its samples succeed.',
+  pairs=pairs,
+  by_method=by_method,
+  files=files,
+)

@@ -1,0 +1,1 @@
+"""What a run keeps of its samples: images and texts, and their files."""

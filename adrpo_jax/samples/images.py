@@ -1,0 +1,72 @@
+"""Pictures as the medium of a run."""
+
+from collections.abc import Callable, Sequence
+import functools
+import re
+from typing import Any
+
+from etils import epath
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.data.prompts import PromptSet
+from adrpo_jax.samples import image_file as kept_samples
+from adrpo_jax.samples.sample_kind import Arrays, Medium
+from adrpo_jax.types import Array
+
+NAME_LENGTH = 60  # letters of a prompt in the names of its pictures
+SMALL = 256  # pixels: smaller pictures are enlarged, so that they can be seen
+
+
+def pictures(describe: Callable[[Array], list[str]]) -> Medium:
+  """Describe: (images [B, H, W, 3] in [0, 1]) -> what is in each, as text."""
+  return Medium(
+    seen=lambda images: {'images': in_bytes(images)},
+    diagnosed=(),
+    keep=functools.partial(_keep, describe),
+    write=_write,
+    noun='pictures',
+  )
+
+
+def in_bytes(images: Array) -> Array:
+  """[0, 1] -> uint8."""
+  return jnp.round(jnp.clip(images, 0, 1) * 255).astype(jnp.uint8)
+
+
+def _keep(
+  describe: Callable[[Array], list[str]],
+  path: epath.Path,
+  arrays: Arrays,
+  prompts: PromptSet,
+) -> None:
+  """Pictures, with what the judge saw in them; see `kept_samples`."""
+  images = arrays['images']
+  pixels = images.reshape(-1, *images.shape[2:]) / np.float32(255)
+  verdicts: Any = np.array(describe(jnp.asarray(pixels)))
+  kept_samples.write(
+    path,
+    kept_samples.Samples(
+      images=images,
+      prompts=np.array(prompts.texts),
+      categories=np.array(prompts.categories),
+      rewards=arrays['rewards'],
+      success=arrays.get('success', arrays['rewards'] >= 1) > 0.5,
+      verdicts=verdicts.reshape(images.shape[:2]),
+    ),
+  )
+
+
+def _write(folder: epath.Path, texts: Sequence[str], arrays: Arrays) -> None:
+  """Pictures as PNG, and their prompts; see `images`."""
+  from PIL import Image
+
+  lines = [' '.join(text.split()) for text in texts]
+  (folder / 'prompts.txt').write_text('\n'.join(lines) + '\n')
+  for p, (text, row) in enumerate(zip(texts, arrays['images'], strict=True)):
+    words = re.sub(r'[^\w]+', '_', text.lower()).strip('_')[:NAME_LENGTH]
+    for i, picture in enumerate(row):
+      name = f'{p:05d}_{i:02d}_{words}.png'
+      times = max(1, SMALL // max(picture.shape))
+      enlarged = np.kron(picture, np.ones((times, times, 1), np.uint8))
+      Image.fromarray(enlarged).save(folder / name)

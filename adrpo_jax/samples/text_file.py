@@ -1,0 +1,94 @@
+"""Judged answers of an evaluation, and the .npz file that keeps them.
+
+  answers [P, G], prompts, categories [P], verdicts [P, G]    text
+  rewards, success [P, G]
+  pieces [P, G, T] text, divergences [P, G, T] float32        of every token
+
+Text is kept as numpy's fixed-width unicode, which needs no pickle. Its cells
+are as wide as the longest of all, so that the file is compressed: of answers
+of very unlike lengths hardly more is left than what they say.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from etils import epath
+import numpy as np
+
+from adrpo_jax.samples.image_file import read_arrays, write_arrays
+
+
+@dataclasses.dataclass(frozen=True)
+class TextSamples:
+  """Judged answers of an evaluation: the same prompts and keys each time.
+
+  answers [P, G] text; prompts, categories [P] text; rewards [P, G]; success
+  [P, G] bool; verdicts [P, G] text, the judge's words.
+
+  Of every token: pieces [P, G, T], its text, '' behind the end of the answer;
+  divergences [P, G, T], log π − log π_ref in nats, signed. The pieces of an
+  answer spell it, but for tokens that `answers` leaves out, such as its end.
+  """
+
+  answers: np.ndarray
+  prompts: np.ndarray
+  categories: np.ndarray
+  rewards: np.ndarray
+  success: np.ndarray
+  verdicts: np.ndarray
+  pieces: np.ndarray
+  divergences: np.ndarray
+
+
+NAMES = tuple(field.name for field in dataclasses.fields(TextSamples))
+TEXTS = ('answers', 'prompts', 'categories', 'verdicts', 'pieces')
+
+
+def write(path: epath.PathLike, samples: TextSamples) -> None:
+  """Writes the file, whole or not at all.
+
+  Raises:
+    ValueError: shapes that do not belong together.
+  """
+  arrays = {name: np.asarray(getattr(samples, name)) for name in NAMES}
+  _check_shapes({name: array.shape for name, array in arrays.items()})
+  arrays |= {name: arrays[name].astype(np.str_) for name in TEXTS}
+  used = np.flatnonzero((arrays['pieces'] != '').any((0, 1)))
+  tokens = used[-1] + 1 if len(used) else 0
+  arrays['pieces'] = arrays['pieces'][..., :tokens]
+  divergences = arrays['divergences'][..., :tokens]
+  arrays['divergences'] = divergences.astype(np.float32)
+  write_arrays(path, arrays, np.savez_compressed)
+
+
+def read(path: epath.PathLike) -> TextSamples:
+  """Reads the file.
+
+  Raises:
+    LookupError, ValueError, OSError: not a file of this form.
+  """
+  return of_arrays(read_arrays(path))
+
+
+def of_arrays(arrays: Mapping[str, Any]) -> TextSamples:
+  """What `write` was given, of the arrays of its file."""
+  return TextSamples(**{name: arrays[name] for name in NAMES})
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
+  groups, tokens = shapes['answers'], shapes['pieces']
+  expected = dict.fromkeys(('answers', 'rewards', 'success'), groups)
+  expected |= {'verdicts': groups, 'pieces': (*groups, *tokens[2:3])}
+  expected |= {'prompts': groups[:1], 'categories': groups[:1]}
+  expected |= {'divergences': tokens}
+  wrong = [
+    f'{name} {shapes[name]} for {shape}'
+    for name, shape in expected.items()
+    if shapes[name] != shape
+  ]
+  if wrong or len(groups) != 2:
+    raise ValueError(
+      f'Expected answers [P, G], prompts [P] and pieces [P, G, T], got '
+      f'{"; ".join(wrong) or f"answers {groups}"}.'
+    )

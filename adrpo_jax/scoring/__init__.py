@@ -1,0 +1,1 @@
+"""Rewards of a folder of images of any origin."""

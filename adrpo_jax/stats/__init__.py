@@ -1,0 +1,1 @@
+"""Statistics of recorded numbers: no JAX, no matplotlib."""

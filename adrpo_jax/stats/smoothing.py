@@ -1,0 +1,17 @@
+"""A running mean for curves of noisy values."""
+
+import numpy as np
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+  """Centred mean over an odd window, over what there is of it at the ends."""
+  ones = np.ones(min(window, 2 * len(values) - 1))
+  total = np.convolve(values, ones, 'full')
+  count = np.convolve(np.ones(len(values)), ones, 'full')
+  start = len(ones) // 2
+  return (total / count)[start : start + len(values)]
+
+
+def smoothing_window(length: int) -> int:
+  """Steps that a curve of so many is averaged over: a tenth of it, odd."""
+  return 2 * (length // 20) + 1

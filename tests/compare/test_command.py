@@ -1,0 +1,121 @@
+"""python -m adrpo_jax.compare: which runs it starts, and with what."""
+
+import subprocess
+import sys
+import types
+
+from absl.testing import flagsaver
+import pytest
+import small_run
+
+from adrpo_jax.compare import __main__ as compare
+
+
+@pytest.fixture
+def started(monkeypatch):
+  """Arguments of the runs that would have been started."""
+  commands = []
+
+  def run(command, check):
+    assert not check
+    commands.append(command[3:])
+    return types.SimpleNamespace(returncode=0)
+
+  monkeypatch.setattr(subprocess, 'run', run)
+  return commands
+
+
+def called(workdir, *extra, file='t2i', methods='adrpo,raft'):
+  """Exit status of a comparison of two methods over two seeds."""
+  saved = flagsaver.save_flag_values()
+  given = [
+    'compare',
+    f'--config={small_run.ROOT / "configs" / file}.py:compare',
+    f'--methods={methods}',
+    '--seeds=2',
+    f'--workdir={workdir}',
+    *extra,
+  ]
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(sys, 'argv', given)  # where config flags look
+    try:
+      return compare.main(given)
+    finally:
+      flagsaver.restore_flag_values(saved)
+
+
+def test_every_method_and_seed_is_a_run_of_its_own(tmp_path, started):
+  assert called(tmp_path, '--config.steps=3') == 0
+  made = [next(a for a in c if 'workdir' in a).split('=')[1] for c in started]
+  assert made == [
+    str(tmp_path / name / f'seed_{seed}')
+    for seed in (0, 1)
+    for name in ('adrpo', 'raft')
+  ]
+  for command in started:
+    assert '--config.steps=3' in command
+    names = [a for a in command if a.startswith('--config.method.name=')]
+    assert names[0].removeprefix('--config.method.name=') in ('adrpo', 'raft')
+    assert len(names) == 1
+    assert command[-1].removeprefix('--config.seed=') in ('0', '1')
+
+
+def test_what_a_method_changes_comes_before_what_is_asked_for(
+  tmp_path, started
+):
+  own = '--config.training.learning_rate'
+  assert called(tmp_path, f'{own}=0.5') == 0
+  raft = next(c for c in started if '--config.method.name=raft' in c)
+  changed = [a for a in raft if a.startswith(own)]
+  assert len(changed) == 2
+  assert changed[-1] == f'{own}=0.5'
+  adrpo = next(c for c in started if '--config.method.name=adrpo' in c)
+  assert sum(a.startswith(own) for a in adrpo) == 1
+
+
+def test_a_variant_is_a_run_of_the_method_that_it_names(tmp_path, started):
+  assert called(tmp_path, file='llm', methods='grpo_without_kl') == 0
+  assert [c[0] for c in started] == [
+    f'--workdir={tmp_path}/grpo_without_kl/seed_{seed}' for seed in (0, 1)
+  ]
+  for command in started:
+    assert '--config.method.name=grpo' in command
+    assert '--config.method.grpo.beta=0.0' in command
+
+
+def test_all_methods_and_variants_of_a_config_are_compared(tmp_path, started):
+  assert called(tmp_path, '--seeds=1', file='llm', methods='') == 0
+  names = [c[0].split('/')[-2] for c in started]
+  assert names == [
+    *('adrpo', 'dpo', 'grpo', 'rloo'),
+    *('adrpo_paper', 'grpo_without_kl'),
+  ]
+
+
+def test_finished_runs_are_skipped(tmp_path, started):
+  done = tmp_path / 'adrpo' / 'seed_1'
+  done.mkdir(parents=True)
+  (done / 'summary.json').write_text('{}')
+  assert called(tmp_path) == 0
+  assert len(started) == 3
+  assert not any(f'--workdir={done}' in command for command in started)
+
+
+def test_a_run_that_fails_is_named(tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(
+    subprocess,
+    'run',
+    lambda *_, **__: types.SimpleNamespace(returncode=3),
+  )
+  assert called(tmp_path) == 1
+  assert 'raft, seed 1 (exit status 3)' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ('flag', 'said'),
+  [('--methods=adrpo,raf', "'raft'"), ('--seeds=0', 'at least 1, got 0')],
+)
+def test_bad_input_is_named(tmp_path, started, capsys, flag, said):
+  assert called(tmp_path, flag) == 2
+  assert said in capsys.readouterr().err
+  assert not started

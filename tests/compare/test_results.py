@@ -1,0 +1,163 @@
+"""The comparison: statistics by hand, the table in three forms, the page."""
+
+import csv
+import io
+import json
+import math
+
+from html_pages import assert_stands_alone, text_of
+from PIL import Image
+import pytest
+import synthetic_runs
+
+from adrpo_jax.compare.report import write_comparison
+from adrpo_jax.compare.results import pareto_front, read_comparison
+from adrpo_jax.stats.estimates import estimate
+
+
+def test_error_is_that_of_the_mean_over_seeds():
+  got = estimate([0.5, 0.7, 0.6], [0.01, 0.01, 0.01])
+  assert got.mean == pytest.approx(0.6)
+  assert got.error == pytest.approx(0.1 / math.sqrt(3))
+  assert got.values == (0.5, 0.7, 0.6)
+
+
+def test_one_seed_has_the_error_of_its_evaluation():
+  assert estimate([0.5], [0.02]).error == 0.02
+  assert estimate([0.5]).error is None
+  assert estimate([None, float('nan')]) is None
+  assert estimate([0.5, None], [None, 0.03]).mean == 0.5
+
+
+def test_pareto_front_by_hand():
+  points = [(0.4, 0.9), (0.6, 0.8), (0.5, 0.7), (0.7, 0.5), (0.6, 0.8)]
+  got = pareto_front(points, more_is_better=(True, True))
+  assert got == [True, True, False, True, True]
+  got = pareto_front(points, more_is_better=(True, False))
+  assert got == [False, False, False, True, False]
+
+
+def test_means_are_those_of_the_summaries(compared):
+  finals = [
+    json.loads((compared / 'adrpo' / f'seed_{k}' / 'summary.json').read_text())
+    for k in (0, 1)
+  ]
+  one, two = (summary['final']['success'] for summary in finals)
+  row = read_comparison(compared).methods[0]
+  assert row.method == 'adrpo'
+  assert row.seeds == (0, 1)
+  assert one != two
+  assert row.measures['success'].mean == pytest.approx((one + two) / 2)
+  assert row.measures['success'].error == pytest.approx(abs(one - two) / 2)
+  base = finals[0]['base']['success']
+  assert row.mean('success_gain') == pytest.approx((one + two) / 2 - base)
+  assert row.predicted_ceiling == pytest.approx(0.71)
+
+
+def test_fronts_include_the_base(compared):
+  comparison = read_comparison(compared)
+  assert comparison.base.on_front == {'diversity': True, 'divergence': True}
+  fronts = {row.method: row.on_front for row in comparison.methods}
+  assert fronts == {
+    'adrpo': {'diversity': True, 'divergence': True},
+    'orw_cfm_w2': {'diversity': True, 'divergence': True},
+    'raft': {'diversity': False, 'divergence': False},
+  }
+
+
+def test_the_base_has_the_error_of_one_evaluation(compared):
+  base = read_comparison(compared).base
+  assert base.measures['success'].error == pytest.approx(0.0155)
+  assert base.measures['success'].mean == pytest.approx(0.406667, abs=1e-6)
+
+
+def test_markdown_csv_and_json_agree(compared):
+  row = read_comparison(compared).methods[1]
+  success = row.measures['success']
+  lines = (compared / 'comparison.md').read_text().splitlines()
+  assert [line.split(' | ')[0] for line in lines[2:6]] == [
+    '| Base', '| ADRPO', '| ORW-CFM-W2', '| RAFT',
+  ]  # fmt: skip
+  written = f'{100 * success.mean:.1f} ± {100 * success.error:.1f} %'
+  assert lines[4].startswith(f'| ORW-CFM-W2 | 2 | {written} | +')
+  table = csv.DictReader(io.StringIO((compared / 'comparison.csv').read_text()))
+  by_method = {line['method']: line for line in table}
+  assert float(by_method['orw_cfm_w2']['success']) == success.mean
+  assert float(by_method['orw_cfm_w2']['success_se']) == success.error
+  assert by_method['raft']['on_front_diversity'] == 'False'
+  record = json.loads((compared / 'comparison.json').read_text())
+  assert record['methods'][1]['measures']['success'] == {
+    'mean': success.mean,
+    'error': success.error,
+    'values': list(success.values),
+  }
+  assert record['notes'] == [
+    'raft/seed_1 has not finished: left out.',
+    'Methods have different numbers of seeds so far.',
+  ]
+
+
+def test_the_page_says_who_leads_and_stands_alone(compared):
+  page = compared / 'comparison.html'
+  assert_stands_alone(page)
+  text = text_of(page)
+  assert 'ORW-CFM-W2 reaches the highest success' in text
+  assert 'On both Pareto fronts: ADRPO, ORW-CFM-W2' in text
+  assert '3 methods 2 seeds 5 finished runs' in text
+  assert 'raft/seed_1 has not finished: left out.' in text
+  # four columns of pictures, six prompts, two draws
+  assert text.count('✓') + text.count('✗') == 4 * 6 * 2
+
+
+def test_categories_are_means_over_seeds(compared):
+  values = []
+  for seed in (0, 1):
+    path = compared / 'adrpo' / f'seed_{seed}' / 'summary.json'
+    by_category = json.loads(path.read_text())['final']['by_category']
+    values.append(by_category['counting'])
+  row = read_comparison(compared).methods[0]
+  assert row.by_category['counting'].mean == pytest.approx(sum(values) / 2)
+  shown = f'{100 * sum(values) / 2:.1f}'
+  assert shown in text_of(compared / 'comparison.html')
+
+
+def test_pictures_are_images(compared):
+  width, height = Image.open(compared / 'pareto.png').size
+  assert 2.2 < width / height < 2.8
+  assert Image.open(compared / 'samples.png').format == 'PNG'
+
+
+def test_runs_of_different_bases_are_pointed_out(tmp_path):
+  for seed in (0, 1):
+    workdir = tmp_path / 'adrpo' / f'seed_{seed}'
+    synthetic_runs.write_run(workdir, seed=seed, steps=10, ceiling=None)
+  path = tmp_path / 'adrpo' / 'seed_1' / 'summary.json'
+  summary = json.loads(path.read_text())
+  summary['base']['success'] = 0.5
+  path.write_text(json.dumps(summary))
+  comparison = read_comparison(tmp_path)
+  assert comparison.notes == (
+    'The runs do not share one base: its success is 40.7 % to 50.0 %. '
+    'Gains are against the base of each run.',
+  )
+  assert comparison.methods[0].predicted_ceiling is None
+
+
+def test_runs_without_pictures_or_evaluations_are_compared(tmp_path):
+  workdir = tmp_path / 'my_method' / 'seed_0'
+  workdir.mkdir(parents=True)
+  summary = {
+    'base': {'success': 0.4, 'diversity': 0.9},
+    'final': {'success': 0.5, 'success_se': 0.02, 'diversity': 0.9},
+  }
+  (workdir / 'summary.json').write_text(json.dumps(summary))
+  text = text_of(write_comparison(tmp_path))
+  assert 'my_method 1 50.0 ± 2.0 % +10.0 pp' in text
+  assert 'No samples of these runs.' in text
+  assert 'No run recorded categories.' in text
+  assert 'No method has two evaluations that its seeds share.' in text
+
+
+def test_a_folder_without_finished_runs_is_refused(tmp_path):
+  with pytest.raises(FileNotFoundError, match='found none'):
+    write_comparison(tmp_path)
