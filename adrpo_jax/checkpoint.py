@@ -31,8 +31,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.files import below, in_bucket, replacing
-from adrpo_jax.naming import check_same, leaf_names
+from adrpo_jax.system.files import below, in_bucket, replacing
+from adrpo_jax.tree_names import check_same, leaf_names
 from adrpo_jax.types import PyTree
 
 _MANIFEST = 'manifest.json'

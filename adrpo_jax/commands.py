@@ -24,12 +24,12 @@ from adrpo_jax import train as loop
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
 from adrpo_jax.evaluate import Evaluation
-from adrpo_jax.files import Staged, in_bucket, replacing
 from adrpo_jax.metrics import plain
 from adrpo_jax.models.hub import cache_folder
 from adrpo_jax.report import write as report
 from adrpo_jax.samples import image_file as kept_samples
 from adrpo_jax.scoring import image_scores
+from adrpo_jax.system.files import Staged, in_bucket, replacing
 from adrpo_jax.types import TrainState
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.modalities.flow_views import sample_keys
 from adrpo_jax.rewards.sums import known
+from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.stats.prompt_means import by_category, mean_and_error, over_group
 from adrpo_jax.types import Array, Modality, PyTree, Scores, Weights
 

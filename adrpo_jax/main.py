@@ -30,10 +30,10 @@ from flax.traverse_util import flatten_dict
 import jax
 from ml_collections import ConfigDict, config_flags
 
-from adrpo_jax import libtpu_flags
 from adrpo_jax.errors import InputError, RunError, unknown_name
-from adrpo_jax.files import in_bucket
 from adrpo_jax.rewards.protocol import RewardError
+from adrpo_jax.system import libtpu_flags
+from adrpo_jax.system.files import in_bucket
 
 MODES = ('train', 'eval', 'sample', 'export', 'pretrain')
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.files import Staged, replacing
+from adrpo_jax.system.files import Staged, replacing
 from adrpo_jax.types import Array, PyTree
 
 

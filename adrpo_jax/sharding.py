@@ -26,7 +26,7 @@ from jax.sharding import PartitionSpec as P
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.naming import leaf_names
+from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import PyTree
 
 Rules = Sequence[tuple[str, P]]

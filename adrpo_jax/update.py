@@ -18,7 +18,7 @@ import optax
 
 from adrpo_jax import diagnostics
 from adrpo_jax.method.record import Method, anchors, divergence_weights
-from adrpo_jax.modalities.flow_views import sample_keys
+from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.types import (
   Array,
   Metrics,

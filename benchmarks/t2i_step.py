@@ -138,7 +138,7 @@ def torch_side(args):
   from diffusers import AutoencoderKL, SD3Transformer2DModel
   import torch
 
-  from adrpo_jax.pretrain import SMALL
+  from adrpo_jax.pretrain.shapes import SMALL
   from adrpo_jax.rewards import jpeg
 
   torch.manual_seed(0)

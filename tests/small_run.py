@@ -20,8 +20,9 @@ import jax
 import numpy as np
 import pytest
 
-from adrpo_jax import build, main, pretrain, sharding
+from adrpo_jax import build, main, sharding
 from adrpo_jax.models import base as base_models
+from adrpo_jax.pretrain import shapes as pretrain
 from adrpo_jax.types import Scores
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -15,7 +15,7 @@ from adrpo_jax.method import methods
 from adrpo_jax.method.methods import METHODS, parameters
 from adrpo_jax.models import base as base_models
 from adrpo_jax.models import load as weights
-from adrpo_jax.naming import leaf_names
+from adrpo_jax.tree_names import leaf_names
 
 TRANSFORMER = 'transformer.safetensors'
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import small_run
 
-from adrpo_jax import files, preferences
+from adrpo_jax import preferences
 from adrpo_jax.errors import InputError
 from adrpo_jax.metrics import MetricsLog, cut_back
+from adrpo_jax.system import files
 from adrpo_jax.types import Scores
 
 

@@ -20,7 +20,7 @@ import small_run
 
 from adrpo_jax import build
 from adrpo_jax.models import base as base_models
-from adrpo_jax.naming import leaf_names
+from adrpo_jax.tree_names import leaf_names
 
 TOLERANCE = 1e-5
 STEPS = 3

@@ -14,7 +14,7 @@ from adrpo_jax.models import layout, lora, lora_files, sd3_layout
 from adrpo_jax.models.export import POSITIONS
 from adrpo_jax.models.mmdit import position_table
 from adrpo_jax.models.tensor_files import tensor_files
-from adrpo_jax.naming import leaf_names
+from adrpo_jax.tree_names import leaf_names
 
 ROWS = sd3_layout.transformer_rows(2)
 # The average is ahead of the base by 1.5 of its way; alpha/r is 4.

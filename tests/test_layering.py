@@ -8,14 +8,12 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
 # A part imports itself and what stands in the lines above it, nothing else.
 LAYERS = [
-  'child_loop compile_memory errors flops hlo libtpu_flags preemption stats '
-  'types',
-  'child_process chips diagnostics figures files method naming sampling worlds',
-  'checkpoint compile_costs compile_report data metrics models sharding',
-  'modalities preferences pretrain rewards samples',
-  'evaluate report scoring text_ability update',
-  'pretrain_text train',
-  'build',
+  'errors stats types',
+  'diagnostics figures method sampling system tree_names worlds',
+  'checkpoint data metrics models sharding update',
+  'modalities preferences rewards samples',
+  'evaluate pretrain report scoring',
+  'build train',
   'commands',
   'main',
   'compare compile',

@@ -9,7 +9,7 @@ import small_run
 
 from adrpo_jax import build, update
 from adrpo_jax.method import methods
-from adrpo_jax.naming import leaf_names
+from adrpo_jax.tree_names import leaf_names
 
 LORA = {'model__lora_rank': 2}
 

@@ -24,7 +24,7 @@ from adrpo_jax import sharding  # noqa: E402
 from adrpo_jax.checkpoint import Checkpoints  # noqa: E402
 from adrpo_jax.metrics import MetricsLog, cut_back  # noqa: E402
 from adrpo_jax.models.load import load_tree, save_tree  # noqa: E402
-from adrpo_jax.preemption import Preemption  # noqa: E402
+from adrpo_jax.system.preemption import Preemption  # noqa: E402
 
 folder = pathlib.Path(sys.argv[4])
 mesh = sharding.make_mesh(fsdp=2, tensor=2)

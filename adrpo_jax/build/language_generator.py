@@ -32,10 +32,10 @@ from adrpo_jax.modalities import language
 from adrpo_jax.modalities.decoder_model import language_model
 from adrpo_jax.models import decoder_layout, lora_files, qwen
 from adrpo_jax.models.decoder import Decoder
-from adrpo_jax.models.prompt_cache import fingerprint
 from adrpo_jax.models.words import Words, left_padded
-from adrpo_jax.naming import leaf_names
 from adrpo_jax.sampling.token_choice import Choice, greedy, make_choice
+from adrpo_jax.system.fingerprint import fingerprint
+from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import Modality, PyTree
 
 PRODUCTS = '(kernel|embedding)$'

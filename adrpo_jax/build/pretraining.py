@@ -5,8 +5,9 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from adrpo_jax import pretrain, pretrain_text
 from adrpo_jax.models import base as base_models
+from adrpo_jax.pretrain import shapes as pretrain
+from adrpo_jax.pretrain import texts as pretrain_text
 
 
 def pretrain_pictures(

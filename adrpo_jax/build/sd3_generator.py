@@ -23,11 +23,12 @@ from adrpo_jax.build.generator import (
 from adrpo_jax.errors import InputError
 from adrpo_jax.models import clip_tiny, sd3, sd3_text, sd3_tiny
 from adrpo_jax.models.compute import Compute
+from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.hub import cache_folder, local_folder
 from adrpo_jax.models.mmdit import MMDiT
-from adrpo_jax.models.prompt_cache import PromptCache, fingerprint
-from adrpo_jax.models.text_encoder import Condition
+from adrpo_jax.models.prompt_cache import PromptCache
 from adrpo_jax.sampling import noise_levels
+from adrpo_jax.system.fingerprint import fingerprint
 
 
 def of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:

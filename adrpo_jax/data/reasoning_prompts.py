@@ -19,9 +19,9 @@ import pathlib
 import re
 from typing import Any, NamedTuple
 
-from adrpo_jax.child_process import asker
 from adrpo_jax.data.readers import Row
 from adrpo_jax.errors import InputError, unknown_name
+from adrpo_jax.system.child_process import asker
 
 SCHEME = 'reasoning_gym:'
 KEY = 'reasoning_gym'  # of the answers

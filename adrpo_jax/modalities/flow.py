@@ -21,6 +21,7 @@ from adrpo_jax.method.divergences import mean_square
 from adrpo_jax.method.record import Method, given_anchors
 from adrpo_jax.modalities import flow_views
 from adrpo_jax.sampling import guidance, noise_levels, solvers
+from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.types import Array, LossTerms, Modality, PyTree
 
 BUCKETS = 4  # of σ, for the divergence by time
@@ -91,7 +92,7 @@ def make(
   def rollout(params, frozen, prompts, key):
     condition = prompts['condition']
     groups = (jax.tree.leaves(condition)[0].shape[0], samples_per_prompt)
-    keys = flow_views.sample_keys(key, *groups, prompts.get('places'))
+    keys = sample_keys(key, *groups, prompts.get('places'))
     keys = constrain(_rows(keys, 2))
     condition = constrain(_repeat(condition, samples_per_prompt))
     full = materialise(params, frozen)

@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.files import replacing
 from adrpo_jax.models import load as weights
 from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.text_encoder import TextEncoder, TextEncoderConfig
+from adrpo_jax.system.files import replacing
 from adrpo_jax.types import PyTree
 
 CONFIGS = {

@@ -10,10 +10,10 @@ import pathlib
 
 import numpy as np
 
-from adrpo_jax.files import replacing
 from adrpo_jax.models import layout, sd3_layout
 from adrpo_jax.models.load import save_tree
 from adrpo_jax.models.mmdit import MMDiTConfig, position_table
+from adrpo_jax.system.files import replacing
 from adrpo_jax.types import PyTree
 
 POSITIONS = 'pos_embed.pos_embed'

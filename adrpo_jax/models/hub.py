@@ -14,7 +14,7 @@ import urllib.parse
 from etils import epath
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.files import below, replacing
+from adrpo_jax.system.files import below, replacing
 
 # Weights, configs, tokenisers, chat templates. Pickles are not even downloaded.
 PATTERNS = ('*.json', '*.safetensors', '*.txt', '*.model', '*.jinja')

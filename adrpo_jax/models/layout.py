@@ -20,7 +20,7 @@ import numpy as np
 
 from adrpo_jax.models.load import kind, stored_kind
 from adrpo_jax.models.tensor_files import TensorFiles
-from adrpo_jax.naming import check_same, leaf_names
+from adrpo_jax.tree_names import check_same, leaf_names
 from adrpo_jax.types import PyTree
 
 Shape = tuple[int, ...]

@@ -20,8 +20,8 @@ import safetensors
 from safetensors.numpy import save_file
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.files import replacing
-from adrpo_jax.naming import check_same, leaf_names
+from adrpo_jax.system.files import replacing
+from adrpo_jax.tree_names import check_same, leaf_names
 from adrpo_jax.types import PyTree
 
 PICKLES = ('.bin', '.pt', '.pth', '.ckpt', '.pkl', '.pickle')

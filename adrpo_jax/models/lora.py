@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.naming import leaf_names
+from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import Array, PyTree
 
 # The attention projections that the scripts of diffusers and Flow-GRPO adapt.

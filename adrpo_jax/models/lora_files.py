@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.files import replacing
 from adrpo_jax.models.layout import LINEAR, Row, Source, sources
 from adrpo_jax.models.load import read_metadata, save_tree
 from adrpo_jax.models.tensor_files import TensorFiles, tensor_files
-from adrpo_jax.naming import leaf_names
+from adrpo_jax.system.files import replacing
+from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import PyTree
 
 FILE = 'pytorch_lora_weights.safetensors'  # the name diffusers looks for

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.models.compute import Compute, settled, stack
+from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.layers import Linear, layer_norm, rms_norm
-from adrpo_jax.models.text_encoder import Condition
 from adrpo_jax.types import Array
 
 

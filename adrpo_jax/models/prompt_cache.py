@@ -9,18 +9,15 @@ blocks from beginning to end, not all of their gigabytes.
 from collections.abc import Callable, Iterable, Sequence
 import hashlib
 import pathlib
-from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from adrpo_jax.files import replacing
-from adrpo_jax.models.text_encoder import Condition
+from adrpo_jax.models.condition import Condition
+from adrpo_jax.system.files import replacing
 from adrpo_jax.types import PyTree
-
-_BLOCKS, _BLOCK = 256, 1 << 16
 
 Encode = Callable[[Sequence[str]], Iterable[tuple[str, Condition]]]
 
@@ -69,26 +66,3 @@ class PromptCache:
   def _file(self, text: str) -> pathlib.Path:
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return self._folder / f'{digest}.safetensors'
-
-
-def fingerprint(folders: Iterable[pathlib.Path], *settings: Any) -> str:
-  """A digest of all files in folders, and of settings, as 32 letters."""
-  digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
-  for folder in folders:
-    for file in sorted(folder.glob('*')):
-      digest.update(f'{folder.name}/{file.name} {file.stat().st_size}'.encode())
-      for block in _sampled(file):
-        digest.update(block)
-  return digest.hexdigest()
-
-
-def _sampled(file: pathlib.Path) -> Iterable[bytes]:
-  """A small file whole, of a large one evenly spread blocks."""
-  size = file.stat().st_size
-  with file.open('rb') as stream:
-    if size <= _BLOCKS * _BLOCK:
-      yield stream.read()
-      return
-    for start in np.linspace(0, size - _BLOCK, _BLOCKS).astype(int):
-      stream.seek(int(start))
-      yield stream.read(_BLOCK)

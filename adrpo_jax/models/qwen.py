@@ -18,12 +18,12 @@ import jax
 import jax.numpy as jnp
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.files import replacing
 from adrpo_jax.models import decoder_layout, layout
 from adrpo_jax.models.config_files import expect, fits, from_fields, read_config
 from adrpo_jax.models.decoder import Decoder, DecoderConfig, Scorer
 from adrpo_jax.models.load import save_tree
 from adrpo_jax.models.tensor_files import tensor_files
+from adrpo_jax.system.files import replacing
 from adrpo_jax.types import Array, PyTree
 
 ROPE = ('rope_parameters', 'rope_scaling')

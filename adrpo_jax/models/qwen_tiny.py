@@ -9,9 +9,9 @@ import pathlib
 
 import jax
 
-from adrpo_jax.files import replacing
 from adrpo_jax.models import qwen
 from adrpo_jax.models.decoder import Decoder, DecoderConfig
+from adrpo_jax.system.files import replacing
 
 SPECIAL = ('<|endoftext|>', '<|im_start|>', '<|im_end|>')
 CHAT_TEMPLATE = (

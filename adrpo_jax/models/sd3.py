@@ -17,6 +17,7 @@ import numpy as np
 from adrpo_jax.errors import InputError
 from adrpo_jax.models import layout, sd3_layout
 from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
+from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.config_files import (
   expect,
   fits,
@@ -27,7 +28,6 @@ from adrpo_jax.models.export import POSITIONS
 from adrpo_jax.models.load import stored_kind
 from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.tensor_files import tensor_files
-from adrpo_jax.models.text_encoder import Condition
 from adrpo_jax.types import PyTree
 
 Place = Callable[[PyTree], PyTree]

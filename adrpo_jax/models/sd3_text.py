@@ -21,11 +21,11 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.models import layout, text_layout
 from adrpo_jax.models.clip import ClipText, ClipTextConfig
 from adrpo_jax.models.compute import Compute
+from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.config_files import from_fields, read_config
 from adrpo_jax.models.sd3 import Place, cast
 from adrpo_jax.models.t5 import T5Config, T5Encoder
 from adrpo_jax.models.tensor_files import tensor_files
-from adrpo_jax.models.text_encoder import Condition
 from adrpo_jax.models.tokenisers import padded_tokens
 from adrpo_jax.types import PyTree
 

@@ -6,13 +6,12 @@ a prompt of padding alone is the empty prompt of classifier-free guidance.
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 
 from adrpo_jax.models import attention
+from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.layers import Linear
 from adrpo_jax.types import Array
 
@@ -26,13 +25,6 @@ class TextEncoderConfig:
   width: int = 96
   layers: int = 2
   heads: int = 4
-
-
-class Condition(NamedTuple):
-  """An encoded prompt: states [*, L, D] and one pooled vector [*, D]."""
-
-  states: Array | np.ndarray
-  pooled: Array | np.ndarray
 
 
 class TextEncoder(nn.Module):

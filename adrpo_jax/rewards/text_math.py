@@ -6,9 +6,9 @@ SymPy may compute for hours, or fill the memory, on an answer of ten characters
 
 import pathlib
 
-from adrpo_jax.child_process import asker
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.text_protocol import TextReward
+from adrpo_jax.system.child_process import asker
 
 CHILD = pathlib.Path(__file__).with_name('text_math_child.py')
 

@@ -20,7 +20,7 @@ import zipfile
 from etils import epath
 import numpy as np
 
-from adrpo_jax.files import replacing
+from adrpo_jax.system.files import replacing
 
 SMALL = 256  # pixels: the longest side that is kept, and shown, as it is
 QUALITY = 90  # of WebP: no difference is seen at the size of the picture

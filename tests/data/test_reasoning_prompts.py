@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 import pytest
 
 from adrpo_jax.build import text_task
-from adrpo_jax.child_process import asker
 from adrpo_jax.data import prompts, reasoning_prompts
 from adrpo_jax.data.reasoning_prompts import Entry, apart, library, read
 from adrpo_jax.errors import InputError
+from adrpo_jax.system.child_process import asker
 
 needs_library = pytest.mark.skipif(
   importlib.util.find_spec('reasoning_gym') is None,

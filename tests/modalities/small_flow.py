@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adrpo_jax.modalities import flow, flow_views
+from adrpo_jax.modalities import flow
 from adrpo_jax.sampling import noise_levels, solvers
+from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.types import Weights
 
 P, G, S = 3, 4, 2
@@ -110,7 +111,7 @@ def run(method, params, *, prompts=P, groups=G, **options):
   inputs = (
     *(params, make_frozen(), ANCHORS, samples),
     *(make_prompts(prompts), weights_of(prompts, groups)),
-    flow_views.sample_keys(jax.random.key(8), prompts, groups),
+    sample_keys(jax.random.key(8), prompts, groups),
   )
   return inputs, jax.jit(modality.loss_terms)(*inputs)
 
@@ -129,5 +130,5 @@ def made_up_inputs(anchors=ANCHORS):
   return (
     *(parameters(0), make_frozen(), anchors, {'x0': x0}),
     *(make_prompts(P), weights_of()),
-    flow_views.sample_keys(jax.random.key(8), P, G),
+    sample_keys(jax.random.key(8), P, G),
   )

@@ -31,6 +31,7 @@ from small_flow import (
 from adrpo_jax.method import methods
 from adrpo_jax.modalities import flow, flow_views
 from adrpo_jax.sampling import noise_levels, solvers
+from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.types import LossTerms
 
 
@@ -42,7 +43,7 @@ def test_every_method_gets_its_terms(name):
   params = parameters(0)
   samples = samples_of(modality, method, params, groups=groups)
   weights = weights_of(P, groups)
-  keys = flow_views.sample_keys(jax.random.key(8), P, groups)
+  keys = sample_keys(jax.random.key(8), P, groups)
 
   def loss(params, anchors):
     terms = modality.loss_terms(
@@ -91,7 +92,7 @@ def test_rollout_solves_from_the_noise_of_each_sample():
   assert list(samples) == ['x0']
   assert samples['x0'].dtype == jnp.float32
   params, _, texts, key = inputs
-  keys = flow_views.sample_keys(key, P, G)
+  keys = sample_keys(key, P, G)
   x = jnp.stack(
     [
       jax.random.normal(jax.random.fold_in(key, flow_views.INITIAL), LATENT)
@@ -217,7 +218,7 @@ def test_one_compilation_for_all_steps():
     params = parameters(step)
     texts = make_prompts(P, seed=step)
     samples = rollout(params, frozen, texts, key)
-    keys = flow_views.sample_keys(key, P, G)
+    keys = sample_keys(key, P, G)
     terms(
       params,
       frozen,

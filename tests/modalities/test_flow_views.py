@@ -23,6 +23,7 @@ from small_flow import (
 from adrpo_jax.method import methods
 from adrpo_jax.modalities import flow, flow_views
 from adrpo_jax.sampling import noise_levels, solvers
+from adrpo_jax.sampling.keys import sample_keys
 
 
 def seen_by(method, **options):
@@ -38,7 +39,7 @@ def seen_by(method, **options):
   modality = small_flow.make(spied, **options)
   params = parameters(0)
   samples = samples_of(modality, method, params)
-  keys = flow_views.sample_keys(jax.random.key(8), P, G)
+  keys = sample_keys(jax.random.key(8), P, G)
 
   def look(params):
     terms = modality.loss_terms(
@@ -121,7 +122,7 @@ def test_replay_equals_its_rollout(transition):
   texts, frozen = make_prompts(P), make_frozen()
   key = jax.random.key(7)
   samples = jax.jit(modality.rollout)(params, frozen, texts, key)
-  keys = flow_views.sample_keys(key, P, G)
+  keys = sample_keys(key, P, G)
 
   def replay(samples):
     terms = modality.loss_terms(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from adrpo_jax.models import base
+from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig, position_table
-from adrpo_jax.models.text_encoder import Condition
-from adrpo_jax.pretrain import SMALL
+from adrpo_jax.pretrain.shapes import SMALL
 
 CONFIG = MMDiTConfig(
   sample_size=8,

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adrpo_jax.models.prompt_cache import PromptCache, fingerprint
-from adrpo_jax.models.text_encoder import Condition
+from adrpo_jax.models.condition import Condition
+from adrpo_jax.models.prompt_cache import PromptCache
+from adrpo_jax.system.fingerprint import fingerprint
 
 
 class Encoder:

@@ -12,11 +12,11 @@ from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
 from adrpo_jax.models import config_files, sd3, sd3_text, sd3_tiny
 from adrpo_jax.models.compute import Compute
+from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.export import POSITIONS
 from adrpo_jax.models.mmdit import MMDiT
 from adrpo_jax.models.t5 import T5Config
 from adrpo_jax.models.tensor_files import tensor_files
-from adrpo_jax.models.text_encoder import Condition
 
 
 @pytest.fixture(scope='module')

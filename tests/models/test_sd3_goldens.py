@@ -14,8 +14,8 @@ import pytest
 from adrpo_jax.models import sd3, sd3_text, sd3_tiny
 from adrpo_jax.models.autoencoder import Autoencoder
 from adrpo_jax.models.compute import Compute
+from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.mmdit import MMDiT
-from adrpo_jax.models.text_encoder import Condition
 from adrpo_jax.sampling import guidance, noise_levels, solvers
 
 GOLDENS = pathlib.Path(__file__).parents[1] / 'goldens' / 'sd3_tiny.npz'

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import tiny_sd3
 
 from adrpo_jax.models.autoencoder import Autoencoder
+from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.mmdit import MMDiT
-from adrpo_jax.models.text_encoder import Condition
 from adrpo_jax.sampling import guidance, noise_levels, solvers
 
 pytestmark = pytest.mark.parity

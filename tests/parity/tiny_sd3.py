@@ -10,9 +10,9 @@ import torch
 
 from adrpo_jax.models import layout, sd3_layout
 from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
+from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.tensor_files import tensor_files
-from adrpo_jax.models.text_encoder import Condition
 
 VARIANTS = {
   'sd3': MMDiTConfig(

@@ -7,9 +7,9 @@ import signal
 import made_strings
 import pytest
 
-from adrpo_jax import child_process
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards import text_math
+from adrpo_jax.system import child_process
 
 needs_library = pytest.mark.skipif(
   importlib.util.find_spec('math_verify') is None,

@@ -8,9 +8,12 @@ import jax
 import pytest
 import small_run
 
-from adrpo_jax import compile as aot
-from adrpo_jax import compile_costs, compile_memory, compile_report, sharding
-from adrpo_jax.chips import CHIPS, GIB
+from adrpo_jax import sharding
+from adrpo_jax.compile import costs as compile_costs
+from adrpo_jax.compile import memory as compile_memory
+from adrpo_jax.compile import programs
+from adrpo_jax.compile import report as compile_report
+from adrpo_jax.compile.chips import CHIPS, GIB
 from adrpo_jax.errors import InputError
 from adrpo_jax.models import sd3_tiny
 
@@ -37,7 +40,7 @@ def make_config(folder, **changes):
 @pytest.fixture(scope='module')
 def report(folder):
   pytest.importorskip('libtpu')
-  return aot.compiled(make_config(folder), 'v5e:2x2', per_chip=2)
+  return programs.compiled(make_config(folder), 'v5e:2x2', per_chip=2)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +49,7 @@ def report(folder):
 )
 def test_an_axis_may_take_a_part_of_a_side_of_the_torus(topology, slices, axes):
   pytest.importorskip('libtpu')
-  devices = aot.devices_of(topology, slices)
+  devices = programs.devices_of(topology, slices)
   mesh = sharding.make_mesh(fsdp=16, devices=devices)
   assert mesh.devices.shape == axes
   assert len(set(mesh.devices.flat)) == len(devices)
@@ -85,7 +88,7 @@ def test_a_table_reads(report):
 @pytest.mark.slow
 def test_two_slices_keep_the_parameters_within_one(folder):
   pytest.importorskip('libtpu')
-  found = aot.compiled(
+  found = programs.compiled(
     make_config(folder, model__lora_rank=0), 'v5e:2x2', 2, per_chip=2
   )
   assert found['chips'] == 8
@@ -102,13 +105,13 @@ def test_a_family_without_shapes(folder):
   config = make_config(folder, model__family='world')
   pytest.importorskip('libtpu')
   with pytest.raises(InputError, match='family of models to compile for'):
-    aot.compiled(config, 'v5e:2x2', per_chip=2)
+    programs.compiled(config, 'v5e:2x2', per_chip=2)
 
 
 def test_a_topology_that_there_is_not(folder):
   pytest.importorskip('libtpu')
   with pytest.raises(InputError, match='topology that libtpu knows'):
-    aot.devices_of('v5e:3x77', 1)
+    programs.devices_of('v5e:3x77', 1)
 
 
 def test_without_libtpu(monkeypatch):
@@ -120,7 +123,7 @@ def test_without_libtpu(monkeypatch):
   monkeypatch.setattr(topologies, 'get_topology_desc', absent)
   monkeypatch.setitem(sys.modules, 'libtpu', None)
   with pytest.raises(InputError, match=r"pip install 'adrpo_jax\[tpu\]'"):
-    aot.devices_of('v5e:2x2', 1)
+    programs.devices_of('v5e:2x2', 1)
 
 
 def test_a_program_that_is_too_large_has_its_size():

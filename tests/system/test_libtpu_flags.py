@@ -1,6 +1,6 @@
 """What the TPU compiler is told, and what of it a user keeps."""
 
-from adrpo_jax.libtpu_flags import FLAGS, set_flags
+from adrpo_jax.system.libtpu_flags import FLAGS, set_flags
 
 NAME = 'xla_jf_spmd_threshold_for_windowed_einsum_mib'
 

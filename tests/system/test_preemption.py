@@ -3,7 +3,7 @@
 import os
 import signal
 
-from adrpo_jax.preemption import Preemption
+from adrpo_jax.system.preemption import Preemption
 
 
 def test_a_signal_is_noticed_and_the_handler_given_back():

@@ -18,9 +18,9 @@ from typing import Any
 
 import jax
 
-from adrpo_jax import hlo
-from adrpo_jax.chips import GIB, Chip
-from adrpo_jax.compile_memory import Held
+from adrpo_jax.compile import hlo
+from adrpo_jax.compile.chips import GIB, Chip
+from adrpo_jax.compile.memory import Held
 
 LARGEST = 8  # buffers that a report lists
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 import pytest
 
-from adrpo_jax import hlo, sharding
+from adrpo_jax import sharding
+from adrpo_jax.compile import hlo
 
 TPU = """HloModule jit_f, is_scheduled=true
 

@@ -4,7 +4,7 @@ import optax
 import pytest
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.naming import check_same, leaf_names
+from adrpo_jax.tree_names import check_same, leaf_names
 
 
 def test_names_follow_dicts_sequences_and_fields():

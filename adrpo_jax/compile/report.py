@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adrpo_jax.chips import GIB
+from adrpo_jax.compile.chips import GIB
 
 
 def table(report: dict[str, Any]) -> str:

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from adrpo_jax import chips, flops, sharding
+from adrpo_jax import sharding
+from adrpo_jax.compile import chips, flops
 from adrpo_jax.errors import InputError
 from adrpo_jax.models import attention
 

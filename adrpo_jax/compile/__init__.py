@@ -1,0 +1,1 @@
+"""A run's programs compiled for TPUs, on a machine without any."""

@@ -1,0 +1,14 @@
+"""What a text encoder says of a prompt."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from adrpo_jax.types import Array
+
+
+class Condition(NamedTuple):
+  """An encoded prompt: states [*, L, D] and one pooled vector [*, D]."""
+
+  states: Array | np.ndarray
+  pooled: Array | np.ndarray

@@ -1,0 +1,1 @@
+"""Makes the bases of the embedded worlds."""

@@ -1,0 +1,26 @@
+"""The random keys of samples."""
+
+import jax
+import jax.numpy as jnp
+
+from adrpo_jax.types import Array
+
+
+def sample_keys(
+  key: Array,
+  prompts: int,
+  samples_per_prompt: int,
+  places: Array | None = None,
+) -> Array:
+  """A key for every sample, fold_in(key, p·G + g). -> [P, G]
+
+  Which device or microbatch a sample is in changes nothing for it; nor does a
+  part of the prompts that it is drawn with, if their `places` p among all of
+  the step are given, [P].
+  """
+  places = jnp.arange(prompts) if places is None else places
+  own = places[:, None] * samples_per_prompt
+  own = own + jnp.arange(samples_per_prompt)[None]
+  fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+  keys = fold(key, own.reshape(-1))
+  return keys.reshape((prompts, samples_per_prompt) + keys.shape[1:])

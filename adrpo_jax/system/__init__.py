@@ -1,0 +1,1 @@
+"""The machine of a run: disks and buckets, signals, child processes, flags."""
