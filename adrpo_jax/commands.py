@@ -25,7 +25,7 @@ from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
 from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.metrics import plain
-from adrpo_jax.models.hub import cache_folder
+from adrpo_jax.models.files.hub import cache_folder
 from adrpo_jax.report import write as report
 from adrpo_jax.samples import image_file as kept_samples
 from adrpo_jax.scoring import image_scores

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models import load as weights
+from adrpo_jax.models.files import safetensors_trees as weights
 from adrpo_jax.system.files import Staged, on_disk
 from adrpo_jax.types import Array, PyTree, Scores
 

@@ -29,8 +29,9 @@ import sys
 import tempfile
 import time
 
-from adrpo_jax.models import qwen, qwen_tiny
-from adrpo_jax.models.decoder import Decoder, DecoderConfig
+from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
+from adrpo_jax.models.tiny import qwen as qwen_tiny
 
 BETA = 0.04
 WORKS = ('8x8x64', '4x8x256')

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.errors import unknown_name
 from adrpo_jax.method.methods import METHODS, parameters
-from adrpo_jax.models.hub import cache_folder
+from adrpo_jax.models.files.hub import cache_folder
 from adrpo_jax.models.lora import ATTENTION
 from adrpo_jax.rewards.table import REWARDS
 

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from adrpo_jax import build, main, sharding
-from adrpo_jax.models import base as base_models
+from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.pretrain import shapes as pretrain
 from adrpo_jax.types import Scores
 

@@ -13,8 +13,8 @@ from adrpo_jax import build, main
 from adrpo_jax.errors import InputError
 from adrpo_jax.method import methods
 from adrpo_jax.method.methods import METHODS, parameters
-from adrpo_jax.models import base as base_models
-from adrpo_jax.models import load as weights
+from adrpo_jax.models.files import safetensors_trees as weights
+from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.tree_names import leaf_names
 
 TRANSFORMER = 'transformer.safetensors'

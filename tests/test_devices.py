@@ -19,7 +19,7 @@ import pytest
 import small_run
 
 from adrpo_jax import build
-from adrpo_jax.models import base as base_models
+from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.tree_names import leaf_names
 
 TOLERANCE = 1e-5

@@ -10,10 +10,13 @@ import small_run
 
 from adrpo_jax import build
 from adrpo_jax.checkpoint import Checkpoints
-from adrpo_jax.models import layout, lora, lora_files, sd3_layout
-from adrpo_jax.models.export import POSITIONS
-from adrpo_jax.models.mmdit import position_table
-from adrpo_jax.models.tensor_files import tensor_files
+from adrpo_jax.models import lora
+from adrpo_jax.models.files import lora_files
+from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files.tensor_files import tensor_files
+from adrpo_jax.models.sd3 import weight_tables as sd3_layout
+from adrpo_jax.models.sd3.export import POSITIONS
+from adrpo_jax.models.sd3.mmdit import position_table
 from adrpo_jax.tree_names import leaf_names
 
 ROWS = sd3_layout.transformer_rows(2)

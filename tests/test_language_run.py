@@ -12,8 +12,8 @@ from adrpo_jax import build
 from adrpo_jax.build.text_task import within
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
-from adrpo_jax.models import qwen_tiny
-from adrpo_jax.models.words import words_in
+from adrpo_jax.models.decoder.chat_tokenizer import words_in
+from adrpo_jax.models.tiny import qwen as qwen_tiny
 from adrpo_jax.samples import text_file as kept_texts
 
 

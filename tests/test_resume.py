@@ -23,7 +23,7 @@ import small_run
 
 from adrpo_jax import checkpoint
 from adrpo_jax.checkpoint import Checkpoints
-from adrpo_jax.models import base as base_models
+from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.tree_names import leaf_names
 
 pytestmark = pytest.mark.slow

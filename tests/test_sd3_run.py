@@ -9,9 +9,10 @@ import small_run
 
 from adrpo_jax import build
 from adrpo_jax.errors import InputError
-from adrpo_jax.models import sd3_text, sd3_tiny
-from adrpo_jax.models.load import save_tree
-from adrpo_jax.models.tensor_files import tensor_files
+from adrpo_jax.models.files.safetensors_trees import save_tree
+from adrpo_jax.models.files.tensor_files import tensor_files
+from adrpo_jax.models.sd3 import text_conditions as sd3_text
+from adrpo_jax.models.tiny import sd3 as sd3_tiny
 
 VOCABULARIES = {sd3_tiny.CLIP.vocab_size, sd3_tiny.T5.vocab_size}
 

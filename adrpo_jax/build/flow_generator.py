@@ -20,10 +20,12 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.method import methods
 from adrpo_jax.method.record import Method
 from adrpo_jax.modalities import flow
-from adrpo_jax.models import export, lora_files, sd3_layout
-from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
-from adrpo_jax.models.mmdit import MMDiTConfig
-from adrpo_jax.models.tiling import decode_in_tiles
+from adrpo_jax.models.files import lora_files
+from adrpo_jax.models.sd3 import export
+from adrpo_jax.models.sd3 import weight_tables as sd3_layout
+from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
+from adrpo_jax.models.sd3.mmdit import MMDiTConfig
+from adrpo_jax.models.sd3.tiling import decode_in_tiles
 from adrpo_jax.sampling import noise_levels, solvers
 from adrpo_jax.sampling.guidance import Velocity
 from adrpo_jax.types import Array, Modality, PyTree

@@ -6,9 +6,9 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.build.world_generator import base_folder
 from adrpo_jax.errors import InputError
-from adrpo_jax.models import qwen_tiny
-from adrpo_jax.models.hub import cache_folder, local_folder
-from adrpo_jax.models.words import Words, words_in
+from adrpo_jax.models.decoder.chat_tokenizer import Words, words_in
+from adrpo_jax.models.files.hub import cache_folder, local_folder
+from adrpo_jax.models.tiny import qwen as qwen_tiny
 
 
 def language_folder(config: ConfigDict) -> pathlib.Path:

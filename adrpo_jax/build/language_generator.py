@@ -30,9 +30,11 @@ from adrpo_jax.method import language_methods
 from adrpo_jax.method.record import Method
 from adrpo_jax.modalities import language
 from adrpo_jax.modalities.decoder_model import language_model
-from adrpo_jax.models import decoder_layout, lora_files, qwen
-from adrpo_jax.models.decoder import Decoder
-from adrpo_jax.models.words import Words, left_padded
+from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder import weight_table as decoder_layout
+from adrpo_jax.models.decoder.chat_tokenizer import Words, left_padded
+from adrpo_jax.models.decoder.decoder import Decoder
+from adrpo_jax.models.files import lora_files
 from adrpo_jax.sampling.token_choice import Choice, greedy, make_choice
 from adrpo_jax.system.fingerprint import fingerprint
 from adrpo_jax.tree_names import leaf_names

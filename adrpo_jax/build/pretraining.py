@@ -5,7 +5,7 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from adrpo_jax.models import base as base_models
+from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.pretrain import shapes as pretrain
 from adrpo_jax.pretrain import texts as pretrain_text
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
 from adrpo_jax.build.parts import reward_parameters
-from adrpo_jax.models.clip import ClipVision, ClipVisionConfig
+from adrpo_jax.models.clip.towers import ClipVision, ClipVisionConfig
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.rewards.clip_preprocess import clip_pixels
 from adrpo_jax.rewards.clip_towers import PRECISION

@@ -21,12 +21,15 @@ from adrpo_jax.build.generator import (
   on_mesh,
 )
 from adrpo_jax.errors import InputError
-from adrpo_jax.models import clip_tiny, sd3, sd3_text, sd3_tiny
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.condition import Condition
-from adrpo_jax.models.hub import cache_folder, local_folder
-from adrpo_jax.models.mmdit import MMDiT
+from adrpo_jax.models.files.hub import cache_folder, local_folder
 from adrpo_jax.models.prompt_cache import PromptCache
+from adrpo_jax.models.sd3 import folder as sd3
+from adrpo_jax.models.sd3 import text_conditions as sd3_text
+from adrpo_jax.models.sd3.mmdit import MMDiT
+from adrpo_jax.models.tiny import clip as clip_tiny
+from adrpo_jax.models.tiny import sd3 as sd3_tiny
 from adrpo_jax.sampling import noise_levels
 from adrpo_jax.system.fingerprint import fingerprint
 

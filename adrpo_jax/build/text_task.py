@@ -11,7 +11,7 @@ from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.data import reasoning_prompts
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.words import Words
+from adrpo_jax.models.decoder.chat_tokenizer import Words
 from adrpo_jax.samples.texts import texts
 from adrpo_jax.worlds import TEXT_WORLDS, TextWorld
 

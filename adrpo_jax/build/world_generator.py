@@ -15,9 +15,9 @@ from adrpo_jax.build.flow_generator import (
   null_condition,
 )
 from adrpo_jax.build.generator import Generator, Rows, make_compute
-from adrpo_jax.models import base as base_models
-from adrpo_jax.models.mmdit import MMDiT
-from adrpo_jax.models.text_encoder import TextEncoder
+from adrpo_jax.models.sd3.mmdit import MMDiT
+from adrpo_jax.models.shapes import base as base_models
+from adrpo_jax.models.shapes.text_encoder import TextEncoder
 from adrpo_jax.sampling import noise_levels
 from adrpo_jax.system.fingerprint import fingerprint
 from adrpo_jax.worlds import WORLDS

@@ -1,13 +1,17 @@
 """A decoder as the functions that language asks of a model."""
 
 from adrpo_jax.modalities.language import LanguageModel
-from adrpo_jax.models.cached_decoder import (
+from adrpo_jax.models.decoder.cached_decoder import (
   CachedDecoder,
   layers_apart,
   repeated,
 )
-from adrpo_jax.models.decoder import Decoder, output_embedding, positions_of
-from adrpo_jax.models.log_probs import logits
+from adrpo_jax.models.decoder.decoder import (
+  Decoder,
+  output_embedding,
+  positions_of,
+)
+from adrpo_jax.models.decoder.log_probs import logits
 from adrpo_jax.sampling.decoding import Reader
 from adrpo_jax.types import Array, PyTree
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from adrpo_jax.diagnostics import Largest, Mean, Quantiles
 from adrpo_jax.method import kl_estimators
 from adrpo_jax.method.record import Method, given_anchors
-from adrpo_jax.models.log_probs import chunked_kl, chunked_log_probs
+from adrpo_jax.models.decoder.log_probs import chunked_kl, chunked_log_probs
 from adrpo_jax.sampling import token_choice
 from adrpo_jax.sampling.decoding import Reader, generate
 from adrpo_jax.sampling.keys import sample_keys

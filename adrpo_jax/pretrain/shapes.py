@@ -25,10 +25,10 @@ import optax
 
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.metrics import MetricsLog, Progress, cut_back
-from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
-from adrpo_jax.models.base import Base, initialise
-from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig
-from adrpo_jax.models.text_encoder import TextEncoder, TextEncoderConfig
+from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
+from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
+from adrpo_jax.models.shapes.base import Base, initialise
+from adrpo_jax.models.shapes.text_encoder import TextEncoder, TextEncoderConfig
 from adrpo_jax.sampling import guided, paths
 from adrpo_jax.system.files import replacing
 from adrpo_jax.types import Array, PyTree

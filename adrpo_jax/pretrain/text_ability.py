@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from adrpo_jax.modalities.language import LanguageModel
-from adrpo_jax.models import words
+from adrpo_jax.models.decoder import chat_tokenizer as words
 from adrpo_jax.sampling.decoding import generate
 from adrpo_jax.sampling.token_choice import Choice
 from adrpo_jax.types import Array, PyTree

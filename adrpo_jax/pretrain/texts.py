@@ -26,10 +26,10 @@ import numpy as np
 from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.modalities.decoder_model import language_model
 from adrpo_jax.modalities.language import LanguageModel
-from adrpo_jax.models import qwen
-from adrpo_jax.models.decoder import Decoder, DecoderConfig
-from adrpo_jax.models.log_probs import logits, of_softmax
-from adrpo_jax.models.tokenisers import tokeniser_of
+from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
+from adrpo_jax.models.decoder.log_probs import logits, of_softmax
+from adrpo_jax.models.files.tokenizers import tokeniser_of
 from adrpo_jax.pretrain.shapes import Stage, train_stage
 from adrpo_jax.pretrain.text_ability import ability, left_padded
 from adrpo_jax.system.files import replacing

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.hub import local_folder
-from adrpo_jax.models.tensor_files import TensorFiles, tensor_files
+from adrpo_jax.models.files.hub import local_folder
+from adrpo_jax.models.files.tensor_files import TensorFiles, tensor_files
 from adrpo_jax.rewards.clip_diversity import unit
 from adrpo_jax.rewards.clip_folder import read_clip
 from adrpo_jax.rewards.clip_preprocess import clip_pixels

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from adrpo_jax.errors import InputError, unknown_name
-from adrpo_jax.models.tokenisers import tokeniser_of
+from adrpo_jax.models.files.tokenizers import tokeniser_of
 
 Encode = Callable[[str, str], list[int]]
 

@@ -13,9 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.clip import ACTIVATIONS, ClipTextConfig, ClipVisionConfig
-from adrpo_jax.models.config_files import read_config
-from adrpo_jax.models.hub import local_folder
+from adrpo_jax.models.clip.towers import (
+  ACTIVATIONS,
+  ClipTextConfig,
+  ClipVisionConfig,
+)
+from adrpo_jax.models.files.config_files import read_config
+from adrpo_jax.models.files.hub import local_folder
 from adrpo_jax.rewards.clip_preprocess import MEAN, STD
 
 # What transformers leaves out of a config.json: the sizes of CLIP ViT-B/32.

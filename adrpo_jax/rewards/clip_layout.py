@@ -9,8 +9,17 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.layout import CONV2D, LINEAR, Row, linear, norm
-from adrpo_jax.models.text_layout import clip_text_rows, clip_vision_rows
+from adrpo_jax.models.files.text_encoder_tables import (
+  clip_text_rows,
+  clip_vision_rows,
+)
+from adrpo_jax.models.files.weight_table import (
+  CONV2D,
+  LINEAR,
+  Row,
+  linear,
+  norm,
+)
 
 
 class ClipLayout(NamedTuple):

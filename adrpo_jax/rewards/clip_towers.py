@@ -16,11 +16,11 @@ import numpy as np
 
 from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
-from adrpo_jax.models import layout
-from adrpo_jax.models.clip import ClipText, ClipVision
+from adrpo_jax.models.clip.towers import ClipText, ClipVision
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.tensor_files import tensor_files
-from adrpo_jax.models.tokenisers import padded_tokens
+from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files.tensor_files import tensor_files
+from adrpo_jax.models.files.tokenizers import padded_tokens
 from adrpo_jax.rewards.clip_folder import Clip
 from adrpo_jax.rewards.clip_layout import layout_of
 from adrpo_jax.types import Array, PyTree

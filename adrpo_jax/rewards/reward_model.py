@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.hub import local_folder
+from adrpo_jax.models.files.hub import local_folder
 from adrpo_jax.rewards.chat_tokens import Encode, chat_tokens
 from adrpo_jax.rewards.held import Place, Sample, View, held_samples
 from adrpo_jax.rewards.host_numbers import gathered

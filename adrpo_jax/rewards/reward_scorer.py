@@ -18,10 +18,10 @@ from jax.sharding import Mesh
 import numpy as np
 
 from adrpo_jax.errors import InputError, unknown_name
-from adrpo_jax.models import qwen
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.decoder import Scorer, positions_of
-from adrpo_jax.models.tensor_files import tensor_files
+from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder.decoder import Scorer, positions_of
+from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.sharding import (
   BATCH_AXES,
   abstract,

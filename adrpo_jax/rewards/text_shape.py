@@ -75,7 +75,7 @@ def overlong_punishment(length: int, limit: int, margin: int) -> float:
 
 
 def _tokens(folder: pathlib.Path) -> Callable[[str], int]:
-  from adrpo_jax.models.tokenisers import tokeniser_of
+  from adrpo_jax.models.files.tokenizers import tokeniser_of
 
   tokeniser = tokeniser_of(folder)
   return lambda text: len(tokeniser.encode(text, add_special_tokens=False))

@@ -15,7 +15,7 @@ from adrpo_jax.compile import programs
 from adrpo_jax.compile import report as compile_report
 from adrpo_jax.compile.chips import CHIPS, GIB
 from adrpo_jax.errors import InputError
-from adrpo_jax.models import sd3_tiny
+from adrpo_jax.models.tiny import sd3 as sd3_tiny
 
 
 @pytest.fixture(scope='module')

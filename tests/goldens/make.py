@@ -14,7 +14,7 @@ import diffusers
 import numpy as np
 import torch
 
-from adrpo_jax.models import sd3_tiny
+from adrpo_jax.models.tiny import sd3 as sd3_tiny
 
 TEXTS = ('A red fox on 2 hills.', 'an owl', '')
 T5_LENGTH, STEPS, GUIDANCE = 20, 3, 5.0

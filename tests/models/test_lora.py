@@ -7,9 +7,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models import lora, lora_files
+from adrpo_jax.models import lora
+from adrpo_jax.models.files import lora_files
+from adrpo_jax.models.files.weight_table import linear
 from adrpo_jax.models.layers import Linear
-from adrpo_jax.models.layout import linear
 
 ROWS = linear(r'blocks_(?P<first>\d+)/(?P<name>\w+)', 'layers.{layer}.{name}')
 NAME = 'blocks_0/to_q/dense/kernel'

@@ -11,8 +11,8 @@ transformers = pytest.importorskip('transformers')
 
 import jax.numpy as jnp
 
-from adrpo_jax.models.load import save_tree
-from adrpo_jax.models.sd3_tiny import write_clip_tokeniser
+from adrpo_jax.models.files.safetensors_trees import save_tree
+from adrpo_jax.models.tiny.sd3 import write_clip_tokeniser
 from adrpo_jax.rewards import clip_preprocess
 from adrpo_jax.rewards.table import REWARDS
 

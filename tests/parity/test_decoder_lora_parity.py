@@ -13,9 +13,12 @@ from closeness import distance
 import tiny_qwen
 from tiny_qwen import MASK
 
-from adrpo_jax.models import decoder_layout, lora, lora_files, qwen
+from adrpo_jax.models import lora
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.decoder import Decoder
+from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder import weight_table as decoder_layout
+from adrpo_jax.models.decoder.decoder import Decoder
+from adrpo_jax.models.files import lora_files
 
 pytestmark = pytest.mark.parity
 

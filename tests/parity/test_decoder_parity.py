@@ -12,16 +12,18 @@ from closeness import TOLERANCE, check_gradients, distance
 import tiny_qwen
 from tiny_qwen import MASK, TOKENS
 
-from adrpo_jax.models import decoder_layout, layout, qwen
-from adrpo_jax.models.cached_decoder import CachedDecoder, layers_apart
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.decoder import (
+from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder import weight_table as decoder_layout
+from adrpo_jax.models.decoder.cached_decoder import CachedDecoder, layers_apart
+from adrpo_jax.models.decoder.decoder import (
   Decoder,
   Scorer,
   output_embedding,
   positions_of,
 )
-from adrpo_jax.models.log_probs import logits
+from adrpo_jax.models.decoder.log_probs import logits
+from adrpo_jax.models.files import weight_table as layout
 
 pytestmark = pytest.mark.parity
 

@@ -13,8 +13,8 @@ import small_run
 from adrpo_jax import build
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.models.condition import Condition
-from adrpo_jax.models.export import save_transformer
-from adrpo_jax.models.mmdit import MMDiT
+from adrpo_jax.models.sd3.export import save_transformer
+from adrpo_jax.models.sd3.mmdit import MMDiT
 
 pytestmark = [pytest.mark.parity, pytest.mark.slow]
 

@@ -15,8 +15,9 @@ from closeness import distance
 import tiny_sd3
 from tiny_sd3 import ROWS, VARIANTS
 
-from adrpo_jax.models import lora, lora_files
-from adrpo_jax.models.mmdit import MMDiT
+from adrpo_jax.models import lora
+from adrpo_jax.models.files import lora_files
+from adrpo_jax.models.sd3.mmdit import MMDiT
 
 pytestmark = pytest.mark.parity
 

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import tiny_sd3
 
-from adrpo_jax.models.autoencoder import Autoencoder
 from adrpo_jax.models.condition import Condition
-from adrpo_jax.models.mmdit import MMDiT
+from adrpo_jax.models.sd3.autoencoder import Autoencoder
+from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.sampling import guidance, noise_levels, solvers
 
 pytestmark = pytest.mark.parity

@@ -8,7 +8,7 @@ transformers = pytest.importorskip('transformers')
 
 import tiny_qwen
 
-from adrpo_jax.models.tokenisers import text_of
+from adrpo_jax.models.files.tokenizers import text_of
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
 from adrpo_jax.worlds import sort_tokeniser
 

@@ -14,10 +14,12 @@ import jax
 import jax.numpy as jnp
 import tiny_sd3
 
-from adrpo_jax.models import sd3, sd3_text, sd3_tiny
-from adrpo_jax.models.autoencoder import Autoencoder
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.mmdit import MMDiT
+from adrpo_jax.models.sd3 import folder as sd3
+from adrpo_jax.models.sd3 import text_conditions as sd3_text
+from adrpo_jax.models.sd3.autoencoder import Autoencoder
+from adrpo_jax.models.sd3.mmdit import MMDiT
+from adrpo_jax.models.tiny import sd3 as sd3_tiny
 from adrpo_jax.sampling import guidance, noise_levels, solvers
 
 pytestmark = pytest.mark.parity

@@ -12,10 +12,11 @@ from closeness import TOLERANCE, check_gradients, distance
 import tiny_sd3
 from tiny_sd3 import VARIANTS
 
-from adrpo_jax.models import layout, sd3_layout
-from adrpo_jax.models.autoencoder import Autoencoder
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.mmdit import MMDiT, position_table
+from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.sd3 import weight_tables as sd3_layout
+from adrpo_jax.models.sd3.autoencoder import Autoencoder
+from adrpo_jax.models.sd3.mmdit import MMDiT, position_table
 
 pytestmark = pytest.mark.parity
 

@@ -16,9 +16,9 @@ import small_run
 
 from adrpo_jax import build
 from adrpo_jax.checkpoint import Checkpoints
-from adrpo_jax.models import sd3_tiny
 from adrpo_jax.models.condition import Condition
-from adrpo_jax.models.mmdit import MMDiT
+from adrpo_jax.models.sd3.mmdit import MMDiT
+from adrpo_jax.models.tiny import sd3 as sd3_tiny
 
 pytestmark = [pytest.mark.parity, pytest.mark.slow]
 

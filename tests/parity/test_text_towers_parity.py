@@ -10,16 +10,17 @@ from closeness import TOLERANCE, check_gradients, distance
 import jax
 import jax.numpy as jnp
 
-from adrpo_jax.models import layout, text_layout
-from adrpo_jax.models.clip import (
+from adrpo_jax.models.clip.towers import (
   ClipText,
   ClipTextConfig,
   ClipVision,
   ClipVisionConfig,
 )
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.t5 import T5Config, T5Encoder
-from adrpo_jax.models.tensor_files import tensor_files
+from adrpo_jax.models.files import text_encoder_tables as text_layout
+from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files.tensor_files import tensor_files
+from adrpo_jax.models.sd3.t5 import T5Config, T5Encoder
 
 pytestmark = pytest.mark.parity
 

@@ -15,8 +15,8 @@ import tiny_qwen
 
 from adrpo_jax import build
 from adrpo_jax.checkpoint import Checkpoints
-from adrpo_jax.models import qwen_tiny
-from adrpo_jax.models.decoder import Decoder
+from adrpo_jax.models.decoder.decoder import Decoder
+from adrpo_jax.models.tiny import qwen as qwen_tiny
 
 pytestmark = [pytest.mark.parity, pytest.mark.slow]
 

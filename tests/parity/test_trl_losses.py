@@ -31,9 +31,15 @@ from tiny_trl import ANSWERS, REWARDS, WINNERS, G, P, T
 
 from adrpo_jax.method import advantages, language_methods
 from adrpo_jax.modalities import language
-from adrpo_jax.models import decoder_layout, layout, qwen
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.decoder import Decoder, output_embedding, positions_of
+from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder import weight_table as decoder_layout
+from adrpo_jax.models.decoder.decoder import (
+  Decoder,
+  output_embedding,
+  positions_of,
+)
+from adrpo_jax.models.files import weight_table as layout
 
 pytestmark = pytest.mark.parity
 

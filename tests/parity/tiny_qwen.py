@@ -6,9 +6,9 @@ import numpy as np
 import torch
 import transformers
 
-from adrpo_jax.models import qwen
-from adrpo_jax.models.decoder import output_embedding, positions_of
-from adrpo_jax.models.log_probs import logits
+from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder.decoder import output_embedding, positions_of
+from adrpo_jax.models.decoder.log_probs import logits
 
 SIZES = {
   'vocab_size': 50,

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from adrpo_jax.models import layout, sd3_layout
-from adrpo_jax.models.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.condition import Condition
-from adrpo_jax.models.mmdit import MMDiT, MMDiTConfig
-from adrpo_jax.models.tensor_files import tensor_files
+from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files.tensor_files import tensor_files
+from adrpo_jax.models.sd3 import weight_tables as sd3_layout
+from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
+from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
 
 VARIANTS = {
   'sd3': MMDiTConfig(

@@ -12,9 +12,9 @@ import pytest
 from adrpo_jax import worlds
 from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.decoder_model import language_model
-from adrpo_jax.models import qwen
-from adrpo_jax.models.decoder import Decoder
-from adrpo_jax.models.tokenisers import tokeniser_of
+from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder.decoder import Decoder
+from adrpo_jax.models.files.tokenizers import tokeniser_of
 from adrpo_jax.pretrain import texts as pretrain_text
 from adrpo_jax.pretrain.text_ability import ability, answers
 from adrpo_jax.worlds import TEXT_WORLDS, sort_or_pass

@@ -5,7 +5,7 @@ import pytest
 import tiny_clip
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.load import save_tree
+from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.rewards.aesthetic import aesthetic, read_head
 
 

@@ -6,14 +6,14 @@ import pytest
 import tiny_clip
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models import layout
-from adrpo_jax.models.clip import (
+from adrpo_jax.models.clip.towers import (
   ClipText,
   ClipTextConfig,
   ClipVision,
   ClipVisionConfig,
 )
-from adrpo_jax.models.load import save_tree
+from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.rewards import clip_layout, clip_towers
 from adrpo_jax.rewards.clip_folder import read_clip
 from adrpo_jax.rewards.clip_scores import hps_v2

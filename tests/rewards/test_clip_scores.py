@@ -10,7 +10,7 @@ import pytest
 import tiny_clip
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models import tokenisers
+from adrpo_jax.models.files import tokenizers as tokenisers
 from adrpo_jax.rewards import clip_towers
 from adrpo_jax.rewards.clip_folder import read_clip
 from adrpo_jax.rewards.clip_scores import clip_score, pick_score

@@ -11,7 +11,7 @@ import tiny_reward_model
 
 from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.tokenisers import tokeniser_of
+from adrpo_jax.models.files.tokenizers import tokeniser_of
 from adrpo_jax.rewards.chat_tokens import chat, chat_tokens
 from adrpo_jax.rewards.overlap import draw_and_judge
 from adrpo_jax.rewards.protocol import RewardError

@@ -7,7 +7,7 @@ import made_answers
 import numpy as np
 import pytest
 
-from adrpo_jax.models.tokenisers import text_of
+from adrpo_jax.models.files.tokenizers import text_of
 from adrpo_jax.rewards.host import HostReward
 from adrpo_jax.rewards.protocol import RewardError
 from adrpo_jax.rewards.text_protocol import TextPrompt

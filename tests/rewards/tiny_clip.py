@@ -5,7 +5,8 @@ import pathlib
 
 import numpy as np
 
-from adrpo_jax.models.clip_tiny import (  # noqa: F401
+from adrpo_jax.models.files.safetensors_trees import save_tree
+from adrpo_jax.models.tiny.clip import (  # noqa: F401
   SCALE,
   TEXT,
   VISION,
@@ -14,7 +15,6 @@ from adrpo_jax.models.clip_tiny import (  # noqa: F401
   tensors,
   write,
 )
-from adrpo_jax.models.load import save_tree
 
 # What the pictures of conftest.py are held against; one text stands twice.
 TEXTS = ('A red fox on 2 hills.', 'an owl', 'x' * 60, 'an owl')

@@ -5,8 +5,8 @@ import pathlib
 import jax
 import numpy as np
 
-from adrpo_jax.models import qwen
-from adrpo_jax.models.decoder import Decoder, DecoderConfig, Scorer
+from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig, Scorer
 from adrpo_jax.worlds import sort_tokeniser
 
 CONFIG = DecoderConfig(

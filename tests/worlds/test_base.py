@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from adrpo_jax.models import base as base_models
-from adrpo_jax.models.autoencoder import Autoencoder
+from adrpo_jax.models.sd3.autoencoder import Autoencoder
+from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.worlds import shapes, shapes_judge, shapes_prompts
 
 FOLDER = pathlib.Path(shapes.__file__).parent / 'shapes_base'

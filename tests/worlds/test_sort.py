@@ -6,7 +6,7 @@ import made_strings
 import numpy as np
 import pytest
 
-from adrpo_jax.models.tokenisers import padded_tokens, tokeniser_of
+from adrpo_jax.models.files.tokenizers import padded_tokens, tokeniser_of
 from adrpo_jax.worlds import TEXT_WORLDS, sort, sort_or_pass, sort_tokeniser
 
 PROMPT = 'sort: 7 3 9 3 ='

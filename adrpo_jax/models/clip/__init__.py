@@ -1,0 +1,1 @@
+"""CLIP's towers, which conditions and rewards share."""

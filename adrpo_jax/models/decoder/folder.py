@@ -1,0 +1,259 @@
+"""A Qwen2, Qwen2.5 or Qwen3 (dense) folder in the layout of transformers.
+
+config.json                    {"model_type": "qwen2", ...}
+model.safetensors              or a sharded set with its index
+
+Configs are read in both spellings: `rope_theta`, `rope_scaling`, `torch_dtype`
+of the files on the Hub, and `rope_parameters`, `dtype` of transformers 5.
+"""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.models.decoder import weight_table as decoder_layout
+from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig, Scorer
+from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files.config_files import (
+  expect,
+  fits,
+  from_fields,
+  read_config,
+)
+from adrpo_jax.models.files.safetensors_trees import save_tree
+from adrpo_jax.models.files.tensor_files import tensor_files
+from adrpo_jax.system.files import replacing
+from adrpo_jax.types import Array, PyTree
+
+ROPE = ('rope_parameters', 'rope_scaling')
+
+
+class Qwen(NamedTuple):
+  """Where a model lies, and what its config says.
+
+  fields: of the whole config.json, for the one that is saved.
+  """
+
+  folder: pathlib.Path
+  config: DecoderConfig
+  fields: Mapping[str, Any]
+
+
+# Sizes of the released models, for programs that are compiled without weights;
+# from the config.json of Qwen/Qwen2.5-0.5B, Qwen/Qwen2.5-7B (as of their
+# Instruct versions) and Qwen/Qwen3-0.6B on the Hub.
+RELEASED = {
+  'qwen2_0p5b': DecoderConfig(
+    vocab_size=151936,
+    hidden_size=896,
+    intermediate_size=4864,
+    num_hidden_layers=24,
+    num_attention_heads=14,
+    num_key_value_heads=2,
+    head_dim=64,
+    rms_norm_eps=1e-6,
+    rope_theta=1e6,
+    tie_word_embeddings=True,
+    attention_bias=True,
+    qk_norm=False,
+  ),
+  'qwen2p5_7b': DecoderConfig(
+    vocab_size=152064,
+    hidden_size=3584,
+    intermediate_size=18944,
+    num_hidden_layers=28,
+    num_attention_heads=28,
+    num_key_value_heads=4,
+    head_dim=128,
+    rms_norm_eps=1e-6,
+    rope_theta=1e6,
+    tie_word_embeddings=False,
+    attention_bias=True,
+    qk_norm=False,
+  ),
+  'qwen3_0p6b': DecoderConfig(
+    vocab_size=151936,
+    hidden_size=1024,
+    intermediate_size=3072,
+    num_hidden_layers=28,
+    num_attention_heads=16,
+    num_key_value_heads=8,
+    head_dim=128,
+    rms_norm_eps=1e-6,
+    rope_theta=1e6,
+    tie_word_embeddings=True,
+    attention_bias=False,
+    qk_norm=True,
+  ),
+}
+
+
+def read(folder: pathlib.Path) -> Qwen:
+  """Reads the config of a folder.
+
+  Raises:
+    InputError: it is of another kind of model, or has values that this package
+      does not implement; the file and the field are named.
+  """
+  path = folder / 'config.json'
+  fields = read_config(path)
+  kind = fields.get('model_type')
+  if kind not in ('qwen2', 'qwen3'):
+    raise InputError(
+      f"Expected model_type 'qwen2' or 'qwen3' in {path}, got {kind!r}. Give "
+      'the folder of a Qwen2, Qwen2.5 or dense Qwen3 model.'
+    )
+  # Qwen2 has the biases whatever its file says; Qwen3's field adds one to o.
+  wanted = {} if kind == 'qwen2' else {'attention_bias': False}
+  expect(path, fields, hidden_act='silu', use_sliding_window=False, **wanted)
+  others = set(fields.get('layer_types') or ()) - {'full_attention'}
+  if others:
+    raise InputError(
+      f"Expected layer_types of 'full_attention' in {path}, got "
+      f'{sorted(map(str, others))}: they are not implemented here.'
+    )
+  inferred = {
+    'rope_theta': _theta(fields, path),
+    'tie_word_embeddings': bool(fields.get('tie_word_embeddings')),
+    'attention_bias': kind == 'qwen2',
+    'qk_norm': kind == 'qwen3',
+  }
+  if kind == 'qwen2' and fields.get('head_dim') is None:
+    width, heads = (
+      fields.get(name) for name in ('hidden_size', 'num_attention_heads')
+    )
+    if isinstance(width, int) and isinstance(heads, int) and heads > 0:
+      inferred['head_dim'] = width // heads
+  config = from_fields(DecoderConfig, {**fields, **inferred}, path)
+  _check_heads(config, path)
+  return Qwen(folder, config, fields)
+
+
+def shapes(module: nn.Module) -> PyTree:
+  """{'params'} of a `Decoder` or a `Scorer`, float32."""
+  return jax.eval_shape(lambda: initialised(module, jax.random.key(0)))
+
+
+def initialised(module: nn.Module, key: Array) -> PyTree:
+  """Random parameters of one, {'params': ...}."""
+  rows = jnp.zeros((1, 2), jnp.int32)
+  return module.init(key, rows, rows, jnp.ones((1, 2), bool))
+
+
+def load(model: Qwen, dtype: Any, place: Callable[[PyTree], PyTree]) -> PyTree:
+  """The parameters of a `Decoder`, from a `...ForCausalLM`.
+
+  Args:
+    model: see `read`.
+    dtype: of the parameters.
+    place: gives the shapes their shardings.
+
+  Raises:
+    InputError: see `layout.load`.
+  """
+  return _loaded(model, Decoder(model.config), dtype, place)
+
+
+def load_scorer(
+  model: Qwen, dtype: Any, place: Callable[[PyTree], PyTree]
+) -> PyTree:
+  """The parameters of a `Scorer`, from a `...ForSequenceClassification`."""
+  return _loaded(model, Scorer(model.config), dtype, place)
+
+
+def config_fields(config: DecoderConfig) -> dict[str, Any]:
+  """A config.json, in the spelling that all versions of transformers read."""
+  fields = dataclasses.asdict(config)
+  kind = 'qwen3' if fields.pop('qk_norm') else 'qwen2'
+  if config.attention_bias != (kind == 'qwen2'):
+    raise InputError(
+      'Expected attention_bias without qk_norm (Qwen2), or qk_norm without '
+      f'attention_bias (Qwen3), got {config}.'
+    )
+  if kind == 'qwen2':
+    fields.pop('attention_bias')
+  return fields | {
+    'architectures': [f'{kind.capitalize()}ForCausalLM'],
+    'model_type': kind,
+    'hidden_act': 'silu',
+    'use_sliding_window': False,
+  }
+
+
+def save(
+  folder: pathlib.Path, fields: Mapping[str, Any], params: PyTree
+) -> pathlib.Path:
+  """Writes config.json and model.safetensors, for `from_pretrained`.
+
+  Args:
+    folder: made if it is missing.
+    fields: of the model that the parameters come from (`Qwen.fields`), or
+      `config_fields`; its dtype becomes that of the parameters.
+    params: {'params': ...} in any float dtype, which is kept.
+
+  Returns:
+    The path of the weights.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  tensors = layout.to_theirs(
+    decoder_layout.decoder_rows(), {'params': params['params']}
+  )
+  path = folder / 'model.safetensors'
+  save_tree(path, tensors, {'format': 'pt'})
+  spelling = 'dtype' if 'dtype' in fields else 'torch_dtype'
+  dtype = str(tensors['model.norm.weight'].dtype)
+  with replacing(folder / 'config.json') as new:
+    new.write_text(json.dumps({**fields, spelling: dtype}, indent=2))
+  return path
+
+
+def _theta(fields: Mapping[str, Any], path: pathlib.Path) -> float:
+  """θ of the rotary positions, from either spelling; no kind of scaling."""
+  theta = fields.get('rope_theta')
+  for name in ROPE:
+    rope = fields.get(name) or {}
+    if not isinstance(rope, dict):
+      raise InputError(f'Expected an object as {name} in {path}, got {rope!r}.')
+    kind = rope.get('rope_type', rope.get('type', 'default'))
+    if kind != 'default' or rope.get('partial_rotary_factor', 1.0) != 1.0:
+      raise InputError(
+        f"Expected {name} of the type 'default' in {path}, got {rope!r}: "
+        'longer contexts by scaled or partial rotation are not implemented '
+        'here. Remove it, if your texts are within the original length.'
+      )
+    theta = rope.get('rope_theta', theta)
+  if theta is None or not fits(theta, float):
+    raise InputError(
+      f'Expected a number as rope_theta in {path}, itself or in '
+      f'rope_parameters, got {theta!r}.'
+    )
+  return float(theta)
+
+
+def _check_heads(config: DecoderConfig, path: pathlib.Path) -> None:
+  heads, groups = config.num_attention_heads, config.num_key_value_heads
+  if min(heads, groups) < 1 or heads % groups or config.head_dim % 2:
+    raise InputError(
+      'Expected num_attention_heads to be a multiple of num_key_value_heads, '
+      f'and an even head_dim, in {path}, got {heads}, {groups} and '
+      f'{config.head_dim}.'
+    )
+
+
+def _loaded(model: Qwen, module: nn.Module, dtype: Any, place) -> PyTree:
+  wanted = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), shapes(module)
+  )
+  tied = model.config.tie_word_embeddings
+  ignored = decoder_layout.TIED if tied else decoder_layout.BUFFERS
+  with tensor_files(model.folder, ('model',)) as files:
+    return layout.load(
+      files, decoder_layout.decoder_rows(), place(wanted), ignored
+    )

@@ -1,0 +1,260 @@
+"""Adapters as the files that PEFT and diffusers read and write.
+
+  PREFIX.MODULE.lora_A.weight [r, in]    PREFIX.MODULE.lora_B.weight [out, r]
+
+What we write for diffusers has alpha/r folded into B: it takes alpha = r where
+a file has no metadata, so the strength cannot be lost. PEFT's folder has alpha
+in its config. What we read may come from
+either, with alpha in the header (diffusers) or in adapter_config.json (PEFT).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+import json
+import os
+import pathlib
+import re
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.models.files.safetensors_trees import read_metadata, save_tree
+from adrpo_jax.models.files.tensor_files import TensorFiles, tensor_files
+from adrpo_jax.models.files.weight_table import LINEAR, Row, Source, sources
+from adrpo_jax.system.files import replacing
+from adrpo_jax.tree_names import leaf_names
+from adrpo_jax.types import PyTree
+
+FILE = 'pytorch_lora_weights.safetensors'  # the name diffusers looks for
+STEMS = ('pytorch_lora_weights', 'adapter_model')
+PEFT = 'base_model.model'  # what PEFT puts before every module
+
+_KEY = re.compile(r'(?P<module>.+)\.lora_(?P<part>[AB])(\.default)?\.weight')
+
+
+def save(
+  path: str | os.PathLike[str],
+  rows: Sequence[Row],
+  adapters: Mapping[str, Any],
+  scale: float,
+  prefix: str = 'transformer',
+) -> None:
+  """Writes adapters for `pipeline.load_lora_weights`, alpha folded into B.
+
+  Args:
+    path: of the .safetensors file.
+    rows: the table of the model that they adapt.
+    adapters: see `lora.init`.
+    scale: alpha/r.
+    prefix: the component of the pipeline; '' for none.
+  """
+  tensors = {}
+  for ours, source in _sources(rows, adapters).items():
+    down, up = (np.asarray(adapters[ours][part], np.float32) for part in 'ab')
+    if not source.stacked:
+      down, up = down[None], up[None]
+    for name, a, b in zip(source.names, down, scale * up, strict=True):
+      module = '.'.join([*([prefix] if prefix else []), _module(name)])
+      tensors[f'{module}.lora_A.weight'] = a.T
+      tensors[f'{module}.lora_B.weight'] = b.T
+  save_tree(path, tensors, {'format': 'pt'})
+
+
+def save_peft(
+  folder: pathlib.Path,
+  rows: Sequence[Row],
+  adapters: Mapping[str, Any],
+  scale: float,
+  base: str = '',
+) -> None:
+  """Writes the folder of a causal language model for PEFT.
+
+  adapter_model.safetensors    B as it is
+  adapter_config.json          ranks, and alphas that make up the scale
+
+  Args:
+    folder: made if it is missing.
+    rows: the table of the model.
+    adapters: see `lora.init`; of every layer of a stack.
+    scale: alpha/r.
+    base: name or folder of the model, for `AutoPeftModel...`.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  save(folder / f'{STEMS[1]}.safetensors', rows, adapters, 1.0, PEFT)
+  ranks = {
+    _module(name): adapters[ours]['a'].shape[-1]
+    for ours, source in _sources(rows, adapters).items()
+    for name in source.names
+  }
+  most = max(ranks.values())
+  others = {module: rank for module, rank in ranks.items() if rank < most}
+  settings = {
+    'peft_type': 'LORA',
+    'task_type': 'CAUSAL_LM',
+    'base_model_name_or_path': base,
+    'r': most,
+    'lora_alpha': scale * most,
+    'target_modules': sorted({name.split('.')[-1] for name in ranks}),
+    'rank_pattern': others,
+    'alpha_pattern': {name: scale * rank for name, rank in others.items()},
+  }
+  with replacing(folder / 'adapter_config.json') as new:
+    new.write_text(json.dumps(settings, indent=2))
+
+
+def load(
+  path: str | os.PathLike[str], rows: Sequence[Row], base: PyTree
+) -> dict[str, dict[str, Any]]:
+  """Reads adapters of any origin, for `lora.attach` with a scale of 1.
+
+  Layers of a stack that the file leaves out get adapters of zero; ranks that
+  differ are filled up with zeros.
+
+  Args:
+    path: a folder or a .safetensors file.
+    rows: the table of the model.
+    base: its parameters, or their shapes.
+
+  Raises:
+    InputError: no adapter in the file, one for a module that the model does
+      not have, half of one, or shapes that do not fit.
+  """
+  kernels = {
+    name: leaf
+    for name, leaf in leaf_names(base).items()
+    if name.endswith('/dense/kernel')
+  }
+  places = {
+    _module(theirs): (ours, i)
+    for ours, source in sources(rows, kernels).items()
+    for i, theirs in enumerate(source.names)
+  }
+  with tensor_files(path, STEMS) as files:
+    pairs = _pairs(files)
+    strength = _strength(pathlib.Path(path))
+    found: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
+    for module, names in pairs.items():
+      ours, layer = _place(module, places, files.where)
+      a, b = (files.read(name).astype(np.float32).T for name in names)
+      scale = strength(_bare(module, places) or module, a.shape[1])
+      _check_fit(module, a, b, kernels[ours].shape)
+      found.setdefault(ours, {})[layer] = (a, scale * b)
+  return {
+    ours: _stacked(layers, kernels[ours].shape)
+    for ours, layers in found.items()
+  }
+
+
+def _sources(
+  rows: Sequence[Row], adapters: Mapping[str, Any]
+) -> dict[str, Source]:
+  kernels = {name: adapter['a'] for name, adapter in adapters.items()}
+  found = sources(rows, kernels)
+  for name, source in found.items():
+    if source.axes != LINEAR or source.part != (0, 1):
+      raise InputError(
+        f'Expected adapters of plain dense layers, got one of {name}, which is '
+        f'another kind of layer in the file. Leave it out of the targets.'
+      )
+  return found
+
+
+def _module(weight: str) -> str:
+  return weight.removesuffix('.weight')
+
+
+def _pairs(files: TensorFiles) -> dict[str, tuple[str, str]]:
+  """module -> names of its A and its B."""
+  halves: dict[str, dict[str, str]] = {}
+  for name in files.shapes:
+    match = _KEY.fullmatch(name)
+    if match is None:
+      raise InputError(
+        f'Expected adapters MODULE.lora_A.weight and MODULE.lora_B.weight in '
+        f'{files.where}, got {name}. Convert the file with peft or diffusers.'
+      )
+    halves.setdefault(match['module'], {})[match['part']] = name
+  lacking = [module for module, held in halves.items() if len(held) < 2]
+  if lacking or not halves:
+    raise InputError(
+      f'Expected pairs of lora_A and lora_B in {files.where}, got one half '
+      f'only of {lacking[:4] or "nothing"}. The file is not whole.'
+    )
+  return {module: (held['A'], held['B']) for module, held in halves.items()}
+
+
+def _bare(module: str, places: Mapping[str, Any]) -> str | None:
+  """The module without the prefix of a pipeline or of PEFT."""
+  for prefix in ('', 'transformer.', f'{PEFT}.'):
+    bare = module.removeprefix(prefix)
+    if bare in places:
+      return bare
+  return None
+
+
+def _place(
+  module: str, places: Mapping[str, tuple[str, int]], where: pathlib.Path
+) -> tuple[str, int]:
+  bare = _bare(module, places)
+  if bare is None:
+    raise InputError(
+      f'Expected adapters of modules that the model has, got {module} in '
+      f'{where}. It belongs to another model or to a text encoder.'
+    )
+  return places[bare]
+
+
+def _strength(path: pathlib.Path) -> Callable[[str, int], float]:
+  """(module, rank) -> alpha/r, from whatever metadata there is."""
+  config = _settings(path)
+  rank, alpha = config.get('r'), config.get('lora_alpha')
+  patterns = config.get('alpha_pattern') or {}
+  root = config.get('use_rslora', False)
+
+  def strength(module: str, held: int) -> float:
+    for pattern, value in patterns.items():
+      if re.search(rf'(^|\.){pattern}$', module):
+        return value / (held**0.5 if root else held)
+    if alpha is None or rank is None:
+      return 1.0
+    return alpha / (held**0.5 if root else held)
+
+  return strength
+
+
+def _settings(path: pathlib.Path) -> dict[str, Any]:
+  if path.is_dir() and (path / 'adapter_config.json').is_file():
+    return json.loads((path / 'adapter_config.json').read_text())
+  for file in [path, *(path / f'{stem}.safetensors' for stem in STEMS)]:
+    if file.is_file():
+      stored = read_metadata(file).get('lora_adapter_metadata')
+      held = json.loads(stored) if stored else {}
+      return {k.removeprefix('transformer.'): v for k, v in held.items()}
+  return {}
+
+
+def _check_fit(
+  module: str, a: np.ndarray, b: np.ndarray, kernel: tuple[int, ...]
+) -> None:
+  expected = kernel[-2:]
+  got = (a.shape[0], b.shape[-1])
+  if a.ndim != 2 or b.ndim != 2 or got != expected or a.shape[1] != b.shape[0]:
+    raise InputError(
+      f'Expected an adapter of {module} from {expected[0]} to {expected[1]} '
+      f'features, got A {list(a.T.shape)} and B {list(b.T.shape)}.'
+    )
+
+
+def _stacked(
+  layers: Mapping[int, tuple[np.ndarray, np.ndarray]], kernel: tuple[int, ...]
+) -> dict[str, Any]:
+  rank = max(a.shape[1] for a, _ in layers.values())
+  *count, inputs, outputs = kernel
+  a = np.zeros((*(count or [1]), inputs, rank), np.float32)
+  b = np.zeros((*(count or [1]), rank, outputs), np.float32)
+  for i, (down, up) in layers.items():
+    a[i, :, : down.shape[1]], b[i, : up.shape[0]] = down, up
+  if not count:
+    a, b = a[0], b[0]
+  return {'a': jnp.asarray(a), 'b': jnp.asarray(b)}

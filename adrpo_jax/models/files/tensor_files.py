@@ -1,0 +1,131 @@
+"""The tensors of a Hugging Face folder: one safetensors file or a sharded set.
+
+  NAME.safetensors              all tensors
+  NAME.safetensors.index.json   {'weight_map': {tensor: file}}, and its files
+
+Nothing is read before it is asked for, and then by byte range.
+"""
+
+from collections.abc import Iterator, Sequence
+import contextlib
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.models.files.safetensors_trees import (
+  PICKLES,
+  opened,
+  pickle_error,
+)
+
+STEMS = ('diffusion_pytorch_model', 'model')
+
+
+class TensorFiles:
+  """Name -> tensor, over all files of a model.
+
+  Attributes:
+    where: the folder or file, for messages.
+    shapes: name -> shape.
+    dtypes: name -> dtype as the format writes it, 'F32', 'BF16' and so on.
+  """
+
+  def __init__(self, where: pathlib.Path, files: dict[str, Any]):
+    self.where = where
+    self._files = files
+    self._slices = {n: file.get_slice(n) for n, file in files.items()}
+    self.shapes = {n: tuple(s.get_shape()) for n, s in self._slices.items()}
+    self.dtypes = {n: s.get_dtype() for n, s in self._slices.items()}
+
+  def read(self, name: str, index: tuple[slice, ...] = ()) -> np.ndarray:
+    """A tensor, or the part of it that `index` cuts out."""
+    if index and 0 not in self.shapes[name]:
+      return self._slices[name][index]
+    return self._files[name].get_tensor(name)
+
+
+@contextlib.contextmanager
+def tensor_files(
+  path: str | os.PathLike[str], stems: Sequence[str] = STEMS, variant: str = ''
+) -> Iterator[TensorFiles]:
+  """Opens the weights in a folder, or a single .safetensors file.
+
+  Args:
+    path: of the folder or the file.
+    stems: names that the weights may have in a folder.
+    variant: 'fp16' for files that carry it in their names; '' for none.
+
+  Raises:
+    InputError: no such folder, no weights in it, pickles alone, a file of the
+      set that is missing, cut short or damaged.
+  """
+  path = pathlib.Path(path)
+  if path.is_file() or path.suffix in (*PICKLES, '.safetensors'):
+    with opened(path) as file:
+      yield TensorFiles(path, dict.fromkeys(file.keys(), file))
+    return
+  single, index = _found(path, stems, f'.{variant}' if variant else '')
+  if single is not None:
+    with opened(single) as file:
+      yield TensorFiles(path, dict.fromkeys(file.keys(), file))
+    return
+  held = _weight_map(index)
+  with contextlib.ExitStack() as stack:
+    files = {
+      name: stack.enter_context(opened(path / name))
+      for name in sorted(set(held.values()))
+    }
+    _check_index(index, held, {n: set(f.keys()) for n, f in files.items()})
+    yield TensorFiles(path, {n: files[file] for n, file in held.items()})
+
+
+def _found(
+  folder: pathlib.Path, stems: Sequence[str], suffix: str
+) -> tuple[pathlib.Path | None, pathlib.Path]:
+  """(the single file if there is one, the index of a sharded set)."""
+  if not folder.is_dir():
+    raise InputError(
+      f'Expected a folder of weights at {folder}, found none. Check the path.'
+    )
+  for stem in stems:
+    single = folder / f'{stem}{suffix}.safetensors'
+    index = folder / f'{stem}.safetensors.index{suffix}.json'
+    if single.is_file():
+      return single, index
+    if index.is_file():
+      return None, index
+  for file in sorted(folder.iterdir()):
+    if file.suffix in PICKLES:
+      raise pickle_error(file)
+  names = ' or '.join(f'{stem}{suffix}.safetensors' for stem in stems)
+  raise InputError(
+    f'Expected {names}, or its .index.json, in {folder}; found '
+    f'{sorted(file.name for file in folder.iterdir())[:8]}.'
+  )
+
+
+def _weight_map(index: pathlib.Path) -> dict[str, str]:
+  try:
+    held = json.loads(index.read_text())['weight_map']
+    return {str(name): str(file) for name, file in held.items()}
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise InputError(
+      f"Expected {{'weight_map': {{tensor: file}}}} in {index}, got something "
+      f'else ({error!r}). Copy or download it again.'
+    ) from error
+
+
+def _check_index(
+  index: pathlib.Path, held: dict[str, str], found: dict[str, set[str]]
+) -> None:
+  absent = [name for name, file in held.items() if name not in found[file]]
+  if absent:
+    raise InputError(
+      f'{index} says that {held[absent[0]]} holds {absent[0]}, but it does not '
+      f'({len(absent)} such tensors). Index and files are of different models: '
+      'copy or download both again.'
+    )

@@ -1,0 +1,1 @@
+"""Stable Diffusion 3: its transformer, autoencoder, T5, folder, export."""

@@ -1,0 +1,64 @@
+"""A trained transformer as a folder that diffusers reads.
+
+transformer/config.json                           SD3Transformer2DModel
+transformer/diffusion_pytorch_model.safetensors
+"""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+
+from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files.safetensors_trees import save_tree
+from adrpo_jax.models.sd3 import weight_tables as sd3_layout
+from adrpo_jax.models.sd3.mmdit import MMDiTConfig, position_table
+from adrpo_jax.system.files import replacing
+from adrpo_jax.types import PyTree
+
+POSITIONS = 'pos_embed.pos_embed'
+
+
+def diffusers_config(config: MMDiTConfig) -> dict[str, object]:
+  """The fields of `SD3Transformer2DModel`'s config.json."""
+  fields = dataclasses.asdict(config)
+  return fields | {
+    '_class_name': 'SD3Transformer2DModel',
+    'qk_norm': 'rms_norm' if config.qk_norm else None,
+    'dual_attention_layers': list(config.dual_attention_layers),
+    'out_channels': config.in_channels,
+    'caption_projection_dim': config.width,
+  }
+
+
+def save_transformer(
+  folder: pathlib.Path,
+  config: MMDiTConfig,
+  params: PyTree,
+  positions: np.ndarray | None = None,
+) -> pathlib.Path:
+  """Writes folder/transformer, for `SD3Transformer2DModel.from_pretrained`.
+
+  Args:
+    folder: of the pipeline.
+    config: sizes.
+    params: {'params': ...} in any float dtype, which is kept.
+    positions: [1, M², D], the whole position table of the checkpoint that the
+      model comes from; computed if None.
+
+  Returns:
+    The path of the weights.
+  """
+  target = folder / 'transformer'
+  target.mkdir(parents=True, exist_ok=True)
+  rows = sd3_layout.transformer_rows(config.patch_size)
+  tensors = layout.to_theirs(rows, {'params': params['params']})
+  if positions is None:
+    most = config.pos_embed_max_size
+    positions = position_table(config, most, most)[None]
+  path = target / 'diffusion_pytorch_model.safetensors'
+  save_tree(path, tensors | {POSITIONS: positions}, {'format': 'pt'})
+  with replacing(target / 'config.json') as new:
+    new.write_text(json.dumps(diffusers_config(config), indent=2))
+  return path

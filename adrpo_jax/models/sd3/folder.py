@@ -1,0 +1,240 @@
+"""A Stable Diffusion 3 or 3.5 folder in the layout of diffusers.
+
+model_index.json               {"_class_name": "StableDiffusion3Pipeline", ...}
+transformer/  vae/             config.json and diffusion_pytorch_model.*
+scheduler/                     scheduler_config.json
+text_encoder/ ... tokenizer/   see `sd3_text`
+"""
+
+from collections.abc import Callable
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.models.condition import Condition
+from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files.config_files import (
+  expect,
+  fits,
+  from_fields,
+  read_config,
+)
+from adrpo_jax.models.files.safetensors_trees import stored_kind
+from adrpo_jax.models.files.tensor_files import tensor_files
+from adrpo_jax.models.sd3 import weight_tables as sd3_layout
+from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
+from adrpo_jax.models.sd3.export import POSITIONS
+from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
+from adrpo_jax.types import PyTree
+
+Place = Callable[[PyTree], PyTree]
+
+
+class Sd3(NamedTuple):
+  """Where a model lies, which may be nowhere, and what its configs say.
+
+  shift: of the scheduler's noise levels, see `sampling.sd3_sigmas`.
+  """
+
+  folder: pathlib.Path
+  transformer: MMDiTConfig
+  autoencoder: AutoencoderConfig
+  shift: float
+
+
+# Sizes of the released models, for programs that are compiled without weights.
+_NOWHERE = pathlib.Path('/dev/null')
+RELEASED = {
+  'sd3_medium': Sd3(_NOWHERE, MMDiTConfig(), AutoencoderConfig(), 3.0),
+  'sd35_medium': Sd3(
+    _NOWHERE,
+    MMDiTConfig(
+      qk_norm=True,
+      dual_attention_layers=tuple(range(13)),
+      pos_embed_max_size=384,
+    ),
+    AutoencoderConfig(),
+    3.0,
+  ),
+}
+
+
+def read(folder: pathlib.Path) -> Sd3:
+  """Reads the configs of a folder.
+
+  Raises:
+    InputError: it is of another pipeline, or has values that this package
+      does not implement; the file and the field are named.
+  """
+  index = folder / 'model_index.json'
+  pipeline = read_config(index).get('_class_name')
+  if pipeline != 'StableDiffusion3Pipeline':
+    raise InputError(
+      f'Expected a StableDiffusion3Pipeline in {index}, got {pipeline}. Give '
+      'the folder of Stable Diffusion 3 or 3.5, in the layout of diffusers.'
+    )
+  scheduler = folder / 'scheduler' / 'scheduler_config.json'
+  fields = read_config(scheduler)
+  expect(
+    scheduler,
+    fields,
+    _class_name='FlowMatchEulerDiscreteScheduler',
+    use_dynamic_shifting=False,
+  )
+  shift: Any = fields.get('shift')
+  if not fits(shift, float):
+    raise InputError(
+      f'Expected a number as shift in {scheduler}, got {shift!r}.'
+    )
+  return Sd3(
+    folder,
+    _transformer(folder / 'transformer' / 'config.json'),
+    _autoencoder(folder / 'vae' / 'config.json'),
+    float(shift),
+  )
+
+
+def transformer_shapes(config: MMDiTConfig, size: tuple[int, int]) -> PyTree:
+  """{'params', 'constants'} of a transformer for latents of one size, float32.
+
+  The parameters do not depend on the size; the position table, which is not
+  trained, is cropped to it.
+  """
+  inputs = (
+    jnp.zeros((1, *size, config.in_channels)),
+    jnp.zeros(1),
+    Condition(
+      jnp.zeros((1, 1, config.joint_attention_dim)),
+      jnp.zeros((1, config.pooled_projection_dim)),
+    ),
+  )
+  shapes = jax.eval_shape(MMDiT(config).init, jax.random.key(0), *inputs)
+  patches = [edge // config.patch_size for edge in size]
+  table = jax.ShapeDtypeStruct(
+    (patches[0] * patches[1], config.width), jnp.float32
+  )
+  return shapes | {'constants': {'position_table': table}}
+
+
+def load_transformer(
+  model: Sd3, size: tuple[int, int], dtype: Any, place: Place
+) -> PyTree:
+  """The transformer's parameters and constants.
+
+  Args:
+    model: see `read`.
+    size: height and width of the latents.
+    dtype: of the parameters; the position table stays float32.
+    place: gives the shapes their shardings.
+
+  Raises:
+    InputError: see `layout.load`; or latents larger than the position table.
+  """
+  config = model.transformer
+  largest = config.pos_embed_max_size
+  rows, columns = (edge // config.patch_size for edge in size)
+  if max(rows, columns) > largest:
+    raise InputError(
+      f'Expected images of at most {largest} patches along an edge, which is '
+      f'what the position table of {model.folder} has, got {rows} × {columns}.'
+    )
+  shapes = place(cast(transformer_shapes(config, size), dtype))
+  table = stored_positions(model).reshape(largest, largest, config.width)
+  with tensor_files(model.folder / 'transformer') as files:
+    params = layout.load(
+      files,
+      sd3_layout.transformer_rows(config.patch_size),
+      {'params': shapes['params']},
+      f'^{POSITIONS}$',
+    )
+  top, left = (largest - rows) // 2, (largest - columns) // 2
+  crop = table[top : top + rows, left : left + columns]
+  crop = crop.reshape(-1, config.width).astype(jnp.float32)
+  where = getattr(shapes['constants']['position_table'], 'sharding', None)
+  placed = jnp.asarray(crop) if where is None else jax.device_put(crop, where)
+  return params | {'constants': {'position_table': placed}}
+
+
+def stored_positions(model: Sd3) -> np.ndarray:
+  """The whole position table of a file, [1, M², D]."""
+  config = model.transformer
+  expected = 1, config.pos_embed_max_size**2, config.width
+  with tensor_files(model.folder / 'transformer') as files:
+    stored = files.shapes.get(POSITIONS)
+    if stored != expected:
+      raise InputError(
+        f'Expected {POSITIONS} {list(expected)} in {files.where}, got '
+        f'{stored and list(stored)}.'
+      )
+    if stored_kind(files.dtypes[POSITIONS]) != 'float':
+      raise InputError(
+        f'Expected floats as {POSITIONS} in {files.where}, got '
+        f'{files.dtypes[POSITIONS]}.'
+      )
+    return files.read(POSITIONS)
+
+
+def autoencoder_shapes(config: AutoencoderConfig) -> PyTree:
+  """Of its parameters, float32."""
+  edge = config.downsampling
+  image = jnp.zeros((1, edge, edge, config.in_channels))
+  key = jax.random.key(0)
+  return jax.eval_shape(Autoencoder(config).init, key, image, key)
+
+
+def load_autoencoder(model: Sd3, dtype: Any, place: Place) -> PyTree:
+  """The autoencoder's parameters; see `load_transformer`."""
+  shapes = place(cast(autoencoder_shapes(model.autoencoder), dtype))
+  with tensor_files(model.folder / 'vae') as files:
+    return layout.load(files, sd3_layout.autoencoder_rows(), shapes)
+
+
+def cast(shapes: PyTree, dtype: Any) -> PyTree:
+  """The same shapes in another dtype, but for what is constant."""
+
+  def one(path, leaf):
+    constant = path[0].key == 'constants'
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype if constant else dtype)
+
+  return jax.tree_util.tree_map_with_path(one, shapes)
+
+
+def _transformer(path: pathlib.Path) -> MMDiTConfig:
+  fields = read_config(path)
+  expect(path, fields, _class_name='SD3Transformer2DModel')
+  # Files from before version 3.5 have neither of these.
+  norm = fields.get('qk_norm')
+  if norm not in (None, 'rms_norm'):
+    raise InputError(f"Expected 'rms_norm' or null as qk_norm in {path}.")
+  config = from_fields(
+    MMDiTConfig,
+    fields
+    | {
+      'qk_norm': norm is not None,
+      'dual_attention_layers': fields.get('dual_attention_layers') or (),
+    },
+    path,
+  )
+  expect(
+    path,
+    fields,
+    caption_projection_dim=config.width,
+    out_channels=config.in_channels,
+  )
+  return config
+
+
+def _autoencoder(path: pathlib.Path) -> AutoencoderConfig:
+  fields = read_config(path)
+  expect(
+    path,
+    fields,
+    _class_name='AutoencoderKL',
+    use_quant_conv=False,
+    use_post_quant_conv=False,
+  )
+  return from_fields(AutoencoderConfig, fields, path)

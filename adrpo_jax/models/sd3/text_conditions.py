@@ -1,0 +1,162 @@
+"""Prompts as Stable Diffusion 3 reads them: two CLIP towers and T5.
+
+  states [77 + T, 4096]: CLIP-L and bigG, channels side by side, filled up with
+                         zeros; below them T5's states, or zeros without T5
+  pooled [2048]:         pooled CLIP-L and bigG, side by side
+
+Nothing is masked: padding takes part. The towers are 5.6 billion parameters and
+are needed once: they come one after another, encode all prompts, and go.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+from jax.experimental import multihost_utils
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.models.clip.towers import ClipText, ClipTextConfig
+from adrpo_jax.models.compute import Compute
+from adrpo_jax.models.condition import Condition
+from adrpo_jax.models.files import text_encoder_tables as text_layout
+from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files.config_files import from_fields, read_config
+from adrpo_jax.models.files.tensor_files import tensor_files
+from adrpo_jax.models.files.tokenizers import padded_tokens
+from adrpo_jax.models.sd3.folder import Place, cast
+from adrpo_jax.models.sd3.t5 import T5Config, T5Encoder
+from adrpo_jax.types import PyTree
+
+CLIP_LENGTH = 77
+# Buffers, and the embedding that T5's files may hold a second time.
+IGNORED = r'position_ids$|^encoder\.embed_tokens\.weight$'
+
+
+class Tower(NamedTuple):
+  """A text encoder of a folder: how it is read and applied.
+
+  tokens: (texts) -> [N, L]
+  load:   () -> parameters, on the mesh
+  apply:  (parameters, tokens [B, L]) -> features
+  """
+
+  tokens: Callable[[Sequence[str]], np.ndarray]
+  load: Callable[[], PyTree]
+  apply: Callable[[PyTree, jax.Array], Any]
+
+
+def clip_tower(
+  folder: pathlib.Path, number: str, compute: Compute, place: Place
+) -> Tower:
+  """text_encoder`number` with its tokeniser; number is '' or '_2'."""
+  path = folder / f'text_encoder{number}'
+  config = from_fields(
+    ClipTextConfig, read_config(path / 'config.json'), path / 'config.json'
+  )
+  model = ClipText(config, compute)
+  return Tower(
+    padded_tokens(folder / f'tokenizer{number}', CLIP_LENGTH),
+    _loader(model, path, text_layout.clip_text_rows(), compute, place),
+    jax.jit(model.apply),
+  )
+
+
+def t5_tower(
+  folder: pathlib.Path, length: int, compute: Compute, place: Place
+) -> Tower:
+  """text_encoder_3 with its tokeniser, for texts of `length` tokens."""
+  path = folder / 'text_encoder_3'
+  fields = read_config(path / 'config.json')
+  if fields.get('feed_forward_proj') != 'gated-gelu':
+    raise InputError(
+      f"Expected feed_forward_proj = 'gated-gelu' in {path}/config.json, got "
+      f'{fields.get("feed_forward_proj")!r}: SD3 takes a T5 of version 1.1.'
+    )
+  model = T5Encoder(
+    from_fields(T5Config, fields, path / 'config.json'), compute
+  )
+  return Tower(
+    padded_tokens(folder / 'tokenizer_3', length),
+    _loader(model, path, text_layout.t5_rows(), compute, place),
+    jax.jit(model.apply),
+  )
+
+
+def encode(
+  folder: pathlib.Path,
+  texts: Sequence[str],
+  *,
+  width: int,
+  t5_length: int,
+  compute: Compute,
+  place: Place,
+  batch: int = 8,
+) -> Iterator[tuple[str, Condition]]:
+  """(text, its condition on the host), one by one, in the order of `texts`.
+
+  Args:
+    folder: of the pipeline; without text_encoder_3, T5's states are zeros.
+    texts: prompts; '' is the empty one of classifier-free guidance.
+    width: of the states, the transformer's joint_attention_dim.
+    t5_length: T, up to 512.
+    compute: its dtype is also that of the parameters and of the result.
+    place: gives parameters their shardings.
+    batch: texts at a time.
+  """
+  pooled, states = [], []
+  for number in ('', '_2'):
+    tower = clip_tower(folder, number, compute, place)
+    seen = list(_applied(tower, texts, batch))
+    states.append([features.penultimate for features in seen])
+    pooled.append([features.pooled for features in seen])
+  if (folder / 'text_encoder_3').is_dir():
+    below = _applied(t5_tower(folder, t5_length, compute, place), texts, batch)
+  else:
+    zeros = np.zeros((t5_length, width), compute.dtype)
+    below = (zeros for _ in texts)
+  for i, (text, last) in enumerate(zip(texts, below, strict=True)):
+    beside = np.concatenate([tower[i] for tower in states], -1)
+    filled = np.pad(beside, ((0, 0), (0, width - beside.shape[-1])))
+    yield (
+      text,
+      Condition(
+        np.concatenate([filled, last]),
+        np.concatenate([tower[i] for tower in pooled]),
+      ),
+    )
+
+
+def _applied(
+  tower: Tower, texts: Sequence[str], batch: int
+) -> Iterator[PyTree]:
+  """Features of one text after another, on the host; then the tower goes."""
+  tokens, params = tower.tokens(texts), tower.load()
+  for start in range(0, len(texts), batch):
+    rows = tokens[start : start + batch]
+    count = len(rows)
+    rows = np.pad(rows, ((0, batch - count), (0, 0)), mode='edge')
+    features = tower.apply(params, jnp.asarray(rows))
+    features = multihost_utils.process_allgather(features, tiled=True)
+    for i in range(count):
+      yield jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), features)
+
+
+def _loader(
+  model: Any,
+  path: pathlib.Path,
+  rows: Sequence[layout.Row],
+  compute: Compute,
+  place: Place,
+) -> Callable[[], PyTree]:
+  def load() -> PyTree:
+    tokens = jnp.zeros((1, 2), jnp.int32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), tokens)
+    with tensor_files(path) as files:
+      return layout.load(
+        files, rows, place(cast(shapes, compute.dtype)), IGNORED
+      )
+
+  return load

@@ -1,0 +1,1 @@
+"""The small text-to-image base of the embedded world."""

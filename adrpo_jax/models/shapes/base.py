@@ -1,0 +1,114 @@
+"""A base checkpoint: three models, their configs, and how to read and write it.
+
+config.json                 sizes of the three models, and where it came from
+transformer.safetensors     the flow model (MMDiT)
+text_encoder.safetensors
+autoencoder.safetensors
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.models.files import safetensors_trees as weights
+from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
+from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
+from adrpo_jax.models.shapes.text_encoder import TextEncoder, TextEncoderConfig
+from adrpo_jax.system.files import replacing
+from adrpo_jax.types import PyTree
+
+CONFIGS = {
+  'transformer': MMDiTConfig,
+  'text_encoder': TextEncoderConfig,
+  'autoencoder': AutoencoderConfig,
+}
+
+
+class Base(NamedTuple):
+  """Configs of the three models, and their parameters by name."""
+
+  mmdit: MMDiTConfig
+  text_encoder: TextEncoderConfig
+  autoencoder: AutoencoderConfig
+  params: dict[str, PyTree]
+
+
+def save(folder: pathlib.Path, base: Base, origin: Mapping[str, Any]) -> None:
+  """Writes a base checkpoint; `origin` says what made it."""
+  folder.mkdir(parents=True, exist_ok=True)
+  for name, tree in base.params.items():
+    weights.save_tree(folder / f'{name}.safetensors', tree)
+  configs = {
+    'transformer': dataclasses.asdict(base.mmdit),
+    'text_encoder': dataclasses.asdict(base.text_encoder),
+    'autoencoder': dataclasses.asdict(base.autoencoder),
+    'origin': dict(origin),
+  }
+  with replacing(folder / 'config.json') as new:
+    new.write_text(json.dumps(configs, indent=1))
+
+
+def load(folder: pathlib.Path) -> Base:
+  """Reads a base checkpoint.
+
+  Raises:
+    InputError: no such folder, a config that does not fit, or weights that are
+      missing, extra, misshapen, cut short or pickled.
+  """
+  path = folder / 'config.json'
+  if not path.is_file():
+    raise InputError(
+      f'Expected a base checkpoint in {folder}, with config.json and three '
+      '.safetensors files; found no config.json. Make one with '
+      '--mode=pretrain, or set --config.model.path.'
+    )
+  try:
+    stored = json.loads(path.read_text())
+    configs = [
+      kind(**{k: _frozen(v) for k, v in stored[name].items()})
+      for name, kind in CONFIGS.items()
+    ]
+  except (ValueError, KeyError, TypeError) as error:
+    raise InputError(f'{path} is no config of a base: {error!r}.') from error
+  base = Base._make([*configs, {}])
+  shapes = jax.eval_shape(lambda: initialise(base, jax.random.key(0)))
+  return base._replace(
+    params={
+      name: weights.load_tree(folder / f'{name}.safetensors', tree)
+      for name, tree in shapes.items()
+    }
+  )
+
+
+def read_origin(folder: pathlib.Path) -> dict[str, Any]:
+  """What made a base checkpoint, as `save` was told."""
+  return json.loads((folder / 'config.json').read_text())['origin']
+
+
+def initialise(base: Base, key: jax.Array) -> dict[str, PyTree]:
+  """Random parameters of the three models."""
+  size = base.mmdit.sample_size
+  latents = jnp.zeros((1, size, size, base.mmdit.in_channels))
+  pixels = size * base.autoencoder.downsampling
+  images = jnp.zeros((1, pixels, pixels, base.autoencoder.in_channels))
+  tokens = jnp.zeros((1, base.text_encoder.length), jnp.int32)
+  keys = jax.random.split(key, 3)
+  text = TextEncoder(base.text_encoder)
+  written = text.init(keys[0], tokens)
+  condition = text.apply(written, tokens)
+  flow = MMDiT(base.mmdit)
+  return {
+    'transformer': flow.init(keys[1], latents, jnp.zeros(1), condition),
+    'text_encoder': written,
+    'autoencoder': Autoencoder(base.autoencoder).init(keys[2], images, key),
+  }
+
+
+def _frozen(value: Any) -> Any:
+  return tuple(value) if isinstance(value, list) else value

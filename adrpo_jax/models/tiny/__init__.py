@@ -1,0 +1,1 @@
+"""Random models in the layouts of released ones."""

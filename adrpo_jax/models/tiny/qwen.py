@@ -1,0 +1,74 @@
+"""A random Qwen2 of a few thousand weights, in the real layout.
+
+For trying the whole real path on a laptop: config, weights, a tokeniser of
+bytes with the special tokens of Qwen, and a chat template. It says noise.
+"""
+
+import json
+import pathlib
+
+import jax
+
+from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
+from adrpo_jax.system.files import replacing
+
+SPECIAL = ('<|endoftext|>', '<|im_start|>', '<|im_end|>')
+CHAT_TEMPLATE = (
+  "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] "
+  "+ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}"
+  "{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+SIZES = DecoderConfig(
+  vocab_size=272,  # 256 bytes, three special tokens, and rows that none has
+  hidden_size=32,
+  intermediate_size=64,
+  num_hidden_layers=2,
+  num_attention_heads=4,
+  num_key_value_heads=2,
+  head_dim=8,
+  rms_norm_eps=1e-6,
+  rope_theta=1e4,
+  tie_word_embeddings=True,
+  attention_bias=True,
+  qk_norm=False,
+)
+
+
+def write(folder: pathlib.Path) -> pathlib.Path:
+  """Writes the model, unless it is there; returns its folder."""
+  done = folder / 'generation_config.json'  # the last of its files
+  if done.is_file():
+    return folder
+  folder.mkdir(parents=True, exist_ok=True)
+  write_tokeniser(folder)
+  init = jax.jit(lambda key: qwen.initialised(Decoder(SIZES), key))
+  params = init(jax.random.key(0))
+  qwen.save(folder, qwen.config_fields(SIZES), params)
+  ends = [256 + SPECIAL.index('<|im_end|>'), 256]
+  with replacing(done) as new:
+    new.write_text(json.dumps({'eos_token_id': ends, 'pad_token_id': 256}))
+  return folder
+
+
+def write_tokeniser(folder: pathlib.Path) -> None:
+  """Writes tokenizer.json and its companions: bytes, without any merge."""
+  import tokenizers
+  from tokenizers import decoders, models, pre_tokenizers
+  import transformers
+
+  letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+  bytewise = tokenizers.Tokenizer(
+    models.BPE(vocab={c: i for i, c in enumerate(letters)}, merges=[])
+  )
+  bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+  bytewise.decoder = decoders.ByteLevel()
+  bytewise.add_special_tokens(list(SPECIAL))
+  transformers.PreTrainedTokenizerFast(
+    tokenizer_object=bytewise,
+    eos_token='<|im_end|>',
+    pad_token='<|endoftext|>',
+    additional_special_tokens=list(SPECIAL),
+    chat_template=CHAT_TEMPLATE,
+    clean_up_tokenization_spaces=False,
+  ).save_pretrained(str(folder))

@@ -1,0 +1,293 @@
+"""Decoders: cache, padding, layout of the loop, meshes, and a layer by hand."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_decoders import QWEN2, QWEN3
+
+from adrpo_jax import sharding
+from adrpo_jax.models import lora
+from adrpo_jax.models.compute import Compute
+from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder import weight_table as decoder_layout
+from adrpo_jax.models.decoder.cached_decoder import CachedDecoder, layers_apart
+from adrpo_jax.models.decoder.decoder import (
+  Decoder,
+  Scorer,
+  last_real,
+  output_embedding,
+  positions_of,
+)
+from adrpo_jax.models.decoder.log_probs import logits
+from adrpo_jax.models.files import weight_table as layout
+
+TOKENS = np.random.default_rng(0).integers(1, 40, (2, 7))
+ALL = np.ones((2, 7), bool)
+LOOP = Compute(unroll=False)
+
+
+def drawn(module):
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+    lambda leaf: (0.5 * rng.normal(size=leaf.shape)).astype(leaf.dtype),
+    qwen.shapes(module),
+  )
+
+
+def states(module, params, tokens, mask):
+  mask = jnp.asarray(mask)
+  return jax.jit(module.apply)(params, tokens, positions_of(mask), mask)
+
+
+def left_padded(count, garbage=3):
+  tokens = np.pad(TOKENS, ((0, 0), (count, 0)), constant_values=garbage)
+  return tokens, np.pad(ALL, ((0, 0), (count, 0)))
+
+
+@pytest.mark.parametrize('config', [QWEN2, QWEN3], ids=['qwen2', 'qwen3'])
+@pytest.mark.parametrize('padding', ['left', 'right'])
+def test_cached_decoding_is_the_full_pass(config, padding):
+  """Prompts of 4 and 2 tokens, then one token at a time, two of them ours."""
+  module, reading = Decoder(config, LOOP), CachedDecoder(config)
+  params = drawn(module)
+  mask = np.ones((2, 8), bool)
+  mask[1, {'left': slice(0, 2), 'right': slice(2, 4)}[padding]] = False
+  tokens = np.random.default_rng(1).integers(0, 40, (2, 8))
+  places = np.asarray(positions_of(jnp.asarray(mask)))
+  whole = states(module, params, tokens, mask)
+
+  @jax.jit
+  def decoded(params, tokens, places, mask):
+    apart = layers_apart(params)
+    read, cache = reading.apply(
+      apart, tokens[:, :4], places[:, :4], mask[:, :4], 9, method='prefill'
+    )
+
+    def step(cache, rows):
+      x, cache = reading.apply(
+        apart, *(row[:, None] for row in rows), cache, method='extend'
+      )
+      return cache, x[:, 0]
+
+    rest = (tokens[:, 4:].T, places[:, 4:].T, mask[:, 4:].T)
+    cache, later = jax.lax.scan(step, cache, rest)
+    return jnp.concatenate([read, later.swapaxes(0, 1)], 1), cache
+
+  read, cache = decoded(params, tokens, places, mask)
+  assert np.abs(read - whole)[mask].max() < 1e-5 * np.abs(whole).max()
+  for kept in cache.past:
+    assert kept.shape == (2, 2, 2, 9, config.head_dim)
+  assert int(cache.length) == 8
+  np.testing.assert_array_equal(cache.seen[:, :8], mask)
+
+
+def test_padding_changes_nothing():
+  module = Decoder(QWEN2, LOOP)
+  params = drawn(module)
+  plain = states(module, params, TOKENS, ALL)
+  tokens, mask = left_padded(3)
+  left = states(module, params, tokens, mask)
+  np.testing.assert_allclose(left[:, 3:], plain, atol=2e-6)
+  right = states(module, params, tokens[:, ::-1], mask[:, ::-1])
+  turned = states(module, params, TOKENS[:, ::-1], ALL)
+  np.testing.assert_allclose(right[:, :7], turned, atol=2e-6)
+  # Ids that no vocabulary has would make NaN, were they looked up.
+  garbage, _ = left_padded(3, garbage=10**6)
+  np.testing.assert_array_equal(states(module, params, garbage, mask), left)
+
+
+def test_a_token_sees_none_that_comes_later():
+  module = Decoder(QWEN2, LOOP)
+  params = drawn(module)
+  changed = TOKENS.copy()
+  changed[:, 4] = (changed[:, 4] + 1) % 40
+  before = states(module, params, TOKENS, ALL)
+  moved = np.abs(states(module, params, changed, ALL) - before).max((0, 2))
+  assert moved[:4].max() == 0
+  assert moved[4:].min() > 1e-3
+
+
+def test_a_loop_over_layers_is_the_straight_program():
+  params = drawn(Decoder(QWEN3))
+  tokens, mask = left_padded(1)
+  looped, straight = (
+    states(Decoder(QWEN3, Compute(unroll=unroll)), params, tokens, mask)
+    for unroll in (False, True)
+  )
+  np.testing.assert_allclose(looped[:, 1:], straight[:, 1:], atol=2e-6)
+
+
+def test_what_is_masked_has_no_gradient():
+  """Neither its embedding, nor by its keys, though its state is computed."""
+  module = Decoder(
+    QWEN2,
+    Compute(unroll=False, checkpoint=jax.checkpoint_policies.nothing_saveable),
+  )
+  params = drawn(module)
+  tokens, mask = left_padded(2)
+  at = positions_of(jnp.asarray(mask))
+
+  def loss(params, embedding):
+    table = {'embedding': embedding}
+    held = params['params'] | {'embed_tokens': table}
+    x = module.apply({'params': held}, tokens, at, jnp.asarray(mask))
+    return jnp.sum(jnp.where(mask[..., None], x, 0) ** 3)
+
+  embedding = params['params']['embed_tokens']['embedding']
+  gradient = jax.jit(jax.grad(loss, 1))(params, embedding)
+  assert np.isfinite(gradient).all()
+  unread = sorted(set(range(40)) - set(tokens[:, 2:].ravel()))
+  assert 0 in unread  # what a masked token is read as
+  assert np.abs(gradient[np.array(unread)]).max() == 0
+  assert np.abs(gradient).max() > 1e-3
+
+
+@pytest.mark.parametrize('config', [QWEN2, QWEN3], ids=['qwen2', 'qwen3'])
+def test_on_a_mesh_it_is_the_same(config):
+  """Rows over data × fsdp, heads over tensor, cache and parameters split."""
+  mesh = sharding.make_mesh(data=2, fsdp=2, tensor=2)
+  plain = CachedDecoder(config)
+  split = CachedDecoder(
+    config,
+    Compute(
+      constrain=lambda x: jax.lax.with_sharding_constraint(
+        x, sharding.batch_sharding(mesh)
+      ),
+    ),
+  )
+  params = drawn(Decoder(config, LOOP))
+  tokens, mask = (np.tile(rows, (2, 1)) for rows in left_padded(1))
+  places = np.asarray(positions_of(jnp.asarray(mask)))
+  placed = sharding.put_tree(params, sharding.tree_shardings(params, mesh))
+  kernel = placed['params']['layers_0']['o_proj']['dense']['kernel']
+  assert kernel.sharding.spec == jax.P(None, 'tensor', 'fsdp')
+
+  def decoded(module, params, rows):
+    head, last = (
+      [part[:, cut] for part in rows] for cut in (slice(0, 7), slice(7, 8))
+    )
+    apart = layers_apart(params)
+    _, cache = module.apply(apart, *head, 8, method='prefill')
+    return module.apply(apart, *last, cache, method='extend')
+
+  expected, _ = jax.jit(decoded, static_argnums=0)(
+    plain, params, (tokens, places, mask)
+  )
+  rows = sharding.put_rows(mesh, (tokens, places, mask))
+  found, cache = jax.jit(
+    decoded,
+    static_argnums=0,
+    out_shardings=(sharding.batch_sharding(mesh), None),
+  )(split, placed, rows)
+  assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+  for kept in cache.past:
+    shard = kept.addressable_shards[0].data
+    assert shard.shape == (2, 1, 1, 8, config.head_dim)
+
+
+def test_one_layer_by_hand():
+  """The equations in float64: pairs are (x_i, x_{i + d/2}), groups in a row."""
+  config = dataclasses.replace(QWEN3, num_hidden_layers=1, attention_bias=True)
+  module = Decoder(config)
+  params = drawn(module)
+  p = jax.tree.map(np.float64, params['params'])
+  block = jax.tree.map(lambda leaf: leaf[0], p['layers_0'])
+
+  def normed(x, scale):
+    return x / np.sqrt(np.mean(x**2, -1, keepdims=True) + 1e-6) * scale['scale']
+
+  def dense(x, name):
+    held = block[name]['dense']
+    return x @ held['kernel'] + held.get('bias', 0.0)
+
+  def turned(x):
+    angles = np.arange(7)[:, None] * 1e4 ** (-np.arange(3) / 3)
+    z = (x[..., :3] + 1j * x[..., 3:]) * np.exp(1j * angles)[None, :, None]
+    return np.concatenate([z.real, z.imag], -1)
+
+  x = p['embed_tokens']['embedding'][TOKENS]
+  y = normed(x, block['input_layernorm'])
+  q = normed(dense(y, 'q_proj').reshape(2, 7, 4, 6), block['q_norm'])
+  k = normed(dense(y, 'k_proj').reshape(2, 7, 2, 6), block['k_norm'])
+  v = dense(y, 'v_proj').reshape(2, 7, 2, 6)
+  k, v = (np.repeat(a, 2, 2) for a in (turned(k), v))
+  scores = np.einsum('bqhd,bkhd->bhqk', turned(q), k) / np.sqrt(6)
+  scores = np.where(np.tril(np.ones((7, 7)))[None, None], np.exp(scores), 0)
+  scores /= scores.sum(-1, keepdims=True)
+  mixed = np.einsum('bhqk,bkhd->bqhd', scores, v).reshape(2, 7, 24)
+  x = x + dense(mixed, 'o_proj')
+  y = normed(x, block['post_attention_layernorm'])
+  gate = dense(y, 'gate_proj')
+  gate /= 1 + np.exp(-gate)
+  x = x + dense(gate * dense(y, 'up_proj'), 'down_proj')
+  expected = normed(x, p['norm'])
+  found = states(module, params, TOKENS, ALL)
+  assert np.abs(found - expected).max() < 2e-5 * np.abs(expected).max()
+  scores = logits(found, output_embedding(params))
+  expected = expected @ p['output_embedding'].T
+  assert np.abs(scores - expected).max() < 2e-5 * np.abs(expected).max()
+
+
+def test_half_precision_has_float32_logits_and_its_own_cache():
+  module = CachedDecoder(QWEN2, Compute(dtype=jnp.bfloat16))
+  params = drawn(Decoder(QWEN2, LOOP))
+  apart = layers_apart(params)
+  at = positions_of(jnp.asarray(ALL))
+  x, cache = jax.eval_shape(
+    lambda: module.apply(apart, TOKENS, at, ALL, 9, method='prefill')
+  )
+  assert x.dtype == jnp.bfloat16
+  assert {kept.dtype for kept in cache.past} == {x.dtype}
+  scores = jax.eval_shape(logits, x, output_embedding(params))
+  assert scores.dtype == jnp.float32
+
+
+def test_a_score_is_that_of_the_last_real_token():
+  module = Scorer(QWEN3, LOOP)
+  params = drawn(module)
+  assert 'output_embedding' not in params['params']['decoder']
+  mask = np.array([[1, 1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 1, 1, 1]], bool)
+  np.testing.assert_array_equal(last_real(mask), [2, 6])
+  scores = states(module, params, TOKENS, mask)
+  trunk = {'params': params['params']['decoder']}
+  config = dataclasses.replace(QWEN3, tie_word_embeddings=True)
+  x = np.asarray(states(Decoder(config, LOOP), trunk, TOKENS, mask))
+  head = params['params']['score']['dense']
+  expected = x[[0, 1], [2, 6]] @ head['kernel'] + head.get('bias', 0.0)
+  np.testing.assert_allclose(scores, expected[:, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ('name', 'size', 'tensors'),
+  [
+    ('qwen2_0p5b', 494_032_768, 24 * 12 + 2),
+    ('qwen2p5_7b', 7_615_616_512, 28 * 12 + 3),
+    ('qwen3_0p6b', 596_049_920, 28 * 11 + 2),
+  ],
+)
+def test_sizes_and_tables_of_released_models(name, size, tensors):
+  module = Decoder(qwen.RELEASED[name], LOOP)
+  made = qwen.shapes(module)
+  assert sum(leaf.size for leaf in jax.tree.leaves(made)) == size
+  found = layout.sources(decoder_layout.decoder_rows(), made).values()
+  named = [name for source in found for name in source.names]
+  assert len(named) == len(set(named)) == tensors
+
+
+def test_adapters_lie_beside_all_seven_projections():
+  module = Decoder(QWEN2, LOOP)
+  params = drawn(module)
+  adapters = lora.init(params, 2, jax.random.key(0), lora.DECODER)
+  assert len(adapters) == 7
+  changed = {
+    name: pair | {'b': jnp.ones_like(pair['b'])}
+    for name, pair in adapters.items()
+  }
+  beside = states(module, lora.attach(params, changed, 0.5), TOKENS, ALL)
+  merged = states(module, lora.merge(params, changed, 0.5), TOKENS, ALL)
+  plain = states(module, params, TOKENS, ALL)
+  assert np.abs(beside - plain).max() > 0.1
+  assert np.abs(beside - merged).max() < 1e-4 * np.abs(merged).max()

@@ -1,0 +1,186 @@
+"""Folders of Qwen: into shards and back, and those that are refused."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from small_decoders import QWEN2, QWEN3
+
+from adrpo_jax import sharding
+from adrpo_jax.errors import InputError
+from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder.decoder import Decoder
+
+
+def as_it_is(shapes):
+  return shapes
+
+
+def drawn(config):
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+    lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype),
+    qwen.shapes(Decoder(config)),
+  )
+
+
+def written(folder, config=QWEN2):
+  qwen.save(folder, qwen.config_fields(config), drawn(config))
+  return folder
+
+
+def changed(folder, **fields):
+  path = folder / 'config.json'
+  held = json.loads(path.read_text()) | fields
+  path.write_text(json.dumps({k: v for k, v in held.items() if v != 'absent'}))
+  return folder
+
+
+@pytest.mark.parametrize('config', [QWEN2, QWEN3], ids=['qwen2', 'qwen3'])
+def test_what_is_saved_is_read(config, tmp_path):
+  model = qwen.read(written(tmp_path, config))
+  assert model.config == config
+  found = qwen.load(model, jnp.float32, as_it_is)
+  jax.tree.map(np.testing.assert_array_equal, found, drawn(config))
+
+
+def test_both_spellings_mean_the_same(tmp_path):
+  old = qwen.read(written(tmp_path))
+  assert old.fields['torch_dtype'] == 'float32'
+  rope = {'rope_type': 'default', 'rope_theta': 5e5}
+  changed(
+    tmp_path, rope_theta='absent', rope_parameters=rope, head_dim='absent'
+  )
+  assert qwen.read(tmp_path).config == dataclasses.replace(
+    QWEN2, rope_theta=5e5
+  )
+  changed(tmp_path, rope_parameters='absent', rope_theta=500000)
+  assert qwen.read(tmp_path).config.rope_theta == 5e5
+
+
+def test_what_a_config_says_besides_is_kept(tmp_path):
+  folder = changed(
+    written(tmp_path / 'a'), torch_dtype='absent', dtype='float32'
+  )
+  model = qwen.read(changed(folder, eos_token_id=[7, 8]))
+  half = qwen.load(model, jnp.bfloat16, as_it_is)
+  qwen.save(tmp_path / 'b', model.fields, half)
+  again = qwen.read(tmp_path / 'b')
+  assert again.fields == {**model.fields, 'dtype': 'bfloat16'}
+  found = qwen.load(again, jnp.bfloat16, as_it_is)
+  jax.tree.map(np.testing.assert_array_equal, found, half)
+
+
+def test_a_sharded_set_goes_into_shards(tmp_path):
+  folder = written(tmp_path, QWEN3)
+  tensors = load_file(folder / 'model.safetensors')
+  held = {name: f'model-{i % 2}.safetensors' for i, name in enumerate(tensors)}
+  for file in set(held.values()):
+    part = {n: t for n, t in tensors.items() if held[n] == file}
+    save_file(part, folder / file)
+  index = json.dumps({'weight_map': held})
+  (folder / 'model.safetensors.index.json').write_text(index)
+  (folder / 'model.safetensors').unlink()
+  mesh = sharding.make_mesh(data=1, fsdp=4, tensor=2)
+
+  def place(shapes):
+    return sharding.abstract(shapes, sharding.tree_shardings(shapes, mesh))
+
+  found = qwen.load(qwen.read(folder), jnp.float32, place)
+  jax.tree.map(np.testing.assert_array_equal, found, drawn(QWEN3))
+  table = found['params']['output_embedding']
+  assert table.addressable_shards[0].data.shape == (20, 4)
+  kernel = found['params']['layers_0']['down_proj']['dense']['kernel']
+  assert kernel.addressable_shards[0].data.shape == (2, 12, 4)
+
+
+@pytest.mark.parametrize(
+  ('fields', 'said'),
+  [
+    ({'model_type': 'llama'}, "'qwen2' or 'qwen3' .* got 'llama'"),
+    ({'model_type': 'qwen3_moe'}, "got 'qwen3_moe'"),
+    ({'use_sliding_window': True}, 'use_sliding_window = False'),
+    (
+      {'layer_types': ['full_attention', 'sliding_attention']},
+      r"layer_types .* got \['sliding_attention'\]",
+    ),
+    (
+      {'rope_scaling': {'type': 'yarn', 'factor': 4.0}},
+      "rope_scaling of the type 'default' .*'yarn'",
+    ),
+    (
+      {'rope_parameters': {'rope_type': 'linear', 'rope_theta': 1e4}},
+      "rope_parameters of the type 'default' .*'linear'",
+    ),
+    (
+      {'rope_parameters': {'rope_theta': 1e4, 'partial_rotary_factor': 0.5}},
+      'partial rotation',
+    ),
+    ({'rope_parameters': [1]}, 'an object as rope_parameters'),
+    ({'rope_theta': 'absent'}, 'a number as rope_theta .* got None'),
+    ({'hidden_act': 'gelu'}, "hidden_act = 'silu'"),
+    ({'hidden_size': None}, r"Expected \['hidden_size'\]"),
+    ({'vocab_size': '40'}, "vocab_size .* got '40'"),
+    ({'num_key_value_heads': 3}, 'a multiple of num_key_value_heads'),
+    ({'model_type': 'qwen3', 'attention_bias': True}, 'attention_bias = False'),
+  ],
+)
+def test_another_model_is_refused(fields, said, tmp_path):
+  folder = changed(written(tmp_path), **fields)
+  with pytest.raises(InputError, match=said):
+    qwen.read(folder)
+
+
+def test_a_folder_without_weights_or_config(tmp_path):
+  with pytest.raises(InputError, match=r'the config .*config\.json'):
+    qwen.read(tmp_path)
+  folder = written(tmp_path)
+  (folder / 'model.safetensors').unlink()
+  with pytest.raises(InputError, match=r'Expected model\.safetensors, or'):
+    qwen.load(qwen.read(folder), jnp.float32, as_it_is)
+
+
+def test_a_tensor_is_missing_or_left_over(tmp_path):
+  folder = written(tmp_path)
+  tensors = load_file(folder / 'model.safetensors')
+  gone = 'model.layers.1.mlp.up_proj.weight'
+  extra = {n: t for n, t in tensors.items() if n != gone}
+  save_file(extra | {'visual.x': tensors[gone]}, folder / 'model.safetensors')
+  with pytest.raises(InputError) as raised:
+    qwen.load(qwen.read(folder), jnp.float32, as_it_is)
+  assert f'Missing:\n  {gone}' in str(raised.value)
+  assert 'Not expected:\n  visual.x' in str(raised.value)
+
+
+def test_a_tied_table_that_is_stored_twice_is_read_once(tmp_path):
+  folder = written(tmp_path)
+  tensors = load_file(folder / 'model.safetensors')
+  twice = {'lm_head.weight': tensors['model.embed_tokens.weight']}
+  save_file(tensors | twice, folder / 'model.safetensors')
+  found = qwen.load(qwen.read(folder), jnp.float32, as_it_is)
+  assert 'output_embedding' not in found['params']
+  changed(folder, tie_word_embeddings=False)
+  found = qwen.load(qwen.read(folder), jnp.float32, as_it_is)
+  assert found['params']['output_embedding'].shape == (40, 16)
+
+
+def test_a_file_that_is_cut_short(tmp_path):
+  file = written(tmp_path) / 'model.safetensors'
+  file.write_bytes(file.read_bytes()[:-100])
+  with pytest.raises(InputError, match='cut short or damaged'):
+    qwen.load(qwen.read(tmp_path), jnp.float32, as_it_is)
+
+
+def test_a_language_model_is_no_scorer(tmp_path):
+  with pytest.raises(InputError, match=r'Missing:\n +score\.weight'):
+    qwen.load_scorer(qwen.read(written(tmp_path)), jnp.float32, as_it_is)
+
+
+def test_biases_and_norms_that_no_qwen_has_together():
+  neither = dataclasses.replace(QWEN2, attention_bias=False)
+  with pytest.raises(InputError, match='attention_bias without qk_norm'):
+    qwen.config_fields(neither)

@@ -1,0 +1,96 @@
+"""Log-probs by chunks are those of all logits at once, in less memory."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adrpo_jax.models.decoder.log_probs import (
+  chunked_kl,
+  chunked_log_probs,
+  log_probs,
+)
+
+
+def made(batch, length, features, vocabulary):
+  rng = np.random.default_rng(0)
+  return (
+    rng.normal(size=(batch, length, features)).astype(np.float32),
+    rng.normal(size=(vocabulary, features)).astype(np.float32),
+    rng.integers(0, vocabulary, (batch, length)),
+  )
+
+
+def test_by_hand():
+  """p = (1/4, 3/4): logits (0, log 3)."""
+  hidden = jnp.ones((1, 2, 1))
+  embedding = jnp.array([[0.0], [np.log(3.0)]])
+  said = chunked_log_probs(hidden, embedding, jnp.array([[0, 1]]), chunk=1)
+  np.testing.assert_allclose(said.log_probs, [np.log([0.25, 0.75])], rtol=1e-6)
+  entropy = np.log(4) - 0.75 * np.log(3)
+  np.testing.assert_allclose(said.entropy, [[entropy, entropy]], rtol=1e-6)
+
+
+@pytest.mark.parametrize('chunk', [3, 5, 16])
+def test_chunked_is_the_direct_form(chunk):
+  """10 positions, in 3 and a part, 2, or a part of one; gradients too."""
+  hidden, embedding, tokens = made(2, 10, 6, 30)
+
+  def loss(way, **settings):
+    def of(hidden, embedding):
+      said = way(hidden, embedding, tokens, **settings)
+      weights = jnp.arange(20.0).reshape(2, 10)
+      total = jnp.sum(weights * said.log_probs) + jnp.sum(said.entropy**2)
+      return total, said
+
+    run = jax.jit(jax.value_and_grad(of, (0, 1), has_aux=True))
+    return run(hidden, embedding)
+
+  direct, chunked = loss(log_probs), loss(chunked_log_probs, chunk=chunk)
+  for a, b in zip(*map(jax.tree.leaves, (chunked, direct)), strict=True):
+    assert a.shape == b.shape
+    assert np.abs(a - b).max() <= 2e-6 * np.abs(b).max()
+
+
+@pytest.mark.parametrize('chunk', [3, 16])
+def test_the_divergence_over_the_vocabulary(chunk):
+  hidden, embedding, _ = made(2, 10, 6, 30)
+  other, theirs = hidden[:, ::-1] * 0.5, embedding[::-1] * 0.7
+
+  def direct(hidden):
+    log_p = jax.nn.log_softmax(hidden @ embedding.T)
+    log_q = jax.nn.log_softmax(other @ theirs.T)
+    return (jnp.exp(log_p) * (log_p - log_q)).sum(-1)
+
+  def chunked(hidden):
+    return chunked_kl(hidden, embedding, other, theirs, chunk=chunk)
+
+  np.testing.assert_allclose(chunked(hidden), direct(hidden), rtol=2e-5)
+  weights = jnp.arange(20.0).reshape(2, 10)
+  slopes = [
+    jax.grad(lambda h, form=form: (weights * form(h)).sum())(hidden)
+    for form in (chunked, direct)
+  ]
+  assert np.abs(slopes[0] - slopes[1]).max() <= 1e-5 * np.abs(slopes[1]).max()
+  same = chunked_kl(hidden, embedding, hidden, embedding, chunk=chunk)
+  np.testing.assert_allclose(same, jnp.zeros((2, 10)), atol=1e-6)
+
+
+def test_memory_does_not_hold_the_logits():
+  """Of a value with its gradients: the direct form keeps [B, T, V] floats."""
+  arguments = made(2, 256, 8, 2048)
+  whole = 4 * 2 * 256 * 2048  # bytes of the logits, 4 MiB
+
+  def temporary(way, **settings):
+    def loss(hidden, embedding, tokens):
+      said = way(hidden, embedding, tokens, **settings)
+      return said.log_probs.sum() + said.entropy.sum()
+
+    run = jax.jit(jax.value_and_grad(loss, (0, 1)))
+    return run.lower(*arguments).compile().memory_analysis().temp_size_in_bytes
+
+  direct = temporary(log_probs)
+  chunked = temporary(chunked_log_probs, chunk=16)
+  assert direct >= whole
+  assert chunked < 6 * whole / 16  # a few arrays of one chunk
+  assert chunked < direct / 8, (chunked, direct)

@@ -1,0 +1,222 @@
+"""A folder of Stable Diffusion 3: into shards, cropped, or refused."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from adrpo_jax import sharding
+from adrpo_jax.errors import InputError
+from adrpo_jax.models.compute import Compute
+from adrpo_jax.models.condition import Condition
+from adrpo_jax.models.files import config_files
+from adrpo_jax.models.files.tensor_files import tensor_files
+from adrpo_jax.models.sd3 import folder as sd3
+from adrpo_jax.models.sd3 import text_conditions as sd3_text
+from adrpo_jax.models.sd3.export import POSITIONS
+from adrpo_jax.models.sd3.mmdit import MMDiT
+from adrpo_jax.models.sd3.t5 import T5Config
+from adrpo_jax.models.tiny import sd3 as sd3_tiny
+
+
+@pytest.fixture(scope='module')
+def written(tmp_path_factory):
+  return sd3_tiny.write(tmp_path_factory.mktemp('sd3'))
+
+
+@pytest.fixture
+def folder(written, tmp_path):
+  """A copy to spoil; weights are linked."""
+  for file in written.rglob('*.*'):
+    copy = tmp_path / file.relative_to(written)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(file.read_bytes())
+  return tmp_path
+
+
+def as_it_is(shapes):
+  return shapes
+
+
+def on(mesh):
+  def place(shapes):
+    return sharding.abstract(shapes, sharding.tree_shardings(shapes, mesh))
+
+  return place
+
+
+def test_configs_are_those_that_were_written(written):
+  model = sd3.read(written)
+  assert model.transformer == sd3_tiny.TRANSFORMER
+  assert model.autoencoder == sd3_tiny.AUTOENCODER
+  assert model.shift == 3.0
+
+
+def test_sharded_in_bfloat16_is_the_whole_rounded(written):
+  model, mesh = sd3.read(written), sharding.make_mesh(1, 4, 2)
+  whole = sd3.load_transformer(model, (8, 6), jnp.float32, as_it_is)
+  split = sd3.load_transformer(model, (8, 6), jnp.bfloat16, on(mesh))
+  kernel = split['params']['blocks_0']['to_q']['dense']['kernel']
+  assert kernel.addressable_shards[0].data.shape == (2, 8, 16)
+  for a, b in zip(*map(jax.tree.leaves, (whole, split)), strict=True):
+    np.testing.assert_array_equal(a.astype(b.dtype), b)
+  table = split['constants']['position_table']
+  assert table.dtype == jnp.float32
+
+
+def test_the_position_table_is_the_middle_of_the_stored_one(written):
+  """12 × 12 patches in the file; 4 × 3 of them from row 4 and column 4."""
+  with tensor_files(written / 'transformer') as files:
+    stored = files.read(POSITIONS)[0].reshape(12, 12, 32)
+  tree = sd3.load_transformer(sd3.read(written), (8, 6), jnp.float32, as_it_is)
+  table = tree['constants']['position_table']
+  np.testing.assert_array_equal(table, stored[4:8, 4:7].reshape(12, 32))
+
+
+def test_the_stored_table_is_used_and_not_the_formula(written):
+  model = sd3.read(written)
+  tree = sd3.load_transformer(model, (8, 8), jnp.float32, as_it_is)
+  x = jax.random.normal(jax.random.key(0), (1, 8, 8, 16))
+  condition = Condition(jnp.ones((1, 3, 48)), jnp.ones((1, 32)))
+  apply = jax.jit(MMDiT(model.transformer).apply)
+  v = apply(tree, x, jnp.ones(1), condition)
+  changed = tree | {
+    'constants': jax.tree.map(lambda table: table[::-1], tree['constants'])
+  }
+  assert np.abs(apply(changed, x, jnp.ones(1), condition) - v).max() > 1e-3
+  with pytest.raises(ValueError, match='as many patches as the position'):
+    apply(tree, x[:, :6], jnp.ones(1), condition)
+
+
+def changed(path, **fields):
+  path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_too_large_an_image(written):
+  with pytest.raises(InputError, match=r'at most 12 patches .* got 13 × 4'):
+    sd3.load_transformer(sd3.read(written), (26, 8), jnp.float32, as_it_is)
+
+
+@pytest.mark.parametrize(
+  ('file', 'fields', 'said'),
+  [
+    ('model_index.json', {'_class_name': 'FluxPipeline'}, 'got FluxPipeline'),
+    ('transformer/config.json', {'qk_norm': 'layer_norm'}, "'rms_norm' or"),
+    ('transformer/config.json', {'_class_name': 'UNet'}, "got 'UNet'"),
+    ('transformer/config.json', {'out_channels': 4}, 'out_channels = 16'),
+    ('transformer/config.json', {'num_layers': None}, r"\['num_layers'\]"),
+    ('vae/config.json', {'use_quant_conv': True}, 'use_quant_conv = False'),
+    (
+      'scheduler/scheduler_config.json',
+      {'use_dynamic_shifting': True},
+      'use_dynamic_shifting = False',
+    ),
+    (
+      'scheduler/scheduler_config.json',
+      {'shift': None},
+      'a number as shift .* got None',
+    ),
+    ('transformer/config.json', {'num_layers': '3'}, "num_layers .* got '3'"),
+    ('transformer/config.json', {'dual_attention_layers': 3}, 'got 3'),
+    ('vae/config.json', {'block_out_channels': None}, 'block_out_channels'),
+    ('vae/config.json', {'block_out_channels': [8.5]}, r'got \[8\.5\]'),
+  ],
+)
+def test_another_model_is_refused(folder, file, fields, said):
+  changed(folder / file, **fields)
+  with pytest.raises(InputError, match=said):
+    sd3.read(folder)
+
+
+def test_no_folder_and_no_json(folder):
+  with pytest.raises(InputError, match=r'the config .*model_index\.json'):
+    sd3.read(folder / 'transformer')
+  (folder / 'vae' / 'config.json').write_text('{')
+  with pytest.raises(InputError, match=r'Expected JSON in .*vae'):
+    sd3.read(folder)
+
+
+def test_a_file_where_a_folder_should_be(folder):
+  with pytest.raises(InputError, match='Expected the config'):
+    sd3.read(folder / 'model_index.json')
+
+
+def test_a_t5_config_from_before_its_field_of_distances(written):
+  path = written / 'text_encoder_3' / 'config.json'
+  fields = config_files.read_config(path)
+  del fields['relative_attention_max_distance']
+  assert config_files.from_fields(T5Config, fields, path) == sd3_tiny.T5
+
+
+def test_a_position_table_of_integers(folder):
+  file = folder / 'transformer' / 'diffusion_pytorch_model.safetensors'
+  tensors = load_file(file)
+  tensors[POSITIONS] = tensors[POSITIONS].astype(np.int32)
+  save_file(tensors, file)
+  with pytest.raises(InputError, match=r'Expected floats .* got I32'):
+    sd3.load_transformer(sd3.read(folder), (8, 8), jnp.float32, as_it_is)
+
+
+def test_a_config_that_is_not_that_of_the_weights(folder):
+  changed(folder / 'transformer' / 'config.json', num_layers=4)
+  with pytest.raises(InputError, match=r'Missing:\n +transformer_blocks\.2\.'):
+    sd3.load_transformer(sd3.read(folder), (8, 8), jnp.float32, as_it_is)
+
+
+def test_a_position_table_of_another_size(folder):
+  changed(folder / 'transformer' / 'config.json', pos_embed_max_size=10)
+  with pytest.raises(InputError, match=r'\[1, 100, 32\].* got \[1, 144, 32\]'):
+    sd3.load_transformer(sd3.read(folder), (8, 8), jnp.float32, as_it_is)
+
+
+def conditions(folder, texts, **changes):
+  settings = {
+    'width': 48,
+    't5_length': 6,
+    'compute': Compute(dtype=jnp.bfloat16),
+    'place': as_it_is,
+    'batch': 2,
+  }
+  said = sd3_text.encode(folder, texts, **settings | changes)
+  return [condition for _, condition in said]
+
+
+def test_conditions_do_not_depend_on_the_batch_or_the_mesh(written):
+  texts = ['a fox', 'an owl on a hill', 'a hare']
+  alone = conditions(written, texts, batch=1)
+  mesh = sharding.make_mesh(1, 4, 2)
+  split = conditions(written, texts, batch=3, place=on(mesh))
+  for one, other in zip(alone, split, strict=True):
+    assert one.states.shape == (77 + 6, 48)
+    assert one.states.dtype == jnp.bfloat16
+    assert not one.states[:77, 32:].any()  # CLIP's channels, then zeros
+    for a, b in zip(one, other, strict=True):
+      np.testing.assert_allclose(
+        a.astype(np.float32), b.astype(np.float32), atol=0.03
+      )
+
+
+def test_a_prompt_that_is_cut_is_told_of(written, caplog):
+  (whole,) = conditions(written, ['a b c d e f'], t5_length=40)
+  assert not caplog.text
+  (cut,) = conditions(written, ['a b c d e f'])
+  assert '1 of 1 prompts are longer than 6 tokens' in caplog.text
+  np.testing.assert_array_equal(
+    cut.pooled.astype(np.float32), whole.pooled.astype(np.float32)
+  )
+
+
+def test_a_tokeniser_that_is_missing(folder):
+  for file in (folder / 'tokenizer_2').iterdir():
+    file.unlink()
+  with pytest.raises(InputError, match=r'a tokeniser in .*tokenizer_2'):
+    conditions(folder, ['a fox'])
+
+
+def test_a_t5_of_the_first_version(folder):
+  changed(folder / 'text_encoder_3' / 'config.json', feed_forward_proj='relu')
+  with pytest.raises(InputError, match=r'takes a T5 of version 1\.1'):
+    conditions(folder, ['a fox'])
