@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.rewards.sums import known
+from adrpo_jax.rewards.weighted_sum import known
 from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.stats.prompt_means import by_category, mean_and_error, over_group
 from adrpo_jax.types import Array, Modality, PyTree, Scores, Weights

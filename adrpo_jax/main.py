@@ -77,7 +77,8 @@ def main(argv: Sequence[str]) -> int:
 def usage() -> str:
   """What --help prints: modes, flags, and what configs can name."""
   from adrpo_jax.method import language_methods, methods
-  from adrpo_jax.rewards import table, text_table
+  from adrpo_jax.rewards import image_table as table
+  from adrpo_jax.rewards import text_table
 
   own = flags.FLAGS.find_module_defining_flag('workdir')
   told = [

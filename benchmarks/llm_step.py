@@ -197,7 +197,7 @@ def trl_side(args) -> dict[str, float]:
   import transformers
   from trl import GRPOConfig, GRPOTrainer
 
-  from adrpo_jax.rewards.text_shape import regex_format
+  from adrpo_jax.rewards.text.form import regex_format
 
   asked, samples, longest = sizes(args)
   judge = regex_format(PATTERN)

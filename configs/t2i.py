@@ -21,7 +21,7 @@ from adrpo_jax.errors import unknown_name
 from adrpo_jax.method.methods import METHODS, parameters
 from adrpo_jax.models.files.hub import cache_folder
 from adrpo_jax.models.lora import ATTENTION
-from adrpo_jax.rewards.table import REWARDS
+from adrpo_jax.rewards.image_table import REWARDS
 
 EXAMPLES = str(pathlib.Path(__file__).parent / 'prompts.csv')
 

@@ -13,7 +13,7 @@ from adrpo_jax import main
 from adrpo_jax.method.methods import METHODS
 from adrpo_jax.modalities.flow import pixel_diversity
 from adrpo_jax.models.shapes import base as base_models
-from adrpo_jax.rewards.table import REWARDS, make_reward
+from adrpo_jax.rewards.image_table import REWARDS, make_reward
 from adrpo_jax.samples import image_file as kept_samples
 from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.worlds import shapes_prompts

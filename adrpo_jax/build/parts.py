@@ -11,7 +11,7 @@ from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.method.record import Method
 from adrpo_jax.method.table import Table
-from adrpo_jax.rewards import table as reward_table
+from adrpo_jax.rewards import image_table as reward_table
 from adrpo_jax.rewards import text_table
 from adrpo_jax.rewards.protocol import Reward
 

@@ -11,7 +11,7 @@ from adrpo_jax.build.picture_task import make_judge
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.flow import pixel_diversity
-from adrpo_jax.rewards import table as reward_table
+from adrpo_jax.rewards import image_table as reward_table
 from adrpo_jax.rewards.protocol import in_unit_range
 from adrpo_jax.scoring import image_folder as images
 from adrpo_jax.scoring import image_scores

@@ -10,8 +10,8 @@ from adrpo_jax import sharding
 from adrpo_jax.build.parts import reward_parameters
 from adrpo_jax.models.clip.towers import ClipVision, ClipVisionConfig
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.rewards.clip_preprocess import clip_pixels
-from adrpo_jax.rewards.clip_towers import PRECISION
+from adrpo_jax.rewards.clip.preprocess import clip_pixels
+from adrpo_jax.rewards.clip.towers import PRECISION
 from adrpo_jax.types import Array, Modality, PyTree
 
 L14 = ClipVisionConfig()

@@ -19,7 +19,7 @@ from adrpo_jax.build.task import Task
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.evaluate import Evaluation, make_evaluate
 from adrpo_jax.method.record import Method
-from adrpo_jax.rewards.normalisers import comparable
+from adrpo_jax.rewards.normalizers import comparable
 from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.samples.sample_kind import Medium
 from adrpo_jax.types import PyTree, TrainState

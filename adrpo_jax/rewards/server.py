@@ -19,11 +19,11 @@ from absl import logging
 import numpy as np
 
 from adrpo_jax.errors import InputError, unknown_name
-from adrpo_jax.rewards import wire
-from adrpo_jax.rewards.host import HostFunction
-from adrpo_jax.rewards.rows import described, made
-from adrpo_jax.rewards.table import HOST_FUNCTIONS
-from adrpo_jax.rewards.text_protocol import in_batches
+from adrpo_jax.rewards.host.host_reward import HostFunction
+from adrpo_jax.rewards.image_table import HOST_FUNCTIONS
+from adrpo_jax.rewards.remote import wire
+from adrpo_jax.rewards.table import described, made
+from adrpo_jax.rewards.text.protocol import in_batches
 from adrpo_jax.rewards.text_table import TEXT_FUNCTIONS
 
 MOST_BYTES = 2**26  # of a request

@@ -17,19 +17,19 @@ A function of your own is a row like this:
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from adrpo_jax.rewards import rows
-from adrpo_jax.rewards.host import HostFunction, HostReward
-from adrpo_jax.rewards.normalisers import Named
+from adrpo_jax.rewards import table as rows
+from adrpo_jax.rewards.host.host_reward import HostFunction, HostReward
+from adrpo_jax.rewards.host.text_view import Decode, text_view
+from adrpo_jax.rewards.normalizers import Named
 from adrpo_jax.rewards.protocol import Reward
-from adrpo_jax.rewards.remote import remote
-from adrpo_jax.rewards.reward_model import reward_model
-from adrpo_jax.rewards.text_match import exact_match, number_match
-from adrpo_jax.rewards.text_math import math_match
-from adrpo_jax.rewards.text_protocol import TextReward, in_batches, text_prompts
-from adrpo_jax.rewards.text_reasoning import reasoning_gym
-from adrpo_jax.rewards.text_shape import regex_format, soft_overlong
-from adrpo_jax.rewards.text_view import Decode, text_view
-from adrpo_jax.rewards.text_worlds import sort, sort_or_pass
+from adrpo_jax.rewards.remote.client import remote
+from adrpo_jax.rewards.reward_model.reward import reward_model
+from adrpo_jax.rewards.text.form import regex_format, soft_overlong
+from adrpo_jax.rewards.text.match import exact_match, number_match
+from adrpo_jax.rewards.text.math_answers import math_match
+from adrpo_jax.rewards.text.protocol import TextReward, in_batches, text_prompts
+from adrpo_jax.rewards.text.reasoning import reasoning_gym
+from adrpo_jax.rewards.text.worlds import sort, sort_or_pass
 from adrpo_jax.worlds import sort as sort_world
 from adrpo_jax.worlds import sort_or_pass as sort_or_pass_world
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 
 from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.models.tiny.sd3 import write_clip_tokeniser
-from adrpo_jax.rewards import clip_preprocess
-from adrpo_jax.rewards.table import REWARDS
+from adrpo_jax.rewards.clip import preprocess as clip_preprocess
+from adrpo_jax.rewards.image_table import REWARDS
 
 pytestmark = pytest.mark.parity
 

@@ -12,12 +12,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 import pytest
 
-from adrpo_jax.rewards import held
-from adrpo_jax.rewards.host import HostReward
-from adrpo_jax.rewards.normalisers import NORMALISERS
+from adrpo_jax.rewards.host import transfer as held
+from adrpo_jax.rewards.host.host_reward import HostReward
+from adrpo_jax.rewards.normalizers import NORMALISERS
 from adrpo_jax.rewards.overlap import draw_and_judge, joined, split, staged
 from adrpo_jax.rewards.protocol import RewardError, on_device
-from adrpo_jax.rewards.sums import weighted_sum
+from adrpo_jax.rewards.weighted_sum import weighted_sum
 
 P, G = 8, 3
 TEXTS = tuple(f'prompt {i}' for i in range(P))

@@ -11,11 +11,12 @@ import threading
 import numpy as np
 import pytest
 
-from adrpo_jax.rewards import jpeg, server, wire
-from adrpo_jax.rewards.exchange import Rejected
-from adrpo_jax.rewards.remote import remote
-from adrpo_jax.rewards.text_match import exact_match
-from adrpo_jax.rewards.text_protocol import TextPrompt, in_batches
+from adrpo_jax.rewards import jpeg, server
+from adrpo_jax.rewards.remote import wire
+from adrpo_jax.rewards.remote.client import remote
+from adrpo_jax.rewards.remote.exchange import Rejected
+from adrpo_jax.rewards.text.match import exact_match
+from adrpo_jax.rewards.text.protocol import TextPrompt, in_batches
 
 
 def mean(texts, images):

@@ -17,16 +17,16 @@ import tiny_reward_model
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards import jpeg
-from adrpo_jax.rewards.protocol import RewardError
-from adrpo_jax.rewards.server import RewardServer
-from adrpo_jax.rewards.table import (
+from adrpo_jax.rewards.image_table import (
   HOST_FUNCTIONS,
   REWARDS,
   described,
   make_reward,
 )
-from adrpo_jax.rewards.text_match import exact_match
-from adrpo_jax.rewards.text_protocol import in_batches
+from adrpo_jax.rewards.protocol import RewardError
+from adrpo_jax.rewards.server import RewardServer
+from adrpo_jax.rewards.text.match import exact_match
+from adrpo_jax.rewards.text.protocol import in_batches
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
 from adrpo_jax.worlds import shapes, shapes_prompts
 

@@ -10,7 +10,7 @@ import pytest
 
 from adrpo_jax import sharding
 from adrpo_jax.data.prompts import PromptSet
-from adrpo_jax.rewards.table import make_reward
+from adrpo_jax.rewards.image_table import make_reward
 from adrpo_jax.scoring import image_folder as images
 from adrpo_jax.scoring import image_scores
 from adrpo_jax.stats import prompt_means

@@ -1,0 +1,1 @@
+"""Rewards on CLIP's embeddings, on the device."""

@@ -1,0 +1,130 @@
+"""A folder that holds a CLIP pair in the layout of transformers.
+
+config.json                      of a `CLIPModel`, or of a vision tower alone
+model.safetensors                the weights, which may be elsewhere
+preprocessor_config.json         if there is one, it must say what we do
+vocab.json, merges.txt ...       the tokeniser
+"""
+
+from collections.abc import Mapping
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.models.clip.towers import (
+  ACTIVATIONS,
+  ClipTextConfig,
+  ClipVisionConfig,
+)
+from adrpo_jax.models.files.config_files import read_config
+from adrpo_jax.models.files.hub import local_folder
+from adrpo_jax.rewards.clip.preprocess import MEAN, STD
+
+# What transformers leaves out of a config.json: the sizes of CLIP ViT-B/32.
+TEXT_DEFAULTS = ClipTextConfig(
+  hidden_size=512,
+  intermediate_size=2048,
+  projection_dim=512,
+  num_attention_heads=8,
+  eos_token_id=49407,
+)
+VISION_DEFAULTS = ClipVisionConfig(
+  hidden_size=768,
+  intermediate_size=3072,
+  projection_dim=512,
+  num_hidden_layers=12,
+  num_attention_heads=12,
+  patch_size=32,
+)
+
+
+class Clip(NamedTuple):
+  """Where a pair lies, and its sizes.
+
+  weights: the folder or file of the tensors
+  base: the folder of configs and tokeniser
+  """
+
+  weights: pathlib.Path
+  base: pathlib.Path
+  text: ClipTextConfig
+  vision: ClipVisionConfig
+
+
+def read_clip(path: str, base: str = '') -> Clip:
+  """Reads the configs of a pair, or of a vision tower alone.
+
+  Args:
+    path: of the weights: a folder, gs://..., the id of a repository on the
+      Hub, or one .safetensors file.
+    base: where config.json and the tokeniser are, if not beside the weights: a
+      folder or an id too.
+
+  Raises:
+    InputError: no such folder, no config there, or one of another model.
+  """
+  if not path:
+    raise InputError(
+      'Expected the path of a CLIP model, got none. Give its folder, a gs:// '
+      'path or the id of a repository on the Hub, owner/name.'
+    )
+  file = pathlib.Path(path).expanduser()
+  weights = file if file.suffix == '.safetensors' else local_folder(path)
+  folder = local_folder(base) if base else weights
+  where = folder / 'config.json'
+  if not where.is_file():
+    raise InputError(
+      f'Expected the config of a CLIP model at {where}, found none. Give a '
+      "folder in the layout of transformers, or such a one as 'base'."
+    )
+  fields = read_config(where)
+  kind = fields.get('model_type')
+  if kind not in ('clip', 'clip_vision_model'):
+    raise InputError(f"Expected model_type = 'clip' in {where}, got {kind!r}.")
+  _check_preprocessing(folder / 'preprocessor_config.json')
+  shared = {'projection_dim': fields.get('projection_dim', 512)}
+  return Clip(
+    weights,
+    folder,
+    _config(TEXT_DEFAULTS, fields.get('text_config') or {}, shared, where),
+    _config(
+      VISION_DEFAULTS, fields.get('vision_config', fields), shared, where
+    ),
+  )
+
+
+def _config(
+  defaults: Any,
+  fields: Mapping[str, Any],
+  shared: Mapping[str, Any],
+  where: pathlib.Path,
+) -> Any:
+  kind, names = type(defaults), type(defaults).__dataclass_fields__
+  given = {n: fields.get(n, getattr(defaults, n)) for n in names}
+  config = kind(**(given | dict(shared)))
+  if config.hidden_act not in ACTIVATIONS:
+    raise InputError(
+      f'Expected hidden_act {" or ".join(ACTIVATIONS)} in {where}, got '
+      f'{config.hidden_act!r}.'
+    )
+  return config
+
+
+def _check_preprocessing(path: pathlib.Path) -> None:
+  """That pictures are to be made as `clip_preprocess` makes them."""
+  if not path.is_file():
+    return
+  fields = read_config(path)
+  for name, ours in {'image_mean': MEAN, 'image_std': STD}.items():
+    theirs = fields.get(name, ours)
+    if np.shape(theirs) != (3,) or not np.allclose(theirs, ours, atol=1e-6):
+      raise InputError(
+        f'Expected {name} = {list(ours)} in {path}, got {theirs}: pictures for '
+        'this tower are made in another way than is implemented here.'
+      )
+  if fields.get('resample', 3) != 3:
+    raise InputError(
+      f'Expected resample = 3, bicubic, in {path}, got {fields["resample"]}.'
+    )

@@ -1,0 +1,131 @@
+"""CLIP's towers with their weights: texts embedded once, images ever again.
+
+Both are computed in float32 whatever the file holds: scores of a lower
+precision differ in their third digit.
+"""
+
+from collections.abc import Sequence
+import functools
+from typing import Any, NamedTuple
+
+from absl import logging
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+import numpy as np
+
+from adrpo_jax import sharding
+from adrpo_jax.errors import InputError
+from adrpo_jax.models.clip.towers import ClipText, ClipVision
+from adrpo_jax.models.compute import Compute
+from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files.tensor_files import tensor_files
+from adrpo_jax.models.files.tokenizers import padded_tokens
+from adrpo_jax.rewards.clip.folder import Clip
+from adrpo_jax.rewards.clip.weight_tables import layout_of
+from adrpo_jax.types import Array, PyTree
+
+PRECISION = 'float32'  # of products, which are rougher by default on a TPU
+
+
+class Whole:
+  """Host arrays that lie whole on each device that other arrays lie on."""
+
+  def __init__(self, tree: PyTree):
+    self._tree = tree
+    self._placed: tuple[Any, PyTree] = (None, None)
+
+  def beside(self, array: jax.Array) -> PyTree:
+    """The tree on the devices of `array`; kept there for the next call."""
+    where: Any = array.sharding
+    if isinstance(where, NamedSharding):
+      where = NamedSharding(where.mesh, PartitionSpec())
+    if self._placed[0] != where:
+      spread = jax.tree.map(lambda _: where, self._tree)
+      self._placed = where, sharding.put_tree(self._tree, spread)
+    return self._placed[1]
+
+
+class VisionTower(NamedTuple):
+  """apply: (parameters, images [B, S, S, 3]) -> embeddings [B, D]."""
+
+  model: ClipVision
+  params: Whole
+
+  @property
+  def apply(self) -> Any:
+    return self.model.apply
+
+
+def embed_texts(
+  clip: Clip, texts: Sequence[str], batch: int = 64
+) -> np.ndarray:
+  """Embeddings of texts, [N, D] on the host, not normalised.
+
+  Each distinct text is embedded once; the tower comes and goes.
+
+  Raises:
+    InputError: no text tower or no tokeniser there, weights that do not fit.
+  """
+  distinct = list(dict.fromkeys(texts))
+  length = clip.text.max_position_embeddings
+  tokens = padded_tokens(clip.base, length)(distinct)
+  model = ClipText(clip.text, _compute())
+  with tensor_files(clip.weights) as files:
+    table = layout_of(files.shapes, files.where)
+    params = layout.load(
+      files, table.text, _shapes(model, tokens[:1]), table.beside_text
+    )
+  params = jax.tree.map(jnp.asarray, params)
+
+  @jax.jit
+  def pooled(params: PyTree, tokens: Array) -> Array:
+    with jax.default_matmul_precision(PRECISION):
+      return model.apply(params, tokens).pooled
+
+  size = min(batch, len(tokens))
+  embedded = []
+  for start in range(0, len(tokens), size):
+    rows = tokens[start : start + size]
+    filled = np.pad(rows, ((0, size - len(rows)), (0, 0)), mode='edge')
+    embedded.append(np.asarray(pooled(params, filled))[: len(rows)])
+  places = {text: i for i, text in enumerate(distinct)}
+  return np.concatenate(embedded)[[places[text] for text in texts]]
+
+
+def logit_scale(clip: Clip) -> float:
+  """exp(s), by which the pair was trained to multiply cosines; about 100.
+
+  Raises:
+    InputError: the file does not hold s.
+  """
+  with tensor_files(clip.weights) as files:
+    name = layout_of(files.shapes, files.where).scale
+    if name not in files.shapes:
+      raise InputError(f'Expected {name} in {files.where}, which has none.')
+    return float(np.exp(np.float64(files.read(name).item())))
+
+
+@functools.lru_cache(maxsize=4)
+def vision_tower(clip: Clip) -> VisionTower:
+  """The vision tower of a pair; rewards of one pair share it.
+
+  Raises:
+    InputError: weights that are missing or do not fit the config.
+  """
+  size = clip.vision.image_size
+  model = ClipVision(clip.vision, _compute())
+  shapes = _shapes(model, np.zeros((1, size, size, 3), np.float32))
+  with tensor_files(clip.weights) as files:
+    table = layout_of(files.shapes, files.where)
+    params = layout.load(files, table.vision, shapes, table.beside_vision)
+  logging.info('Vision tower %s: %s', clip.weights, clip.vision)
+  return VisionTower(model, Whole(params))
+
+
+def _compute() -> Compute:
+  return Compute(unroll=jax.default_backend() == 'cpu')
+
+
+def _shapes(model: Any, inputs: np.ndarray) -> PyTree:
+  return jax.eval_shape(model.init, jax.random.key(0), inputs)

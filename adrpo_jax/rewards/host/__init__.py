@@ -1,0 +1,1 @@
+"""Rewards in any Python, called on threads of the host."""

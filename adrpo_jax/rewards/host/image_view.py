@@ -1,0 +1,30 @@
+"""Images as judges on the host see them: [H, W, 3] uint8."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.rewards.host.transfer import Place, View, Viewed, held
+from adrpo_jax.types import Array
+
+
+@jax.jit
+def quantise(images: Array) -> tuple[Array, Array]:
+  """[P, G, H, W, 3] -> the same in uint8, and [P, G] whether it was finite."""
+  finite = jnp.isfinite(images).all((2, 3, 4))
+  if images.dtype == jnp.uint8:
+    return images, finite
+  whole = jnp.where(finite[..., None, None, None], images, 0.0)
+  return jnp.round(jnp.clip(whole, 0, 1) * 255).astype(jnp.uint8), finite
+
+
+def pieces(images: Array) -> dict[Place, Viewed]:
+  """Images [P, G, H, W, 3] in [0, 1] or uint8, each by itself."""
+  whole, finite = (held(array, 2) for array in quantise(jnp.asarray(images)))
+  return {
+    place: Viewed(image.read, finite[place].read)
+    for place, image in whole.items()
+  }
+
+
+IMAGES = View(pieces, np.stack, 'images were not finite')

@@ -1,0 +1,1 @@
+"""Rewards on another machine: the client, and the format of the wire."""

@@ -1,0 +1,1 @@
+"""Reward models by folder, on the mesh."""

@@ -1,0 +1,186 @@
+"""The reward of a Bradley–Terry reward model, a decoder with a score head.
+
+Prompt and answer become tokens on the host, on threads, while the device works;
+the device scores them when a step is finished. The difference of two scores is
+the log-odds that one answer is preferred; their scale and origin are the
+model's own. Bradley and Terry, `Rank Analysis of Incomplete Block Designs
+<https://doi.org/10.2307/2334029>`_, 1952; Liu et al., `Skywork-Reward-V2
+<https://arxiv.org/abs/2507.01352>`_, 2025.
+"""
+
+from collections.abc import Iterator, Sequence
+import concurrent.futures
+from typing import Any, NamedTuple
+
+import jax
+from jax.experimental import multihost_utils
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.models.files.hub import local_folder
+from adrpo_jax.rewards.host.numbers import gathered
+from adrpo_jax.rewards.host.text_view import Decode, text_view
+from adrpo_jax.rewards.host.transfer import Place, Sample, View, held_samples
+from adrpo_jax.rewards.overlap import Stages
+from adrpo_jax.rewards.protocol import Prompts, Reward, check_invalid_share
+from adrpo_jax.rewards.reward_model.chat_tokens import Encode, chat_tokens
+from adrpo_jax.rewards.reward_model.scorer import Score, scorer
+from adrpo_jax.rewards.text.protocol import TextPrompt, text_prompts
+from adrpo_jax.sharding import make_mesh
+from adrpo_jax.types import PyTree, Scores
+
+
+def reward_model(
+  texts: Sequence[str],
+  known: Sequence[str | None],
+  invalid_limit: float,
+  decode: Decode,
+  *,
+  path: str,
+  template: str = 'chat',
+  longest: int = 4096,
+  batch_size: int = 16,
+  dtype: str = 'float32',
+  fsdp: int = 1,
+  tensor: int = 1,
+) -> Reward:
+  """The score of a trained reward model, such as Skywork-Reward-V2-Qwen3.
+
+  A conversation longer than `longest` tokens is invalid, not cut: the end is
+  where an answer is right or wrong.
+
+  Args:
+    texts: of all prompts, as a user would say them.
+    known: not looked at.
+    invalid_limit: the largest share of invalid samples in a step.
+    decode: token ids of the policy -> text.
+    path: of the model: a folder, gs://..., or an id on the Hub.
+    template: 'chat', by the model's own chat template; 'none' joins prompt and
+      answer as they are.
+    longest: tokens of prompt and answer.
+    batch_size: answers read at once, on all devices together.
+    dtype: of the model here, 'float32' or 'bfloat16'.
+    fsdp: devices that share one copy of the parameters, as in `mesh.fsdp`.
+    tensor: the same of `mesh.tensor`.
+
+  Raises:
+    InputError: no reward model there, or parameters that do not fit.
+  """
+  if longest < 1 or batch_size < 1:
+    raise InputError(
+      'Expected longest and batch_size of at least 1 of a reward model, got '
+      f'{longest} and {batch_size}.'
+    )
+  folder = local_folder(path)
+  score = scorer(
+    folder,
+    make_mesh(-1, fsdp, tensor),
+    longest=longest,
+    rows=batch_size,
+    dtype=dtype,
+  )
+  return scored(
+    chat_tokens(folder, template),
+    score,
+    text_prompts(texts, known),
+    text_view(decode),
+    longest=longest,
+    invalid_limit=invalid_limit,
+  )
+
+
+class _Tokens(NamedTuple):
+  """Of one sample; none of one that is not to be scored, and why."""
+
+  ids: Sequence[int]
+  reason: str = ''
+
+
+class _Begun(NamedTuple):
+  """Samples [P, G] whose tokens are being made."""
+
+  shape: tuple[int, ...]
+  made: list[tuple[Place, concurrent.futures.Future[_Tokens]]]
+
+
+def scored(
+  encode: Encode,
+  score: Score,
+  told: Sequence[TextPrompt],
+  view: View,
+  *,
+  longest: int,
+  invalid_limit: float,
+  workers: int = 4,
+) -> Stages:
+  """A reward in two stages: tokens made by threads, then scored together.
+
+  Args:
+    encode: (prompt, answer) -> token ids.
+    score: rows of ids -> [N], see `scorer`.
+    told: of all prompts.
+    view: of samples, as texts.
+    longest: tokens of a row that is scored.
+    invalid_limit: the largest share of invalid samples in a step.
+    workers: threads.
+  """
+  pool = concurrent.futures.ThreadPoolExecutor(workers, 'reward-model')
+
+  def tokens(sample: Sample) -> _Tokens:
+    if not sample.viewed.usable():
+      return _Tokens((), f'A sample was not usable: {view.fault}.')
+    answer = sample.viewed.content()
+    try:
+      ids = encode(sample.told.text, answer)
+    except Exception as error:  # Any: a chat template is a program.
+      return _Tokens((), f'It raised {type(error).__name__}: {error}.')
+    if not 0 < len(ids) <= longest:
+      return _Tokens(
+        (), f'A conversation has {len(ids)} tokens, not 1 to {longest}.'
+      )
+    return _Tokens(ids)
+
+  def begin(prompts: Prompts, seen: PyTree) -> _Begun:
+    samples = held_samples(view, told, prompts, seen, 'reward_model')
+    return _Begun(
+      jax.tree.leaves(seen)[0].shape[:2],
+      [(sample.place, pool.submit(tokens, sample)) for sample in samples],
+    )
+
+  def finish(begun: Sequence[_Begun]) -> Scores:
+    made = [future.result() for part in begun for _, future in part.made]
+    table = _table(begun, max((len(one.ids) for one in made), default=0))
+    valid = table[..., 0] > 0
+    rewards = np.zeros(valid.shape, np.float32)
+    if valid.any():
+      rewards[valid] = score([row[1 : 1 + row[0]] for row in table[valid]])
+    valid &= np.isfinite(rewards)
+    check_invalid_share(
+      float((~valid).mean()),
+      limit=invalid_limit,
+      name='The reward model',
+      reason=next((one.reason for one in made if one.reason), ''),
+    )
+    return Scores(
+      jnp.asarray(np.where(valid, rewards, 0)), jnp.asarray(valid), {}
+    )
+
+  return Stages(begin, finish)
+
+
+def _table(begun: Sequence[_Begun], longest: int) -> np.ndarray:
+  """[P, G, 1 + L] int32 of all processes: how many tokens, and the tokens."""
+  if jax.process_count() > 1:
+    longest = int(multihost_utils.process_allgather(np.int32(longest)).max())
+  none = np.zeros(1 + longest, np.int32)
+
+  def row(ids: Sequence[int]) -> np.ndarray:
+    filled = none.copy()
+    filled[: 1 + len(ids)] = [len(ids), *ids]
+    return filled
+
+  def rows(part: _Begun) -> Iterator[tuple[Place, Any]]:
+    return ((place, row(future.result().ids)) for place, future in part.made)
+
+  return gathered([(part.shape, rows(part)) for part in begun], none)

@@ -1,0 +1,1 @@
+"""Judges of answers, pure functions of texts."""

@@ -1,0 +1,81 @@
+"""Rewards of text that look at its form alone: a pattern, or its length."""
+
+from collections.abc import Callable
+import pathlib
+import re
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.rewards.text.protocol import TextReward
+
+
+def regex_format(pattern: str) -> TextReward:
+  r"""1 where the whole answer fits a regular expression of Python, else 0.
+
+  The dot fits a line break too. The format of R1 is
+  '<think>.*</think>\s*<answer>.*</answer>'. A pattern with nested repetitions,
+  such as '(a+)+', can take exponential time on an answer that does not fit;
+  write it without.
+
+  Raises:
+    InputError: the pattern is none; it says where.
+  """
+  try:
+    form = re.compile(pattern, re.DOTALL)
+  except (re.error, TypeError, OverflowError, RecursionError) as error:
+    raise InputError(
+      f"Expected a regular expression of Python's re, got {pattern!r}: {error}."
+    ) from error
+
+  def reward(prompt: str, text: str, known: str | None) -> float:
+    del prompt, known
+    return float(form.fullmatch(text) is not None)
+
+  return reward
+
+
+def soft_overlong(
+  limit: int, margin: int, *, tokeniser: str = ''
+) -> TextReward:
+  """DAPO's punishment of long answers: 0, then a slope, then −1.
+
+  r = 0                                  |y| ≤ L_max − L_cache
+      (L_max − L_cache − |y|)/L_cache    up to L_max
+      −1                                 beyond
+
+  Yu et al., `DAPO <https://arxiv.org/abs/2503.14476>`_, 2025, eq. 13; there
+  L_max is 20,480 and L_cache 4,096 tokens. Add it to a reward of the content.
+
+  Args:
+    limit: L_max.
+    margin: L_cache, from 1 to L_max.
+    tokeniser: a folder whose tokeniser counts |y|, without the tokens it puts
+      around a text; '' counts characters. A model may have written the same
+      text in more tokens than its tokeniser would.
+
+  Raises:
+    InputError: another limit or margin, no tokeniser in the folder.
+  """
+  if not 1 <= margin <= limit:
+    raise InputError(
+      f'Expected 1 ≤ margin ≤ limit of a length, got a margin of {margin} and '
+      f'a limit of {limit}.'
+    )
+  length = _tokens(pathlib.Path(tokeniser)) if tokeniser else len
+
+  def reward(prompt: str, text: str, known: str | None) -> float:
+    del prompt, known
+    return overlong_punishment(length(text), limit, margin)
+
+  return reward
+
+
+def overlong_punishment(length: int, limit: int, margin: int) -> float:
+  """The equation of `soft_overlong`, of a length that is known; in [−1, 0]."""
+  return max(-1.0, min(0.0, (limit - margin - length) / margin))
+
+
+def _tokens(folder: pathlib.Path) -> Callable[[str], int]:
+  from adrpo_jax.models.files.tokenizers import tokeniser_of
+
+  tokeniser = tokeniser_of(folder)
+  return lambda text: len(tokeniser.encode(text, add_special_tokens=False))

@@ -1,0 +1,46 @@
+r"""Whether an answer is mathematically the reference, by math-verify.
+
+SymPy may compute for hours, or fill the memory, on an answer of ten characters
+(9^{9^{9^9}}). So a judgement is made in a process of its own.
+"""
+
+import pathlib
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.rewards.text.protocol import TextReward
+from adrpo_jax.system.child_process import asker
+
+CHILD = pathlib.Path(__file__).with_name('math_answers_child.py')
+
+
+def math_match(*, seconds: float = 5.0) -> TextReward:
+  r"""1 where math-verify finds the answer equal to the reference, else 0.
+
+  Formulas, numbers, sets, intervals and tuples, in LaTeX between dollars or in
+  \boxed{}, which goes first, or in plain text: '0.5' is '\frac{1}{2}'. The
+  reference may be a bare formula. An answer without any formula earns 0. There
+  is no number where the reference is not known or has no formula, and where a
+  judgement takes too long or breaks the judge.
+
+  `math-verify <https://github.com/huggingface/Math-Verify>`_, Hugging Face.
+
+  Args:
+    seconds: of computing that a judgement may take; waiting does not count.
+
+  Raises:
+    InputError: math-verify is not installed or does not work.
+  """
+  ask = asker(CHILD, seconds, _refusal)
+
+  def reward(prompt: str, text: str, known: str | None) -> float | None:
+    del prompt
+    return None if known is None else ask(known, text)
+
+  return reward
+
+
+def _refusal(says: str) -> InputError:
+  return InputError(
+    "Expected math-verify, which the reward 'math_match' needs; here it does "
+    f"not work: {says}. Install the extra: pip install 'adrpo-jax[math]'."
+  )

@@ -1,0 +1,124 @@
+"""One reward made of several: a weighted sum, and what is only measured."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.rewards.normalizers import Normaliser, raw
+from adrpo_jax.rewards.overlap import Stages, staged
+from adrpo_jax.rewards.protocol import Prompts, Reward
+from adrpo_jax.types import Metrics, PyTree, Scores
+
+
+def weighted_sum(
+  rewards: Mapping[str, Reward],
+  weights: Mapping[str, float],
+  *,
+  normalisers: Mapping[str, Normaliser] | None = None,
+  hold_out: Collection[str] = (),
+) -> Reward:
+  """Σ_k w_k · n_k(r_k), for samples on which every r_k with w_k ≠ 0 is valid.
+
+  A sum that lacks a term is no smaller reward but another quantity, so such a
+  sample is invalid as a whole, and enters no statistic of a normaliser. Rewards
+  held out, and those of weight 0, are measured and not trained on: neither
+  their numbers nor their validity reach the sum.
+
+  Args:
+    rewards: name -> reward.
+    weights: name -> w_k, for all names but those held out.
+    normalisers: name -> n_k; a term without one is taken as it is. What they do
+      to β₀ stands in `normalisers`.
+    hold_out: names of rewards that are measured only.
+
+  Returns:
+    A reward with the measures of the first reward under their own names, and
+    for every name: `name/reward` as its reward gave it, `name/valid` (0 or 1)
+    and `name/measure`. It has the stages of `overlap`.
+
+  Raises:
+    InputError: no rewards, other names, weights not finite or all 0.
+  """
+  own = dict(normalisers or {})
+  _check(rewards, weights, own, hold_out)
+  if len(rewards) == 1 and not own and set(weights.values()) == {1.0}:
+    return next(iter(rewards.values()))
+  trained = {name: weight for name, weight in weights.items() if weight}
+
+  @jax.jit
+  def combine(parts: Mapping[str, Scores]) -> Scores:
+    valid = jnp.stack([parts[name].valid for name in trained]).all(0)
+    total = sum(
+      weight * own.get(name, raw())(parts[name].rewards, valid)
+      for name, weight in trained.items()
+    )
+    return Scores(
+      jnp.where(valid, total, 0.0),
+      valid,
+      _measures({name: parts[name] for name in rewards}),
+    )
+
+  stages = {name: staged(reward) for name, reward in rewards.items()}
+
+  def begin(prompts: Prompts, seen: PyTree) -> dict[str, Any]:
+    return {name: stage.begin(prompts, seen) for name, stage in stages.items()}
+
+  def finish(begun: Sequence[Mapping[str, Any]]) -> Scores:
+    return combine(
+      {
+        name: stage.finish([part[name] for part in begun])
+        for name, stage in stages.items()
+      }
+    )
+
+  return Stages(begin, finish)
+
+
+def known(scores: Scores) -> Metrics:
+  """Name of a measure -> [P, G] bool, the samples of which it says something.
+
+  Those that its own reward could judge, whatever became of the sum; all of them
+  for `name/valid` itself.
+  """
+  masks = {}
+  for measure, values in scores.measures.items():
+    name, _, last = measure.rpartition('/')
+    own = scores.measures.get(f'{name}/valid', scores.valid)
+    masks[measure] = values >= 0 if name and last == 'valid' else own > 0
+  return masks
+
+
+def _measures(parts: Mapping[str, Scores]) -> Metrics:
+  measures = dict(next(iter(parts.values())).measures)
+  for name, part in parts.items():
+    measures[f'{name}/reward'] = part.rewards
+    measures[f'{name}/valid'] = part.valid.astype(part.rewards.dtype)
+    measures |= {f'{name}/{k}': v for k, v in part.measures.items()}
+  return measures
+
+
+def _check(
+  rewards: Collection[str],
+  weights: Mapping[str, float],
+  normalisers: Collection[str],
+  hold_out: Collection[str],
+) -> None:
+  if not rewards or sorted(rewards) != sorted([*weights, *hold_out]):
+    raise InputError(
+      'Expected one weight for each reward that is not held out, of which '
+      f'there is at least one; got rewards {sorted(rewards)}, weights of '
+      f'{sorted(weights)} and {sorted(hold_out)} held out.'
+    )
+  if not np.isfinite(list(weights.values())).all() or not any(weights.values()):
+    raise InputError(
+      f'Expected finite reward weights, not all 0, got {dict(weights)}.'
+    )
+  if not set(normalisers) <= set(weights):
+    raise InputError(
+      f'Expected normalisers of rewards with a weight, {sorted(weights)}, got '
+      f'{sorted(normalisers)}.'
+    )

@@ -1,0 +1,87 @@
+"""Folders of CLIP pairs: what their configs say, and what is refused."""
+
+import dataclasses
+import json
+
+import pytest
+import tiny_clip
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.rewards.clip.aesthetic import aesthetic
+from adrpo_jax.rewards.clip.folder import read_clip
+from adrpo_jax.rewards.clip.scores import clip_score, hps_v2
+
+TEXTS = ('A red fox on 2 hills.', 'an owl')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  return tiny_clip.write(tmp_path_factory.mktemp('clip'))
+
+
+@pytest.mark.parametrize(
+  ('fields', 'said'),
+  [
+    ({'model_type': 'siglip'}, "model_type = 'clip'.*got 'siglip'"),
+    (
+      {'vision_config': {'hidden_act': 'relu'}},
+      "hidden_act quick_gelu or gelu.*got 'relu'",
+    ),
+    ({'projection_dim': 20}, 'visual_projection.weight: expected float'),
+    (
+      {
+        'vision_config': dataclasses.asdict(tiny_clip.VISION)
+        | {'num_hidden_layers': 3}
+      },
+      r'Missing:\n  vision_model.encoder.layers.2',
+    ),
+  ],
+)
+def test_a_config_that_is_not_that_of_the_weights(fields, said, tmp_path):
+  with pytest.raises(InputError, match=said):
+    clip_score(TEXTS, 0.0, path=tiny_clip.write(tmp_path, **fields))
+
+
+def test_what_a_config_leaves_out_is_as_in_transformers(tmp_path):
+  """Newer files hold what differs from ViT-B/32 alone."""
+  fields = {'model_type': 'clip', 'projection_dim': 768}
+  fields['text_config'] = {'hidden_size': 768}
+  fields['vision_config'] = {'patch_size': 14}
+  (tmp_path / 'config.json').write_text(json.dumps(fields))
+  clip = read_clip(str(tmp_path))
+  assert clip.text.hidden_size == 768
+  assert clip.text.num_attention_heads == 8
+  assert clip.vision.patch_size == 14
+  assert clip.vision.hidden_size == 768
+  assert clip.text.projection_dim == clip.vision.projection_dim == 768
+
+
+def test_another_preprocessing_is_refused(tmp_path):
+  path = tiny_clip.write(tmp_path)
+  processor = tmp_path / 'preprocessor_config.json'
+  processor.write_text('{"image_mean": [0.5, 0.5, 0.5], "resample": 3}')
+  with pytest.raises(InputError, match=r'image_mean.*got \[0.5, 0.5, 0.5\]'):
+    read_clip(path)
+  processor.write_text('{"resample": 2}')
+  with pytest.raises(InputError, match=r'resample = 3, bicubic.*got 2'):
+    read_clip(path)
+
+
+def test_paths_that_lead_nowhere(folder, tmp_path):
+  with pytest.raises(InputError, match='path of a CLIP model, got none'):
+    clip_score(TEXTS, 0.0, path='')
+  with pytest.raises(InputError, match='Expected the folder of a model at /no'):
+    clip_score(TEXTS, 0.0, path='/nowhere/clip')
+  with pytest.raises(InputError, match='Expected the config of a CLIP model'):
+    clip_score(TEXTS, 0.0, path=str(tmp_path))
+  (tmp_path / 'config.json').write_text(json.dumps(tiny_clip.config()))
+  with pytest.raises(InputError, match=r'Expected .*model\.safetensors'):
+    aesthetic(
+      TEXTS,
+      0.0,
+      path=str(tmp_path),
+      head=tiny_clip.write_head(tmp_path / 'head'),
+    )
+  head = tiny_clip.write_head(tmp_path / 'head')
+  with pytest.raises(InputError, match='Expected the weights of a CLIP pair'):
+    hps_v2(TEXTS, 0.0, path=head, base=folder)

@@ -1,0 +1,101 @@
+"""The reward of mathematics: what is equal, and what must not hold up a run."""
+
+import concurrent.futures
+import importlib.util
+import signal
+
+import made_strings
+import pytest
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.rewards.text import math_answers as text_math
+from adrpo_jax.system import child_process
+
+needs_library = pytest.mark.skipif(
+  importlib.util.find_spec('math_verify') is None,
+  reason="needs math-verify: pip install 'adrpo-jax[math]'",
+)
+PIECES = (*'0123456789xy+-^=(){}$ ', r'\frac', r'\boxed{', r'\sqrt', '\n')
+FOREVER = '$9^{9^{9^{9^{9}}}} + 1$'
+
+
+@pytest.fixture(scope='module')
+def reward():
+  return text_math.math_match(seconds=60)
+
+
+@pytest.fixture
+def started(monkeypatch):
+  """The processes of the test, in their order."""
+  children, start = [], child_process._child
+
+  def child(*given):
+    children.append(start(*given))
+    return children[-1]
+
+  monkeypatch.setattr(child_process, '_child', child)
+  return children
+
+
+@needs_library
+@pytest.mark.parametrize(
+  ('text', 'known', 'number'),
+  [
+    ('It is 0.5.', r'\frac{1}{2}', 1),
+    (r'\boxed{\frac{2}{4}}', r'$\frac12$', 1),
+    (r'either 3 or \boxed{4}', '4', 1),
+    (r'either 4 or \boxed{3}', '4', 0),
+    (r'$2\sqrt{3}$', r'2\sqrt{3}', 1),
+    ('It is 2.', r'2\sqrt{3}', 0),
+    (r'$1 + x$', 'x+1', 1),
+    (r'$\{2, 1\}$', r'\{1, 2\}', 1),
+    ('1,234', '1234', 1),
+    ('no idea', '4', 0),
+    ('', '4', 0),
+    ('4', '', None),
+    ('4', None, None),
+  ],
+)
+def test_what_is_equal_earns_one(reward, text, known, number):
+  assert reward('?', text, known) == number
+
+
+@needs_library
+def test_no_string_breaks_the_judge(reward):
+  for text in made_strings.strings(PIECES, 60):
+    assert reward('?', text, '4') in (0, 1, None)
+  assert reward('?', '4', '4') == 1
+
+
+@needs_library
+def test_a_judgement_without_end_is_none_and_the_next_is_made(started):
+  made = text_math.math_match(seconds=1)
+  assert made('?', FOREVER, '4') is None
+  assert started[0].returncode == -signal.SIGPROF
+  assert made('?', '4', '4') == 1
+  assert len(started) == 2
+
+
+@needs_library
+def test_a_process_that_is_gone_is_replaced(started):
+  made = text_math.math_match(seconds=60)
+  started[0].kill()
+  started[0].wait()
+  assert made('?', '4', '4') is None
+  assert made('?', '4', '4') == 1
+  assert len(started) == 2
+
+
+@needs_library
+def test_threads_ask_at_the_same_time(reward):
+  with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    given = [str(i % 3) for i in range(12)]
+    numbers = list(pool.map(lambda text: reward('?', text, '1'), given))
+  assert numbers == [float(text == '1') for text in given]
+
+
+def test_without_the_library_the_way_out_is_said(monkeypatch, tmp_path):
+  (tmp_path / 'math_verify.py').write_text("raise ImportError('not here')")
+  monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+  with pytest.raises(InputError, match=r'ImportError: not here.*\[math\]'):
+    text_math.math_match()

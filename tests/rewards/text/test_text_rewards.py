@@ -1,0 +1,238 @@
+"""Rewards of text: by hand, at their edges, and on any string at all."""
+
+from fractions import Fraction
+
+import made_strings
+import numpy as np
+import pytest
+
+from adrpo_jax.errors import InputError
+from adrpo_jax.rewards.text import answers as text_answers
+from adrpo_jax.rewards.text import match as text_match
+from adrpo_jax.rewards.text.form import overlong_punishment, regex_format
+from adrpo_jax.rewards.text.protocol import TextPrompt, in_batches, text_prompts
+from adrpo_jax.rewards.text_table import MEASURES, TEXT_FUNCTIONS
+from adrpo_jax.worlds import TEXT_WORLDS, sort_tokeniser
+
+PIECES = (
+  *'0123456789',
+  *(',', '.', '-', '−', '+', '$', '{', '}', '\\', ' ', '\n', 'x', '=', '^'),
+  *(r'\boxed{', r'\frac', r'\{', '<answer>', '</answer>', '1,234', 'pass'),
+)
+R1 = r'<think>.*</think>\s*<answer>.*</answer>'
+MADE = {  # Every row but two that need a library.
+  'exact_match': [{}, {'answer': 'boxed'}, {'answer': 'tagged'}],
+  'number_match': [{}, {'answer': 'whole', 'tolerance': 0.1}],
+  'regex_format': [{'pattern': R1}],
+  'soft_overlong': [{'limit': 10, 'margin': 4}],
+  'sort': [{}, {'success_weight': 0.5}],
+  'sort_or_pass': [{}],
+}
+
+
+@pytest.mark.parametrize(
+  ('text', 'found'),
+  [
+    (r'so \boxed{42}.', '42'),
+    (r'\boxed{\frac{1}{2}}', r'\frac{1}{2}'),
+    (r'\boxed{1} or \boxed{ 2 }', '2'),
+    (r'\boxed{\{1, 2\}}', r'\{1, 2\}'),
+    (r'\boxed{a\}b}', r'a\}b'),
+    (r'\boxed{}', ''),
+    (r'\boxed{1', None),
+    (r'\boxed{1} \boxed{2', None),
+    ('42', None),
+    ('}', None),
+  ],
+)
+def test_the_answer_in_the_last_box(text, found):
+  assert text_answers.boxed(text) == found
+
+
+@pytest.mark.parametrize(
+  ('text', 'found'),
+  [
+    ('<answer> B </answer>', 'B'),
+    ('<answer>A</answer> no, <answer>\nB\n</answer> it is', 'B'),
+    ('<answer><answer>A</answer>', 'A'),
+    ('<answer>A', None),
+    ('A</answer>', None),
+    ('</answer>A<answer>', None),
+    ('<answer>A</answer>B</answer>', 'A</answer>B'),
+    ('A', None),
+  ],
+)
+def test_the_answer_between_the_last_tags(text, found):
+  assert text_answers.tagged(text) == found
+
+
+@pytest.mark.parametrize(
+  ('text', 'found'),
+  [
+    ('it is 42.', '42'),
+    ('1, 2, 3', '3'),
+    ('it costs $1,234.50.', '1234.50'),
+    ('1,234,567', '1234567'),
+    ('1234,567', '567'),
+    ('1,2345', '2345'),
+    ('x = -3', '-3'),
+    ('x = −3', '-3'),
+    ('+7', '7'),
+    ('5-3', '3'),
+    ('(1)-2', '2'),
+    ('.5', '.5'),
+    ('1.2.3', '3'),
+    ('3/4', '4'),
+    ('٣', None),
+    ('none', None),
+  ],
+)
+def test_the_last_number(text, found):
+  assert text_answers.last_number(text) == found
+
+
+def test_a_text_is_normalised_as_stated():
+  normalised = text_match.normalised
+  assert normalised('  The\n Straße. ') == 'the strasse'
+  assert normalised('ＡＢ\u00a0１') == 'ab 1'
+  assert normalised('3.0') == '3.0'
+  for text in made_strings.strings(PIECES, 500):
+    once = normalised(text)
+    assert normalised(once + 'a') == normalised(once + 'A') == once + 'a'
+
+
+@pytest.mark.parametrize(
+  ('row', 'parameters', 'text', 'known', 'reward'),
+  [
+    ('exact_match', {}, ' b. ', 'B', 1),
+    ('exact_match', {}, 'it is B', 'B', 0),
+    ('exact_match', {}, 'B', None, None),
+    ('exact_match', {'answer': 'tagged'}, '<answer>b</answer>', 'B', 1),
+    ('exact_match', {'answer': 'tagged'}, 'B', 'B', 0),
+    ('exact_match', {'answer': 'boxed'}, r'x\boxed{b}', 'B', 1),
+    ('number_match', {}, 'it is 0.50.', '.5', 1),
+    ('number_match', {}, '1,000 of them', '#### 1000', 1),
+    ('number_match', {}, '1000.001', '1000', 0),
+    ('number_match', {'tolerance': 1e-6}, '1000.001', '1000', 1),
+    ('number_match', {'tolerance': 1e-6}, '1000.0011', '1000', 0),
+    ('number_match', {}, 'none', '1000', 0),
+    ('number_match', {}, '9' * 101, '1000', 0),
+    ('number_match', {}, '3', 'three', None),
+    ('number_match', {}, '3', None, None),
+    ('number_match', {'answer': 'boxed'}, r'\boxed{2} 3', '3', 0),
+    ('regex_format', {'pattern': '[AB]'}, 'A', None, 1),
+    ('regex_format', {'pattern': '[AB]'}, 'A\n', None, 0),
+    ('regex_format', {'pattern': '[AB]'}, 'AB', None, 0),
+    (
+      'regex_format',
+      {'pattern': R1},
+      '<think>a\nb</think>\n<answer>A</answer>',
+      None,
+      1,
+    ),
+    ('regex_format', {'pattern': R1}, '<answer>A</answer>', None, 0),
+    ('soft_overlong', {'limit': 10, 'margin': 4}, 'a' * 6, None, 0),
+    ('soft_overlong', {'limit': 10, 'margin': 4}, 'a' * 7, None, -0.25),
+    ('soft_overlong', {'limit': 10, 'margin': 4}, 'a' * 10, None, -1),
+    ('soft_overlong', {'limit': 10, 'margin': 4}, 'a' * 99, None, -1),
+  ],
+)
+def test_a_reward_by_hand(row, parameters, text, known, reward):
+  assert TEXT_FUNCTIONS[row](**parameters)('?', text, known) == reward
+
+
+def test_the_worlds_judge_by_their_prompt():
+  sort = TEXT_FUNCTIONS['sort'](success_weight=0.5)
+  right = sort('sort: 2 1 =', '1 2', None)
+  assert right == dict.fromkeys(
+    ('reward', 'format', 'multiset', 'prefix', 'success'), 1
+  )
+  wrong = sort('sort: 2 1 =', '2 1', None)
+  assert wrong == {
+    'reward': pytest.approx(0.5 * 2 / 3),
+    **{'format': 1, 'multiset': 1, 'prefix': 0, 'success': 0},
+  }
+  assert sort('sort 2 1', '1 2', None) is None
+  lured = TEXT_FUNCTIONS['sort_or_pass']()
+  assert lured('sort or pass: 2 1 =', 'pass', None) == {
+    **{'reward': 0.3, 'worked': 0, 'passed': 1, 'success': 0}
+  }
+  assert lured('sort: 2 1 =', 'pass', None) is None
+
+
+def test_length_is_counted_in_tokens_where_a_tokeniser_is_given(tmp_path):
+  sort_tokeniser.write_tokeniser(tmp_path)
+  shaped = TEXT_FUNCTIONS['soft_overlong'](
+    limit=3, margin=2, tokeniser=str(tmp_path)
+  )
+  assert [shaped('', text, None) for text in ('1', '12', '<eos>12')] == [
+    *(0, -0.5, -1)
+  ]
+  assert overlong_punishment(18_432, 20_480, 4096) == -0.5  # DAPO's numbers
+
+
+@pytest.mark.parametrize(
+  ('row', 'parameters', 'says'),
+  [
+    ('exact_match', {'answer': 'box'}, "Did you mean 'boxed'"),
+    ('number_match', {'tolerance': -1}, 'not negative, got -1'),
+    ('number_match', {'tolerance': float('nan')}, 'got nan'),
+    ('regex_format', {'pattern': '(a'}, r"got '\(a': missing \)"),
+    ('regex_format', {'pattern': None}, 'got None'),
+    ('soft_overlong', {'limit': 3, 'margin': 4}, 'a margin of 4'),
+    ('soft_overlong', {'limit': 3, 'margin': 0}, 'a margin of 0'),
+    ('math_match', {'seconds': 0}, 'above 0, got 0'),
+    ('reasoning_gym', {'seconds': 0}, 'above 0, got 0'),
+    ('sort', {'success_weight': 2}, 'from 0 to 1, got 2'),
+  ],
+)
+def test_a_wrong_parameter_is_said_when_it_is_made(row, parameters, says):
+  with pytest.raises(InputError, match=says):
+    TEXT_FUNCTIONS[row](**parameters)
+
+
+@pytest.mark.parametrize('row', MADE)
+def test_no_string_breaks_a_reward(row):
+  texts = made_strings.strings(PIECES, 400)
+  prompts = made_strings.strings(PIECES, 400, seed=1)
+  known = [*made_strings.strings(PIECES, 399, seed=2), None]
+  for parameters in MADE[row]:
+    reward = TEXT_FUNCTIONS[row](**parameters)
+    for sample in zip(prompts, texts, known, strict=True):
+      said = reward(*sample)
+      named = said if isinstance(said, dict) else {'reward': said}
+      assert all(n is None or -1 <= n <= 1 for n in named.values())
+  assert set(MADE) == set(TEXT_FUNCTIONS) - {'math_match', 'reasoning_gym'}
+
+
+def test_numbers_of_any_string_are_numbers():
+  read = [text_match.number(t) for t in made_strings.strings(PIECES, 2000)]
+  assert any(n is not None and n < 0 for n in read)
+  assert any(n is not None and n.denominator > 1 for n in read)
+  assert text_match.number('1,234.5') == Fraction(2469, 2)
+
+
+def test_many_samples_at_once():
+  prompts = [TextPrompt('?'), TextPrompt('?')]
+  judged = in_batches(regex_format('a+'))(prompts, ['aa', 'b'])
+  assert judged.dtype == np.float32
+  np.testing.assert_array_equal(judged, [1, 0])
+  none = in_batches(text_match.exact_match())(prompts[:1], ['a'])
+  np.testing.assert_array_equal(none, [np.nan])
+
+
+def test_many_samples_with_measures():
+  batch = in_batches(TEXT_FUNCTIONS['sort'](), ('success', 'format'))
+  said = batch([TextPrompt('sort: 2 1 ='), TextPrompt('?')], ['2 1', '2 1'])
+  assert list(said) == ['reward', 'success', 'format']
+  np.testing.assert_array_equal(said['reward'], [0, np.nan])
+  np.testing.assert_array_equal(said['format'], [1, np.nan])
+  for name, facts in MEASURES.items():
+    prompt, _ = TEXT_WORLDS[name].prompts('train')[0]
+    assert set(TEXT_FUNCTIONS[name]()(prompt, '', None)) == {'reward', *facts}
+
+
+def test_every_prompt_has_something_known_or_none():
+  assert text_prompts(['a'], ['b']) == (TextPrompt('a', 'b'),)
+  with pytest.raises(InputError, match='each of 2 prompts, got 1'):
+    text_prompts(['a', 'b'], ['c'])
