@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 import numpy as np
 
-from adrpo_jax import build
+from adrpo_jax import builders
 from adrpo_jax import train as loop
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
@@ -50,7 +50,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> int:
   if finished and finished['steps'] >= config.steps:
     _say(f'{workdir} is finished:\n{json.dumps(finished, indent=1)}')
     return 0
-  run = build.build(config)
+  run = builders.build(config)
   _claim_workdir(config, workdir)
   _say(f'{config.method.name} on {_device()}, workdir {workdir}')
   base = _base_evaluation(config, run)
@@ -85,7 +85,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> int:
 
 def evaluate_only(config: ConfigDict, workdir: epath.Path) -> int:
   """Prints the evaluation of a workdir's newest checkpoint, or of the base."""
-  run = build.build(config)
+  run = builders.build(config)
   restored = _restored(run, workdir)
   if restored is None:
     evaluation = _base_evaluation(config, run)
@@ -99,7 +99,7 @@ def judge(
   config: ConfigDict, workdir: epath.Path, folder: str, prompts: str
 ) -> int:
   """Prints what rewards say of pictures that anyone has made."""
-  found, figures = build.judge_pictures(config, folder, prompts)
+  found, figures = builders.judge_pictures(config, folder, prompts)
   _make_folder(workdir)
   told = {'images': folder, 'prompts_file': prompts}
   record = told | image_scores.as_record(found, figures)
@@ -121,7 +121,7 @@ def sample(
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.prompts.samples = max(count, 2)  # a group, whatever the method
-  run = build.build(config)
+  run = builders.build(config)
   rows = -len(texts) % jax.device_count()  # that fill up the mesh
   try:
     given = [*texts, *([texts[-1]] * rows)]
@@ -145,7 +145,7 @@ def sample(
 
 def export(config: ConfigDict, workdir: epath.Path) -> int:
   """Writes a workdir's newest checkpoint as files that others load."""
-  run = build.build(config)
+  run = builders.build(config)
   restored = _restored(run, workdir)
   if restored is None:
     raise InputError(
@@ -167,7 +167,7 @@ def pretrain_base(config: ConfigDict, workdir: epath.Path) -> int:
       'Expected a folder on this machine as --workdir of --mode=pretrain, got '
       f'{workdir}. Copy its base to the bucket afterwards.'
     )
-  family = build.family_of(config)
+  family = builders.family_of(config)
   if family.pretrain is None:
     raise InputError(
       'Expected a config of an embedded world with --mode=pretrain, got the '
@@ -180,7 +180,7 @@ def pretrain_base(config: ConfigDict, workdir: epath.Path) -> int:
 
 
 def _experience(
-  config: ConfigDict, run: build.Run, workdir: epath.Path
+  config: ConfigDict, run: builders.Run, workdir: epath.Path
 ) -> loop.Experience:
   if 'pairs' not in run.method.needs:
     return loop.online(run)
@@ -245,7 +245,7 @@ def _make_folder(folder: epath.Path) -> None:
     ) from error
 
 
-def _base_evaluation(config: ConfigDict, run: build.Run) -> Evaluation:
+def _base_evaluation(config: ConfigDict, run: builders.Run) -> Evaluation:
   """The base under this evaluation: once for each, kept in a cache."""
   evaluated = config.eval.to_dict()
   evaluated.pop('every')
@@ -268,7 +268,7 @@ def _base_evaluation(config: ConfigDict, run: build.Run) -> Evaluation:
 
 
 def _keep_samples(
-  run: build.Run, path: epath.Path, evaluation: Evaluation
+  run: builders.Run, path: epath.Path, evaluation: Evaluation
 ) -> None:
   """The first held-out prompts' samples, as the report shows them."""
   seen = {k: v[:SHOWN] for k, v in evaluation.samples.items()}
@@ -279,7 +279,7 @@ def _keep_samples(
 
 def _summary(
   config: ConfigDict,
-  run: build.Run,
+  run: builders.Run,
   workdir: epath.Path,
   base: dict[str, Any],
   final: dict[str, Any],
@@ -326,7 +326,7 @@ def _ceiling(beta0: float, base: dict[str, Any]) -> float:
   return float(min(1.0, p + gap / beta0 * p * (1 - p)))
 
 
-def _restored(run: build.Run, workdir: epath.Path) -> TrainState | None:
+def _restored(run: builders.Run, workdir: epath.Path) -> TrainState | None:
   with Checkpoints(workdir / 'checkpoints') as checkpoints:
     restored = checkpoints.restore(run.abstract)
   return restored.state if restored else None

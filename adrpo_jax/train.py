@@ -75,7 +75,7 @@ def train(
   """Runs all steps that `workdir` has not seen yet.
 
   Args:
-    run: a `build.Run`; its init, abstract, update, frozen and
+    run: a `builders.Run`; its init, abstract, update, frozen and
       replay_tolerance are used.
     experience: (state, step, key) -> prompts, samples, scores and timings.
     evaluate: (step, state) -> Evaluation, which it also keeps.

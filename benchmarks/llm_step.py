@@ -149,7 +149,7 @@ def jax_side(args) -> dict[str, float]:
   """The package, built from the config of language models."""
   import jax
 
-  from adrpo_jax import build
+  from adrpo_jax import builders
   from configs import llm
 
   prompts, samples, longest = sizes(args)
@@ -176,7 +176,7 @@ def jax_side(args) -> dict[str, float]:
     config.method.name = 'grpo'
     config.method.grpo.update(beta=BETA, kl='k3')
     config.reward.regex_format.pattern = PATTERN
-    run = build.build(config)
+    run = builders.build(config)
   state, seconds, tokens = run.init(), [], []
   for step in range(WARM_UP + args.repeats):
     key = jax.random.key(step)

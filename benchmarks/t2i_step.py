@@ -101,7 +101,7 @@ def jax_side(args):
   """The package, built from the config that the main job uses."""
   import jax
 
-  from adrpo_jax import build
+  from adrpo_jax import builders
   from configs import t2i
 
   config = t2i.get_config()
@@ -110,7 +110,7 @@ def jax_side(args):
   config.training.updates_per_rollout = args.updates
   config.eval.prompts = config.eval.batch = 8
   config.reward.weights = {'jpeg_compressibility': 1.0}
-  run = build.build(config)
+  run = builders.build(config)
   state = run.init()
   prompts = run.prompts_at(0)
   keys = iter(jax.random.split(jax.random.key(0), 1000))

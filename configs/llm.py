@@ -13,7 +13,7 @@
     --config.model.path=DIR --config.prompts.source=FILE \\
     --config.prompts.held_out=FILE --workdir=DIR             Qwen3, 0.6B
 
-Plain values only; `adrpo_jax/build/` is the one reader.
+Plain values only; `adrpo_jax/builders/` is the one reader.
 """
 
 import pathlib

@@ -10,7 +10,7 @@
     --config.model.path=DIR --config.prompts.source=FILE \\
     --config.prompts.held_out=FILE --workdir=DIR              SD3, LoRA, 512²
 
-Plain values only; `adrpo_jax/build/` is the one reader.
+Plain values only; `adrpo_jax/builders/` is the one reader.
 """
 
 import pathlib

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 import pytest
 
-from adrpo_jax import build, main, sharding
+from adrpo_jax import builders, main, sharding
 from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.pretrain import shapes as pretrain
 from adrpo_jax.types import Scores
@@ -122,7 +122,7 @@ def on_devices(count, monkeypatch):
   """Meshes made from now on take the first `count` devices only."""
   devices = jax.devices()[:count]
   made = functools.partial(sharding.make_mesh, devices=devices)
-  monkeypatch.setattr(build.sharding, 'make_mesh', made)
+  monkeypatch.setattr(builders.sharding, 'make_mesh', made)
 
 
 def call(*flags, devices=1):

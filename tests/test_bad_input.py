@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import small_run
 
-from adrpo_jax import build, main
+from adrpo_jax import builders, main
 from adrpo_jax.errors import InputError
 from adrpo_jax.method import methods
 from adrpo_jax.method.methods import METHODS, parameters
@@ -66,7 +66,7 @@ def test_a_mistyped_reward_is_named_with_the_nearest():
   with config.unlocked():
     config.reward.weights = {'shpes': 1.0}
   with pytest.raises(InputError, match="Did you mean 'shapes'"):
-    build.make_reward(config.reward, ['a red circle'])
+    builders.make_reward(config.reward, ['a red circle'])
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_clip_above_beta0_warns_with_the_reason():
     method__adrpo__clip_ratio=1.2, method__adrpo__allow_unstable=False
   )
   with pytest.warns(UserWarning, match='no stable fixed point'):
-    build.make_method(config.method, methods.TABLE)
+    builders.make_method(config.method, methods.TABLE)
 
 
 @pytest.mark.parametrize('mode', ['train', 'sample', 'pretrain'])

@@ -8,7 +8,7 @@ import jax
 import pytest
 import small_run
 
-from adrpo_jax import build, train
+from adrpo_jax import builders, train
 
 EVENT = '/jax/core/compile/backend_compile_duration'  # cached ones count too
 
@@ -82,7 +82,7 @@ def test_each_function_compiles_once_in_a_process(
   axes = {f'mesh__{axis}': size for axis, size in mesh.items()}
   config = small_run.make_config(method__name=method, **axes)
   for steps in (3, 6):
-    run = build.build(config)
+    run = builders.build(config)
     compiled = trained(run, tmp_path, steps)
     assert 'jit(update)' in compiled.early
     assert compiled.late == []

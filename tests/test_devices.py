@@ -1,6 +1,6 @@
 """A run on eight devices is the run on one, to rounding.
 
-Both are whole `build.Run`s in fp32 with the highest matmul precision. One
+Both are whole `builders.Run`s in fp32 with the highest matmul precision. One
 device draws and judges; what it drew trains every mesh. No weight of the base
 is 0, and the policy is shaken off its reference. Where layers start at 0, as in
 a new model, most gradients are no larger than rounding, and Adam divides them
@@ -18,7 +18,7 @@ import optax
 import pytest
 import small_run
 
-from adrpo_jax import build
+from adrpo_jax import builders
 from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.tree_names import leaf_names
 
@@ -97,15 +97,15 @@ def built(method, mesh, changes=()):
       zip(('mesh__data', 'mesh__fsdp', 'mesh__tensor'), mesh, strict=True)
     ),
   }
-  real = build.make_optimizer
+  real = builders.make_optimizer
   with pytest.MonkeyPatch.context() as patch:
     small_run.on_devices(int(np.prod(mesh)), patch)
     patch.setattr(
-      build.programs,
+      builders.programs,
       'make_optimizer',
       lambda config: keeping_gradients(real(config)),
     )
-    return build.build(small_run.make_config(**settings))
+    return builders.build(small_run.make_config(**settings))
 
 
 def shaken_state(run):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import small_run
 
-from adrpo_jax import build
+from adrpo_jax import builders
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.models import lora
 from adrpo_jax.models.files import lora_files
@@ -40,7 +40,7 @@ def exported(workdir, **changes):
   assert str(workdir / 'export') in out
   with pytest.MonkeyPatch.context() as patch:
     small_run.on_devices(1, patch)
-    run = build.build(small_run.make_config(**settings))
+    run = builders.build(small_run.make_config(**settings))
   with Checkpoints(workdir / 'checkpoints') as checkpoints:
     state = checkpoints.restore(run.abstract).state
   policy = jax.device_get(run.policy(state, run.frozen))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import small_run
 
-from adrpo_jax import build
-from adrpo_jax.build.text_task import within
+from adrpo_jax import builders
+from adrpo_jax.builders.tasks.texts import within
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.decoder.chat_tokenizer import words_in
@@ -75,7 +75,7 @@ def test_a_prompt_beyond_the_window_is_not_drawn_for(ran):
 def refused(**changes):
   config = small_run.make_config(file='llm', **changes)
   with pytest.raises(InputError) as error:
-    build.build(config)
+    builders.build(config)
   return str(error.value)
 
 
@@ -137,7 +137,7 @@ def test_greedy_answers_of_one_sample_can_be_evaluated(monkeypatch):
   config = small_run.make_config(
     file='llm', eval__temperature=0.0, eval__samples=1
   )
-  run = build.build(config)
+  run = builders.build(config)
   reference = run.frozen['reference']
   first, again = (run.evaluate(reference, run.frozen) for _ in range(2))
   tokens = first.samples['tokens']
@@ -157,7 +157,7 @@ def test_prompts_that_are_too_long_are_left_out_and_counted(tmp_path, caplog):
 
 def test_steps_are_compiled_once_for_a_length_of_prompts(monkeypatch):
   small_run.on_devices(1, monkeypatch)
-  run = build.build(small_run.make_config(file='llm'))
+  run = builders.build(small_run.make_config(file='llm'))
   lengths = {
     jax.tree.leaves(run.prompts_of(np.array([i])))[0].shape for i in range(8)
   }

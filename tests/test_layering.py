@@ -13,7 +13,7 @@ LAYERS = [
   'checkpoint data metrics models sharding update',
   'modalities preferences rewards samples',
   'evaluate pretrain report scoring',
-  'build train',
+  'builders train',
   'commands',
   'main',
   'compare compile',

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import small_run
 
-from adrpo_jax import build, train
+from adrpo_jax import builders, train
 from adrpo_jax.errors import InputError
 
 
@@ -13,7 +13,7 @@ def experience(parts, reward, monkeypatch, devices):
   small_run.on_devices(devices, monkeypatch)
   config = small_run.make_config(reward__parts=parts)
   config.reward.weights = {reward: 1.0}
-  run = build.build(config)
+  run = builders.build(config)
   prompts, samples, scores, _ = train.online(run)(
     run.init(), 0, jax.random.key(3)
   )
@@ -38,4 +38,4 @@ def test_parts_have_to_divide_the_prompts(parts, monkeypatch):
   with pytest.raises(
     InputError, match=r'multiple of data·fsdp · reward\.parts'
   ):
-    build.build(small_run.make_config(reward__parts=parts))
+    builders.build(small_run.make_config(reward__parts=parts))

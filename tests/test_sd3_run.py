@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import small_run
 
-from adrpo_jax import build
+from adrpo_jax import builders
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.models.files.tensor_files import tensor_files
@@ -28,7 +28,7 @@ def built(**changes):
   settings = {k.replace('__', '.'): v for k, v in changes.items()}
   config = small_run.preset_config('sd3_tiny', settings)
   config.reward.weights = {'jpeg_incompressibility': 1.0}
-  return build.build(config)
+  return builders.build(config)
 
 
 def test_text_encoders_are_gone_once_prompts_are_encoded(cache, monkeypatch):

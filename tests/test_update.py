@@ -7,7 +7,7 @@ import optax
 import pytest
 import small_run
 
-from adrpo_jax import build, update
+from adrpo_jax import builders, update
 from adrpo_jax.method import methods
 from adrpo_jax.tree_names import leaf_names
 
@@ -20,13 +20,13 @@ def one_device(monkeypatch):
 
 
 def built(**changes):
-  return build.build(small_run.make_config(**changes))
+  return builders.build(small_run.make_config(**changes))
 
 
 def with_sgd(monkeypatch):
   """The change of the parameters is minus their gradient."""
   plain = optax.sgd(1.0)
-  monkeypatch.setattr(build.programs, 'make_optimizer', lambda _: plain)
+  monkeypatch.setattr(builders.programs, 'make_optimizer', lambda _: plain)
 
 
 def shaken_state(run, scale=0.02):

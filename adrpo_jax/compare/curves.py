@@ -21,7 +21,7 @@ from adrpo_jax.figures import lines as compare_lines
 from adrpo_jax.figures.lines import Line
 from adrpo_jax.figures.pareto import PLOT
 from adrpo_jax.figures.style import drawn
-from adrpo_jax.report import html as page
+from adrpo_jax.report import page
 from adrpo_jax.report.run_record import series
 from adrpo_jax.stats.estimates import Estimate, estimate
 from adrpo_jax.stats.measures import method_title

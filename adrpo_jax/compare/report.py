@@ -27,7 +27,7 @@ from adrpo_jax.compare.table import (
 from adrpo_jax.figures import pareto as compare_figures
 from adrpo_jax.figures.pareto import Place
 from adrpo_jax.figures.style import LIGHT, Axes, Theme, drawn, render
-from adrpo_jax.report import html as page
+from adrpo_jax.report import page
 from adrpo_jax.report.cards import RULE, Column, same_prompts
 from adrpo_jax.report.cards_by_kind import manner_of
 from adrpo_jax.stats.measures import method_title

@@ -8,7 +8,7 @@ import jax
 from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
-from adrpo_jax.build.shapes import Stage, stages_of
+from adrpo_jax.builders.abstract_stages import Stage, stages_of
 from adrpo_jax.compile import chips as chip_table
 from adrpo_jax.compile import costs as compile_costs
 from adrpo_jax.compile import flops

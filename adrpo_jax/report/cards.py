@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from adrpo_jax.report import html as page
+from adrpo_jax.report import page
 from adrpo_jax.report.run_record import Kept
 
 RULE = (

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import math
 from typing import Any
 
-from adrpo_jax.report import html as page
+from adrpo_jax.report import page
 from adrpo_jax.report.run_record import RunRecord
 from adrpo_jax.stats.measures import Measure, difference, ratio
 from adrpo_jax.stats.number_format import known, percent, plain

@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 
 from adrpo_jax.figures.style import LIGHT, Axes, Theme, render
-from adrpo_jax.report import html as page
+from adrpo_jax.report import page
 from adrpo_jax.report.cards import Column, Manner, card, chosen_prompts, tally
 from adrpo_jax.samples.image_file import Samples
 

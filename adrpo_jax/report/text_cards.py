@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from adrpo_jax.report import html as page
+from adrpo_jax.report import page
 from adrpo_jax.report.cards import Column, Manner, card, chosen_prompts, tally
 from adrpo_jax.samples.text_file import TextSamples
 from adrpo_jax.stats.measures import REWARD

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 from adrpo_jax.report import charts as report_charts
 from adrpo_jax.report import curves as report_curves
 from adrpo_jax.report import headline as report_headline
-from adrpo_jax.report import html as page
+from adrpo_jax.report import page
 from adrpo_jax.report.cards import RULE, Column, same_prompts
 from adrpo_jax.report.cards_by_kind import manner_of
 from adrpo_jax.report.charts import Chart

@@ -9,7 +9,7 @@ import types
 from ml_collections import ConfigDict
 import pytest
 
-from adrpo_jax.build import text_task
+from adrpo_jax.builders.tasks import texts as text_task
 from adrpo_jax.data import prompts, reasoning_prompts
 from adrpo_jax.data.reasoning_prompts import Entry, apart, library, read
 from adrpo_jax.errors import InputError

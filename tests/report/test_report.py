@@ -11,7 +11,7 @@ import pytest
 import synthetic_runs
 
 from adrpo_jax.report import headline as report_headline
-from adrpo_jax.report import html as page
+from adrpo_jax.report import page
 from adrpo_jax.report import image_cards as report_pictures
 from adrpo_jax.report.cards import Column, chosen_prompts, same_prompts
 from adrpo_jax.report.run_record import read_run

@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 import optax
 
-from adrpo_jax.build.checks import named
+from adrpo_jax.builders.checks import named
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.method.record import Method

@@ -10,12 +10,12 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from adrpo_jax import sharding
-from adrpo_jax.build import adaptation, checks
-from adrpo_jax.build.families import family_of
-from adrpo_jax.build.generator import Generator
-from adrpo_jax.build.parts import make_method
-from adrpo_jax.build.programs import make_programs
-from adrpo_jax.build.task import Task
+from adrpo_jax.builders import adaptation, checks
+from adrpo_jax.builders.families import family_of
+from adrpo_jax.builders.generators.base import Generator
+from adrpo_jax.builders.parts import make_method
+from adrpo_jax.builders.programs import make_programs
+from adrpo_jax.builders.tasks.base import Task
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.evaluate import Evaluation, make_evaluate
 from adrpo_jax.method.record import Method

@@ -3,10 +3,10 @@
 from absl import logging
 from ml_collections import ConfigDict
 
-from adrpo_jax.build.checks import named
-from adrpo_jax.build.language_folder import words_of
-from adrpo_jax.build.parts import make_text_reward
-from adrpo_jax.build.task import Task, in_turn, repeated
+from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.generators.language_folder import words_of
+from adrpo_jax.builders.parts import make_text_reward
+from adrpo_jax.builders.tasks.base import Task, in_turn, repeated
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.data import reasoning_prompts
 from adrpo_jax.data.prompts import PromptSet

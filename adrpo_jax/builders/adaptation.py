@@ -8,7 +8,7 @@ import jax
 from ml_collections import ConfigDict
 import optax
 
-from adrpo_jax.build.generator import Generator
+from adrpo_jax.builders.generators.base import Generator
 from adrpo_jax.models import lora
 from adrpo_jax.types import Array, PyTree, TrainState
 

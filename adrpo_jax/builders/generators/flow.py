@@ -9,8 +9,8 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from adrpo_jax.build.checks import named
-from adrpo_jax.build.generator import (
+from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.generators.base import (
   Encode,
   Generator,
   Materialise,

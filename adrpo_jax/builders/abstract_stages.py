@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
-from adrpo_jax.build import adaptation, checks
-from adrpo_jax.build.families import FAMILIES, family_of
-from adrpo_jax.build.parts import make_method
-from adrpo_jax.build.programs import make_programs
-from adrpo_jax.build.reward_shapes import reward_stage
+from adrpo_jax.builders import adaptation, checks
+from adrpo_jax.builders.abstract_reward import reward_stage
+from adrpo_jax.builders.families import FAMILIES, family_of
+from adrpo_jax.builders.parts import make_method
+from adrpo_jax.builders.programs import make_programs
 from adrpo_jax.errors import InputError
 from adrpo_jax.types import PyTree, Scores
 from adrpo_jax.update import behaviour_params

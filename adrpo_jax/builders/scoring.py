@@ -6,8 +6,8 @@ import jax
 from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
-from adrpo_jax.build.parts import reward_parameters
-from adrpo_jax.build.picture_task import make_judge
+from adrpo_jax.builders.parts import reward_parameters
+from adrpo_jax.builders.tasks.images import make_judge
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.flow import pixel_diversity

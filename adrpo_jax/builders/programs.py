@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
-from adrpo_jax.build import adaptation
-from adrpo_jax.build.generator import Generator
-from adrpo_jax.build.parts import make_optimizer
+from adrpo_jax.builders import adaptation
+from adrpo_jax.builders.generators.base import Generator
+from adrpo_jax.builders.parts import make_optimizer
 from adrpo_jax.method.record import Method
 from adrpo_jax.types import Modality, PyTree, TrainState
 from adrpo_jax.update import init_state, make_update

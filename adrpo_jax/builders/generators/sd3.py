@@ -6,19 +6,19 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from adrpo_jax.build.checks import named
-from adrpo_jax.build.flow_generator import (
-  FlowModel,
-  flow_generator,
-  make_decoder,
-  null_condition,
-)
-from adrpo_jax.build.generator import (
+from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.generators.base import (
   Generator,
   everywhere,
   make_compute,
   no_words,
   on_mesh,
+)
+from adrpo_jax.builders.generators.flow import (
+  FlowModel,
+  flow_generator,
+  make_decoder,
+  null_condition,
 )
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.compute import Compute

@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from adrpo_jax import sharding
-from adrpo_jax.build.checks import named
-from adrpo_jax.build.generator import (
+from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.generators.base import (
   Encode,
   Generator,
   Materialise,
@@ -24,7 +24,10 @@ from adrpo_jax.build.generator import (
   on_mesh,
   split_by_rows,
 )
-from adrpo_jax.build.language_folder import language_folder, words_of
+from adrpo_jax.builders.generators.language_folder import (
+  language_folder,
+  words_of,
+)
 from adrpo_jax.errors import InputError
 from adrpo_jax.method import language_methods
 from adrpo_jax.method.record import Method

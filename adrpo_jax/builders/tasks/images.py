@@ -7,9 +7,9 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from adrpo_jax.build.checks import named
-from adrpo_jax.build.parts import make_reward
-from adrpo_jax.build.task import Task, balanced, in_turn, repeated
+from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.parts import make_reward
+from adrpo_jax.builders.tasks.base import Task, balanced, in_turn, repeated
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.errors import InputError
 from adrpo_jax.samples.images import pictures

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
-from adrpo_jax.build.parts import reward_parameters
+from adrpo_jax.builders.parts import reward_parameters
 from adrpo_jax.models.clip.towers import ClipVision, ClipVisionConfig
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.rewards.clip.preprocess import clip_pixels

@@ -7,14 +7,14 @@ import jax
 from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
-from adrpo_jax.build.checks import named
-from adrpo_jax.build.flow_generator import (
+from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.generators.base import Generator, Rows, make_compute
+from adrpo_jax.builders.generators.flow import (
   FlowModel,
   flow_generator,
   make_decoder,
   null_condition,
 )
-from adrpo_jax.build.generator import Generator, Rows, make_compute
 from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.models.shapes.text_encoder import TextEncoder
@@ -25,7 +25,7 @@ from adrpo_jax.worlds import WORLDS
 
 def base_folder(config: ConfigDict) -> pathlib.Path:
   """Where a world's base lies: at the config's path, or with the package."""
-  package = pathlib.Path(__file__).parents[1]
+  package = pathlib.Path(__file__).parents[2]
   shipped = package / 'worlds' / f'{config.world}_base'
   return pathlib.Path(config.model.path or shipped)
 

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from adrpo_jax import sharding
-from adrpo_jax.build.checks import named
+from adrpo_jax.builders.checks import named
 from adrpo_jax.method.record import Method
 from adrpo_jax.models import attention
 from adrpo_jax.models.compute import Compute

@@ -4,7 +4,7 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from adrpo_jax.build.world_generator import base_folder
+from adrpo_jax.builders.generators.shapes import base_folder
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.decoder.chat_tokenizer import Words, words_in
 from adrpo_jax.models.files.hub import cache_folder, local_folder

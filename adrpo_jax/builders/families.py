@@ -7,13 +7,15 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from adrpo_jax.build import language_generator, pretraining, sd3_generator
-from adrpo_jax.build.checks import named
-from adrpo_jax.build.generator import Generator
-from adrpo_jax.build.picture_task import make_picture_task
-from adrpo_jax.build.task import Task
-from adrpo_jax.build.text_task import make_text_task
-from adrpo_jax.build.world_generator import of_world
+from adrpo_jax.builders import pretraining
+from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.generators import language as language_generator
+from adrpo_jax.builders.generators import sd3 as sd3_generator
+from adrpo_jax.builders.generators.base import Generator
+from adrpo_jax.builders.generators.shapes import of_world
+from adrpo_jax.builders.tasks.base import Task
+from adrpo_jax.builders.tasks.images import make_picture_task
+from adrpo_jax.builders.tasks.texts import make_text_task
 from adrpo_jax.method import language_methods, methods
 from adrpo_jax.method.table import Table
 

@@ -1,0 +1,1 @@
+"""What generates: bases as functions, and their weights on the mesh."""

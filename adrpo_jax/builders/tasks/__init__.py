@@ -1,0 +1,1 @@
+"""What is asked for: prompts, and what judges the samples."""
