@@ -27,7 +27,7 @@ from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.metrics import plain
 from adrpo_jax.models.files.hub import cache_folder
 from adrpo_jax.report import write as report
-from adrpo_jax.samples import image_file as kept_samples
+from adrpo_jax.samples import image_file
 from adrpo_jax.scoring import image_scores
 from adrpo_jax.system.files import Staged, in_bucket, replacing
 from adrpo_jax.types import TrainState
@@ -256,15 +256,15 @@ def _base_evaluation(config: ConfigDict, run: builders.Run) -> Evaluation:
   digest = hashlib.sha256(told.encode()).hexdigest()
   path = cache_folder() / f'base_{digest[:16]}.npz'
   if path.exists() and jax.process_count() == 1:
-    arrays = kept_samples.unpacked(kept_samples.read_arrays(path))
+    arrays = image_file.unpacked(image_file.read_arrays(path))
     return Evaluation(json.loads(str(arrays.pop('figures'))), arrays)
   evaluation = run.evaluate(run.frozen['reference'], run.frozen)
   shown = {k: v[:SHOWN] for k, v in evaluation.samples.items()}
-  kept = kept_samples.packed(shown)
+  kept = image_file.packed(shown)
   if jax.process_index() == 0:
     figures = np.array(json.dumps(evaluation.figures))
-    kept_samples.write_arrays(path, kept | {'figures': figures})
-  return Evaluation(evaluation.figures, kept_samples.unpacked(kept))
+    image_file.write_arrays(path, kept | {'figures': figures})
+  return Evaluation(evaluation.figures, image_file.unpacked(kept))
 
 
 def _keep_samples(

@@ -77,8 +77,7 @@ def main(argv: Sequence[str]) -> int:
 def usage() -> str:
   """What --help prints: modes, flags, and what configs can name."""
   from adrpo_jax.method import language_methods, methods
-  from adrpo_jax.rewards import image_table as table
-  from adrpo_jax.rewards import text_table
+  from adrpo_jax.rewards import image_table, text_table
 
   own = flags.FLAGS.find_module_defining_flag('workdir')
   told = [
@@ -86,7 +85,7 @@ def usage() -> str:
     flags.FLAGS.module_help(own).partition(':\n')[2].rstrip(),
   ]
   for medium, known, rewards in (
-    ('pictures', methods.METHODS, table.described()),
+    ('pictures', methods.METHODS, image_table.described()),
     ('texts', language_methods.METHODS, text_table.described()),
   ):
     lines = '\n'.join(f'  {name}: {line}' for name, line in rewards.items())

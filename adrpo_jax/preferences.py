@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.files import safetensors_trees as weights
+from adrpo_jax.models.files import safetensors_trees
 from adrpo_jax.system.files import Staged, on_disk
 from adrpo_jax.types import Array, PyTree, Scores
 
@@ -64,7 +64,7 @@ def draw(
   }
   told = {'pairs': str(len(pairs['ids'])), 'sample': json.dumps(of_one)}
   with Staged(path.parent) as staged:
-    weights.save_tree(staged.folder / path.name, pairs, told)
+    safetensors_trees.save_tree(staged.folder / path.name, pairs, told)
   multihost_utils.sync_global_devices(f'{path} is written')
 
 
@@ -75,8 +75,8 @@ def read(path: epath.Path) -> dict[str, PyTree]:
     InputError: no such file, a pickle, or arrays that are not pairs.
   """
   with on_disk(path) as file:
-    described = weights.read_metadata(file)
-    return weights.load_tree(file, _shapes(described, path))
+    described = safetensors_trees.read_metadata(file)
+    return safetensors_trees.load_tree(file, _shapes(described, path))
 
 
 def _shapes(described: dict[str, str], path: epath.Path) -> PyTree:

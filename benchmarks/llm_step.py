@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 
-from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
 from adrpo_jax.models.tiny import qwen as qwen_tiny
 
@@ -116,9 +116,9 @@ def write_model(folder: pathlib.Path) -> None:
   import jax
 
   qwen_tiny.write_tokeniser(folder)
-  init = jax.jit(lambda key: qwen.initialised(Decoder(SIZES), key))
+  init = jax.jit(lambda key: decoder_folder.initialised(Decoder(SIZES), key))
   params = init(jax.random.key(0))
-  qwen.save(folder, qwen.config_fields(SIZES), params)
+  decoder_folder.save(folder, decoder_folder.config_fields(SIZES), params)
 
 
 def texts(count: int) -> list[str]:

@@ -22,7 +22,7 @@ import pytest
 
 from adrpo_jax import builders, main, sharding
 from adrpo_jax.models.shapes import base as base_models
-from adrpo_jax.pretrain import shapes as pretrain
+from adrpo_jax.pretrain import shapes
 from adrpo_jax.types import Scores
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -39,9 +39,9 @@ OPTIONS = {
   'log.tensorboard': False,
 }
 SMALLEST = {'t2i': 'debug', 'llm': 'tiny_hf'}  # presets of the files
-MODELS = pretrain.SMALL._replace(
+MODELS = shapes.SMALL._replace(
   mmdit=dataclasses.replace(
-    pretrain.SMALL.mmdit,
+    shapes.SMALL.mmdit,
     num_layers=2,
     num_attention_heads=2,
     attention_head_dim=16,
@@ -49,10 +49,10 @@ MODELS = pretrain.SMALL._replace(
     pooled_projection_dim=32,
   ),
   text_encoder=dataclasses.replace(
-    pretrain.SMALL.text_encoder, width=32, layers=1, heads=2
+    shapes.SMALL.text_encoder, width=32, layers=1, heads=2
   ),
   autoencoder=dataclasses.replace(
-    pretrain.SMALL.autoencoder, block_out_channels=(8, 8, 8)
+    shapes.SMALL.autoencoder, block_out_channels=(8, 8, 8)
   ),
 )
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adrpo_jax.samples import image_file as kept_samples
+from adrpo_jax.samples import image_file
 
 CATEGORIES = (
   'single',
@@ -107,9 +107,9 @@ def samples(path, success, *, seed=0, per_category=2, group=8, side=32):
       passes.append(passed)
   shape = (len(prompts), group)
   passes = np.array(passes).reshape(shape)
-  kept_samples.write(
+  image_file.write(
     path,
-    kept_samples.Samples(
+    image_file.Samples(
       images=np.array(images).reshape(*shape, side, side, 3),
       prompts=np.array(prompts),
       categories=np.array(CATEGORIES * per_category),

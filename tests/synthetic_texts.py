@@ -6,7 +6,7 @@ import re
 import numpy as np
 import synthetic_runs
 
-from adrpo_jax.samples import text_file as kept_texts
+from adrpo_jax.samples import text_file
 
 CATEGORIES = ('order', 'sum', 'story')
 BASE_SUCCESS = (0.35, 0.5, 0.2)
@@ -60,9 +60,9 @@ def samples(path, success, *, seed=0, per_category=2, group=4):
     pieces[row, : len(change)] = pieces_of(answer)
     divergences[row, : len(change)] = change
   passes = np.array(passes).reshape(shape)
-  kept_texts.write(
+  text_file.write(
     path,
-    kept_texts.TextSamples(
+    text_file.TextSamples(
       answers=np.array(answers).reshape(shape),
       prompts=np.array(prompts),
       categories=np.array(CATEGORIES * per_category),

@@ -13,7 +13,7 @@ from adrpo_jax import builders, main
 from adrpo_jax.errors import InputError
 from adrpo_jax.method import methods
 from adrpo_jax.method.methods import METHODS, parameters
-from adrpo_jax.models.files import safetensors_trees as weights
+from adrpo_jax.models.files import safetensors_trees
 from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.tree_names import leaf_names
 
@@ -222,7 +222,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path, base_copy, fault):
     stored[name] = np.zeros(3, np.float32)
   else:
     stored[name] = np.zeros(3, np.float32)
-  weights.save_tree(base_copy / TRANSFORMER, nested(stored))
+  safetensors_trees.save_tree(base_copy / TRANSFORMER, nested(stored))
   said = small_run.refused(tmp_path / 'run', model__path=base_copy)
   assert name in said
   assert TRANSFORMER in said

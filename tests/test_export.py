@@ -11,15 +11,14 @@ import small_run
 from adrpo_jax import builders
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.models import lora
-from adrpo_jax.models.files import lora_files
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import lora_files, weight_table
 from adrpo_jax.models.files.tensor_files import tensor_files
-from adrpo_jax.models.sd3 import weight_tables as sd3_layout
+from adrpo_jax.models.sd3 import weight_tables as sd3_tables
 from adrpo_jax.models.sd3.export import POSITIONS
 from adrpo_jax.models.sd3.mmdit import position_table
 from adrpo_jax.tree_names import leaf_names
 
-ROWS = sd3_layout.transformer_rows(2)
+ROWS = sd3_tables.transformer_rows(2)
 # The average is ahead of the base by 1.5 of its way; alpha/r is 4.
 SETTINGS = {
   'steps': 2,
@@ -58,7 +57,7 @@ def test_the_whole_model(tmp_path):
   with tensor_files(folder / 'transformer') as files:
     table = files.read(POSITIONS)
     shapes = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, policy))
-    tree = layout.load(files, ROWS, shapes, '^pos_embed.pos_embed$')
+    tree = weight_table.load(files, ROWS, shapes, '^pos_embed.pos_embed$')
   for name, leaf in leaf_names(tree).items():
     np.testing.assert_array_equal(leaf, leaf_names(policy)[name], name)
   stored = json.loads((folder / 'transformer' / 'config.json').read_text())

@@ -14,7 +14,7 @@ from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.decoder.chat_tokenizer import words_in
 from adrpo_jax.models.tiny import qwen as qwen_tiny
-from adrpo_jax.samples import text_file as kept_texts
+from adrpo_jax.samples import text_file
 
 
 @pytest.fixture(scope='module')
@@ -44,7 +44,7 @@ def test_a_run_leaves_all_that_a_run_of_pictures_leaves(ran):
     *('log_ratio_quantiles', 'log_prob_replay_quantiles'),
   } <= set(lines[0])
   assert max(line['log_prob_replay_max'] for line in lines) <= 1e-5
-  kept = kept_texts.read(workdir / 'samples' / 'final.npz')
+  kept = text_file.read(workdir / 'samples' / 'final.npz')
   assert kept.answers.shape == kept.rewards.shape == (8, 2)
   assert np.abs(kept.divergences).max() > 0
   assert kept.prompts[0] in (workdir / 'report.html').read_text()

@@ -14,7 +14,7 @@ from adrpo_jax.method.methods import METHODS
 from adrpo_jax.modalities.flow import pixel_diversity
 from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.rewards.image_table import REWARDS, make_reward
-from adrpo_jax.samples import image_file as kept_samples
+from adrpo_jax.samples import image_file
 from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.worlds import shapes_prompts
 
@@ -121,7 +121,7 @@ def test_sample_draws_pictures_of_the_trained_policy(trained, tmp_path):
 def test_drawn_pictures_are_judged_as_they_lie(trained, tmp_path):
   """The same figures from enlarged files as from the pictures in memory."""
   workdir, _ = trained
-  kept = kept_samples.read(workdir / 'samples' / 'final.npz')
+  kept = image_file.read(workdir / 'samples' / 'final.npz')
   folder = tmp_path / 'pictures'
   folder.mkdir()
   for p, row in enumerate(kept.images):

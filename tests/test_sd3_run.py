@@ -11,7 +11,7 @@ from adrpo_jax import builders
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.models.files.tensor_files import tensor_files
-from adrpo_jax.models.sd3 import text_conditions as sd3_text
+from adrpo_jax.models.sd3 import text_conditions
 from adrpo_jax.models.tiny import sd3 as sd3_tiny
 
 VOCABULARIES = {sd3_tiny.CLIP.vocab_size, sd3_tiny.T5.vocab_size}
@@ -33,13 +33,13 @@ def built(**changes):
 
 def test_text_encoders_are_gone_once_prompts_are_encoded(cache, monkeypatch):
   loaded = []
-  applied = sd3_text._applied
+  applied = text_conditions._applied
 
   def watched(tower, texts, batch):
     yield from applied(tower, texts, batch)
     loaded.append(tower)
 
-  monkeypatch.setattr(sd3_text, '_applied', watched)
+  monkeypatch.setattr(text_conditions, '_applied', watched)
   before = {id(array) for array in jax.live_arrays()}
   run = built()
   assert len(loaded) >= 3  # CLIP twice, and T5
@@ -58,7 +58,7 @@ def test_the_next_run_reads_its_prompts_from_the_disk(cache, monkeypatch):
   def encode(*_, **__):
     raise AssertionError('Prompts were encoded again.')
 
-  monkeypatch.setattr(sd3_text, 'encode', encode)
+  monkeypatch.setattr(text_conditions, 'encode', encode)
   again = built()
   ids = np.array([3, 0])
   for a, b in zip(

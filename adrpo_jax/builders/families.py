@@ -9,8 +9,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.builders import pretraining
 from adrpo_jax.builders.checks import named
-from adrpo_jax.builders.generators import language as language_generator
-from adrpo_jax.builders.generators import sd3 as sd3_generator
+from adrpo_jax.builders.generators import language, sd3
 from adrpo_jax.builders.generators.base import Generator
 from adrpo_jax.builders.generators.shapes import of_world
 from adrpo_jax.builders.tasks.base import Task
@@ -45,13 +44,13 @@ _texts = partial(Family, language_methods.TABLE, make_text_task)
 
 FAMILIES: dict[str, Family] = {
   'world': _pictures(of_world, pretrain=pretraining.pretrain_pictures),
-  'sd3': _pictures(sd3_generator.of_sd3, sd3_generator.shapes_of_sd3),
-  'sd3_tiny': _pictures(sd3_generator.of_sd3_tiny),
+  'sd3': _pictures(sd3.of_sd3, sd3.shapes_of_sd3),
+  'sd3_tiny': _pictures(sd3.of_sd3_tiny),
   'text_world': _texts(
-    language_generator.of_text_world, pretrain=pretraining.pretrain_texts
+    language.of_text_world, pretrain=pretraining.pretrain_texts
   ),
-  'qwen': _texts(language_generator.of_qwen, language_generator.shapes_of_qwen),
-  'qwen_tiny': _texts(language_generator.of_qwen_tiny),
+  'qwen': _texts(language.of_qwen, language.shapes_of_qwen),
+  'qwen_tiny': _texts(language.of_qwen_tiny),
 }
 
 

@@ -11,8 +11,7 @@ from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.method.record import Method
 from adrpo_jax.method.table import Table
-from adrpo_jax.rewards import image_table as reward_table
-from adrpo_jax.rewards import text_table
+from adrpo_jax.rewards import image_table, text_table
 from adrpo_jax.rewards.protocol import Reward
 
 
@@ -29,7 +28,7 @@ def make_method(config: ConfigDict, table: Table) -> Method:
 
 def make_reward(config: ConfigDict, texts: Sequence[str]) -> Reward:
   """The weighted sum of rewards that a config names, and those held out."""
-  return reward_table.make_reward(_weights(config), texts, **_terms(config))
+  return image_table.make_reward(_weights(config), texts, **_terms(config))
 
 
 def make_text_reward(

@@ -6,8 +6,7 @@ import pathlib
 from ml_collections import ConfigDict
 
 from adrpo_jax.models.shapes import base as base_models
-from adrpo_jax.pretrain import shapes as pretrain
-from adrpo_jax.pretrain import texts as pretrain_text
+from adrpo_jax.pretrain import shapes, texts
 
 
 def pretrain_pictures(
@@ -15,15 +14,15 @@ def pretrain_pictures(
 ) -> None:
   """Makes workdir/base, or a better one of the base at model.path."""
   given = config.model.path
-  base = pretrain.run(
+  base = shapes.run(
     workdir,
     pictures=config.pretrain.pictures,
     corruption=config.pretrain.corruption,
     shares=dict(config.pretrain.shares),
-    autoencoder_stage=pretrain.Stage(**config.pretrain.autoencoder),
-    decoder_stage=pretrain.Stage(**config.pretrain.decoder),
-    flow_stage=pretrain.Stage(**config.pretrain.flow),
-    distillation_stage=pretrain.Stage(**config.pretrain.distillation),
+    autoencoder_stage=shapes.Stage(**config.pretrain.autoencoder),
+    decoder_stage=shapes.Stage(**config.pretrain.decoder),
+    flow_stage=shapes.Stage(**config.pretrain.flow),
+    distillation_stage=shapes.Stage(**config.pretrain.distillation),
     guidance=config.pretrain.guidance,
     kl=config.pretrain.kl,
     seed=config.seed,
@@ -42,7 +41,7 @@ def pretrain_texts(
   config: ConfigDict, workdir: pathlib.Path, versions: Mapping[str, str]
 ) -> None:
   """Makes workdir/base of the config's world."""
-  pretrain_text.run(
+  texts.run(
     workdir,
     world=config.world,
     **config.pretrain.to_dict(),

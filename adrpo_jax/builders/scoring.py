@@ -11,16 +11,15 @@ from adrpo_jax.builders.tasks.images import make_judge
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.flow import pixel_diversity
-from adrpo_jax.rewards import image_table as reward_table
+from adrpo_jax.rewards import image_table
 from adrpo_jax.rewards.protocol import in_unit_range
-from adrpo_jax.scoring import image_folder as images
-from adrpo_jax.scoring import image_scores
+from adrpo_jax.scoring import image_folder, image_scores
 from adrpo_jax.types import Array, PyTree
 
 
 def judge_pictures(
   config: ConfigDict, folder: str, prompts: str
-) -> tuple[images.ImageFolder, dict[str, image_scores.Figure]]:
+) -> tuple[image_folder.ImageFolder, dict[str, image_scores.Figure]]:
   """What the rewards of a config say, each in its own units, and diversity.
 
   All devices take part, whatever mesh a run of the config would have.
@@ -34,13 +33,17 @@ def judge_pictures(
     InputError: a folder, prompts or rewards that do not fit.
   """
   judge = make_judge(config)
-  found = images.find(folder, prompt_sources.load(prompts, check=judge.check))
+  found = image_folder.find(
+    folder, prompt_sources.load(prompts, check=judge.check)
+  )
   try:
-    judge.reduced(images.read([found.files[0][:1]]))  # All are of one size.
+    judge.reduced(
+      image_folder.read([found.files[0][:1]])
+    )  # All are of one size.
   except ValueError as error:
     raise InputError(str(error)) from error
   rewards = {
-    term: reward_table.make_reward(
+    term: image_table.make_reward(
       {term: 1.0},
       found.prompts.texts,
       invalid_limit=1.0,  # They are counted instead.

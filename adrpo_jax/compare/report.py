@@ -24,7 +24,7 @@ from adrpo_jax.compare.table import (
   legends,
   table_rows,
 )
-from adrpo_jax.figures import pareto as compare_figures
+from adrpo_jax.figures import pareto
 from adrpo_jax.figures.pareto import Place
 from adrpo_jax.figures.style import LIGHT, Axes, Theme, drawn, render
 from adrpo_jax.report import page
@@ -141,7 +141,7 @@ def _places(comparison: Comparison, axis: str) -> list[Place]:
 
 def _draw_front(comparison: Comparison, axis: str) -> partial:
   return partial(
-    compare_figures.draw_places,
+    pareto.draw_places,
     places=_places(comparison, axis),
     x_label=comparison.measures[axis].label,
     more_is_better=FRONTS[axis],
@@ -155,7 +155,7 @@ def _pareto(comparison: Comparison) -> bytes:
     for panel, axis in zip(axes, FRONTS, strict=True):
       _draw_front(comparison, axis)(theme, panel)
 
-  width, height = compare_figures.PLOT
+  width, height = pareto.PLOT
   return render(draw, LIGHT, size=(2 * width, height), panels=(1, 2))
 
 
@@ -171,7 +171,7 @@ def _fronts(comparison: Comparison) -> str:
   }
   figures = [
     page.figure(
-      drawn(_draw_front(comparison, axis), size=compare_figures.PLOT),
+      drawn(_draw_front(comparison, axis), size=pareto.PLOT),
       *captions[axis],
     )
     for axis in FRONTS

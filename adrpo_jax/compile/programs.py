@@ -10,9 +10,7 @@ from ml_collections import ConfigDict
 from adrpo_jax import sharding
 from adrpo_jax.builders.abstract_stages import Stage, stages_of
 from adrpo_jax.compile import chips as chip_table
-from adrpo_jax.compile import costs as compile_costs
-from adrpo_jax.compile import flops
-from adrpo_jax.compile import memory as compile_memory
+from adrpo_jax.compile import costs, flops, memory
 from adrpo_jax.errors import InputError
 
 
@@ -89,10 +87,10 @@ def _program(
   """Compiles one stage; `plain` is the same without recomputation."""
   function, arguments = stage
   try:
-    compiled, held = compile_memory.compiled(function.lower(*arguments))
+    compiled, held = memory.compiled(function.lower(*arguments))
   except jax.errors.JaxRuntimeError as error:
-    return compile_costs.refused(error)
-  return compile_costs.costs(
+    return costs.refused(error)
+  return costs.costs(
     compiled,
     held,
     chip=chip,

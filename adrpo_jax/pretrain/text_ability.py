@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from adrpo_jax.modalities.language import LanguageModel
-from adrpo_jax.models.decoder import chat_tokenizer as words
+from adrpo_jax.models.decoder import chat_tokenizer
 from adrpo_jax.sampling.decoding import generate
 from adrpo_jax.sampling.token_choice import Choice
 from adrpo_jax.types import Array, PyTree
@@ -98,7 +98,7 @@ def left_padded(
 ) -> tuple[np.ndarray, np.ndarray]:
   """(tokens, mask) of prompts, [N, length]."""
   read = tokeniser(list(texts))['input_ids']
-  rows = words.left_padded(read, length, tokeniser.pad_token_id)
+  rows = chat_tokenizer.left_padded(read, length, tokeniser.pad_token_id)
   return rows['tokens'], rows['mask']
 
 

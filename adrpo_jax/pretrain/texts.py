@@ -26,7 +26,7 @@ import numpy as np
 from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.modalities.decoder_model import language_model
 from adrpo_jax.modalities.language import LanguageModel
-from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
 from adrpo_jax.models.decoder.log_probs import logits, of_softmax
 from adrpo_jax.models.files.tokenizers import tokeniser_of
@@ -140,7 +140,7 @@ def run(
 
 def initialised(module: Decoder, key: Array) -> PyTree:
   """Random parameters of a decoder, {'params': ...}."""
-  return jax.jit(lambda key: qwen.initialised(module, key))(key)
+  return jax.jit(lambda key: decoder_folder.initialised(module, key))(key)
 
 
 def prompt_length(world: TextWorld, tokeniser: Any) -> int:
@@ -211,8 +211,8 @@ def write(
     'eos_token_id': tokeniser.eos_token_id,
     'pad_token_id': tokeniser.pad_token_id,
   }
-  fields = qwen.config_fields(sizes) | {'bos_token_id': None, **ends}
-  qwen.save(folder, fields, params)
+  fields = decoder_folder.config_fields(sizes) | {'bos_token_id': None, **ends}
+  decoder_folder.save(folder, fields, params)
   said = ends | {
     'do_sample': True,
     'temperature': 1.0,

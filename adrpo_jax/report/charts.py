@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adrpo_jax.figures import curves as figures
-from adrpo_jax.figures import heat_map, trajectories
+from adrpo_jax.figures import curves, heat_map, trajectories
 from adrpo_jax.figures.curves import Points
 from adrpo_jax.figures.style import Drawing, drawn
 from adrpo_jax.figures.trajectories import Trajectory
@@ -63,7 +62,7 @@ def trajectory_charts(run: RunRecord) -> list[Chart]:
       y_label='reward',
     )
     title = f'Reward and {measure.short or key}'
-    drawing = drawn(draw, size=figures.PANEL)
+    drawing = drawn(draw, size=curves.PANEL)
     charts.append(Chart(f'reward_{key}', title, caption, drawing))
   return charts
 
@@ -100,7 +99,7 @@ def beta_chart(run: RunRecord) -> Chart | None:
     'β over time',
     'Darker where more samples lie; orange is the mean. Good samples have a '
     'low β and are released, poor ones a high β and are pulled back.',
-    drawn(draw, size=figures.PANEL),
+    drawn(draw, size=curves.PANEL),
   )
 
 
@@ -115,7 +114,7 @@ def bucket_chart(run: RunRecord) -> Chart | None:
   if not logged:
     return None
   draw = partial(
-    figures.draw_buckets,
+    curves.draw_buckets,
     steps=np.array([m['step'] for m in logged], float),
     values=np.array([m['divergence_by_sigma'] for m in logged], float),
   )
@@ -123,7 +122,7 @@ def bucket_chart(run: RunRecord) -> Chart | None:
     'divergence_by_sigma',
     'Divergence by noise level',
     'W2 in equal parts of σ, from data (0) to noise (1).',
-    drawn(draw, size=figures.PANEL),
+    drawn(draw, size=curves.PANEL),
   )
 
 
@@ -135,13 +134,13 @@ def sign_chart(run: RunRecord) -> Chart | None:
   }
   if not all(len(line.values) for line in lines.values()):
     return None
-  draw = partial(figures.draw_contrast, lines=lines, label='nats per token')
+  draw = partial(curves.draw_contrast, lines=lines, label='nats per token')
   return Chart(
     'divergence_by_sign',
     'KL by the sign of the advantage',
     'Good answers are those with A > 0. An adaptive pull lets them go further '
     'from the reference than poor ones.',
-    drawn(draw, size=figures.PANEL),
+    drawn(draw, size=curves.PANEL),
   )
 
 
@@ -153,7 +152,7 @@ def category_chart(run: RunRecord) -> Chart | None:
   if not names:
     return None
   draw = partial(
-    figures.draw_categories,
+    curves.draw_categories,
     names=names,
     base=_values(base, names),
     tuned=_values(tuned, names),
@@ -162,7 +161,7 @@ def category_chart(run: RunRecord) -> Chart | None:
     'categories',
     'Success by category',
     'In percent of the held-out prompts of each kind; grey base, blue tuned.',
-    drawn(draw, size=figures.PANEL),
+    drawn(draw, size=curves.PANEL),
   )
 
 
@@ -178,7 +177,7 @@ def seconds_chart(run: RunRecord) -> Chart | None:
   if not len(steps) or any(len(s) != len(steps) for s, _ in columns.values()):
     return None
   draw = partial(
-    figures.draw_seconds,
+    curves.draw_seconds,
     steps=steps,
     parts={stage: values for stage, (_, values) in columns.items()},
   )
@@ -186,5 +185,5 @@ def seconds_chart(run: RunRecord) -> Chart | None:
     'seconds',
     'Where a step spends its time',
     'Seconds of wall clock, as a running mean.',
-    drawn(draw, size=figures.PANEL),
+    drawn(draw, size=curves.PANEL),
   )

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import NamedTuple
 
-from adrpo_jax.figures import curves as figures
+from adrpo_jax.figures import curves
 from adrpo_jax.figures.curves import Points
 from adrpo_jax.figures.style import drawn
 from adrpo_jax.report.charts import Chart, evaluated
@@ -122,13 +122,13 @@ def curve_charts(run: RunRecord) -> tuple[list[Chart], list[str]]:
       missing.append(curve.title)
       continue
     draw = partial(
-      figures.draw_curve,
+      curves.draw_curve,
       training=Points(steps, values),
       held_out=held_out,
       line=curve.line,
       percent=curve.percent,
     )
-    drawing = drawn(draw, size=figures.CURVE)
+    drawing = drawn(draw, size=curves.CURVE)
     name = curve.held_out or curve.key
     charts.append(Chart(name, curve.title, curve.caption, drawing))
   return charts, missing

@@ -13,8 +13,7 @@ from typing import Any
 from etils import epath
 import numpy as np
 
-from adrpo_jax.samples import image_file as kept_samples
-from adrpo_jax.samples import text_file as kept_texts
+from adrpo_jax.samples import image_file, text_file
 from adrpo_jax.samples.image_file import Samples
 from adrpo_jax.samples.text_file import TextSamples
 from adrpo_jax.stats.measures import MEASURES, Measures, modality_of
@@ -138,8 +137,8 @@ def read_kept(path: epath.PathLike) -> Kept:
   Raises:
     LookupError, ValueError, OSError: not a file of kept samples.
   """
-  arrays = kept_samples.read_arrays(path)
-  kind = kept_texts if 'answers' in arrays else kept_samples
+  arrays = image_file.read_arrays(path)
+  kind = text_file if 'answers' in arrays else image_file
   return kind.of_arrays(arrays)
 
 

@@ -11,8 +11,7 @@ from flax.traverse_util import flatten_dict
 
 from adrpo_jax.report import charts as report_charts
 from adrpo_jax.report import curves as report_curves
-from adrpo_jax.report import headline as report_headline
-from adrpo_jax.report import page
+from adrpo_jax.report import headline, page
 from adrpo_jax.report.cards import RULE, Column, same_prompts
 from adrpo_jax.report.cards_by_kind import manner_of
 from adrpo_jax.report.charts import Chart
@@ -44,7 +43,7 @@ def write_report(workdir: epath.PathLike) -> epath.Path:
     f'{method_title(run.method)} · {run.workdir.resolve().name}',
     _header(run),
     page.notes(run.notes),
-    report_headline.headline(run),
+    headline.headline(run),
     _samples(run),
     _learning(curves, unlogged),
     _paths(paths),
@@ -74,7 +73,7 @@ def _columns(run: RunRecord) -> list[Column[Any]]:
     return []
   columns = [
     Column('Base', run.base_samples),
-    Column(report_headline.tuned_title(run), run.tuned_samples),
+    Column(headline.tuned_title(run), run.tuned_samples),
   ]
   return columns if same_prompts(columns) else []
 
@@ -94,7 +93,7 @@ def _header(run: RunRecord) -> str:
   return page.header(
     'Fine-tuning report',
     f'{name} against its base',
-    report_headline.verdict(run),
+    headline.verdict(run),
     chips,
   )
 

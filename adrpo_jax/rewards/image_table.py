@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import functools
 from typing import Any
 
-from adrpo_jax.rewards import jpeg
-from adrpo_jax.rewards import table as rows
+from adrpo_jax.rewards import jpeg, table
 from adrpo_jax.rewards.clip.aesthetic import aesthetic
 from adrpo_jax.rewards.clip.scores import clip_score, hps_v2, pick_score
 from adrpo_jax.rewards.host.host_reward import HostFunction, HostReward
@@ -53,7 +52,7 @@ def hosted(name: str) -> Callable[..., Reward]:
     **parameters: Any,
   ) -> Reward:
     return HostReward(
-      rows.made(name, HOST_FUNCTIONS[name], **parameters),
+      table.made(name, HOST_FUNCTIONS[name], **parameters),
       texts,
       name=name,
       batch_size=batch_size,
@@ -77,7 +76,7 @@ REWARDS: dict[str, Callable[..., Reward]] = {
 
 def described() -> dict[str, str]:
   """Name -> the first line of the docstring, for each row."""
-  return rows.described(REWARDS)
+  return table.described(REWARDS)
 
 
 def make_reward(
@@ -99,7 +98,7 @@ def make_reward(
     normalise: of the terms.
     hold_out: names of terms that are measured and not trained on.
   """
-  return rows.sum_of_rows(
+  return table.sum_of_rows(
     REWARDS,
     lambda limit: (texts, limit),
     weights,

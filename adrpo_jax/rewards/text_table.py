@@ -17,7 +17,7 @@ A function of your own is a row like this:
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from adrpo_jax.rewards import table as rows
+from adrpo_jax.rewards import table
 from adrpo_jax.rewards.host.host_reward import HostFunction, HostReward
 from adrpo_jax.rewards.host.text_view import Decode, text_view
 from adrpo_jax.rewards.normalizers import Named
@@ -75,7 +75,7 @@ def hosted(
     **parameters: Any,
   ) -> Reward:
     return HostReward(
-      rows.made(name, factory, **parameters),
+      table.made(name, factory, **parameters),
       text_prompts(texts, known),
       name=name,
       batch_size=batch_size,
@@ -93,7 +93,7 @@ def _batched(name: str) -> Callable[..., Reward]:
   measures = MEASURES.get(name, ())
 
   def factory(**parameters: Any) -> HostFunction:
-    function = rows.made(name, TEXT_FUNCTIONS[name], **parameters)
+    function = table.made(name, TEXT_FUNCTIONS[name], **parameters)
     return in_batches(function, measures)
 
   factory.__doc__ = TEXT_FUNCTIONS[name].__doc__
@@ -109,7 +109,7 @@ TEXT_REWARDS: dict[str, Callable[..., Reward]] = {
 
 def described() -> dict[str, str]:
   """Name -> the first line of the docstring, for each row."""
-  return rows.described(TEXT_REWARDS)
+  return table.described(TEXT_REWARDS)
 
 
 def make_text_reward(
@@ -135,7 +135,7 @@ def make_text_reward(
     normalise: of the terms.
     hold_out: names of terms that are measured and not trained on.
   """
-  return rows.sum_of_rows(
+  return table.sum_of_rows(
     TEXT_REWARDS,
     lambda limit: (texts, known, limit, decode),
     weights,

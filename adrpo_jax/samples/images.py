@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.data.prompts import PromptSet
-from adrpo_jax.samples import image_file as kept_samples
+from adrpo_jax.samples import image_file
 from adrpo_jax.samples.sample_kind import Arrays, Medium
 from adrpo_jax.types import Array
 
@@ -44,9 +44,9 @@ def _keep(
   images = arrays['images']
   pixels = images.reshape(-1, *images.shape[2:]) / np.float32(255)
   verdicts: Any = np.array(describe(jnp.asarray(pixels)))
-  kept_samples.write(
+  image_file.write(
     path,
-    kept_samples.Samples(
+    image_file.Samples(
       images=images,
       prompts=np.array(prompts.texts),
       categories=np.array(prompts.categories),

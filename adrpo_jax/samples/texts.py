@@ -8,7 +8,7 @@ from etils import epath
 import numpy as np
 
 from adrpo_jax.data.prompts import PromptSet
-from adrpo_jax.samples import text_file as kept_texts
+from adrpo_jax.samples import text_file
 from adrpo_jax.samples.sample_kind import Arrays, Medium
 from adrpo_jax.types import Array, PyTree
 
@@ -62,9 +62,9 @@ def _keep(
   rewards = arrays['rewards']
   success = arrays.get('success', rewards >= 1) > 0.5
   said = answers_of(answer, arrays)
-  kept_texts.write(
+  text_file.write(
     path,
-    kept_texts.TextSamples(
+    text_file.TextSamples(
       answers=said.astype(str),
       prompts=np.array(prompts.texts),
       categories=np.array(prompts.categories),

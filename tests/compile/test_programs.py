@@ -9,9 +9,7 @@ import pytest
 import small_run
 
 from adrpo_jax import sharding
-from adrpo_jax.compile import costs as compile_costs
-from adrpo_jax.compile import memory as compile_memory
-from adrpo_jax.compile import programs
+from adrpo_jax.compile import costs, memory, programs
 from adrpo_jax.compile import report as compile_report
 from adrpo_jax.compile.chips import CHIPS, GIB
 from adrpo_jax.errors import InputError
@@ -131,7 +129,7 @@ def test_a_program_that_is_too_large_has_its_size():
     'RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required '
     'for HLO temporaries (40.44G) exceeds available HBM (15.75G).'
   )
-  found = compile_costs.refused(jax.errors.JaxRuntimeError(told))
+  found = costs.refused(jax.errors.JaxRuntimeError(told))
   assert found['hbm_peak_bytes'] == int(40.44 * GIB)
   chip = CHIPS['v5e']
   report = {
@@ -148,7 +146,7 @@ def test_a_program_that_is_too_large_has_its_size():
   assert 'DOES NOT FIT: 40.44 of 16 GiB' in compile_report.table(report)
   other = jax.errors.JaxRuntimeError('INTERNAL: something else')
   with pytest.raises(jax.errors.JaxRuntimeError):
-    compile_costs.refused(other)
+    costs.refused(other)
 
 
 class Lowered:
@@ -176,11 +174,11 @@ def test_the_memory_is_what_the_compiler_notes():
     LIVE: '  Stack trace breakdown for peak usage: 1 234 567 bytes\n',
     'module_0000.jit_f.after_codegen.txt': '',
   }
-  done, held = compile_memory.compiled(Lowered(notes))
+  done, held = memory.compiled(Lowered(notes))
   assert done == 'done'
   assert held == (2147521024, 1234567)
 
 
 def test_a_compiler_that_notes_nothing_is_named():
   with pytest.raises(ValueError, match=r"memory-usage-report.*'other.txt'"):
-    compile_memory.compiled(Lowered({'other.txt': ''}))
+    memory.compiled(Lowered({'other.txt': ''}))

@@ -6,9 +6,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from adrpo_jax.figures import curves as figures
-from adrpo_jax.figures import heat_map
-from adrpo_jax.figures import pareto as compare_figures
+from adrpo_jax.figures import curves, heat_map, pareto
 from adrpo_jax.figures.style import DARK, LIGHT, render
 from adrpo_jax.stats.smoothing import running_mean, smoothing_window
 
@@ -62,25 +60,25 @@ def test_heat_map_of_nothing_is_none():
 
 
 def test_spread_apart_keeps_the_order_and_the_mean():
-  got = figures.spread_apart([0.30, 0.10, 0.31, 0.12], 0.05)
+  got = curves.spread_apart([0.30, 0.10, 0.31, 0.12], 0.05)
   assert list(np.argsort(got)) == [1, 3, 0, 2]
   assert min(np.diff(np.sort(got))) >= 0.05 - 1e-12
   assert np.mean(got) == pytest.approx(0.2075)
 
 
 def test_staircase_where_more_of_both_is_better():
-  got = compare_figures.staircase([(0.9, 0.4), (0.7, 0.6)], rising=False)
+  got = pareto.staircase([(0.9, 0.4), (0.7, 0.6)], rising=False)
   np.testing.assert_allclose(got, [(0.7, 0.6), (0.7, 0.4), (0.9, 0.4)])
 
 
 def test_staircase_where_less_of_x_is_better():
-  got = compare_figures.staircase([(0.3, 0.6), (0.0, 0.4)], rising=True)
+  got = pareto.staircase([(0.3, 0.6), (0.0, 0.4)], rising=True)
   np.testing.assert_allclose(got, [(0.0, 0.4), (0.3, 0.4), (0.3, 0.6)])
 
 
 def test_shared_area_counts_every_overlap():
   others = [(1.0, 1.0, 3.0, 3.0), (5.0, 5.0, 6.0, 6.0), (0.0, 0.0, 1.0, 2.0)]
-  assert compare_figures.shared_area((0.0, 0.0, 2.0, 2.0), others) == 3.0
+  assert pareto.shared_area((0.0, 0.0, 2.0, 2.0), others) == 3.0
 
 
 @pytest.mark.parametrize('theme', [LIGHT, DARK])
@@ -101,11 +99,11 @@ def test_wide_curves_have_a_logarithmic_scale_in_plain_numbers():
 
   axes = Figure().subplots()
   steps = np.arange(3)
-  figures.draw_curve(
+  curves.draw_curve(
     LIGHT,
     axes,
-    training=figures.Points(steps, np.array([1e-3, 1e-2, 1.0]), None),
-    held_out=figures.Points(steps[:2], np.array([0.0, 0.1]), None),
+    training=curves.Points(steps, np.array([1e-3, 1e-2, 1.0]), None),
+    held_out=curves.Points(steps[:2], np.array([0.0, 0.1]), None),
   )
   axes.figure.canvas.draw()
   assert axes.get_yscale() == 'log'

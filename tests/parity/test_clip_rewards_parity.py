@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.models.tiny.sd3 import write_clip_tokeniser
-from adrpo_jax.rewards.clip import preprocess as clip_preprocess
+from adrpo_jax.rewards.clip import preprocess
 from adrpo_jax.rewards.image_table import REWARDS
 
 pytestmark = pytest.mark.parity
@@ -40,9 +40,9 @@ def test_pixels_of_files(edges):
   """One level of 1/255 at ties of rounding, elsewhere rounding errors."""
   images = pictures(*edges)
   theirs = processor(56)(list(images), return_tensors='np').pixel_values
-  ours = clip_preprocess.clip_pixels(images, 56)
+  ours = preprocess.clip_pixels(images, 56)
   levels = np.abs(ours - theirs.transpose(0, 2, 3, 1))
-  levels = levels * 255 * np.array(clip_preprocess.STD)
+  levels = levels * 255 * np.array(preprocess.STD)
   assert levels.max() < 1.01
   assert (levels > 0.01).mean() < 1e-3
 
@@ -56,7 +56,7 @@ def test_pixels_that_are_not_rounded(edges):
   rows, columns = int(height * scale + 1e-9), int(width * scale + 1e-9)
   for image, ours in zip(
     images,
-    clip_preprocess.clip_pixels(images, 56, clip_preprocess.continuous),
+    preprocess.clip_pixels(images, 56, preprocess.continuous),
     strict=True,
   ):
     channels = [
@@ -70,7 +70,7 @@ def test_pixels_that_are_not_rounded(edges):
     whole = np.clip(np.stack(channels, -1), 0, 1)
     top, left = (rows - 56) // 2, (columns - 56) // 2
     crop = whole[top : top + 56, left : left + 56]
-    expected = (crop - clip_preprocess.MEAN) / np.array(clip_preprocess.STD)
+    expected = (crop - preprocess.MEAN) / np.array(preprocess.STD)
     assert np.abs(ours - expected).max() < 1e-3
 
 
@@ -85,11 +85,10 @@ def test_pixels_of_hps(edges):
   padded = torch.zeros(2, 3, 56, 56)
   padded[:, :, above : above + rows, before : before + columns] = resized
   mean, std = (
-    torch.tensor(v)[:, None, None]
-    for v in (clip_preprocess.MEAN, clip_preprocess.STD)
+    torch.tensor(v)[:, None, None] for v in (preprocess.MEAN, preprocess.STD)
   )
   expected = ((padded - mean) / std).permute(0, 2, 3, 1).numpy()
-  ours = clip_preprocess.hps_pixels(jnp.asarray(pictures(*edges)), 56)
+  ours = preprocess.hps_pixels(jnp.asarray(pictures(*edges)), 56)
   assert np.abs(ours - expected).max() < 1e-3
 
 

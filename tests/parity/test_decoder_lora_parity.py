@@ -15,14 +15,14 @@ from tiny_qwen import MASK
 
 from adrpo_jax.models import lora
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.decoder import folder as qwen
-from adrpo_jax.models.decoder import weight_table as decoder_layout
+from adrpo_jax.models.decoder import folder as decoder_folder
+from adrpo_jax.models.decoder import weight_table as decoder_table
 from adrpo_jax.models.decoder.decoder import Decoder
 from adrpo_jax.models.files import lora_files
 
 pytestmark = pytest.mark.parity
 
-ROWS = decoder_layout.decoder_rows()
+ROWS = decoder_table.decoder_rows()
 ATTENTION = r'[qv]_proj/dense/kernel$'
 
 
@@ -30,7 +30,7 @@ def _both(kind, folder):
   """(theirs, ours, our parameters) with the same base weights."""
   model = tiny_qwen.theirs(kind)
   model.save_pretrained(folder)
-  ours = Decoder(qwen.read(folder).config, Compute(unroll=False))
+  ours = Decoder(decoder_folder.read(folder).config, Compute(unroll=False))
   return model, ours, tiny_qwen.loaded(folder)
 
 

@@ -13,8 +13,8 @@ import tiny_qwen
 from tiny_qwen import MASK, TOKENS
 
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.decoder import folder as qwen
-from adrpo_jax.models.decoder import weight_table as decoder_layout
+from adrpo_jax.models.decoder import folder as decoder_folder
+from adrpo_jax.models.decoder import weight_table as decoder_table
 from adrpo_jax.models.decoder.cached_decoder import CachedDecoder, layers_apart
 from adrpo_jax.models.decoder.decoder import (
   Decoder,
@@ -23,12 +23,12 @@ from adrpo_jax.models.decoder.decoder import (
   positions_of,
 )
 from adrpo_jax.models.decoder.log_probs import logits
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import weight_table
 
 pytestmark = pytest.mark.parity
 
 LOOP = Compute(unroll=False)
-ROWS = decoder_layout.decoder_rows()
+ROWS = decoder_table.decoder_rows()
 
 
 @pytest.mark.parametrize('tied', [False, True], ids=['untied', 'tied'])
@@ -40,7 +40,7 @@ def test_logits_and_gradients(kind, tied, tmp_path):
   expected = tiny_qwen.their_logits(theirs)
   (expected[torch.tensor(MASK)] ** 2).sum().backward()
 
-  model = qwen.read(tmp_path)
+  model = decoder_folder.read(tmp_path)
   assert model.config.tie_word_embeddings == tied
   ours, params = Decoder(model.config, LOOP), tiny_qwen.loaded(tmp_path)
 
@@ -52,7 +52,7 @@ def test_logits_and_gradients(kind, tied, tmp_path):
   found = np.asarray(found)
   assert distance(found[MASK], expected.detach().numpy()[MASK]) < TOLERANCE
   check_gradients(
-    layout.to_theirs(ROWS, gradients), dict(theirs.named_parameters())
+    weight_table.to_theirs(ROWS, gradients), dict(theirs.named_parameters())
   )
 
 
@@ -62,7 +62,7 @@ def test_cached_decoding(kind, tmp_path):
   theirs = tiny_qwen.theirs(kind)
   theirs.save_pretrained(tmp_path)
   expected = tiny_qwen.their_logits(theirs).detach().numpy()
-  ours = CachedDecoder(qwen.read(tmp_path).config)
+  ours = CachedDecoder(decoder_folder.read(tmp_path).config)
   params = tiny_qwen.loaded(tmp_path)
   rows = TOKENS, positions_of(jnp.asarray(MASK)), MASK
 
@@ -97,9 +97,9 @@ def test_scores(kind, side, tmp_path):
   )
   expected = tiny_qwen.their_logits(theirs, tokens, mask)[:, 0]
   (expected**2).sum().backward()
-  model = qwen.read(tmp_path)
+  model = decoder_folder.read(tmp_path)
   ours = Scorer(model.config, LOOP)
-  params = qwen.load_scorer(model, jnp.float32, lambda shapes: shapes)
+  params = decoder_folder.load_scorer(model, jnp.float32, lambda shapes: shapes)
   places = positions_of(jnp.asarray(mask))
 
   def loss(params):
@@ -109,7 +109,7 @@ def test_scores(kind, side, tmp_path):
   gradients, scores = jax.jit(jax.grad(loss, has_aux=True))(params)
   assert distance(scores, expected.detach()) < TOLERANCE
   check_gradients(
-    layout.to_theirs(ROWS, gradients), dict(theirs.named_parameters())
+    weight_table.to_theirs(ROWS, gradients), dict(theirs.named_parameters())
   )
 
 
@@ -120,11 +120,13 @@ def test_a_folder_of_ours_loads_in_transformers(kind, tied, tmp_path):
   theirs = tiny_qwen.theirs(kind, tied=tied)
   theirs.save_pretrained(tmp_path / 'theirs')
   expected = tiny_qwen.their_logits(theirs).detach()
-  model = qwen.read(tmp_path / 'theirs')
+  model = decoder_folder.read(tmp_path / 'theirs')
   params = tiny_qwen.loaded(tmp_path / 'theirs')
-  for i, fields in enumerate((model.fields, qwen.config_fields(model.config))):
+  for i, fields in enumerate(
+    (model.fields, decoder_folder.config_fields(model.config))
+  ):
     folder = tmp_path / str(i)
-    qwen.save(folder, fields, params)
+    decoder_folder.save(folder, fields, params)
     again, said = transformers.AutoModelForCausalLM.from_pretrained(
       folder, output_loading_info=True, attn_implementation='eager'
     )
@@ -140,7 +142,7 @@ def test_a_sharded_set_of_theirs(tmp_path):
   theirs.save_pretrained(tmp_path, max_shard_size='20KB')
   assert (tmp_path / 'model.safetensors.index.json').is_file()
   assert not (tmp_path / 'model.safetensors').exists()
-  found = layout.to_theirs(ROWS, tiny_qwen.loaded(tmp_path))
+  found = weight_table.to_theirs(ROWS, tiny_qwen.loaded(tmp_path))
   state = theirs.state_dict()
   assert set(found) == set(state)
   for name, tensor in state.items():

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import tiny_sd3
 
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.sd3 import folder as sd3
-from adrpo_jax.models.sd3 import text_conditions as sd3_text
+from adrpo_jax.models.sd3 import folder as sd3_folder
+from adrpo_jax.models.sd3 import text_conditions
 from adrpo_jax.models.sd3.autoencoder import Autoencoder
 from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.models.tiny import sd3 as sd3_tiny
@@ -32,7 +32,7 @@ def as_it_is(shapes):
 
 
 def encoded(folder, texts, width=48, t5_length=20):
-  said = sd3_text.encode(
+  said = text_conditions.encode(
     folder,
     texts,
     width=width,
@@ -89,9 +89,9 @@ def test_pictures_of_words(config, size, tmp_path):
     output_type='pt',
   ).images.permute(0, 2, 3, 1)
 
-  model = sd3.read(folder)
-  params = sd3.load_transformer(model, size, jnp.float32, as_it_is)
-  decoder = sd3.load_autoencoder(model, jnp.float32, as_it_is)
+  model = sd3_folder.read(folder)
+  params = sd3_folder.load_transformer(model, size, jnp.float32, as_it_is)
+  decoder = sd3_folder.load_autoencoder(model, jnp.float32, as_it_is)
   *conditions, null = encoded(folder, TEXTS)
   condition = jax.tree.map(lambda *rows: jnp.stack(rows), *conditions)
   velocity = guidance.guided(MMDiT(model.transformer).apply, 5.0, null)
@@ -124,18 +124,18 @@ def test_a_folder_that_diffusers_wrote(name, tmp_path):
   (tmp_path / 'model_index.json').write_text(
     json.dumps({'_class_name': 'StableDiffusion3Pipeline'})
   )
-  model = sd3.read(tmp_path)
+  model = sd3_folder.read(tmp_path)
   assert model.transformer == tiny_sd3.VARIANTS[name]
   assert model.autoencoder == tiny_sd3.AUTOENCODER
   assert model.shift == 2.5
 
   size = 10, 6
   inputs = tiny_sd3.inputs(model.transformer, *size)
-  params = sd3.load_transformer(model, size, jnp.float32, as_it_is)
+  params = sd3_folder.load_transformer(model, size, jnp.float32, as_it_is)
   mmdit = MMDiT(model.transformer)
   velocity = jax.jit(lambda p: tiny_sd3.our_velocity(mmdit, p, *inputs))
   latents = inputs[0].transpose(0, 2, 3, 1)
-  decoder = sd3.load_autoencoder(model, jnp.float32, as_it_is)
+  decoder = sd3_folder.load_autoencoder(model, jnp.float32, as_it_is)
   images = Autoencoder(model.autoencoder).apply(
     decoder, latents, method='decode'
   )

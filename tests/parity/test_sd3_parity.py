@@ -13,8 +13,8 @@ import tiny_sd3
 from tiny_sd3 import VARIANTS
 
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.files import weight_table as layout
-from adrpo_jax.models.sd3 import weight_tables as sd3_layout
+from adrpo_jax.models.files import weight_table
+from adrpo_jax.models.sd3 import weight_tables as sd3_tables
 from adrpo_jax.models.sd3.autoencoder import Autoencoder
 from adrpo_jax.models.sd3.mmdit import MMDiT, position_table
 
@@ -37,7 +37,7 @@ def test_transformer(name, unroll, tmp_path):
   velocity = jax.jit(lambda p: tiny_sd3.our_velocity(ours, p, *inputs))
   v, pullback = jax.vjp(velocity, params)
   assert distance(v, expected.detach()) < TOLERANCE
-  gradients = layout.to_theirs(tiny_sd3.ROWS, pullback(2 * v)[0])
+  gradients = weight_table.to_theirs(tiny_sd3.ROWS, pullback(2 * v)[0])
   check_gradients(gradients, dict(model.named_parameters()))
 
 
@@ -80,8 +80,8 @@ def test_autoencoder(tmp_path):
 
   decoded, pullback = jax.vjp(jax.jit(decode), params)
   assert distance(decoded, expected.detach().permute(channels_last)) < TOLERANCE
-  gradients = layout.to_theirs(
-    sd3_layout.autoencoder_rows(), pullback(2 * decoded)[0]
+  gradients = weight_table.to_theirs(
+    sd3_tables.autoencoder_rows(), pullback(2 * decoded)[0]
   )
   theirs = dict(model.decoder.named_parameters(prefix='decoder'))
   check_gradients({name: gradients[name] for name in theirs}, theirs)

@@ -17,8 +17,7 @@ from adrpo_jax.models.clip.towers import (
   ClipVisionConfig,
 )
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.files import text_encoder_tables as text_layout
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import text_encoder_tables, weight_table
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.sd3.t5 import T5Config, T5Encoder
 
@@ -44,7 +43,7 @@ def shaken(model):
 def loaded(model, folder, rows, *inputs):
   shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)
   with tensor_files(folder) as files:
-    return layout.load(files, rows, shapes, 'position_ids|embed_tokens')
+    return weight_table.load(files, rows, shapes, 'position_ids|embed_tokens')
 
 
 @pytest.mark.parametrize('unroll', [True, False])
@@ -75,13 +74,13 @@ def test_clip_text(activation, end, unroll, tmp_path):
   ((penultimate**2).sum() + (pooled**2).sum()).backward()
 
   ours = ClipText(ClipTextConfig(**sizes), Compute(unroll=unroll))
-  rows = text_layout.clip_text_rows()
+  rows = text_encoder_tables.clip_text_rows()
   params = loaded(ours, tmp_path, rows, tokens)
   features, pullback = jax.vjp(jax.jit(lambda p: ours.apply(p, tokens)), params)
   assert distance(features.penultimate, penultimate.detach()) < TOLERANCE
   assert distance(features.pooled, pooled.detach()) < TOLERANCE
   doubled = jax.tree.map(lambda leaf: 2 * leaf, features)
-  gradients = layout.to_theirs(rows, pullback(doubled)[0])
+  gradients = weight_table.to_theirs(rows, pullback(doubled)[0])
   check_gradients(gradients, dict(theirs.named_parameters()))
 
 
@@ -93,7 +92,7 @@ def test_a_plain_text_model_has_no_prefix(tmp_path):
   theirs.save_pretrained(tmp_path)
   with tensor_files(tmp_path) as files:
     held = set(files.shapes)
-  rows = text_layout.clip_text_rows(prefix='')
+  rows = text_encoder_tables.clip_text_rows(prefix='')
   names = {row.theirs.format(layer=0, name='q_proj') for row in rows}
   assert 'encoder.layers.0.self_attn.q_proj.weight' in held & names
 
@@ -114,12 +113,12 @@ def test_clip_vision(activation, tmp_path):
   (said**2).sum().backward()
 
   ours = ClipVision(ClipVisionConfig(**sizes))
-  rows = text_layout.clip_vision_rows()
+  rows = text_encoder_tables.clip_vision_rows()
   seen = images.transpose(0, 2, 3, 1)
   params = loaded(ours, tmp_path, rows, seen)
   embeddings, pullback = jax.vjp(jax.jit(lambda p: ours.apply(p, seen)), params)
   assert distance(embeddings, said.detach()) < TOLERANCE
-  gradients = layout.to_theirs(rows, pullback(2 * embeddings)[0])
+  gradients = weight_table.to_theirs(rows, pullback(2 * embeddings)[0])
   check_gradients(gradients, dict(theirs.named_parameters()))
 
 
@@ -147,11 +146,11 @@ def test_t5(unroll, tmp_path):
   (said**2).sum().backward()
 
   ours = T5Encoder(T5Config(**sizes), Compute(unroll=unroll))
-  rows = text_layout.t5_rows()
+  rows = text_encoder_tables.t5_rows()
   params = loaded(ours, tmp_path, rows, tokens)
   states, pullback = jax.vjp(jax.jit(lambda p: ours.apply(p, tokens)), params)
   assert distance(states, said.detach()) < TOLERANCE
-  gradients = layout.to_theirs(rows, pullback(2 * states)[0])
+  gradients = weight_table.to_theirs(rows, pullback(2 * states)[0])
   check_gradients(gradients, dict(theirs.named_parameters()))
 
 
@@ -177,7 +176,7 @@ def test_bfloat16_errs_no_more_than_theirs(tmp_path):
       )
     )
     theirs.save_pretrained(tmp_path / str(seed))
-    rows = text_layout.clip_text_rows()
+    rows = text_encoder_tables.clip_text_rows()
     params = loaded(plain, tmp_path / str(seed), rows, tokens)
     exact = theirs(torch.tensor(tokens)).text_embeds.detach().numpy()
     said = theirs.to(torch.bfloat16)(torch.tensor(tokens)).text_embeds

@@ -32,14 +32,14 @@ from tiny_trl import ANSWERS, REWARDS, WINNERS, G, P, T
 from adrpo_jax.method import advantages, language_methods
 from adrpo_jax.modalities import language
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.decoder import folder as qwen
-from adrpo_jax.models.decoder import weight_table as decoder_layout
+from adrpo_jax.models.decoder import folder as decoder_folder
+from adrpo_jax.models.decoder import weight_table as decoder_table
 from adrpo_jax.models.decoder.decoder import (
   Decoder,
   output_embedding,
   positions_of,
 )
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import weight_table
 
 pytestmark = pytest.mark.parity
 
@@ -197,7 +197,9 @@ def test_advantages_by_the_batch(policy, tmp_path):
 
 def through_the_model(method, policy, samples, rewards):
   """Our loss, and gradients by their names, of the whole decoder."""
-  module = Decoder(qwen.read(policy.folder).config, Compute(unroll=False))
+  module = Decoder(
+    decoder_folder.read(policy.folder).config, Compute(unroll=False)
+  )
   metrics, gradient = our_step(
     method,
     language.LanguageModel(
@@ -212,8 +214,8 @@ def through_the_model(method, policy, samples, rewards):
     samples,
     rewards,
   )(np.ones(rewards.shape, bool))
-  rows = decoder_layout.decoder_rows()
-  return metrics['loss'], layout.to_theirs(rows, gradient)
+  rows = decoder_table.decoder_rows()
+  return metrics['loss'], weight_table.to_theirs(rows, gradient)
 
 
 def test_grpo_of_the_whole_model(policy, tmp_path):

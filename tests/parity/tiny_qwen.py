@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import transformers
 
-from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import output_embedding, positions_of
 from adrpo_jax.models.decoder.log_probs import logits
 
@@ -50,7 +50,9 @@ def their_logits(model, tokens=TOKENS, mask=MASK):
 
 
 def loaded(folder):
-  return qwen.load(qwen.read(folder), jnp.float32, lambda shapes: shapes)
+  return decoder_folder.load(
+    decoder_folder.read(folder), jnp.float32, lambda shapes: shapes
+  )
 
 
 def our_logits(module, params, tokens=TOKENS, mask=MASK):

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from adrpo_jax.models.condition import Condition
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.tensor_files import tensor_files
-from adrpo_jax.models.sd3 import weight_tables as sd3_layout
+from adrpo_jax.models.sd3 import weight_tables as sd3_tables
 from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
 
@@ -30,7 +30,7 @@ VARIANTS = {
 VARIANTS['sd35'] = dataclasses.replace(
   VARIANTS['sd3'], qk_norm=True, dual_attention_layers=(0,), num_layers=4
 )
-ROWS = sd3_layout.transformer_rows(2)
+ROWS = sd3_tables.transformer_rows(2)
 
 
 def theirs(config: MMDiTConfig):
@@ -86,7 +86,7 @@ def shapes(config: MMDiTConfig, rows: int, columns: int):
 
 def loaded(folder, config: MMDiTConfig, rows: int = 8, columns: int = 6):
   with tensor_files(folder) as files:
-    return layout.load(
+    return weight_table.load(
       files, ROWS, shapes(config, rows, columns), r'^pos_embed\.pos_embed$'
     )
 
@@ -118,4 +118,4 @@ def loaded_autoencoder(folder):
     ours.init, jax.random.key(0), jnp.zeros((1, 32, 16, 3)), jax.random.key(0)
   )
   with tensor_files(folder) as files:
-    return layout.load(files, sd3_layout.autoencoder_rows(), shapes)
+    return weight_table.load(files, sd3_tables.autoencoder_rows(), shapes)

@@ -12,7 +12,7 @@ import pytest
 from adrpo_jax import worlds
 from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.decoder_model import language_model
-from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder
 from adrpo_jax.models.files.tokenizers import tokeniser_of
 from adrpo_jax.pretrain import texts as pretrain_text
@@ -52,8 +52,8 @@ def made(workdir, **changes):
 
 
 def loaded(folder):
-  found = qwen.read(folder)
-  return found, qwen.load(found, jnp.float32, as_it_is)
+  found = decoder_folder.read(folder)
+  return found, decoder_folder.load(found, jnp.float32, as_it_is)
 
 
 @pytest.fixture(scope='module')
@@ -225,7 +225,9 @@ def test_a_shipped_base_is_small_and_says_how_it_was_made(name):
   assert (record['world'], record['longest']) == (name, 18)
   assert record['steps'] > 0
   assert record['versions']['jax']
-  assert len(tokeniser_of(folder)) == qwen.read(folder).config.vocab_size
+  assert (
+    len(tokeniser_of(folder)) == decoder_folder.read(folder).config.vocab_size
+  )
 
 
 @base

@@ -10,9 +10,7 @@ from PIL import Image
 import pytest
 import synthetic_runs
 
-from adrpo_jax.report import headline as report_headline
-from adrpo_jax.report import page
-from adrpo_jax.report import image_cards as report_pictures
+from adrpo_jax.report import headline, image_cards, page
 from adrpo_jax.report.cards import Column, chosen_prompts, same_prompts
 from adrpo_jax.report.run_record import read_run
 from adrpo_jax.report.write import duration, write_report
@@ -87,8 +85,8 @@ def test_all_sections_are_drawn(finished):
 def test_an_unfinished_run_says_so(tmp_path):
   workdir = synthetic_runs.write_run(tmp_path / 'run', finished=False, steps=20)
   run = read_run(workdir)
-  assert ' by step 10 (*+' in report_headline.verdict(run)
-  text = seen(report_headline.headline(run))
+  assert ' by step 10 (*+' in headline.verdict(run)
+  text = seen(headline.headline(run))
   assert 'has not finished: its numbers are those of step 10.' in text
   assert 'Base Step 10 Difference' in text
   assert 'predicted ceiling' not in text
@@ -129,7 +127,7 @@ def test_a_loss_is_not_praised(finished):
   def verdict(after):
     final = run.final | {'success': after}
     summary = run.summary | {'final': final}
-    return report_headline.verdict(dataclasses.replace(run, summary=summary))
+    return headline.verdict(dataclasses.replace(run, summary=summary))
 
   assert 'fell from 40.7 % to *20.7 %* (*−20.0 ±' in verdict(before - 0.2)
   same = 'shows no clear change: 40.7 % before, *41.7 %* after (*+1.0 ± 2.2'
@@ -141,7 +139,7 @@ def test_text_of_users_is_escaped():
   samples.prompts[0] = '<script>"1"</script> & $x_1$'
   samples.verdicts[0, 0] = '<b>"'
   columns = [Column(name, samples) for name in ('Base', 'A<b')]
-  content = report_pictures.pairs(*columns)
+  content = image_cards.pairs(*columns)
   assert '<script' not in content
   assert '&lt;script&gt;&quot;1&quot;&lt;/script&gt; &amp; $x_1$' in content
   assert 'alt="fails: &lt;b&gt;&quot;"' in content

@@ -13,12 +13,11 @@ import synthetic_texts
 from adrpo_jax.compare.report import write_comparison
 from adrpo_jax.compare.results import read_comparison
 from adrpo_jax.report import charts as report_charts
-from adrpo_jax.report import headline as report_headline
-from adrpo_jax.report import text_cards as report_texts
+from adrpo_jax.report import headline, text_cards
 from adrpo_jax.report.cards import Column, card, same_prompts
 from adrpo_jax.report.cards_by_kind import manner_of
 from adrpo_jax.report.run_record import read_run
-from adrpo_jax.samples import text_file as kept_texts
+from adrpo_jax.samples import text_file
 
 TOKEN = re.compile(r'<i(?: class="([^"]*)")? title="([^"]*)">([^<]*)</i>')
 
@@ -35,7 +34,7 @@ def two_answers(**changed):
     'pieces': np.array([[['a', '<b>', ''], ['1', '\n', '2']]]),
     'divergences': np.array([[[1.0, -0.24, 9.0], [0.1, -0.5, np.nan]]]),
   }
-  return kept_texts.TextSamples(**fields | changed)
+  return text_file.TextSamples(**fields | changed)
 
 
 def still(samples):
@@ -71,7 +70,7 @@ def test_all_charts_of_a_language_model_are_drawn(spoken):
 def test_answers_of_both_are_on_the_page_at_their_rate(spoken):
   text = text_of(spoken / 'report.html')
   base, tuned = (
-    kept_texts.read(spoken / 'samples' / f'{name}.npz')
+    text_file.read(spoken / 'samples' / f'{name}.npz')
     for name in ('base', 'final')
   )
   passed = int(base.success.sum() + tuned.success.sum())
@@ -87,8 +86,8 @@ def test_answers_of_both_are_on_the_page_at_their_rate(spoken):
 def test_tokens_carry_their_number_and_the_step_of_its_colour():
   samples = two_answers()
   columns = Column('Base', still(samples)), Column('Tuned', samples)
-  assert report_texts.scale_of(columns, [(0, 0), (0, 1)]) == 1.0
-  content = report_texts.pairs(*columns)
+  assert text_cards.scale_of(columns, [(0, 0), (0, 1)]) == 1.0
+  content = text_cards.pairs(*columns)
   assert TOKEN.findall(content) == [
     ('more4', '+1.00', 'a'),
     ('less1', '−0.24', '&lt;b&gt;'),
@@ -107,8 +106,8 @@ def test_text_of_answers_is_escaped():
   samples = two_answers()
   columns = Column('Base', still(samples)), Column('A<b', samples)
   for content in (
-    report_texts.pairs(*columns),
-    report_texts.by_method(columns),
+    text_cards.pairs(*columns),
+    text_cards.by_method(columns),
   ):
     assert '“&lt;p&gt; &amp; &quot;q&quot;”' in content
     assert 'reward 0.500 · 2 tokens · &lt;right&gt;' in content
@@ -121,27 +120,27 @@ def test_the_strongest_shade_is_a_round_number_that_few_tokens_pass():
   moved[0, 0, :4] = 8.0
   pieces = np.full((1, 2, 100), 'x')
   column = Column('Tuned', two_answers(pieces=pieces, divergences=moved))
-  scale = report_texts.scale_of([column], [(0, 0), (0, 1)])
+  scale = text_cards.scale_of([column], [(0, 0), (0, 1)])
   assert scale == pytest.approx(0.3)
-  assert report_texts.shade(8.0, 0.3) == report_texts.SHADES
-  assert report_texts.shade(-8.0, 0.3) == -report_texts.SHADES
-  assert report_texts.shade(0.03, 0.3) == 0
+  assert text_cards.shade(8.0, 0.3) == text_cards.SHADES
+  assert text_cards.shade(-8.0, 0.3) == -text_cards.SHADES
+  assert text_cards.shade(0.03, 0.3) == 0
   unmoved = Column('Base', still(column.samples))
-  assert report_texts.scale_of([unmoved], [(0, 0)]) == report_texts.SMALLEST
+  assert text_cards.scale_of([unmoved], [(0, 0)]) == text_cards.SMALLEST
 
 
 @pytest.mark.parametrize('letter', ['x', '\n'])
 def test_long_answers_are_folded_and_lose_nothing(letter):
   answer = letter * 2000
   samples = two_answers(answers=np.array([[answer, 'short']]))
-  content = report_texts.pairs(*(Column(n, still(samples)) for n in 'ab'))
+  content = text_cards.pairs(*(Column(n, still(samples)) for n in 'ab'))
   head, rest = re.search(
     r'<p class="said">([^<]*)</p><details class="rest"><summary>[\d,]+ more '
     r'letters</summary><p class="said">([^<]*)</p>',
     content,
   ).groups()
   assert head + rest == answer
-  assert 0 < len(head) <= report_texts.FOLDED
+  assert 0 < len(head) <= text_cards.FOLDED
   assert content.count('<details') == 2
 
 
@@ -156,7 +155,7 @@ def test_an_answer_without_a_word_says_so():
   nothing = two_answers(
     answers=np.array([['', 'b']]), pieces=np.array([[[''] * 3, ['b', '', '']]])
   )
-  content = seen(report_texts.pairs(*(Column(n, nothing) for n in 'ab')))
+  content = seen(text_cards.pairs(*(Column(n, nothing) for n in 'ab')))
   assert content.count('says nothing') == 2
   assert '✓ reward 0.500 · <right> says nothing' in content
 
@@ -170,7 +169,7 @@ def test_answers_and_pictures_are_no_pair(tmp_path):
   pictures = Column('a', read_kept(path))
   texts = Column('b', two_answers())
   assert not same_prompts([pictures, texts])
-  assert manner_of([texts]) is report_texts.ANSWERS
+  assert manner_of([texts]) is text_cards.ANSWERS
   assert manner_of([pictures]).things == 'pictures'
 
 
@@ -197,11 +196,11 @@ def test_trajectories_need_two_points_of_either_kind(spoken):
 
 def test_rewards_outside_of_0_to_1_have_no_bars(spoken):
   run = read_run(spoken)
-  assert report_headline.headline(run).count('class="bullet"') == 3
+  assert headline.headline(run).count('class="bullet"') == 3
   final = run.final | {'reward': -2.5}
   summary = run.summary | {'final': final}
   changed = dataclasses.replace(run, summary=summary)
-  assert report_headline.headline(changed).count('class="bullet"') == 2
+  assert headline.headline(changed).count('class="bullet"') == 2
 
 
 def test_methods_are_compared_on_answers(tmp_path):

@@ -6,8 +6,7 @@ import synthetic_runs
 import synthetic_texts
 
 from adrpo_jax.report.run_record import read_kept, read_lines, read_run, series
-from adrpo_jax.samples import image_file as kept_samples
-from adrpo_jax.samples import text_file as kept_texts
+from adrpo_jax.samples import image_file, text_file
 
 
 def test_a_line_caught_while_being_written_is_skipped_in_silence(tmp_path):
@@ -106,6 +105,6 @@ def test_the_arrays_tell_which_kind_of_samples_a_file_keeps(tmp_path):
   synthetic_runs.samples(tmp_path / 'a.npz', chances, per_category=1, side=8)
   synthetic_texts.samples(tmp_path / 'b.npz', synthetic_texts.BASE_SUCCESS)
   pictures, texts = (read_kept(tmp_path / f'{name}.npz') for name in 'ab')
-  assert type(pictures) is kept_samples.Samples
-  assert type(texts) is kept_texts.TextSamples
+  assert type(pictures) is image_file.Samples
+  assert type(texts) is text_file.TextSamples
   assert texts.answers.shape == (6, 4)

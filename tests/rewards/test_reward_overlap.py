@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 import pytest
 
-from adrpo_jax.rewards.host import transfer as held
+from adrpo_jax.rewards.host import transfer
 from adrpo_jax.rewards.host.host_reward import HostReward
 from adrpo_jax.rewards.normalizers import NORMALISERS
 from adrpo_jax.rewards.overlap import draw_and_judge, joined, split, staged
@@ -137,14 +137,14 @@ def test_no_judge_is_waited_for_before_finish():
 
 def test_the_thread_that_draws_waits_for_no_image(monkeypatch):
   """It reads ids [P] only; the reward's threads read all else."""
-  read, here = held.Piece.read, threading.current_thread()
+  read, here = transfer.Piece.read, threading.current_thread()
   seen = {True: set(), False: set()}
 
   def noted(piece):
     seen[threading.current_thread() is here].add(piece.block.ndim)
     return read(piece)
 
-  monkeypatch.setattr(held.Piece, 'read', noted)
+  monkeypatch.setattr(transfer.Piece, 'read', noted)
   draw_and_judge(draw, hosted(), prompts(), parts=4)[1]()
   assert seen == {True: {1}, False: {2, 5}}
 
@@ -193,7 +193,7 @@ def test_the_limit_on_invalid_samples_is_one_of_the_step():
 
 def test_what_fails_on_the_way_to_the_host_is_raised(monkeypatch):
   """It is no low reward, and what waits behind it is not asked for any more."""
-  read, raised, calls = held.Piece.read, threading.Event(), []
+  read, raised, calls = transfer.Piece.read, threading.Event(), []
 
   def broken(piece):
     if piece.block.ndim == 5 and not calls:
@@ -206,7 +206,7 @@ def test_what_fails_on_the_way_to_the_host_is_raised(monkeypatch):
     assert raised.wait(LIMIT)
     return measured(texts, images)
 
-  monkeypatch.setattr(held.Piece, 'read', broken)
+  monkeypatch.setattr(transfer.Piece, 'read', broken)
   reward = hosted(judge, workers=1, batch_size=1, invalid_limit=1.0)
   with pytest.raises(RuntimeError, match='the device is lost'):
     draw_and_judge(draw, reward, prompts(), parts=4)[1]()

@@ -5,7 +5,7 @@ import pathlib
 import jax
 import numpy as np
 
-from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig, Scorer
 from adrpo_jax.worlds import sort_tokeniser
 
@@ -30,9 +30,9 @@ def write(folder: pathlib.Path, kind=Scorer) -> str:
   rng = np.random.default_rng(0)
   params = jax.tree.map(
     lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype),
-    qwen.shapes(kind(CONFIG)),
+    decoder_folder.shapes(kind(CONFIG)),
   )
-  qwen.save(folder, qwen.config_fields(CONFIG), params)
+  decoder_folder.save(folder, decoder_folder.config_fields(CONFIG), params)
   sort_tokeniser.write_tokeniser(folder)
   return str(folder)
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from adrpo_jax.samples import image_file as kept_samples
+from adrpo_jax.samples import image_file
 
 
 def made(side, prompts=2, group=3):
@@ -17,7 +17,7 @@ def made(side, prompts=2, group=3):
     images[p, g] = np.stack([200 * x, 200 * y, 100 + 0 * x], -1)
     images[p, g][disc] = (250, 20 + 60 * g, 20 + 100 * p)
   shape = (prompts, group)
-  return kept_samples.Samples(
+  return image_file.Samples(
     images=images,
     prompts=np.array([f'prompt {p}' for p in range(prompts)]),
     categories=np.array(['x'] * prompts),
@@ -28,9 +28,9 @@ def made(side, prompts=2, group=3):
 
 
 def test_small_pictures_come_back_to_the_bit(tmp_path):
-  given = made(kept_samples.SMALL)
-  kept_samples.write(tmp_path / 'base.npz', given)
-  got = kept_samples.read(tmp_path / 'base.npz')
+  given = made(image_file.SMALL)
+  image_file.write(tmp_path / 'base.npz', given)
+  got = image_file.read(tmp_path / 'base.npz')
   for field in dataclasses.fields(given):
     expected = getattr(given, field.name)
     np.testing.assert_array_equal(getattr(got, field.name), expected)
@@ -39,8 +39,8 @@ def test_small_pictures_come_back_to_the_bit(tmp_path):
 def test_large_pictures_look_the_same_in_a_hundredth_of_the_bytes(tmp_path):
   given = made(1024)
   path = tmp_path / 'samples' / 'base.npz'
-  kept_samples.write(path, given)
-  got = kept_samples.read(path)
+  image_file.write(path, given)
+  got = image_file.read(path)
   assert got.images.dtype == np.uint8
   assert got.images.shape == given.images.shape
   error = got.images.astype(float) - given.images
@@ -51,7 +51,7 @@ def test_large_pictures_look_the_same_in_a_hundredth_of_the_bytes(tmp_path):
 
 def test_a_torn_file_is_not_read(tmp_path):
   path = tmp_path / 'base.npz'
-  kept_samples.write(path, made(300))
+  image_file.write(path, made(300))
   path.write_bytes(path.read_bytes()[:-100])
   with pytest.raises(ValueError, match='cut short'):
-    kept_samples.read(path)
+    image_file.read(path)

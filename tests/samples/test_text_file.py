@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from adrpo_jax.samples import text_file as kept_texts
+from adrpo_jax.samples import text_file
 
 
 def made(**changed):
@@ -26,13 +26,13 @@ def made(**changed):
     'pieces': pieces,
     'divergences': divergences,
   }
-  return kept_texts.TextSamples(**fields | changed)
+  return text_file.TextSamples(**fields | changed)
 
 
 def test_texts_and_numbers_come_back(tmp_path):
   given = made()
-  kept_texts.write(tmp_path / 'samples' / 'base.npz', given)
-  got = kept_texts.read(tmp_path / 'samples' / 'base.npz')
+  text_file.write(tmp_path / 'samples' / 'base.npz', given)
+  got = text_file.read(tmp_path / 'samples' / 'base.npz')
   for name in ('answers', 'prompts', 'categories', 'verdicts'):
     assert getattr(got, name).tolist() == getattr(given, name)
   np.testing.assert_array_equal(got.rewards, given.rewards)
@@ -46,15 +46,15 @@ def test_wide_cells_cost_little(tmp_path):
   pieces = np.full((2, 2, 2000), ' a', '<U128')
   large = made(pieces=pieces, divergences=np.zeros(pieces.shape))
   path = tmp_path / 'base.npz'
-  kept_texts.write(path, large)
+  text_file.write(path, large)
   assert path.stat().st_size < pieces.nbytes / 100
-  np.testing.assert_array_equal(kept_texts.read(path).pieces, pieces)
+  np.testing.assert_array_equal(text_file.read(path).pieces, pieces)
 
 
 def test_answers_of_no_tokens_are_kept(tmp_path):
   nothing = made(pieces=np.full((2, 2, 3), ''), divergences=np.zeros((2, 2, 3)))
-  kept_texts.write(tmp_path / 'base.npz', nothing)
-  got = kept_texts.read(tmp_path / 'base.npz')
+  text_file.write(tmp_path / 'base.npz', nothing)
+  got = text_file.read(tmp_path / 'base.npz')
   assert got.pieces.shape == got.divergences.shape == (2, 2, 0)
 
 
@@ -69,21 +69,21 @@ def test_answers_of_no_tokens_are_kept(tmp_path):
 )
 def test_shapes_that_do_not_belong_together_are_refused(tmp_path, name, value):
   with pytest.raises(ValueError, match='Expected answers'):
-    kept_texts.write(tmp_path / 'base.npz', made(**{name: value}))
+    text_file.write(tmp_path / 'base.npz', made(**{name: value}))
   assert not (tmp_path / 'base.npz').exists()
 
 
 def test_a_torn_file_is_not_read(tmp_path):
   path = tmp_path / 'base.npz'
-  kept_texts.write(path, made())
+  text_file.write(path, made())
   path.write_bytes(path.read_bytes()[:-100])
   with pytest.raises(ValueError, match='cut short'):
-    kept_texts.read(path)
+    text_file.read(path)
 
 
 def test_a_file_holds_no_pickle(tmp_path):
-  kept_texts.write(tmp_path / 'base.npz', made())
-  names = {field.name for field in dataclasses.fields(kept_texts.TextSamples)}
+  text_file.write(tmp_path / 'base.npz', made())
+  names = {field.name for field in dataclasses.fields(text_file.TextSamples)}
   with np.load(tmp_path / 'base.npz', allow_pickle=False) as stored:
     assert {name: stored[name].dtype.kind for name in stored} == {
       name: {'rewards': 'f', 'success': 'b', 'divergences': 'f'}.get(name, 'U')

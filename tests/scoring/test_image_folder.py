@@ -6,7 +6,7 @@ import pytest
 
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
-from adrpo_jax.scoring import image_folder as images
+from adrpo_jax.scoring import image_folder
 
 PROMPTS = PromptSet(('a cat', 'two dogs', 'an owl'), ('one', 'two', 'one'))
 
@@ -36,8 +36,8 @@ def test_pictures_find_their_prompts(naming, tmp_path):
       save(tmp_path / f'{prompt:05d}' / 'grid.png', 255, (20, 20))
       (tmp_path / f'{prompt:05d}' / 'metadata.jsonl').write_text('{}')
   (tmp_path / 'notes.txt').write_text('not a picture')
-  found = images.find(str(tmp_path), PROMPTS)
-  pixels = images.read(found.files)
+  found = image_folder.find(str(tmp_path), PROMPTS)
+  pixels = image_folder.read(found.files)
   assert pixels.shape == (3, 2, 4, 6, 3)
   assert pixels.dtype == np.uint8
   np.testing.assert_array_equal(
@@ -50,7 +50,7 @@ def test_one_picture_a_prompt_and_other_kinds(tmp_path):
   save(tmp_path / '0.png', 7, mode='L')
   save(tmp_path / '1.webp', 90)
   save(tmp_path / '2.jpg', 128)
-  pixels = images.read(images.find(str(tmp_path), PROMPTS).files)
+  pixels = image_folder.read(image_folder.find(str(tmp_path), PROMPTS).files)
   assert pixels.shape == (3, 1, 4, 6, 3)
   np.testing.assert_allclose(pixels[:, 0, 0, 0, 1], [7, 90, 128], atol=2)
 
@@ -111,7 +111,7 @@ def test_what_is_wrong_is_told(breaks, said, tmp_path):
   folder.mkdir()
   breaks(folder)
   with pytest.raises(InputError, match=said):
-    images.find(str(folder), PROMPTS)
+    image_folder.find(str(folder), PROMPTS)
 
 
 def test_a_picture_that_was_cut_short(tmp_path):
@@ -121,6 +121,6 @@ def test_a_picture_that_was_cut_short(tmp_path):
     Image.fromarray(noise).save(tmp_path / f'{i}.png')
   whole = (tmp_path / '1.png').read_bytes()
   (tmp_path / '1.png').write_bytes(whole[: len(whole) // 2])
-  found = images.find(str(tmp_path), PROMPTS)
+  found = image_folder.find(str(tmp_path), PROMPTS)
   with pytest.raises(InputError, match=r'Expected a whole picture in .*1\.png'):
-    images.read(found.files)
+    image_folder.read(found.files)

@@ -11,8 +11,7 @@ import pytest
 from adrpo_jax import sharding
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.rewards.image_table import make_reward
-from adrpo_jax.scoring import image_folder as images
-from adrpo_jax.scoring import image_scores
+from adrpo_jax.scoring import image_folder, image_scores
 from adrpo_jax.stats import prompt_means
 from adrpo_jax.types import Scores
 
@@ -27,7 +26,7 @@ def folder(tmp_path):
   for i, row in enumerate(GREYS):
     for j, grey in enumerate(row):
       Image.new('RGB', (8, 8), (grey,) * 3).save(tmp_path / f'{i}_{j}.png')
-  return images.find(str(tmp_path), PromptSet(TEXTS, CATEGORIES))
+  return image_folder.find(str(tmp_path), PromptSet(TEXTS, CATEGORIES))
 
 
 def grey(prompts, pictures):

@@ -4,27 +4,26 @@ import math
 
 import pytest
 
-from adrpo_jax.stats import measures
-from adrpo_jax.stats import number_format as number_text
+from adrpo_jax.stats import measures, number_format
 from adrpo_jax.stats.measures import FLOW, LANGUAGE, modality_of
 
 
 @pytest.mark.parametrize(
   ('text', 'expected'),
   [
-    (number_text.percent(0.6617, 0.0142), '66.2 ± 1.4 %'),
-    (number_text.percent(0.5), '50.0 %'),
-    (number_text.percent(None), '–'),
-    (number_text.percent(math.nan), '–'),
-    (number_text.plain(0.7123, 0.0061), '0.712 ± 0.006'),
-    (number_text.plain(0.03184), '0.0318'),
-    (number_text.plain(0.00031849, 0.00002), '0.000318 ± 0.000020'),
-    (number_text.plain(-1.5), '−1.500'),
-    (number_text.plain(0.0), '0.000'),
-    (number_text.plain(0.5, math.nan), '0.500'),
-    (number_text.plain_difference(-0.0147, 0.0124, 3), '−0.015 ± 0.012'),
-    (number_text.point_difference(0.2519, 0.0204), '+25.2 ± 2.0 pp'),
-    (number_text.point_difference(-0.031), '−3.1 pp'),
+    (number_format.percent(0.6617, 0.0142), '66.2 ± 1.4 %'),
+    (number_format.percent(0.5), '50.0 %'),
+    (number_format.percent(None), '–'),
+    (number_format.percent(math.nan), '–'),
+    (number_format.plain(0.7123, 0.0061), '0.712 ± 0.006'),
+    (number_format.plain(0.03184), '0.0318'),
+    (number_format.plain(0.00031849, 0.00002), '0.000318 ± 0.000020'),
+    (number_format.plain(-1.5), '−1.500'),
+    (number_format.plain(0.0), '0.000'),
+    (number_format.plain(0.5, math.nan), '0.500'),
+    (number_format.plain_difference(-0.0147, 0.0124, 3), '−0.015 ± 0.012'),
+    (number_format.point_difference(0.2519, 0.0204), '+25.2 ± 2.0 pp'),
+    (number_format.point_difference(-0.031), '−3.1 pp'),
   ],
 )
 def test_numbers_are_written_with_their_errors(text, expected):

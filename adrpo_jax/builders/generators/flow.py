@@ -22,7 +22,7 @@ from adrpo_jax.method.record import Method
 from adrpo_jax.modalities import flow
 from adrpo_jax.models.files import lora_files
 from adrpo_jax.models.sd3 import export
-from adrpo_jax.models.sd3 import weight_tables as sd3_layout
+from adrpo_jax.models.sd3 import weight_tables as sd3_tables
 from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.sd3.mmdit import MMDiTConfig
 from adrpo_jax.models.sd3.tiling import decode_in_tiles
@@ -87,7 +87,7 @@ def flow_generator(
     adapters: PyTree, scale: float, folder: pathlib.Path
   ) -> pathlib.Path:
     path = folder / lora_files.FILE
-    rows = sd3_layout.transformer_rows(model.config.patch_size)
+    rows = sd3_tables.transformer_rows(model.config.patch_size)
     lora_files.save(path, rows, adapters, scale)
     return path
 

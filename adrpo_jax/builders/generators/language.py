@@ -33,8 +33,8 @@ from adrpo_jax.method import language_methods
 from adrpo_jax.method.record import Method
 from adrpo_jax.modalities import language
 from adrpo_jax.modalities.decoder_model import language_model
-from adrpo_jax.models.decoder import folder as qwen
-from adrpo_jax.models.decoder import weight_table as decoder_layout
+from adrpo_jax.models.decoder import folder as decoder_folder
+from adrpo_jax.models.decoder import weight_table as decoder_table
 from adrpo_jax.models.decoder.chat_tokenizer import Words, left_padded
 from adrpo_jax.models.decoder.decoder import Decoder
 from adrpo_jax.models.files import lora_files
@@ -55,7 +55,7 @@ def of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
       tokens that the model does not know.
   """
   folder, words = language_folder(config), words_of(config)
-  model = qwen.read(folder)
+  model = decoder_folder.read(folder)
   if words.size > model.config.vocab_size:
     raise InputError(
       f'Expected a tokeniser of at most {model.config.vocab_size} tokens, all '
@@ -70,7 +70,7 @@ def of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
     stops=words.stops,
     pad=words.pad,
     encode=_encoder(words, config.prompts.longest),
-    reference=qwen.load(model, dtype, on_mesh(mesh)),
+    reference=decoder_folder.load(model, dtype, on_mesh(mesh)),
     identity=fingerprint([folder]),
   )
 
@@ -81,14 +81,14 @@ of_text_world = of_qwen_tiny = of_qwen  # their folders are of the same layout
 def shapes_of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   """The same with shapes for weights: of the path, or of a released model."""
   if config.model.path:
-    model = qwen.read(language_folder(config))
+    model = decoder_folder.read(language_folder(config))
   else:
-    sizes = named(qwen.RELEASED, config.model.sizes, 'model')
-    model = qwen.Qwen(pathlib.Path(), sizes, {})
+    sizes = named(decoder_folder.RELEASED, config.model.sizes, 'model')
+    model = decoder_folder.Qwen(pathlib.Path(), sizes, {})
   dtype = jnp.dtype(config.model.param_dtype)
   shapes = jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype),
-    qwen.shapes(Decoder(model.config)),
+    decoder_folder.shapes(Decoder(model.config)),
   )
   return _generator(
     config,
@@ -105,7 +105,7 @@ def shapes_of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
 def _generator(
   config: ConfigDict,
   mesh: jax.sharding.Mesh,
-  model: qwen.Qwen,
+  model: decoder_folder.Qwen,
   *,
   stops: Sequence[int],
   pad: int,
@@ -208,22 +208,24 @@ def _room(rows: Sequence[Sequence[int]], longest: int) -> int:
   return min(room, longest)
 
 
-def _save(model: qwen.Qwen, full: PyTree, folder: pathlib.Path) -> pathlib.Path:
+def _save(
+  model: decoder_folder.Qwen, full: PyTree, folder: pathlib.Path
+) -> pathlib.Path:
   """A whole folder: its config, weights, and the files of its tokeniser."""
-  path = qwen.save(folder, model.fields, full)
+  path = decoder_folder.save(folder, model.fields, full)
   for file in _words_files(model.folder):
     shutil.copyfile(file, folder / file.name)
   return path
 
 
 def _save_adapters(
-  model: qwen.Qwen,
+  model: decoder_folder.Qwen,
   base: str,
   adapters: PyTree,
   scale: float,
   folder: pathlib.Path,
 ) -> pathlib.Path:
-  rows = decoder_layout.decoder_rows()
+  rows = decoder_table.decoder_rows()
   lora_files.save_peft(folder, rows, adapters, scale, base or str(model.folder))
   return folder / f'{lora_files.STEMS[1]}.safetensors'
 

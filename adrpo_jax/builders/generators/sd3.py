@@ -25,8 +25,8 @@ from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.files.hub import cache_folder, local_folder
 from adrpo_jax.models.prompt_cache import PromptCache
-from adrpo_jax.models.sd3 import folder as sd3
-from adrpo_jax.models.sd3 import text_conditions as sd3_text
+from adrpo_jax.models.sd3 import folder as sd3_folder
+from adrpo_jax.models.sd3 import text_conditions
 from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.models.tiny import clip as clip_tiny
 from adrpo_jax.models.tiny import sd3 as sd3_tiny
@@ -54,12 +54,12 @@ def of_sd3_tiny(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
 def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   """The same with shapes for weights: of the path, or of a released model."""
   if config.model.path:
-    model = sd3.read(local_folder(config.model.path))
+    model = sd3_folder.read(local_folder(config.model.path))
   else:
-    model = named(sd3.RELEASED, config.model.sizes, 'model')
+    model = named(sd3_folder.RELEASED, config.model.sizes, 'model')
   place, size = on_mesh(mesh), _latent_size(config, model)
   dtype = jnp.dtype(config.model.dtype)
-  length = sd3_text.CLIP_LENGTH + config.model.t5_length
+  length = text_conditions.CLIP_LENGTH + config.model.t5_length
   states = length, model.transformer.joint_attention_dim
   null = jax.eval_shape(
     lambda: Condition(
@@ -67,8 +67,9 @@ def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
       jnp.zeros(model.transformer.pooled_projection_dim, dtype),
     )
   )
-  transformer = sd3.cast(
-    sd3.transformer_shapes(model.transformer, size), config.model.param_dtype
+  transformer = sd3_folder.cast(
+    sd3_folder.transformer_shapes(model.transformer, size),
+    config.model.param_dtype,
   )
   return flow_generator(
     config,
@@ -78,7 +79,7 @@ def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
     frozen={
       'reference': place(transformer),
       'autoencoder': everywhere(mesh)(
-        sd3.autoencoder_shapes(model.autoencoder)
+        sd3_folder.autoencoder_shapes(model.autoencoder)
       ),
       'null_condition': null,
     },
@@ -89,14 +90,14 @@ def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
 def _sd3_in(
   folder: pathlib.Path, config: ConfigDict, mesh: jax.sharding.Mesh
 ) -> Generator:
-  model = sd3.read(folder)
+  model = sd3_folder.read(folder)
   place, size = on_mesh(mesh), _latent_size(config, model)
   compute, length = make_compute(config, mesh), config.model.t5_length
   parts = [*folder.glob('text_encoder*'), *folder.glob('tokenizer*')]
   name = fingerprint(sorted(parts), length, jnp.dtype(compute.dtype).name)
   encode = PromptCache(
     cache_folder() / 'prompts' / name,
-    lambda texts: sd3_text.encode(
+    lambda texts: text_conditions.encode(
       folder,
       texts,
       width=model.transformer.joint_attention_dim,
@@ -115,8 +116,10 @@ def _sd3_in(
     _functions(config, mesh, model),
     encode=encode,
     frozen={
-      'reference': sd3.load_transformer(model, size, dtype, place),
-      'autoencoder': sd3.load_autoencoder(model, jnp.float32, everywhere(mesh)),
+      'reference': sd3_folder.load_transformer(model, size, dtype, place),
+      'autoencoder': sd3_folder.load_autoencoder(
+        model, jnp.float32, everywhere(mesh)
+      ),
       'null_condition': null,
     },
     identity=fingerprint([folder / 'transformer', folder / 'vae']),
@@ -124,7 +127,7 @@ def _sd3_in(
 
 
 def _functions(
-  config: ConfigDict, mesh: jax.sharding.Mesh, model: sd3.Sd3
+  config: ConfigDict, mesh: jax.sharding.Mesh, model: sd3_folder.Sd3
 ) -> FlowModel:
   return FlowModel(
     velocity=MMDiT(model.transformer, make_compute(config, mesh)).apply,
@@ -135,11 +138,11 @@ def _functions(
       model.transformer.in_channels,
     ),
     config=model.transformer,
-    positions=lambda: sd3.stored_positions(model),
+    positions=lambda: sd3_folder.stored_positions(model),
   )
 
 
-def _latent_size(config: ConfigDict, model: sd3.Sd3) -> tuple[int, int]:
+def _latent_size(config: ConfigDict, model: sd3_folder.Sd3) -> tuple[int, int]:
   patch = model.autoencoder.downsampling * model.transformer.patch_size
   pixels = config.model.pixels
   if pixels < patch or pixels % patch:

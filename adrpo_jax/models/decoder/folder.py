@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.decoder import weight_table as decoder_layout
+from adrpo_jax.models.decoder import weight_table as decoder_table
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig, Scorer
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.config_files import (
   expect,
   fits,
@@ -202,8 +202,8 @@ def save(
     The path of the weights.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  tensors = layout.to_theirs(
-    decoder_layout.decoder_rows(), {'params': params['params']}
+  tensors = weight_table.to_theirs(
+    decoder_table.decoder_rows(), {'params': params['params']}
   )
   path = folder / 'model.safetensors'
   save_tree(path, tensors, {'format': 'pt'})
@@ -252,8 +252,8 @@ def _loaded(model: Qwen, module: nn.Module, dtype: Any, place) -> PyTree:
     lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), shapes(module)
   )
   tied = model.config.tie_word_embeddings
-  ignored = decoder_layout.TIED if tied else decoder_layout.BUFFERS
+  ignored = decoder_table.TIED if tied else decoder_table.BUFFERS
   with tensor_files(model.folder, ('model',)) as files:
-    return layout.load(
-      files, decoder_layout.decoder_rows(), place(wanted), ignored
+    return weight_table.load(
+      files, decoder_table.decoder_rows(), place(wanted), ignored
     )

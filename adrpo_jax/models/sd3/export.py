@@ -10,9 +10,9 @@ import pathlib
 
 import numpy as np
 
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.safetensors_trees import save_tree
-from adrpo_jax.models.sd3 import weight_tables as sd3_layout
+from adrpo_jax.models.sd3 import weight_tables as sd3_tables
 from adrpo_jax.models.sd3.mmdit import MMDiTConfig, position_table
 from adrpo_jax.system.files import replacing
 from adrpo_jax.types import PyTree
@@ -52,8 +52,8 @@ def save_transformer(
   """
   target = folder / 'transformer'
   target.mkdir(parents=True, exist_ok=True)
-  rows = sd3_layout.transformer_rows(config.patch_size)
-  tensors = layout.to_theirs(rows, {'params': params['params']})
+  rows = sd3_tables.transformer_rows(config.patch_size)
+  tensors = weight_table.to_theirs(rows, {'params': params['params']})
   if positions is None:
     most = config.pos_embed_max_size
     positions = position_table(config, most, most)[None]

@@ -16,7 +16,7 @@ import numpy as np
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.condition import Condition
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.config_files import (
   expect,
   fits,
@@ -25,7 +25,7 @@ from adrpo_jax.models.files.config_files import (
 )
 from adrpo_jax.models.files.safetensors_trees import stored_kind
 from adrpo_jax.models.files.tensor_files import tensor_files
-from adrpo_jax.models.sd3 import weight_tables as sd3_layout
+from adrpo_jax.models.sd3 import weight_tables as sd3_tables
 from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.sd3.export import POSITIONS
 from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
@@ -145,9 +145,9 @@ def load_transformer(
   shapes = place(cast(transformer_shapes(config, size), dtype))
   table = stored_positions(model).reshape(largest, largest, config.width)
   with tensor_files(model.folder / 'transformer') as files:
-    params = layout.load(
+    params = weight_table.load(
       files,
-      sd3_layout.transformer_rows(config.patch_size),
+      sd3_tables.transformer_rows(config.patch_size),
       {'params': shapes['params']},
       f'^{POSITIONS}$',
     )
@@ -190,7 +190,7 @@ def load_autoencoder(model: Sd3, dtype: Any, place: Place) -> PyTree:
   """The autoencoder's parameters; see `load_transformer`."""
   shapes = place(cast(autoencoder_shapes(model.autoencoder), dtype))
   with tensor_files(model.folder / 'vae') as files:
-    return layout.load(files, sd3_layout.autoencoder_rows(), shapes)
+    return weight_table.load(files, sd3_tables.autoencoder_rows(), shapes)
 
 
 def cast(shapes: PyTree, dtype: Any) -> PyTree:

@@ -21,8 +21,7 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.models.clip.towers import ClipText, ClipTextConfig
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.condition import Condition
-from adrpo_jax.models.files import text_encoder_tables as text_layout
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import text_encoder_tables, weight_table
 from adrpo_jax.models.files.config_files import from_fields, read_config
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.files.tokenizers import padded_tokens
@@ -59,7 +58,7 @@ def clip_tower(
   model = ClipText(config, compute)
   return Tower(
     padded_tokens(folder / f'tokenizer{number}', CLIP_LENGTH),
-    _loader(model, path, text_layout.clip_text_rows(), compute, place),
+    _loader(model, path, text_encoder_tables.clip_text_rows(), compute, place),
     jax.jit(model.apply),
   )
 
@@ -80,7 +79,7 @@ def t5_tower(
   )
   return Tower(
     padded_tokens(folder / 'tokenizer_3', length),
-    _loader(model, path, text_layout.t5_rows(), compute, place),
+    _loader(model, path, text_encoder_tables.t5_rows(), compute, place),
     jax.jit(model.apply),
   )
 
@@ -147,7 +146,7 @@ def _applied(
 def _loader(
   model: Any,
   path: pathlib.Path,
-  rows: Sequence[layout.Row],
+  rows: Sequence[weight_table.Row],
   compute: Compute,
   place: Place,
 ) -> Callable[[], PyTree]:
@@ -155,7 +154,7 @@ def _loader(
     tokens = jnp.zeros((1, 2), jnp.int32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), tokens)
     with tensor_files(path) as files:
-      return layout.load(
+      return weight_table.load(
         files, rows, place(cast(shapes, compute.dtype)), IGNORED
       )
 

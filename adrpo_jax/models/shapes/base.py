@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.files import safetensors_trees as weights
+from adrpo_jax.models.files import safetensors_trees
 from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.shapes.text_encoder import TextEncoder, TextEncoderConfig
@@ -43,7 +43,7 @@ def save(folder: pathlib.Path, base: Base, origin: Mapping[str, Any]) -> None:
   """Writes a base checkpoint; `origin` says what made it."""
   folder.mkdir(parents=True, exist_ok=True)
   for name, tree in base.params.items():
-    weights.save_tree(folder / f'{name}.safetensors', tree)
+    safetensors_trees.save_tree(folder / f'{name}.safetensors', tree)
   configs = {
     'transformer': dataclasses.asdict(base.mmdit),
     'text_encoder': dataclasses.asdict(base.text_encoder),
@@ -80,7 +80,7 @@ def load(folder: pathlib.Path) -> Base:
   shapes = jax.eval_shape(lambda: initialise(base, jax.random.key(0)))
   return base._replace(
     params={
-      name: weights.load_tree(folder / f'{name}.safetensors', tree)
+      name: safetensors_trees.load_tree(folder / f'{name}.safetensors', tree)
       for name, tree in shapes.items()
     }
   )

@@ -18,7 +18,7 @@ from adrpo_jax.models.clip.towers import (
   ClipVision,
   ClipVisionConfig,
 )
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.models.files.text_encoder_tables import (
   clip_text_rows,
@@ -73,7 +73,7 @@ def tensors(seed: int = 0) -> dict[str, np.ndarray]:
     drawn = jax.tree.map(
       lambda leaf: 0.4 * rng.normal(size=leaf.shape).astype(np.float32), shapes
     )
-    found |= layout.to_theirs(rows, drawn)
+    found |= weight_table.to_theirs(rows, drawn)
   return found
 
 

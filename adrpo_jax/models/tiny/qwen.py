@@ -9,7 +9,7 @@ import pathlib
 
 import jax
 
-from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
 from adrpo_jax.system.files import replacing
 
@@ -42,9 +42,9 @@ def write(folder: pathlib.Path) -> pathlib.Path:
     return folder
   folder.mkdir(parents=True, exist_ok=True)
   write_tokeniser(folder)
-  init = jax.jit(lambda key: qwen.initialised(Decoder(SIZES), key))
+  init = jax.jit(lambda key: decoder_folder.initialised(Decoder(SIZES), key))
   params = init(jax.random.key(0))
-  qwen.save(folder, qwen.config_fields(SIZES), params)
+  decoder_folder.save(folder, decoder_folder.config_fields(SIZES), params)
   ends = [256 + SPECIAL.index('<|im_end|>'), 256]
   with replacing(done) as new:
     new.write_text(json.dumps({'eos_token_id': ends, 'pad_token_id': 256}))

@@ -14,10 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.models.clip.towers import ClipText, ClipTextConfig
-from adrpo_jax.models.files import text_encoder_tables as text_layout
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import text_encoder_tables, weight_table
 from adrpo_jax.models.files.safetensors_trees import save_tree
-from adrpo_jax.models.sd3 import weight_tables as sd3_layout
+from adrpo_jax.models.sd3 import weight_tables as sd3_tables
 from adrpo_jax.models.sd3.autoencoder import AutoencoderConfig
 from adrpo_jax.models.sd3.export import save_transformer
 from adrpo_jax.models.sd3.folder import autoencoder_shapes, transformer_shapes
@@ -71,8 +70,8 @@ def write(
   _save(
     folder / 'vae',
     'diffusion_pytorch_model',
-    layout.to_theirs(
-      sd3_layout.autoencoder_rows(),
+    weight_table.to_theirs(
+      sd3_tables.autoencoder_rows(),
       _drawn(autoencoder_shapes(AUTOENCODER), seed + 1),
     ),
     _autoencoder_fields(),
@@ -83,8 +82,9 @@ def write(
     _save(
       folder / f'text_encoder{number}',
       'model',
-      layout.to_theirs(
-        text_layout.clip_text_rows(), _drawn(_text_shapes(tower), seed + 2 + i)
+      weight_table.to_theirs(
+        text_encoder_tables.clip_text_rows(),
+        _drawn(_text_shapes(tower), seed + 2 + i),
       ),
       dataclasses.asdict(tower.config)
       | {
@@ -101,8 +101,9 @@ def write(
     _save(
       folder / 'text_encoder_3',
       'model',
-      layout.to_theirs(
-        text_layout.t5_rows(), _drawn(_text_shapes(T5Encoder(T5)), seed + 4)
+      weight_table.to_theirs(
+        text_encoder_tables.t5_rows(),
+        _drawn(_text_shapes(T5Encoder(T5)), seed + 4),
       ),
       dataclasses.asdict(T5)
       | {

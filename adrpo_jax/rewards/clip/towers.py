@@ -18,7 +18,7 @@ from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.clip.towers import ClipText, ClipVision
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.files.tokenizers import padded_tokens
 from adrpo_jax.rewards.clip.folder import Clip
@@ -73,7 +73,7 @@ def embed_texts(
   model = ClipText(clip.text, _compute())
   with tensor_files(clip.weights) as files:
     table = layout_of(files.shapes, files.where)
-    params = layout.load(
+    params = weight_table.load(
       files, table.text, _shapes(model, tokens[:1]), table.beside_text
     )
   params = jax.tree.map(jnp.asarray, params)
@@ -118,7 +118,7 @@ def vision_tower(clip: Clip) -> VisionTower:
   shapes = _shapes(model, np.zeros((1, size, size, 3), np.float32))
   with tensor_files(clip.weights) as files:
     table = layout_of(files.shapes, files.where)
-    params = layout.load(files, table.vision, shapes, table.beside_vision)
+    params = weight_table.load(files, table.vision, shapes, table.beside_vision)
   logging.info('Vision tower %s: %s', clip.weights, clip.vision)
   return VisionTower(model, Whole(params))
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Scorer, positions_of
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.sharding import (
@@ -60,7 +60,7 @@ def scorer(
   """
   if dtype not in DTYPES:
     raise unknown_name(dtype, DTYPES, 'dtype of a reward model')
-  model = qwen.read(folder)
+  model = decoder_folder.read(folder)
   check_head(folder)
   split = batch_sharding(mesh)
   module = Scorer(
@@ -71,7 +71,7 @@ def scorer(
       constrain=lambda x: jax.lax.with_sharding_constraint(x, split),
     ),
   )
-  params = qwen.load_scorer(
+  params = decoder_folder.load_scorer(
     model,
     DTYPES[dtype],
     lambda shapes: abstract(shapes, tree_shardings(shapes, mesh)),

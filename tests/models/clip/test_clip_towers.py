@@ -13,8 +13,7 @@ from adrpo_jax.models.clip.towers import (
   ClipVisionConfig,
   end_positions,
 )
-from adrpo_jax.models.files import text_encoder_tables as text_layout
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import text_encoder_tables, weight_table
 
 SIZES = {
   'hidden_size': 16,
@@ -129,14 +128,14 @@ def test_images_of_another_size_are_refused():
     (
       ClipText(ClipTextConfig()),
       np.zeros((1, 77), int),
-      text_layout.clip_text_rows(),
+      text_encoder_tables.clip_text_rows(),
       123_650_304,
     ),
     # The whole CLIP ViT-L/14, 427,616,513, less that and the logit scale.
     (
       ClipVision(ClipVisionConfig()),
       np.zeros((1, 224, 224, 3)),
-      text_layout.clip_vision_rows(),
+      text_encoder_tables.clip_vision_rows(),
       303_966_208,
     ),
   ],
@@ -146,7 +145,7 @@ def test_sizes_and_tables_of_the_released_towers(model, inputs, rows, count):
   assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count
   named = [
     name
-    for source in layout.sources(rows, shapes).values()
+    for source in weight_table.sources(rows, shapes).values()
     for name in source.names
   ]
   assert len(named) == len(set(named))

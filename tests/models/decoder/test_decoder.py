@@ -11,8 +11,8 @@ from small_decoders import QWEN2, QWEN3
 from adrpo_jax import sharding
 from adrpo_jax.models import lora
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.decoder import folder as qwen
-from adrpo_jax.models.decoder import weight_table as decoder_layout
+from adrpo_jax.models.decoder import folder as decoder_folder
+from adrpo_jax.models.decoder import weight_table as decoder_table
 from adrpo_jax.models.decoder.cached_decoder import CachedDecoder, layers_apart
 from adrpo_jax.models.decoder.decoder import (
   Decoder,
@@ -22,7 +22,7 @@ from adrpo_jax.models.decoder.decoder import (
   positions_of,
 )
 from adrpo_jax.models.decoder.log_probs import logits
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import weight_table
 
 TOKENS = np.random.default_rng(0).integers(1, 40, (2, 7))
 ALL = np.ones((2, 7), bool)
@@ -33,7 +33,7 @@ def drawn(module):
   rng = np.random.default_rng(0)
   return jax.tree.map(
     lambda leaf: (0.5 * rng.normal(size=leaf.shape)).astype(leaf.dtype),
-    qwen.shapes(module),
+    decoder_folder.shapes(module),
   )
 
 
@@ -269,10 +269,10 @@ def test_a_score_is_that_of_the_last_real_token():
   ],
 )
 def test_sizes_and_tables_of_released_models(name, size, tensors):
-  module = Decoder(qwen.RELEASED[name], LOOP)
-  made = qwen.shapes(module)
+  module = Decoder(decoder_folder.RELEASED[name], LOOP)
+  made = decoder_folder.shapes(module)
   assert sum(leaf.size for leaf in jax.tree.leaves(made)) == size
-  found = layout.sources(decoder_layout.decoder_rows(), made).values()
+  found = weight_table.sources(decoder_table.decoder_rows(), made).values()
   named = [name for source in found for name in source.names]
   assert len(named) == len(set(named)) == tensors
 

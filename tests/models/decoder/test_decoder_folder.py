@@ -12,7 +12,7 @@ from small_decoders import QWEN2, QWEN3
 
 from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.decoder import folder as qwen
+from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder
 
 
@@ -24,12 +24,14 @@ def drawn(config):
   rng = np.random.default_rng(0)
   return jax.tree.map(
     lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype),
-    qwen.shapes(Decoder(config)),
+    decoder_folder.shapes(Decoder(config)),
   )
 
 
 def written(folder, config=QWEN2):
-  qwen.save(folder, qwen.config_fields(config), drawn(config))
+  decoder_folder.save(
+    folder, decoder_folder.config_fields(config), drawn(config)
+  )
   return folder
 
 
@@ -42,36 +44,36 @@ def changed(folder, **fields):
 
 @pytest.mark.parametrize('config', [QWEN2, QWEN3], ids=['qwen2', 'qwen3'])
 def test_what_is_saved_is_read(config, tmp_path):
-  model = qwen.read(written(tmp_path, config))
+  model = decoder_folder.read(written(tmp_path, config))
   assert model.config == config
-  found = qwen.load(model, jnp.float32, as_it_is)
+  found = decoder_folder.load(model, jnp.float32, as_it_is)
   jax.tree.map(np.testing.assert_array_equal, found, drawn(config))
 
 
 def test_both_spellings_mean_the_same(tmp_path):
-  old = qwen.read(written(tmp_path))
+  old = decoder_folder.read(written(tmp_path))
   assert old.fields['torch_dtype'] == 'float32'
   rope = {'rope_type': 'default', 'rope_theta': 5e5}
   changed(
     tmp_path, rope_theta='absent', rope_parameters=rope, head_dim='absent'
   )
-  assert qwen.read(tmp_path).config == dataclasses.replace(
+  assert decoder_folder.read(tmp_path).config == dataclasses.replace(
     QWEN2, rope_theta=5e5
   )
   changed(tmp_path, rope_parameters='absent', rope_theta=500000)
-  assert qwen.read(tmp_path).config.rope_theta == 5e5
+  assert decoder_folder.read(tmp_path).config.rope_theta == 5e5
 
 
 def test_what_a_config_says_besides_is_kept(tmp_path):
   folder = changed(
     written(tmp_path / 'a'), torch_dtype='absent', dtype='float32'
   )
-  model = qwen.read(changed(folder, eos_token_id=[7, 8]))
-  half = qwen.load(model, jnp.bfloat16, as_it_is)
-  qwen.save(tmp_path / 'b', model.fields, half)
-  again = qwen.read(tmp_path / 'b')
+  model = decoder_folder.read(changed(folder, eos_token_id=[7, 8]))
+  half = decoder_folder.load(model, jnp.bfloat16, as_it_is)
+  decoder_folder.save(tmp_path / 'b', model.fields, half)
+  again = decoder_folder.read(tmp_path / 'b')
   assert again.fields == {**model.fields, 'dtype': 'bfloat16'}
-  found = qwen.load(again, jnp.bfloat16, as_it_is)
+  found = decoder_folder.load(again, jnp.bfloat16, as_it_is)
   jax.tree.map(np.testing.assert_array_equal, found, half)
 
 
@@ -90,7 +92,7 @@ def test_a_sharded_set_goes_into_shards(tmp_path):
   def place(shapes):
     return sharding.abstract(shapes, sharding.tree_shardings(shapes, mesh))
 
-  found = qwen.load(qwen.read(folder), jnp.float32, place)
+  found = decoder_folder.load(decoder_folder.read(folder), jnp.float32, place)
   jax.tree.map(np.testing.assert_array_equal, found, drawn(QWEN3))
   table = found['params']['output_embedding']
   assert table.addressable_shards[0].data.shape == (20, 4)
@@ -132,16 +134,16 @@ def test_a_sharded_set_goes_into_shards(tmp_path):
 def test_another_model_is_refused(fields, said, tmp_path):
   folder = changed(written(tmp_path), **fields)
   with pytest.raises(InputError, match=said):
-    qwen.read(folder)
+    decoder_folder.read(folder)
 
 
 def test_a_folder_without_weights_or_config(tmp_path):
   with pytest.raises(InputError, match=r'the config .*config\.json'):
-    qwen.read(tmp_path)
+    decoder_folder.read(tmp_path)
   folder = written(tmp_path)
   (folder / 'model.safetensors').unlink()
   with pytest.raises(InputError, match=r'Expected model\.safetensors, or'):
-    qwen.load(qwen.read(folder), jnp.float32, as_it_is)
+    decoder_folder.load(decoder_folder.read(folder), jnp.float32, as_it_is)
 
 
 def test_a_tensor_is_missing_or_left_over(tmp_path):
@@ -151,7 +153,7 @@ def test_a_tensor_is_missing_or_left_over(tmp_path):
   extra = {n: t for n, t in tensors.items() if n != gone}
   save_file(extra | {'visual.x': tensors[gone]}, folder / 'model.safetensors')
   with pytest.raises(InputError) as raised:
-    qwen.load(qwen.read(folder), jnp.float32, as_it_is)
+    decoder_folder.load(decoder_folder.read(folder), jnp.float32, as_it_is)
   assert f'Missing:\n  {gone}' in str(raised.value)
   assert 'Not expected:\n  visual.x' in str(raised.value)
 
@@ -161,10 +163,14 @@ def test_a_tied_table_that_is_stored_twice_is_read_once(tmp_path):
   tensors = load_file(folder / 'model.safetensors')
   twice = {'lm_head.weight': tensors['model.embed_tokens.weight']}
   save_file(tensors | twice, folder / 'model.safetensors')
-  found = qwen.load(qwen.read(folder), jnp.float32, as_it_is)
+  found = decoder_folder.load(
+    decoder_folder.read(folder), jnp.float32, as_it_is
+  )
   assert 'output_embedding' not in found['params']
   changed(folder, tie_word_embeddings=False)
-  found = qwen.load(qwen.read(folder), jnp.float32, as_it_is)
+  found = decoder_folder.load(
+    decoder_folder.read(folder), jnp.float32, as_it_is
+  )
   assert found['params']['output_embedding'].shape == (40, 16)
 
 
@@ -172,15 +178,17 @@ def test_a_file_that_is_cut_short(tmp_path):
   file = written(tmp_path) / 'model.safetensors'
   file.write_bytes(file.read_bytes()[:-100])
   with pytest.raises(InputError, match='cut short or damaged'):
-    qwen.load(qwen.read(tmp_path), jnp.float32, as_it_is)
+    decoder_folder.load(decoder_folder.read(tmp_path), jnp.float32, as_it_is)
 
 
 def test_a_language_model_is_no_scorer(tmp_path):
   with pytest.raises(InputError, match=r'Missing:\n +score\.weight'):
-    qwen.load_scorer(qwen.read(written(tmp_path)), jnp.float32, as_it_is)
+    decoder_folder.load_scorer(
+      decoder_folder.read(written(tmp_path)), jnp.float32, as_it_is
+    )
 
 
 def test_biases_and_norms_that_no_qwen_has_together():
   neither = dataclasses.replace(QWEN2, attention_bias=False)
   with pytest.raises(InputError, match='attention_bias without qk_norm'):
-    qwen.config_fields(neither)
+    decoder_folder.config_fields(neither)

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.files.weight_table import (
   CONV1X1,
@@ -56,10 +56,10 @@ def wanted(mesh=None, dtype=jnp.float32):
 def test_a_stack_loads_and_goes_back(tmp_path):
   save_file(TENSORS, tmp_path / 'model.safetensors')
   with tensor_files(tmp_path) as files:
-    tree = layout.load(files, ROWS, wanted())
+    tree = weight_table.load(files, ROWS, wanted())
   kernel = tree['blocks_3']['q']['dense']['kernel']
   np.testing.assert_array_equal(kernel[1], TENSORS['layers.4.q.weight'].T)
-  back = layout.to_theirs(ROWS, tree)
+  back = weight_table.to_theirs(ROWS, tree)
   assert back.keys() == TENSORS.keys()
   for name, tensor in TENSORS.items():
     np.testing.assert_array_equal(back[name], tensor)
@@ -69,8 +69,8 @@ def test_sharded_and_cast_is_the_same(tmp_path):
   save_file(TENSORS, tmp_path / 'model.safetensors')
   mesh = sharding.make_mesh(1, 4, 2)
   with tensor_files(tmp_path) as files:
-    whole = layout.load(files, ROWS, wanted(dtype=jnp.bfloat16))
-    split = layout.load(files, ROWS, wanted(mesh, jnp.bfloat16))
+    whole = weight_table.load(files, ROWS, wanted(dtype=jnp.bfloat16))
+    split = weight_table.load(files, ROWS, wanted(mesh, jnp.bfloat16))
   kernel = split['blocks_3']['q']['dense']['kernel']
   assert kernel.addressable_shards[0].data.shape == (2, 4, 4)
   for a, b in zip(*map(jax.tree.leaves, (whole, split)), strict=True):
@@ -90,7 +90,7 @@ def test_a_slice_reads_no_more_than_it_needs(tmp_path):
       return array
 
     files.read = watched
-    layout.load(files, ROWS, wanted(sharding.make_mesh(1, 4, 2)))
+    weight_table.load(files, ROWS, wanted(sharding.make_mesh(1, 4, 2)))
   assert (4, 4) in asked  # [out, in] of one device's part
   assert (8, 16) not in asked
 
@@ -109,29 +109,30 @@ def test_convolutions(axes, theirs, ours, tmp_path):
   rows = (Row('k', 'w', axes),)
   shapes = {'k': jax.ShapeDtypeStruct(ours, jnp.float32)}
   with tensor_files(tmp_path) as files:
-    tree = layout.load(files, rows, shapes)
+    tree = weight_table.load(files, rows, shapes)
   # By hand: the axes (h, w, in) of a patch are flat, channels fastest.
   hand = np.einsum('oihw->hwio', tensor).reshape(ours)
   np.testing.assert_array_equal(tree['k'], hand)
-  np.testing.assert_array_equal(layout.to_theirs(rows, tree)['w'], tensor)
+  np.testing.assert_array_equal(weight_table.to_theirs(rows, tree)['w'], tensor)
 
 
 def test_a_part_of_a_fused_tensor(tmp_path):
   fused = numbers(12, 6)
   save_file({'qkv': fused}, tmp_path / 'model.safetensors')
   rows = [
-    Row(name, 'qkv', layout.LINEAR, (i, 3)) for i, name in enumerate('qkv')
+    Row(name, 'qkv', weight_table.LINEAR, (i, 3))
+    for i, name in enumerate('qkv')
   ]
   split = NamedSharding(
     sharding.make_mesh(4, 2, 1), PartitionSpec('fsdp', 'data')
   )
   leaf = jax.ShapeDtypeStruct((6, 4), jnp.float32, sharding=split)
   with tensor_files(tmp_path) as files:
-    tree = layout.load(files, rows, dict.fromkeys('qkv', leaf))
+    tree = weight_table.load(files, rows, dict.fromkeys('qkv', leaf))
   np.testing.assert_array_equal(tree['k'], fused[4:8].T)
   np.testing.assert_array_equal(tree['v'], fused[8:].T)
   with pytest.raises(ValueError, match='part of a fused tensor'):
-    layout.to_theirs(rows, tree)
+    weight_table.to_theirs(rows, tree)
 
 
 def _sharded(folder, held):
@@ -153,7 +154,7 @@ def _halves():
 def test_a_sharded_set_is_the_single_file(tmp_path):
   _sharded(tmp_path, _halves())
   with tensor_files(tmp_path) as files:
-    tree = layout.load(files, ROWS, wanted())
+    tree = weight_table.load(files, ROWS, wanted())
   np.testing.assert_array_equal(tree['scale'], TENSORS['scale'])
 
 
@@ -229,4 +230,4 @@ def test_what_is_wrong_is_said(spoil, said, tmp_path):
   folder.mkdir()
   spoil(folder)
   with pytest.raises(InputError, match=said), tensor_files(folder) as files:
-    layout.load(files, ROWS, wanted())
+    weight_table.load(files, ROWS, wanted())

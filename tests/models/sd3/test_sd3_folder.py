@@ -14,8 +14,8 @@ from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.files import config_files
 from adrpo_jax.models.files.tensor_files import tensor_files
-from adrpo_jax.models.sd3 import folder as sd3
-from adrpo_jax.models.sd3 import text_conditions as sd3_text
+from adrpo_jax.models.sd3 import folder as sd3_folder
+from adrpo_jax.models.sd3 import text_conditions
 from adrpo_jax.models.sd3.export import POSITIONS
 from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.models.sd3.t5 import T5Config
@@ -49,16 +49,16 @@ def on(mesh):
 
 
 def test_configs_are_those_that_were_written(written):
-  model = sd3.read(written)
+  model = sd3_folder.read(written)
   assert model.transformer == sd3_tiny.TRANSFORMER
   assert model.autoencoder == sd3_tiny.AUTOENCODER
   assert model.shift == 3.0
 
 
 def test_sharded_in_bfloat16_is_the_whole_rounded(written):
-  model, mesh = sd3.read(written), sharding.make_mesh(1, 4, 2)
-  whole = sd3.load_transformer(model, (8, 6), jnp.float32, as_it_is)
-  split = sd3.load_transformer(model, (8, 6), jnp.bfloat16, on(mesh))
+  model, mesh = sd3_folder.read(written), sharding.make_mesh(1, 4, 2)
+  whole = sd3_folder.load_transformer(model, (8, 6), jnp.float32, as_it_is)
+  split = sd3_folder.load_transformer(model, (8, 6), jnp.bfloat16, on(mesh))
   kernel = split['params']['blocks_0']['to_q']['dense']['kernel']
   assert kernel.addressable_shards[0].data.shape == (2, 8, 16)
   for a, b in zip(*map(jax.tree.leaves, (whole, split)), strict=True):
@@ -71,14 +71,16 @@ def test_the_position_table_is_the_middle_of_the_stored_one(written):
   """12 × 12 patches in the file; 4 × 3 of them from row 4 and column 4."""
   with tensor_files(written / 'transformer') as files:
     stored = files.read(POSITIONS)[0].reshape(12, 12, 32)
-  tree = sd3.load_transformer(sd3.read(written), (8, 6), jnp.float32, as_it_is)
+  tree = sd3_folder.load_transformer(
+    sd3_folder.read(written), (8, 6), jnp.float32, as_it_is
+  )
   table = tree['constants']['position_table']
   np.testing.assert_array_equal(table, stored[4:8, 4:7].reshape(12, 32))
 
 
 def test_the_stored_table_is_used_and_not_the_formula(written):
-  model = sd3.read(written)
-  tree = sd3.load_transformer(model, (8, 8), jnp.float32, as_it_is)
+  model = sd3_folder.read(written)
+  tree = sd3_folder.load_transformer(model, (8, 8), jnp.float32, as_it_is)
   x = jax.random.normal(jax.random.key(0), (1, 8, 8, 16))
   condition = Condition(jnp.ones((1, 3, 48)), jnp.ones((1, 32)))
   apply = jax.jit(MMDiT(model.transformer).apply)
@@ -97,7 +99,9 @@ def changed(path, **fields):
 
 def test_too_large_an_image(written):
   with pytest.raises(InputError, match=r'at most 12 patches .* got 13 × 4'):
-    sd3.load_transformer(sd3.read(written), (26, 8), jnp.float32, as_it_is)
+    sd3_folder.load_transformer(
+      sd3_folder.read(written), (26, 8), jnp.float32, as_it_is
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,20 +132,20 @@ def test_too_large_an_image(written):
 def test_another_model_is_refused(folder, file, fields, said):
   changed(folder / file, **fields)
   with pytest.raises(InputError, match=said):
-    sd3.read(folder)
+    sd3_folder.read(folder)
 
 
 def test_no_folder_and_no_json(folder):
   with pytest.raises(InputError, match=r'the config .*model_index\.json'):
-    sd3.read(folder / 'transformer')
+    sd3_folder.read(folder / 'transformer')
   (folder / 'vae' / 'config.json').write_text('{')
   with pytest.raises(InputError, match=r'Expected JSON in .*vae'):
-    sd3.read(folder)
+    sd3_folder.read(folder)
 
 
 def test_a_file_where_a_folder_should_be(folder):
   with pytest.raises(InputError, match='Expected the config'):
-    sd3.read(folder / 'model_index.json')
+    sd3_folder.read(folder / 'model_index.json')
 
 
 def test_a_t5_config_from_before_its_field_of_distances(written):
@@ -157,19 +161,25 @@ def test_a_position_table_of_integers(folder):
   tensors[POSITIONS] = tensors[POSITIONS].astype(np.int32)
   save_file(tensors, file)
   with pytest.raises(InputError, match=r'Expected floats .* got I32'):
-    sd3.load_transformer(sd3.read(folder), (8, 8), jnp.float32, as_it_is)
+    sd3_folder.load_transformer(
+      sd3_folder.read(folder), (8, 8), jnp.float32, as_it_is
+    )
 
 
 def test_a_config_that_is_not_that_of_the_weights(folder):
   changed(folder / 'transformer' / 'config.json', num_layers=4)
   with pytest.raises(InputError, match=r'Missing:\n +transformer_blocks\.2\.'):
-    sd3.load_transformer(sd3.read(folder), (8, 8), jnp.float32, as_it_is)
+    sd3_folder.load_transformer(
+      sd3_folder.read(folder), (8, 8), jnp.float32, as_it_is
+    )
 
 
 def test_a_position_table_of_another_size(folder):
   changed(folder / 'transformer' / 'config.json', pos_embed_max_size=10)
   with pytest.raises(InputError, match=r'\[1, 100, 32\].* got \[1, 144, 32\]'):
-    sd3.load_transformer(sd3.read(folder), (8, 8), jnp.float32, as_it_is)
+    sd3_folder.load_transformer(
+      sd3_folder.read(folder), (8, 8), jnp.float32, as_it_is
+    )
 
 
 def conditions(folder, texts, **changes):
@@ -180,7 +190,7 @@ def conditions(folder, texts, **changes):
     'place': as_it_is,
     'batch': 2,
   }
-  said = sd3_text.encode(folder, texts, **settings | changes)
+  said = text_conditions.encode(folder, texts, **settings | changes)
   return [condition for _, condition in said]
 
 

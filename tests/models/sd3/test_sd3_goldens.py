@@ -13,8 +13,8 @@ import pytest
 
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.condition import Condition
-from adrpo_jax.models.sd3 import folder as sd3
-from adrpo_jax.models.sd3 import text_conditions as sd3_text
+from adrpo_jax.models.sd3 import folder as sd3_folder
+from adrpo_jax.models.sd3 import text_conditions
 from adrpo_jax.models.sd3.autoencoder import Autoencoder
 from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.models.tiny import sd3 as sd3_tiny
@@ -50,7 +50,7 @@ def close(ours, golden, tolerance=2e-5):
 
 
 def conditions(folder):
-  said = sd3_text.encode(
+  said = text_conditions.encode(
     folder,
     TEXTS,
     width=48,
@@ -64,8 +64,8 @@ def conditions(folder):
 
 def test_velocity(case):
   folder, golden = case
-  model = sd3.read(folder)
-  params = sd3.load_transformer(model, SIZE, jnp.float32, as_it_is)
+  model = sd3_folder.read(folder)
+  params = sd3_folder.load_transformer(model, SIZE, jnp.float32, as_it_is)
   rng = np.random.default_rng(0)
   x = rng.normal(size=(2, *SIZE, 16)).astype(np.float32)
   sigma = np.array([0.25, 0.9], np.float32)
@@ -85,9 +85,9 @@ def test_conditions(case):
 
 def test_pictures(case):
   folder, golden = case
-  model = sd3.read(folder)
-  params = sd3.load_transformer(model, SIZE, jnp.float32, as_it_is)
-  decoder = sd3.load_autoencoder(model, jnp.float32, as_it_is)
+  model = sd3_folder.read(folder)
+  params = sd3_folder.load_transformer(model, SIZE, jnp.float32, as_it_is)
+  decoder = sd3_folder.load_autoencoder(model, jnp.float32, as_it_is)
   *said, null = conditions(folder)
   condition = jax.tree.map(lambda *rows: jnp.stack(rows), *said)
   velocity = guidance.guided(MMDiT(model.transformer).apply, 5.0, null)

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.models.files import text_encoder_tables as text_layout
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import text_encoder_tables, weight_table
 from adrpo_jax.models.sd3.t5 import T5Config, T5Encoder, distance_buckets
 
 CONFIG = T5Config(
@@ -122,7 +121,7 @@ def test_size_and_table_of_the_released_encoder():
   model = T5Encoder(T5Config(), Compute(unroll=False))
   shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 8), int))
   assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 4_762_310_656
-  found = layout.sources(text_layout.t5_rows(), shapes).values()
+  found = weight_table.sources(text_encoder_tables.t5_rows(), shapes).values()
   named = [name for source in found for name in source.names]
   assert len(named) == len(set(named)) == 24 * 9 + 3
   assert 'encoder.block.23.layer.1.DenseReluDense.wo.weight' in named

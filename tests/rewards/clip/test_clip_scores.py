@@ -10,8 +10,8 @@ import pytest
 import tiny_clip
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.files import tokenizers as tokenisers
-from adrpo_jax.rewards.clip import towers as clip_towers
+from adrpo_jax.models.files import tokenizers
+from adrpo_jax.rewards.clip import towers
 from adrpo_jax.rewards.clip.folder import read_clip
 from adrpo_jax.rewards.clip.scores import clip_score, pick_score
 
@@ -91,8 +91,8 @@ def test_split_over_devices_equals_whole(folder, images):
 
 def test_compiles_once_and_shares_its_tower(folder, images, monkeypatch):
   clip = read_clip(folder)
-  tower = clip_towers.vision_tower(clip)
-  assert clip_towers.vision_tower(read_clip(folder)) is tower
+  tower = towers.vision_tower(clip)
+  assert towers.vision_tower(read_clip(folder)) is tower
   placed = tower.params.beside(jax.numpy.asarray(images))
   traced = []
   apply = type(tower.model).__call__
@@ -111,19 +111,19 @@ def test_compiles_once_and_shares_its_tower(folder, images, monkeypatch):
 
 def test_each_distinct_text_is_embedded_once(folder, monkeypatch):
   clip = read_clip(folder)
-  tokeniser, read = tokenisers.tokeniser_of(clip.base), []
+  tokeniser, read = tokenizers.tokeniser_of(clip.base), []
 
   def listening(texts, **options):
     read.append(texts)
     return tokeniser(texts, **options)
 
-  monkeypatch.setattr(tokenisers, 'tokeniser_of', lambda folder: listening)
-  embedded = clip_towers.embed_texts(clip, tiny_clip.TEXTS, batch=2)
+  monkeypatch.setattr(tokenizers, 'tokeniser_of', lambda folder: listening)
+  embedded = towers.embed_texts(clip, tiny_clip.TEXTS, batch=2)
   assert read[-1] == list(tiny_clip.TEXTS[:3])
   assert embedded.shape == (4, tiny_clip.WIDTH)
   np.testing.assert_array_equal(embedded[1], embedded[3])
-  alone = clip_towers.embed_texts(clip, ['an owl'])
+  alone = towers.embed_texts(clip, ['an owl'])
   np.testing.assert_allclose(embedded[1], alone[0], atol=1e-5)
   # What is beyond the tower's length is cut.
-  longer = clip_towers.embed_texts(clip, ['x' * 61])
+  longer = towers.embed_texts(clip, ['x' * 61])
   np.testing.assert_allclose(embedded[2], longer[0], atol=1e-5)

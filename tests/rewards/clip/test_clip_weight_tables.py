@@ -12,10 +12,9 @@ from adrpo_jax.models.clip.towers import (
   ClipVision,
   ClipVisionConfig,
 )
-from adrpo_jax.models.files import weight_table as layout
+from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.safetensors_trees import save_tree
-from adrpo_jax.rewards.clip import towers as clip_towers
-from adrpo_jax.rewards.clip import weight_tables as clip_layout
+from adrpo_jax.rewards.clip import towers, weight_tables
 from adrpo_jax.rewards.clip.folder import read_clip
 from adrpo_jax.rewards.clip.scores import hps_v2
 
@@ -85,7 +84,7 @@ def test_the_layout_of_open_clip(prefix, folder, images, tmp_path):
   )
   np.testing.assert_array_equal(ours.rewards, theirs.rewards)
   clip = read_clip(str(tmp_path), folder)
-  assert clip_towers.logit_scale(clip) == pytest.approx(tiny_clip.SCALE)
+  assert towers.logit_scale(clip) == pytest.approx(tiny_clip.SCALE)
   with pytest.raises(InputError, match="such a one as 'base'"):
     hps_v2(tiny_clip.TEXTS, 0.0, path=str(tmp_path))
 
@@ -100,7 +99,7 @@ def test_a_file_of_weights_with_a_base(folder, images):
 
 
 @pytest.mark.parametrize(
-  'table', [clip_layout.TRANSFORMERS, clip_layout.open_clip('model.')]
+  'table', [weight_tables.TRANSFORMERS, weight_tables.open_clip('model.')]
 )
 def test_a_table_names_every_weight_of_the_released_pair(table):
   """CLIP ViT-H/14 of LAION, on which PickScore and HPSv2 are built."""
@@ -124,9 +123,9 @@ def test_a_table_names_every_weight_of_the_released_pair(table):
   ):
     shapes = jax.eval_shape(model.init, jax.random.key(0), inputs)
     parameters += sum(leaf.size for leaf in jax.tree.leaves(shapes))
-    for source in layout.sources(rows, shapes).values():
+    for source in weight_table.sources(rows, shapes).values():
       names.update(source.names)
   assert parameters == 986_109_441
   # A layer's query, key and value are six tensors, or two.
-  fused = table is not clip_layout.TRANSFORMERS
+  fused = table is not weight_tables.TRANSFORMERS
   assert len(names) == (24 + 32) * (12 if fused else 16) + 14

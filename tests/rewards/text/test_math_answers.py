@@ -8,7 +8,7 @@ import made_strings
 import pytest
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.rewards.text import math_answers as text_math
+from adrpo_jax.rewards.text import math_answers
 from adrpo_jax.system import child_process
 
 needs_library = pytest.mark.skipif(
@@ -21,7 +21,7 @@ FOREVER = '$9^{9^{9^{9^{9}}}} + 1$'
 
 @pytest.fixture(scope='module')
 def reward():
-  return text_math.math_match(seconds=60)
+  return math_answers.math_match(seconds=60)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_no_string_breaks_the_judge(reward):
 
 @needs_library
 def test_a_judgement_without_end_is_none_and_the_next_is_made(started):
-  made = text_math.math_match(seconds=1)
+  made = math_answers.math_match(seconds=1)
   assert made('?', FOREVER, '4') is None
   assert started[0].returncode == -signal.SIGPROF
   assert made('?', '4', '4') == 1
@@ -78,7 +78,7 @@ def test_a_judgement_without_end_is_none_and_the_next_is_made(started):
 
 @needs_library
 def test_a_process_that_is_gone_is_replaced(started):
-  made = text_math.math_match(seconds=60)
+  made = math_answers.math_match(seconds=60)
   started[0].kill()
   started[0].wait()
   assert made('?', '4', '4') is None
@@ -98,4 +98,4 @@ def test_without_the_library_the_way_out_is_said(monkeypatch, tmp_path):
   (tmp_path / 'math_verify.py').write_text("raise ImportError('not here')")
   monkeypatch.setenv('PYTHONPATH', str(tmp_path))
   with pytest.raises(InputError, match=r'ImportError: not here.*\[math\]'):
-    text_math.math_match()
+    math_answers.math_match()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.rewards.text import answers as text_answers
+from adrpo_jax.rewards.text import answers
 from adrpo_jax.rewards.text import match as text_match
 from adrpo_jax.rewards.text.form import overlong_punishment, regex_format
 from adrpo_jax.rewards.text.protocol import TextPrompt, in_batches, text_prompts
@@ -46,7 +46,7 @@ MADE = {  # Every row but two that need a library.
   ],
 )
 def test_the_answer_in_the_last_box(text, found):
-  assert text_answers.boxed(text) == found
+  assert answers.boxed(text) == found
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_answer_in_the_last_box(text, found):
   ],
 )
 def test_the_answer_between_the_last_tags(text, found):
-  assert text_answers.tagged(text) == found
+  assert answers.tagged(text) == found
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_the_answer_between_the_last_tags(text, found):
   ],
 )
 def test_the_last_number(text, found):
-  assert text_answers.last_number(text) == found
+  assert answers.last_number(text) == found
 
 
 def test_a_text_is_normalised_as_stated():
