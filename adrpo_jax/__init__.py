@@ -1,4 +1,4 @@
-"""Adaptive divergence regularised policy optimisation (ADRPO) in JAX.
+"""Adaptive divergence regularized policy optimization (ADRPO) in JAX.
 
 Importing the package gives the method core, usable in any training loop: no
 model, no config and no data is imported with it.

@@ -9,7 +9,7 @@ One mesh from one device to a pod, with three axes:
 Parameters follow a table of (regex, spec) rules, searched in a leaf's name; the
 first that matches counts. A spec names the *trailing* axes, so that one rule
 serves a kernel [D, F], a stack of them [layers, D, F] and a convolution
-[h, w, D, F]. Optimiser moments end in the names of their parameters, hence
+[h, w, D, F]. Optimizer moments end in the names of their parameters, hence
 follow them.
 """
 

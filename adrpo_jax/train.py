@@ -24,7 +24,7 @@ from adrpo_jax.rewards.weighted_sum import known
 from adrpo_jax.system.files import replacing
 from adrpo_jax.system.preemption import Preemption
 from adrpo_jax.types import PyTree, Scores, TrainState
-from adrpo_jax.update import behaviour_params
+from adrpo_jax.update import behavior_params
 
 BETA_BINS = 24
 # Of the metrics of an update, what a line of the record has in another form.
@@ -144,12 +144,12 @@ def train(
 
 
 def online(run: Any) -> Experience:
-  """Prompts of the step, samples of the behaviour policy, their rewards."""
+  """Prompts of the step, samples of the behavior policy, their rewards."""
   measures = jax.jit(run.measures)
 
   def experience(state, step, key):
     prompts = run.prompts_at(step)
-    params = behaviour_params(run.method, state)
+    params = behavior_params(run.method, state)
     since = time.monotonic()
     noise_key = jax.random.fold_in(key, 0)
 

@@ -53,9 +53,9 @@ class LossTerms(NamedTuple):
 class Scores(NamedTuple):
   """What a reward says about samples.
 
-  rewards:  [P, G], the number that is optimised
+  rewards:  [P, G], the number that is optimized
   valid:    [P, G] bool, False where the reward could not be had
-  measures: name -> [P, G], further judgements (success, fidelity, ...)
+  measures: name -> [P, G], further judgments (success, fidelity, ...)
   """
 
   rewards: Array

@@ -1,4 +1,4 @@
-"""One training step: weights, loss, gradients, optimiser. One jitted function.
+"""One training step: weights, loss, gradients, optimizer. One jitted function.
 
   loss = Σ scale·mask·(w_policy·ℓ_policy + Σ_k w_k·D_k)
 
@@ -63,11 +63,11 @@ def make_update(
   updates_per_rollout: int,
   microbatches: int,
   averaging_decay: optax.Schedule | None,
-  materialise: Callable[[PyTree, PyTree], PyTree],
+  materialize: Callable[[PyTree, PyTree], PyTree],
 ) -> Callable[..., tuple[TrainState, Metrics]]:
   """(state, frozen, samples, scores, prompts, key) -> (state, metrics).
 
-  `updates_per_rollout` optimiser steps on the same samples, each with fresh
+  `updates_per_rollout` optimizer steps on the same samples, each with fresh
   noise; each accumulates over `microbatches` equal parts of the P prompts.
   """
 
@@ -82,7 +82,7 @@ def make_update(
       prompt_ids=prompts['ids'],
     )
     held = divergence_weights(method, weights, valid)
-    copies = _anchor_parameters(method, state, frozen, materialise)
+    copies = _anchor_parameters(method, state, frozen, materialize)
     scale = method.aggregation(modality.entries(samples), valid)
 
     def loss(params, part):
@@ -143,18 +143,18 @@ def make_update(
   return update
 
 
-def behaviour_params(method: Method, state: TrainState) -> PyTree:
+def behavior_params(method: Method, state: TrainState) -> PyTree:
   """The parameters that sample: those of the policy, or their older copy."""
-  return state.old if method.behaviour == 'old' else state.params
+  return state.old if method.behavior == 'old' else state.params
 
 
 def _anchor_parameters(
-  method: Method, state: TrainState, frozen: Any, materialise: Callable
+  method: Method, state: TrainState, frozen: Any, materialize: Callable
 ) -> dict[str, PyTree]:
   """Full parameters of every anchor the method reads, and the reference."""
   copies = {'old': state.old, 'ema': state.ema}
   named = {
-    name: materialise(copies[name], frozen)
+    name: materialize(copies[name], frozen)
     for name in anchors(method)
     if name != 'reference'
   }

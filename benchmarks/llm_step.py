@@ -112,11 +112,11 @@ def compared(args, folder: str, work: str) -> dict:
 
 
 def write_model(folder: pathlib.Path) -> None:
-  """A random Qwen2 with a tokeniser of bytes, in the layout of transformers."""
+  """A random Qwen2 with a tokenizer of bytes, in the layout of transformers."""
   import jax
 
-  qwen_tiny.write_tokeniser(folder)
-  init = jax.jit(lambda key: decoder_folder.initialised(Decoder(SIZES), key))
+  qwen_tiny.write_tokenizer(folder)
+  init = jax.jit(lambda key: decoder_folder.initialized(Decoder(SIZES), key))
   params = init(jax.random.key(0))
   decoder_folder.save(folder, decoder_folder.config_fields(SIZES), params)
 

@@ -87,7 +87,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
         # Of the sum that is trained on; the scale of each of its terms: raw,
         # standard (of a step), group (of a prompt) or fixed.
         'weights': dict.fromkeys(TEXT_REWARDS, 0.0) | {'sort': 1.0},
-        'normalise': dict.fromkeys(TEXT_REWARDS, 'raw'),
+        'normalize': dict.fromkeys(TEXT_REWARDS, 'raw'),
         'hold_out': (),  # names of rewards that are measured, not trained on
         'parts': 1,  # of a step's prompts: one judged while the next is drawn
         'sort': {'success_weight': 1.0},

@@ -92,7 +92,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
         # Of the sum that is trained on; the scale of each of its terms: raw,
         # standard (of a step), group (of a prompt) or fixed.
         'weights': dict.fromkeys(REWARDS, 0.0) | {'shapes': 1.0},
-        'normalise': dict.fromkeys(REWARDS, 'raw'),
+        'normalize': dict.fromkeys(REWARDS, 'raw'),
         'hold_out': (),  # names of rewards that are measured, not trained on
         'parts': 1,  # of a step's prompts: one judged while the next is drawn
         # (1 − w)·[share of the facts that hold] + w·[all of them hold]
@@ -199,7 +199,7 @@ SD3 = {
   # A CLIP score differs by points within a prompt; β₀ is in units of that.
   'reward': {
     'weights': {'shapes': 0.0, 'clip_score': 1.0},
-    'normalise': {'clip_score': 'standard'},
+    'normalize': {'clip_score': 'standard'},
   },
   'eval': {'prompts': 64, 'samples': 4, 'batch': 16, 'every': 100},
   'checkpoint': {'every': 50},

@@ -67,7 +67,7 @@ def folder_of_session():
 def base_folder():
   """A random base, saved once; no weight of it is zero."""
   folder = pathlib.Path(folder_of_session().name) / 'base'
-  params = jax.jit(lambda key: base_models.initialise(MODELS, key))
+  params = jax.jit(lambda key: base_models.initialize(MODELS, key))
   drawn = shaken(params(jax.random.key(0)), 0.05)
   base_models.save(folder, MODELS._replace(params=drawn), {'made by': 'tests'})
   return folder

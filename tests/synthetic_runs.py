@@ -17,7 +17,7 @@ CATEGORIES = (
   'style',
   'composition',
 )
-COLOURS = {
+COLORS = {
   'red': (222, 41, 41),
   'green': (41, 166, 69),
   'blue': (41, 92, 222),
@@ -41,9 +41,9 @@ OUTCOMES = {  # method: (gain in success, diversity kept, divergence)
 }
 
 
-def drawn_shape(canvas, shape, colour, centre, radius):
+def drawn_shape(canvas, shape, color, center, radius):
   y, x = np.mgrid[: canvas.shape[0], : canvas.shape[1]] + 0.5
-  dy, dx = y - centre[0], x - centre[1]
+  dy, dx = y - center[0], x - center[1]
   inside = {
     'circle': dx**2 + dy**2 <= radius**2,
     'square': np.maximum(abs(dx), abs(dy)) <= radius * 0.9,
@@ -51,18 +51,18 @@ def drawn_shape(canvas, shape, colour, centre, radius):
     'cross': (np.minimum(abs(dx), abs(dy)) <= radius * 0.35)
     & (np.maximum(abs(dx), abs(dy)) <= radius),
   }[shape]
-  canvas[inside] = COLOURS[colour]
+  canvas[inside] = COLORS[color]
 
 
 def picture(random, things, side):
   canvas = np.full((side, side, 3), 245, np.uint8)
   quarters = random.permutation(4)[: len(things)]
-  for (colour, shape), quarter in zip(things, quarters, strict=True):
+  for (color, shape), quarter in zip(things, quarters, strict=True):
     cell = np.array([quarter // 2, quarter % 2]) * side / 2 + side / 4
     drawn_shape(
       canvas,
       shape,
-      colour,
+      color,
       cell + random.uniform(-0.06, 0.06, 2) * side,
       random.uniform(0.11, 0.18) * side,
     )
@@ -73,14 +73,14 @@ def picture(random, things, side):
 def prompt_of(random, category):
   count = {'single': 1, 'style': 1, 'composition': 3, 'counting': 3}
   things = [
-    (str(random.choice(list(COLOURS))), str(random.choice(SHAPES)))
+    (str(random.choice(list(COLORS))), str(random.choice(SHAPES)))
     for _ in range(count.get(category, 2))
   ]
   if category == 'counting':
     things = things[:1] * 3
     return f'three {things[0][0]} {things[0][1]}s', things
   joint = ' left of ' if category == 'relation' else ' and '
-  return joint.join(f'a {colour} {shape}' for colour, shape in things), things
+  return joint.join(f'a {color} {shape}' for color, shape in things), things
 
 
 def samples(path, success, *, seed=0, per_category=2, group=8, side=32):
@@ -97,7 +97,7 @@ def samples(path, success, *, seed=0, per_category=2, group=8, side=32):
       shown = list(things)
       if not passed:
         shown[0] = (
-          str(random.choice([c for c in COLOURS if c != things[0][0]])),
+          str(random.choice([c for c in COLORS if c != things[0][0]])),
           things[0][1],
         )
       images.append(picture(np.random.default_rng([index, g]), shown, side))

@@ -74,7 +74,7 @@ def highest_precision():
 
 
 def keeping_gradients(optimizer):
-  """The same optimiser, whose state has the last gradient beside its own."""
+  """The same optimizer, whose state has the last gradient beside its own."""
 
   def init(params):
     return optimizer.init(params), jax.tree.map(jnp.zeros_like, params)

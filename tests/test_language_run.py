@@ -100,7 +100,7 @@ def test_a_missing_chat_template_is_named_with_the_way_out(folder):
   assert plain.answer(plain.ids('2 + 2 =')) == '2 + 2 ='
 
 
-def test_a_tokeniser_with_tokens_that_the_model_lacks_is_refused(folder):
+def test_a_tokenizer_with_tokens_that_the_model_lacks_is_refused(folder):
   path = folder / 'config.json'
   fields = json.loads(path.read_text())
   path.write_text(json.dumps(fields | {'vocab_size': 200}))

@@ -191,9 +191,9 @@ def test_a_state_keeps_the_copies_its_method_reads(name, copies):
   assert ('old' in copies) == (state.old is not None)
   assert ('ema' in copies) == (state.ema is not None)
   assert state.averaged is None
-  behaviour = update.behaviour_params(method, state)
-  wanted = state.old if method.behaviour == 'old' else state.params
-  assert behaviour is wanted
+  behavior = update.behavior_params(method, state)
+  wanted = state.old if method.behavior == 'old' else state.params
+  assert behavior is wanted
 
 
 def test_averaged_weights_are_apart_from_those_a_method_reads():

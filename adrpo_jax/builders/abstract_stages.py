@@ -14,7 +14,7 @@ from adrpo_jax.builders.parts import make_method
 from adrpo_jax.builders.programs import make_programs
 from adrpo_jax.errors import InputError
 from adrpo_jax.types import PyTree, Scores
-from adrpo_jax.update import behaviour_params
+from adrpo_jax.update import behavior_params
 
 Stage = tuple[Any, tuple[PyTree, ...]]
 
@@ -60,7 +60,7 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
     null = placed(frozen['null_condition'], whole)
     frozen = frozen | {'null_condition': null}
   key = placed(jax.eval_shape(lambda: jax.random.key(0)), whole)
-  params = behaviour_params(method, programs.abstract)
+  params = behavior_params(method, programs.abstract)
   drawn = jax.eval_shape(
     programs.modality.rollout, params, frozen, prompts, key
   )

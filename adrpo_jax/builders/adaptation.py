@@ -16,15 +16,15 @@ from adrpo_jax.types import Array, PyTree, TrainState
 class Adaptation(NamedTuple):
   """From a base to what is trained, and from there to a model.
 
-  trainable:   (base, key) -> params, what the optimiser sees
-  materialise: (params, frozen) -> parameters to apply, for rollout and loss
+  trainable:   (base, key) -> params, what the optimizer sees
+  materialize: (params, frozen) -> parameters to apply, for rollout and loss
   whole:       (params, frozen) -> the same in the structure of the base
   save:        (params, frozen, extrapolation, generator, folder) -> the file
                that the ecosystem of the model loads
   """
 
   trainable: Callable[[PyTree, Array], PyTree]
-  materialise: Callable[[PyTree, PyTree], PyTree]
+  materialize: Callable[[PyTree, PyTree], PyTree]
   whole: Callable[[PyTree, PyTree], PyTree]
   save: Callable[..., pathlib.Path]
 
@@ -53,7 +53,7 @@ def low_rank(rank: int, alpha: float, targets: str) -> Adaptation:
 
   return Adaptation(
     trainable=lambda base, key: lora.init(base, rank, key, targets),
-    materialise=lambda params, frozen: lora.attach(
+    materialize=lambda params, frozen: lora.attach(
       frozen['reference'], params, scale
     ),
     whole=lambda params, frozen: lora.merge(frozen['reference'], params, scale),
@@ -84,7 +84,7 @@ ALL_WEIGHTS = Adaptation(
   trainable=lambda base, key: {
     'params': jax.tree.map(lambda leaf: leaf.astype('float32'), base['params'])
   },
-  materialise=overlaid,
+  materialize=overlaid,
   whole=overlaid,
   save=_save_whole,
 )

@@ -1,4 +1,4 @@
-"""Method, reward and optimiser of a config."""
+"""Method, reward and optimizer of a config."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -49,11 +49,11 @@ def _weights(config: ConfigDict) -> dict[str, float]:
 
 
 def _terms(config: ConfigDict) -> dict[str, Any]:
-  normalise = config.normalise.to_dict()
+  normalize = config.normalize.to_dict()
   return {
     'invalid_limit': config.invalid_limit,
     'parameters': reward_parameters(config),
-    'normalise': {k: n for k, n in normalise.items() if n != 'raw'},
+    'normalize': {k: n for k, n in normalize.items() if n != 'raw'},
     'hold_out': config.hold_out,
   }
 

@@ -44,7 +44,7 @@ def make_programs(
   trained = (groups[0], 2) if 'pairs' in method.needs else groups
   optimizer = make_optimizer(config.training)
   averaged = config.training.ema > 0
-  modality = generator.modality(method, adapted.materialise)
+  modality = generator.modality(method, adapted.materialize)
 
   # The base is an argument: closed over, it would be a constant, and so a
   # whole second copy, in the compiled program.
@@ -60,7 +60,7 @@ def make_programs(
     updates_per_rollout=config.training.updates_per_rollout,
     microbatches=config.training.microbatches,
     averaging_decay=(lambda step: config.training.ema) if averaged else None,
-    materialise=adapted.materialise,
+    materialize=adapted.materialize,
   )
   shapes = jax.eval_shape(init, generator.frozen['reference'])
   layout = sharding.tree_shardings(shapes, mesh)

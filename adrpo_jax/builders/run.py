@@ -194,7 +194,7 @@ def _evaluator(
 ) -> Callable[[PyTree, PyTree], Evaluation]:
   reward = config.reward.copy_and_resolve_references()
   with reward.unlocked():  # Figures of different steps are compared.
-    reward.normalise = comparable(config.reward.normalise.to_dict())
+    reward.normalize = comparable(config.reward.normalize.to_dict())
   return make_evaluate(
     generator.judged(adaptation.overlaid, config.eval.samples),
     task.reward(reward, task.held_out),

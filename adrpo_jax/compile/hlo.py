@@ -1,4 +1,4 @@
-"""What a compiled program moves: the text of its optimised HLO, counted.
+"""What a compiled program moves: the text of its optimized HLO, counted.
 
 XLA's own cost analysis counts the body of a loop once and says nothing of the
 interconnect. Here every instruction counts as often as it runs, which the
@@ -106,7 +106,7 @@ def collectives(text: str, chips: int, slices: int = 1) -> list[Collective]:
   """All collectives that one run of the program executes, on each chip.
 
   Args:
-    text: the optimised module.
+    text: the optimized module.
     chips: how many it runs on,
     slices: and on how many slices these are.
   """

@@ -1,7 +1,7 @@
 """The figures of one run: draw(theme, axes) functions over plain arrays.
 
 A figure carries no title: the page sets it in its own type. What is the base's
-is grey, what is tuned is blue, what is measured on held-out prompts is orange.
+is gray, what is tuned is blue, what is measured on held-out prompts is orange.
 """
 
 import itertools
@@ -105,7 +105,7 @@ def level(
   """A dashed line across a panel at a height of interest, with its name.
 
   The name stands `offset` points above the line, or below where negative, and
-  can be read on colours too.
+  can be read on colors too.
   """
   from matplotlib.patheffects import withStroke
 
@@ -150,10 +150,10 @@ def draw_contrast(
   bold; the good one first.
   """
   ends = []
-  for line, colour in zip(lines.values(), (theme.good, theme.bad), strict=True):
+  for line, color in zip(lines.values(), (theme.good, theme.bad), strict=True):
     smooth = running_mean(line.values, smoothing_window(len(line.values)))
-    axes.plot(line.steps, line.values, color=colour, alpha=0.25, linewidth=0.9)
-    axes.plot(line.steps, smooth, color=colour, zorder=3)
+    axes.plot(line.steps, line.values, color=color, alpha=0.25, linewidth=0.9)
+    axes.plot(line.steps, smooth, color=color, zorder=3)
     ends.append(Points(line.steps, smooth))
   few_ticks(axes)
   axes.set_xlabel('step')
@@ -202,13 +202,13 @@ def draw_categories(
   base: list[float],
   tuned: list[float],
 ) -> None:
-  """Success by category: a grey bar for the base, a blue one for the tuned."""
+  """Success by category: a gray bar for the base, a blue one for the tuned."""
   rows = np.arange(len(names))[::-1]
-  for offset, values, colour in (
+  for offset, values, color in (
     (0.19, base, theme.base),
     (-0.19, tuned, theme.tuned),
   ):
-    axes.barh(rows + offset, values, height=0.34, color=colour)
+    axes.barh(rows + offset, values, height=0.34, color=color)
     for row, value in zip(rows, values, strict=True):
       if np.isfinite(value):
         axes.annotate(
@@ -236,12 +236,12 @@ def draw_seconds(
 ) -> None:
   """Seconds of a step, stacked by stage; parts: name -> [K]."""
   window = smoothing_window(len(steps))
-  colours = [theme.ramp[2], theme.ramp[0], theme.ramp[1]]
+  colors = [theme.ramp[2], theme.ramp[0], theme.ramp[1]]
   smooth = [running_mean(values, window) for values in parts.values()]
   axes.stackplot(
     steps,
     smooth,
-    colors=colours,
+    colors=colors,
     labels=list(parts),
     edgecolor=theme.surface,
     lw=1.0,

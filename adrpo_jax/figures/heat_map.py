@@ -74,7 +74,7 @@ def draw_heat_map(
   """β of the samples over time: darker where more of them lie."""
   from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-  colours = LinearSegmentedColormap.from_list(
+  colors = LinearSegmentedColormap.from_list(
     'share', [theme.surface, theme.tuned]
   )
   axes.grid(False)
@@ -82,7 +82,7 @@ def draw_heat_map(
     data.steps,
     (data.edges[1:] + data.edges[:-1]) / 2,
     data.shares,
-    cmap=colours,
+    cmap=colors,
     norm=PowerNorm(0.5, vmin=0.0, vmax=data.shares.max()),
     shading='nearest',
     rasterized=True,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adrpo_jax.figures.curves import as_percent, spread_apart
-from adrpo_jax.figures.pareto import colour_of, marker_of
+from adrpo_jax.figures.pareto import color_of, marker_of
 from adrpo_jax.figures.style import Axes, Theme
 
 
@@ -65,7 +65,7 @@ def draw_over_divergence(
       line.values[-1],
       marker=marker_of(line.number),
       markersize=5,
-      color=colour_of(theme, line.number),
+      color=color_of(theme, line.number),
     )
   axes.set_xscale('function', functions=(_root, np.square))
   axes.set_xlim(left=0.0)
@@ -81,13 +81,13 @@ def _root(x: np.ndarray) -> np.ndarray:
 
 def _draw_lines(theme: Theme, axes: Axes, lines: Sequence[Line]) -> None:
   for line in lines:
-    colour = colour_of(theme, line.number)
-    axes.plot(line.x, line.values, color=colour, linewidth=1.6)
+    color = color_of(theme, line.number)
+    axes.plot(line.x, line.values, color=color, linewidth=1.6)
     axes.fill_between(
       line.x,
       line.values - line.errors,
       line.values + line.errors,
-      color=colour,
+      color=color,
       alpha=0.12,
       lw=0,
     )
@@ -109,6 +109,6 @@ def _name_lines(theme: Theme, axes: Axes, lines: Sequence[Line]) -> None:
       textcoords='offset points',
       va='center',
       fontsize=7.5,
-      color=colour_of(theme, line.number),
+      color=color_of(theme, line.number),
       annotation_clip=False,
     )

@@ -1,4 +1,4 @@
-"""Pareto plots of methods, and the colour and the marker of each."""
+"""Pareto plots of methods, and the color and the marker of each."""
 
 from collections.abc import Sequence
 import itertools
@@ -30,15 +30,15 @@ class Place(NamedTuple):
   on_front: bool
 
 
-def colour_of(theme: Theme, number: int | None) -> str:
-  """A method's colour; methods beyond the palette start it again."""
+def color_of(theme: Theme, number: int | None) -> str:
+  """A method's color; methods beyond the palette start it again."""
   if number is None:
     return theme.base
   return theme.methods[number % len(theme.methods)]
 
 
 def marker_of(number: int | None) -> str:
-  """A method's marker, so that colour is not all that tells methods apart."""
+  """A method's marker, so that color is not all that tells methods apart."""
   return '*' if number is None else MARKERS[number % len(MARKERS)]
 
 
@@ -55,14 +55,14 @@ def draw_places(
   A dotted staircase joins the Pareto front; names on it are set in bold.
   """
   for place in places:
-    colour = colour_of(theme, place.number)
+    color = color_of(theme, place.number)
     marker = marker_of(place.number)
     axes.scatter(
       place.seeds_x,
       place.seeds_y,
       s=16,
       marker=marker,
-      color=colour,
+      color=color,
       alpha=0.4,
       linewidths=0,
       zorder=2,
@@ -72,7 +72,7 @@ def draw_places(
       place.y,
       xerr=place.x_error,
       yerr=place.y_error,
-      color=colour,
+      color=color,
       elinewidth=1.1,
       marker=marker,
       markersize=11 if place.number is None else 7.5,
@@ -151,7 +151,7 @@ def _write_names(
       fontsize=8,
       fontweight='bold' if place.on_front else 'normal',
       color=(
-        theme.muted if place.number is None else colour_of(theme, place.number)
+        theme.muted if place.number is None else color_of(theme, place.number)
       ),
       zorder=5,
     )

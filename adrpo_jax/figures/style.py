@@ -13,11 +13,11 @@ Axes = Any  # matplotlib.axes.Axes, which is imported lazily
 
 FONTS = ('Inter', 'Helvetica Neue', 'Arial', 'Liberation Sans', 'DejaVu Sans')
 DOTS_PER_INCH = 190
-PNG_COLOURS = 192
+PNG_COLORS = 192
 
 
 class Theme(NamedTuple):
-  """The colours of a figure, those of the page it stands on."""
+  """The colors of a figure, those of the page it stands on."""
 
   surface: str
   ink: str
@@ -153,16 +153,16 @@ def render(
     draw(theme, *figure.subplots(*panels, squeeze=False).flat)
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png')
-  return _with_fewer_colours(buffer.getvalue())
+  return _with_fewer_colors(buffer.getvalue())
 
 
-def _with_fewer_colours(png: bytes) -> bytes:
+def _with_fewer_colors(png: bytes) -> bytes:
   """The same picture with a palette: a third of the bytes, no visible loss."""
   from PIL import Image
 
   buffer = io.BytesIO()
   image = Image.open(io.BytesIO(png)).convert('RGB')
-  image.quantize(PNG_COLOURS, dither=Image.Dither.NONE).save(
+  image.quantize(PNG_COLORS, dither=Image.Dither.NONE).save(
     buffer, 'PNG', optimize=True
   )
   return buffer.getvalue()

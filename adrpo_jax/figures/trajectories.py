@@ -27,7 +27,7 @@ def draw_trajectory(
 ) -> None:
   """Evaluations as points with their errors, training as small pale ones.
 
-  Colour goes from the base (grey) to the latest (blue). Either may be empty.
+  Color goes from the base (gray) to the latest (blue). Either may be empty.
   errors: of the evaluations, along x and y
   """
   from matplotlib.colors import LinearSegmentedColormap, Normalize

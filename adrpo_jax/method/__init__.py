@@ -1,4 +1,4 @@
-"""The method core: from rewards to a regularised loss, for any model.
+"""The method core: from rewards to a regularized loss, for any model.
 
 advantages     pure functions of the rewards of a prompt
 transforms     the chain that turns rewards into loss weights; ADRPO is here
@@ -34,7 +34,7 @@ from adrpo_jax.method.transforms import (
   adrpo,
   best_against_worst,
   best_of_group,
-  centre_by_group,
+  center_by_group,
   chain,
   clip_advantages,
   exponentiate,
@@ -44,9 +44,9 @@ from adrpo_jax.method.transforms import (
   orw_cfm_w2,
   scale_advantages,
   softmax_of_group,
-  standardise_by_batch,
-  standardise_by_group,
-  standardise_running,
+  standardize_by_batch,
+  standardize_by_group,
+  standardize_running,
   weigh,
 )
 
@@ -61,7 +61,7 @@ __all__ = [
   'anchors',
   'best_against_worst',
   'best_of_group',
-  'centre_by_group',
+  'center_by_group',
   'chain',
   'check_group_size',
   'clip_advantages',
@@ -76,9 +76,9 @@ __all__ = [
   'regression_target',
   'scale_advantages',
   'softmax_of_group',
-  'standardise_by_batch',
-  'standardise_by_group',
-  'standardise_running',
+  'standardize_by_batch',
+  'standardize_by_group',
+  'standardize_running',
   'target_regression',
   'transition_kl',
   'velocity_matching',

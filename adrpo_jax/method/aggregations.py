@@ -40,7 +40,7 @@ def entry_mean(entries: Array, valid: Array) -> Array:
 def constant_length(longest: int) -> Aggregation:
   """The sum over entries, over the longest possible, averaged over samples.
 
-  Dr. GRPO's: no length is favoured, whatever the others are. Liu et al., 2025,
+  Dr. GRPO's: no length is favored, whatever the others are. Liu et al., 2025,
   arXiv:2503.20783.
   """
   return lambda entries, valid: _over(valid, longest * _count(valid))

@@ -2,7 +2,7 @@
 
 Each takes (outputs, anchor) and returns [P, G, S] or [P, G, N]: the outputs of
 a modality and what the anchor policy says in the same place. `mean_square` is
-the one normalisation that policy losses and divergences share: the adaptive
+the one normalization that policy losses and divergences share: the adaptive
 loss is convex only because its two terms are averaged alike.
 """
 
@@ -57,7 +57,7 @@ def implicit_pair_mean(
 def implicit_pair(
   outputs: Renoised, anchor: Array, *, beta: float
 ) -> tuple[Array, Array]:
-  """DiffusionNFT's self-normalised losses (L⁺, L⁻), each [P, G, S].
+  """DiffusionNFT's self-normalized losses (L⁺, L⁻), each [P, G, S].
 
   v⁺ = v_anchor + β(v − v_anchor),  v⁻ = v_anchor − β(v − v_anchor)
   L± = ⟨(x̂₀± − x₀)²⟩ / (β w±),      w± = sg max(⟨|x̂₀± − x₀|⟩, 1e-5)
@@ -68,10 +68,10 @@ def implicit_pair(
   sigma = _over_latents(outputs.sigma, step)
   positive = sigma * (outputs.target - anchor - step)
   negative = sigma * (outputs.target - anchor + step)
-  return _self_normalised(positive) / beta, _self_normalised(negative) / beta
+  return _self_normalized(positive) / beta, _self_normalized(negative) / beta
 
 
-def _self_normalised(error: Array) -> Array:
+def _self_normalized(error: Array) -> Array:
   size = jnp.maximum(latent_mean(jnp.abs(error)), 1e-5)
   return latent_mean(jnp.square(error)) / jax.lax.stop_gradient(size)
 

@@ -69,7 +69,7 @@ def warn_if_unbounded(kl: str, clip: float, *, guarded: bool) -> None:
 
   Where π < π_ref/2 a negative coefficient pushes a good sample's token further
   down: by e⁻ˣ under the estimator k3. Without a clip of A, coefficients are
-  of the size of standardised advantages.
+  of the size of standardized advantages.
   """
   if guarded and clip and kl != 'k3':
     return

@@ -28,9 +28,9 @@ from adrpo_jax.method.transforms import Transform, chain
 from adrpo_jax.types import Array, Weights
 
 ADVANTAGES: dict[str, Callable[[], Transform]] = {
-  'group': partial(transforms.standardise_by_group, ddof=1),
-  'batch': transforms.standardise_by_batch,
-  'centred': transforms.centre_by_group,
+  'group': partial(transforms.standardize_by_group, ddof=1),
+  'batch': transforms.standardize_by_batch,
+  'centerd': transforms.center_by_group,
   'leave_one_out': transforms.leave_one_out,
   'none': partial(transforms.scale_advantages, 1.0),
 }
@@ -101,7 +101,7 @@ def grpo(
   """The clipped surrogate, and KL weighed by β for every sample; 0 for none.
 
   With ratio 'sequence' it is GSPO, with aggregation 'entry_mean' DAPO's, with
-  'constant_length' and advantage 'centred' Dr. GRPO's.
+  'constant_length' and advantage 'centerd' Dr. GRPO's.
   """
   return _surrogate(
     'grpo',
@@ -148,7 +148,7 @@ def dpo(*, beta: float = 0.1) -> Method:
     weights=transforms.best_against_worst(),
     policy_loss=token_losses.dpo_pairs(beta),
     divergences=(),
-    behaviour='base',
+    behavior='base',
     usable=advantages.drop_equal_groups,
     needs=frozenset({'pairs'}),
     policy_anchors=('reference',),
@@ -195,7 +195,7 @@ def _surrogate(
       _named('ratio', ratio, RATIOS), low, high, dual=dual or None
     ),
     divergences=terms if kl else (),
-    behaviour='current',
+    behavior='current',
     usable=_named('zero_variance', zero_variance, USABLE),
     needs=frozenset({'group'} | ({'full_kl'} if kl == 'full' else set())),
     aggregation=aggregation,

@@ -54,7 +54,7 @@ def adrpo(
     ),
     policy_loss=policy_losses.velocity_matching,
     divergences=(_w2('reference'),),
-    behaviour='current',
+    behavior='current',
     usable=_usable(zero_variance),
     needs=frozenset({'group'}),
     source='Fan et al., 2025, arXiv:2510.18053',
@@ -73,7 +73,7 @@ def orw_cfm_w2(
     weights=transforms.orw_cfm_w2(tau, alpha),
     policy_loss=policy_losses.velocity_matching,
     divergences=(_w2('reference'),),
-    behaviour='old',
+    behavior='old',
     usable=advantages.keep_equal_groups,
     old_decay=_refreshed_every(refresh),
     source='Fan et al., 2025, arXiv:2502.06061',
@@ -89,7 +89,7 @@ def fixed_w2(
     weights=transforms.fixed_w2(beta, clip_ratio * beta),
     policy_loss=policy_losses.velocity_matching,
     divergences=(_w2('reference'),),
-    behaviour='current',
+    behavior='current',
     usable=_usable(zero_variance),
     needs=frozenset({'group'}),
     source='the fixed-coefficient baseline of Fan et al., 2025, '
@@ -104,34 +104,34 @@ def nft(
   reference_weight: float = 1e-4,
   old_decay: float = 0.5,
   old_decay_steps: int = 500,
-  self_normalised: bool = False,
+  self_normalized: bool = False,
   zero_variance: str = 'pull',
 ) -> Method:
   """A′⟨(v − u)²⟩ + (β − A′)⟨(v − v_old)²⟩ + c⟨(v − v_ref)²⟩.
 
-  A′ = clip(A, ±clip)/clip with A standardised by group. ADRPO's loss with a
-  slowly moving anchor, whose decay rises from 0 to `old_decay`. Self-normalised
+  A′ = clip(A, ±clip)/clip with A standardized by group. ADRPO's loss with a
+  slowly moving anchor, whose decay rises from 0 to `old_decay`. Self-normalized
   it is the published loss over A_max = 5, so that 1e-4 there is 2e-5 here.
   """
   matching: Callable[..., Array] = policy_losses.velocity_matching
   divergence: Callable[..., Array] = divergences.velocity_w2
   coefficient = transforms.adaptive_divergence(beta)
-  if self_normalised:
+  if self_normalized:
     matching = policy_losses.implicit_pair_difference(beta)
     divergence = partial(divergences.implicit_pair_mean, beta=beta)
     coefficient = transforms.fixed_divergence(1.0)
   return Method(
     name='nft',
-    weights=chain(_standardised_to_one(clip), coefficient),
+    weights=chain(_standardized_to_one(clip), coefficient),
     policy_loss=matching,
     divergences=(
       DivergenceTerm(divergence, 'old', _of_chain),
       _w2('reference', _constant(reference_weight)),
     ),
-    behaviour='old',
+    behavior='old',
     usable=_usable(zero_variance),
     needs=frozenset({'group'}),
-    policy_anchors=('old',) if self_normalised else (),
+    policy_anchors=('old',) if self_normalized else (),
     old_decay=optax.linear_schedule(0.0, old_decay, old_decay_steps),
     source='Zheng et al., 2025, arXiv:2509.16117',
   )
@@ -146,7 +146,7 @@ def ram(
     weights=transforms.fixed_w2(beta, clip_ratio * beta),
     policy_loss=policy_losses.residual_matching('old'),
     divergences=(_w2('reference'),),
-    behaviour='current',
+    behavior='current',
     usable=_usable(zero_variance),
     needs=frozenset({'group'}),
     policy_anchors=('old',),
@@ -172,11 +172,11 @@ def awm(
   return Method(
     name='awm',
     weights=chain(
-      _standardised_to_one(clip), transforms.fixed_divergence(beta)
+      _standardized_to_one(clip), transforms.fixed_divergence(beta)
     ),
     policy_loss=policy_losses.clipped_elbo(clip_range),
     divergences=(_w2('reference'), _w2('ema', _constant(ema_weight))),
-    behaviour='current',
+    behavior='current',
     usable=_usable(zero_variance),
     needs=frozenset({'group'}),
     policy_anchors=('old',),
@@ -193,7 +193,7 @@ def raft() -> Method:
     weights=transforms.best_of_group(),
     policy_loss=policy_losses.velocity_matching,
     divergences=(),
-    behaviour='current',
+    behavior='current',
     usable=advantages.drop_equal_groups,
     needs=frozenset({'group'}),
     source='Dong et al., 2023, arXiv:2304.06767',
@@ -207,7 +207,7 @@ def rwr(*, temperature: float = 0.1) -> Method:
     weights=transforms.softmax_of_group(temperature),
     policy_loss=policy_losses.velocity_matching,
     divergences=(),
-    behaviour='current',
+    behavior='current',
     usable=advantages.drop_equal_groups,
     needs=frozenset({'group'}),
     source='Peters & Schaal, 2007; for diffusion Black et al., 2023, '
@@ -222,7 +222,7 @@ def dpo(*, beta: float = 100.0) -> Method:
     weights=transforms.best_against_worst(),
     policy_loss=policy_losses.dpo_pairs(beta),
     divergences=(),
-    behaviour='base',
+    behavior='base',
     usable=advantages.drop_equal_groups,
     needs=frozenset({'pairs', 'shared_noise'}),
     policy_anchors=('reference',),
@@ -241,7 +241,7 @@ def flow_grpo(
   return Method(
     name='flow_grpo',
     weights=chain(
-      transforms.standardise_by_group(),
+      transforms.standardize_by_group(),
       transforms.clip_advantages(clip),
       transforms.fixed_divergence(beta),
     ),
@@ -249,7 +249,7 @@ def flow_grpo(
     divergences=(
       DivergenceTerm(divergences.transition_kl, 'reference', _of_chain),
     ),
-    behaviour='current',
+    behavior='current',
     usable=_usable(zero_variance),
     needs=frozenset({'group', 'trajectory'}),
     source='Liu et al., 2025, arXiv:2505.05470',
@@ -285,7 +285,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
   'fixed_w2': {'stable': {}, 'paper': {}},
   'nft': {
     'stable': {},
-    'paper': {'self_normalised': True, 'reference_weight': 2e-5},
+    'paper': {'self_normalized': True, 'reference_weight': 2e-5},
   },
   'ram': {'stable': {}, 'paper': {}},
   'awm': {'stable': {}, 'paper': {}},
@@ -321,10 +321,10 @@ def _w2(
   return DivergenceTerm(divergences.velocity_w2, anchor, weight)
 
 
-def _standardised_to_one(clip: float) -> optax.GradientTransformationExtraArgs:
-  """A′ in [−1, 1]: standardised by group, clipped, divided by the clip."""
+def _standardized_to_one(clip: float) -> optax.GradientTransformationExtraArgs:
+  """A′ in [−1, 1]: standardized by group, clipped, divided by the clip."""
   return chain(
-    transforms.standardise_by_group(),
+    transforms.standardize_by_group(),
     transforms.clip_advantages(clip),
     transforms.scale_advantages(1 / clip),
   )

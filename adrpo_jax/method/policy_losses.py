@@ -41,9 +41,9 @@ def residual_matching(residual: str = 'old') -> PolicyLoss:
 
   def loss(outputs: Renoised, weights: Weights) -> Array:
     del weights
-    centre = _velocity(outputs, residual)
-    error = _f32(centre) - _f32(outputs.target)
-    step = _f32(outputs.velocity) - _f32(centre)
+    center = _velocity(outputs, residual)
+    error = _f32(center) - _f32(outputs.target)
+    step = _f32(outputs.velocity) - _f32(center)
     return latent_mean(jnp.square(error) + 2 * error * step)
 
   return loss
@@ -107,7 +107,7 @@ def implicit_pair_difference(beta: float) -> PolicyLoss:
   """½(L⁺ − L⁻): the part of DiffusionNFT's loss that A′ weighs.
 
   r·L⁺ + (1−r)·L⁻ = A′·½(L⁺ − L⁻) + ½(L⁺ + L⁻) with r = (1 + A′)/2, where L± are
-  the self-normalised losses of `divergences.implicit_pair` and the second part
+  the self-normalized losses of `divergences.implicit_pair` and the second part
   is `divergences.implicit_pair_mean`. Zheng et al., 2025, arXiv:2509.16117.
   """
 
@@ -135,12 +135,12 @@ def regression_target(
   RAM, (old, old) DiffusionNFT. `residual` is the anchor unless given, and may
   be 'current'.
   """
-  centre = _f32(_velocity(outputs, anchor))
+  center = _f32(_velocity(outputs, anchor))
   error = _f32(outputs.target) - _f32(_velocity(outputs, residual or anchor))
   ratio = (advantages / beta).reshape(
-    advantages.shape + (1,) * (centre.ndim - advantages.ndim)
+    advantages.shape + (1,) * (center.ndim - advantages.ndim)
   )
-  return jax.lax.stop_gradient(centre + ratio * error)
+  return jax.lax.stop_gradient(center + ratio * error)
 
 
 def target_regression(

@@ -45,7 +45,7 @@ class Method(NamedTuple):
   weights:     the chain that makes `Weights` of rewards
   policy_loss: (outputs, weights) -> [P, G, *]
   divergences: the terms that hold the policy back
-  behaviour:   whose parameters sample: 'current', 'old' or 'base'
+  behavior:   whose parameters sample: 'current', 'old' or 'base'
   usable:      (rewards, valid) -> valid, the samples that enter the loss
   source:      where the method was published
   needs:       'group' (two samples of a prompt or more), 'pairs' (exactly two),
@@ -61,7 +61,7 @@ class Method(NamedTuple):
   weights: optax.GradientTransformationExtraArgs
   policy_loss: Callable[..., Array]
   divergences: tuple[DivergenceTerm, ...]
-  behaviour: str
+  behavior: str
   usable: Callable[[Array, Array], Array]
   source: str
   needs: frozenset[str] = frozenset()

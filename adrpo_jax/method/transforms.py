@@ -2,7 +2,7 @@
 
 A transform is an `optax.GradientTransformationExtraArgs` over `Weights`, and
 transforms are composed by `optax.chain`: loss weights flow through a chain as
-gradients flow through an optimiser.
+gradients flow through an optimizer.
 
   init(weights) -> state
   update(weights, state, params=None, *, rewards, valid, step, **extras)
@@ -61,24 +61,24 @@ def starting_weights(rewards: Array, valid: Array) -> Weights:
   return Weights(policy, jnp.zeros_like(policy))
 
 
-def centre_by_group() -> Transform:
-  """w_policy <- w − mean of the prompt: `advantages.centred_by_group`."""
-  return _policy(lambda w, valid, step: advantages.centred_by_group(w, valid))
+def center_by_group() -> Transform:
+  """w_policy <- w − mean of the prompt: `advantages.centerd_by_group`."""
+  return _policy(lambda w, valid, step: advantages.centerd_by_group(w, valid))
 
 
-def standardise_by_group(eps: float = 1e-4, ddof: int = 0) -> Transform:
+def standardize_by_group(eps: float = 1e-4, ddof: int = 0) -> Transform:
   """w_policy <- (w − mean) / (std + ε) of the prompt, as in GRPO."""
   return _policy(
-    lambda w, valid, step: advantages.standardised_by_group(
+    lambda w, valid, step: advantages.standardized_by_group(
       w, valid, eps=eps, ddof=ddof
     )
   )
 
 
-def standardise_by_batch(eps: float = 1e-4) -> Transform:
+def standardize_by_batch(eps: float = 1e-4) -> Transform:
   """w_policy <- (w − mean of the prompt) / (std of the batch + ε)."""
   return _policy(
-    lambda w, valid, step: advantages.standardised_by_batch(w, valid, eps=eps)
+    lambda w, valid, step: advantages.standardized_by_batch(w, valid, eps=eps)
   )
 
 
@@ -161,7 +161,7 @@ class RunningState(NamedTuple):
   weight: Array  # []
 
 
-def standardise_running(decay: float, eps: float = 1e-4) -> Transform:
+def standardize_running(decay: float, eps: float = 1e-4) -> Transform:
   """w_policy <- (w − m) / (s + ε), with running mean m and deviation s.
 
   The moments are exponential averages over the steps, this batch included and
@@ -194,7 +194,7 @@ def adrpo(
   ℓ = A⟨(v − u)²⟩ + (β₀ − A)⟨(v − v_ref)²⟩
     = β₀⟨(v − [v_ref + (A/β₀)(u − v_ref)])²⟩ + a constant
 
-  Only A/β₀ matters to the minimiser: β₀ is in units of the reward, and about
+  Only A/β₀ matters to the minimizer: β₀ is in units of the reward, and about
   the spread of rewards within a prompt is a good start. `clip` is 0.9·β₀
   unless given. Fan et al., 2025, arXiv:2510.18053.
 
@@ -215,7 +215,7 @@ def adrpo(
     clip = _scaled(beta0, 0.9)
   warn_if_unstable(beta0, clip, allow_unstable=allow_unstable)
   return chain(
-    centre_by_group(),
+    center_by_group(),
     clip_advantages(clip if policy_clip is None else policy_clip),
     adaptive_divergence(beta0, clip=clip),
   )
@@ -237,7 +237,7 @@ def fixed_w2(
   check_positive('beta', beta)
   if clip is None:
     clip = _scaled(beta, 0.9)
-  return chain(centre_by_group(), clip_advantages(clip), fixed_divergence(beta))
+  return chain(center_by_group(), clip_advantages(clip), fixed_divergence(beta))
 
 
 def _policy(function: Callable[[Array, Array, Array], Array]) -> Transform:
@@ -271,10 +271,10 @@ def _running(
   variance = jnp.sum(squares) / jnp.maximum(count, 1)
   weight = decay * state.weight + (1 - decay)
   share = (1 - decay) / weight  # of this batch; the rest is the past's
-  centre = state.mean + share * (mean - state.mean)
-  old = state.variance + (state.mean - centre) ** 2
-  new = variance + (mean - centre) ** 2
-  seen = RunningState(centre, (1 - share) * old + share * new, weight)
+  center = state.mean + share * (mean - state.mean)
+  old = state.variance + (state.mean - center) ** 2
+  new = variance + (mean - center) ** 2
+  seen = RunningState(center, (1 - share) * old + share * new, weight)
   return RunningState(
     *(jnp.where(count > 0, b, a) for a, b in zip(state, seen, strict=True))
   )

@@ -41,7 +41,7 @@ def make(
   quantile: noise_levels.Quantile = noise_levels.uniform,
   rollout_guidance: float = 1.0,
   training_guidance: float = 1.0,
-  materialise: Callable[[PyTree, PyTree], PyTree] = lambda params, _: params,
+  materialize: Callable[[PyTree, PyTree], PyTree] = lambda params, _: params,
   constrain: Callable[[Any], Any] = lambda rows: rows,
 ) -> Modality:
   """The functions of a flow-matching model for one method.
@@ -63,7 +63,7 @@ def make(
     quantile: the distribution of these levels, stratified over S.
     rollout_guidance: w of the rollout, 1 for none.
     training_guidance: w of the loss, for the policy and its anchors alike.
-    materialise: (params, frozen) -> full parameters: the identity, or base
+    materialize: (params, frozen) -> full parameters: the identity, or base
       and adapters under LoRA.
     constrain: puts a pytree whose leaves lead with rows onto the mesh, rows
       split over its devices; the identity on one device.
@@ -95,7 +95,7 @@ def make(
     keys = sample_keys(key, *groups, prompts.get('places'))
     keys = constrain(_rows(keys, 2))
     condition = constrain(_repeat(condition, samples_per_prompt))
-    full = materialise(params, frozen)
+    full = materialize(params, frozen)
     model = _guided(velocity, rollout_guidance, frozen)
 
     def field(x, sigma):
@@ -115,7 +115,7 @@ def make(
     def velocity_of(full):
       return _groups(model(full, *rows), x.shape[:3]).astype(jnp.float32)
 
-    v = velocity_of(materialise(params, frozen))
+    v = velocity_of(materialize(params, frozen))
     constants = {
       name: jax.lax.stop_gradient(velocity_of(full))
       for name, full in given_anchors(method, anchors).items()
@@ -163,7 +163,7 @@ def pixel_diversity(images: Array) -> Array:
   """Mean over pairs of a prompt's samples of √⟨(a − b)²⟩ over pixels.
 
   [P, G, *] -> [P], in the units of the images; 0 for a group of one. Counts
-  wrong colours as diversity: see the judge for diversity of what is free.
+  wrong colors as diversity: see the judge for diversity of what is free.
   """
   flat = images.reshape(images.shape[:2] + (-1,)).astype(jnp.float32)
   flat = flat - flat.mean(1, keepdims=True)  # equal images: exactly 0

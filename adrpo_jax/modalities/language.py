@@ -56,7 +56,7 @@ def make(
   pad: int,
   choice: token_choice.Choice,
   chunk: int = 128,
-  materialise: Callable[[PyTree, PyTree], PyTree] = lambda params, _: params,
+  materialize: Callable[[PyTree, PyTree], PyTree] = lambda params, _: params,
   gather: Callable[[PyTree], PyTree] = lambda full: full,
   constrain: Callable[[Any], Any] = lambda rows: rows,
 ) -> Modality:
@@ -72,7 +72,7 @@ def make(
     pad: what stands behind the end.
     choice: how tokens are chosen, and so what their log-probabilities are.
     chunk: positions whose logits are held at a time in the loss.
-    materialise: (params, frozen) -> full parameters: the identity, or base
+    materialize: (params, frozen) -> full parameters: the identity, or base
       and adapters under LoRA.
     gather: full parameters as a loop over tokens wants them: on every device,
       in the precision of the products.
@@ -84,7 +84,7 @@ def make(
     given = prompts['condition']
     groups = (len(given['tokens']), samples_per_prompt)
     answers = generate(
-      model.reader(gather(materialise(params, frozen))),
+      model.reader(gather(materialize(params, frozen))),
       *constrain((given['tokens'], given['mask'])),
       sample_keys(key, *groups, prompts.get('places')),
       longest=longest,
@@ -122,7 +122,7 @@ def make(
         ),
       )
 
-    own = states_of(materialise(params, frozen))
+    own = states_of(materialize(params, frozen))
     log_prob, entropy = said(*own)
     constants = {}
     for name, full in given_anchors(method, anchors).items():

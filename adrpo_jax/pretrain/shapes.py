@@ -27,7 +27,7 @@ from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.metrics import MetricsLog, Progress, cut_back
 from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
-from adrpo_jax.models.shapes.base import Base, initialise
+from adrpo_jax.models.shapes.base import Base, initialize
 from adrpo_jax.models.shapes.text_encoder import TextEncoder, TextEncoderConfig
 from adrpo_jax.sampling import guided, paths
 from adrpo_jax.system.files import replacing
@@ -101,7 +101,7 @@ def draw_pictures(
     part = shapes.Facts(*(leaf[start : start + 1024] for leaf in stated))
     key = jax.random.fold_in(jax.random.key(seed), start)
     images[start : start + 1024] = draw(part, key)
-  return Pictures(shapes_prompts.tokenise(texts), prompt, images)
+  return Pictures(shapes_prompts.tokenize(texts), prompt, images)
 
 
 def autoencoder_loss(
@@ -273,7 +273,7 @@ def run(
   def pixels(rows: np.ndarray) -> np.ndarray:
     return drawn.images[rows].astype(np.float32) / 127.5 - 1
 
-  fresh = start.params if start else initialise(SMALL, key)
+  fresh = start.params if start else initialize(SMALL, key)
   coder = Autoencoder(SMALL.autoencoder)
   coded = fresh['autoencoder']
   if start is None:

@@ -18,7 +18,7 @@ def ability(
   world: TextWorld,
   model: LanguageModel,
   params: PyTree,
-  tokeniser: Any,
+  tokenizer: Any,
   *,
   samples: int,
   longest: int,
@@ -43,7 +43,7 @@ def ability(
     world.judge(text, answer)
     for text, answer in zip(
       texts,
-      answers(model, params, texts, tokeniser, longest=longest, seed=seed),
+      answers(model, params, texts, tokenizer, longest=longest, seed=seed),
       strict=True,
     )
   ]
@@ -60,14 +60,14 @@ def answers(
   model: LanguageModel,
   params: PyTree,
   texts: Sequence[str],
-  tokeniser: Any,
+  tokenizer: Any,
   *,
   longest: int,
   seed: int,
 ) -> list[str]:
   """An answer to each prompt, sampled at temperature 1, without its end."""
-  length = max(len(row) for row in tokeniser(list(texts))['input_ids'])
-  end = tokeniser.eos_token_id
+  length = max(len(row) for row in tokenizer(list(texts))['input_ids'])
+  end = tokenizer.eos_token_id
 
   @jax.jit
   def drawn(params: PyTree, tokens: Array, mask: Array, keys: Array):
@@ -78,27 +78,27 @@ def answers(
       keys,
       longest=longest,
       stops=(end,),
-      pad=tokeniser.pad_token_id,
+      pad=tokenizer.pad_token_id,
       choice=Choice(),
     )
 
   keys = jax.random.split(jax.random.key(seed), (len(texts), 1))
   found = jax.device_get(
-    drawn(params, *left_padded(texts, tokeniser, length), keys)
+    drawn(params, *left_padded(texts, tokenizer, length), keys)
   )
   kept = found.mask & (found.tokens != end)
   return [
-    tokeniser.decode(row[real])
+    tokenizer.decode(row[real])
     for row, real in zip(found.tokens, kept, strict=True)
   ]
 
 
 def left_padded(
-  texts: Sequence[str], tokeniser: Any, length: int
+  texts: Sequence[str], tokenizer: Any, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """(tokens, mask) of prompts, [N, length]."""
-  read = tokeniser(list(texts))['input_ids']
-  rows = chat_tokenizer.left_padded(read, length, tokeniser.pad_token_id)
+  read = tokenizer(list(texts))['input_ids']
+  rows = chat_tokenizer.left_padded(read, length, tokenizer.pad_token_id)
   return rows['tokens'], rows['mask']
 
 

@@ -29,16 +29,16 @@ from adrpo_jax.modalities.language import LanguageModel
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
 from adrpo_jax.models.decoder.log_probs import logits, of_softmax
-from adrpo_jax.models.files.tokenizers import tokeniser_of
+from adrpo_jax.models.files.tokenizers import tokenizer_of
 from adrpo_jax.pretrain.shapes import Stage, train_stage
 from adrpo_jax.pretrain.text_ability import ability, left_padded
 from adrpo_jax.system.files import replacing
 from adrpo_jax.types import Array, PyTree
-from adrpo_jax.worlds import TEXT_WORLDS, TextWorld, sort_tokeniser
+from adrpo_jax.worlds import TEXT_WORLDS, TextWorld, sort_tokenizer
 
 # The base that two cores can train: 0.16M parameters.
 SMALL = DecoderConfig(
-  vocab_size=len(sort_tokeniser.VOCABULARY),
+  vocab_size=len(sort_tokenizer.VOCABULARY),
   hidden_size=64,
   intermediate_size=192,
   num_hidden_layers=3,
@@ -83,34 +83,34 @@ def run(
     samples: answers by which the ability is measured.
     seed: of the first parameters, the pairs and the measurement.
     longest: T, tokens of an answer at most, the end token included.
-    sizes: of the decoder; its vocabulary is that of the world's tokeniser.
+    sizes: of the decoder; its vocabulary is that of the world's tokenizer.
     versions: of what it is made with, for the record.
 
   Raises:
-    InputError: no such world, a vocabulary that is not the tokeniser's, or an
+    InputError: no such world, a vocabulary that is not the tokenizer's, or an
       answer that is longer than `longest`.
   """
   if world not in TEXT_WORLDS:
     raise unknown_name(world, TEXT_WORLDS, 'world')
   task, folder = TEXT_WORLDS[world], workdir / 'base'
-  task.tokeniser(folder)
-  tokeniser = tokeniser_of(folder)
-  if len(tokeniser) != sizes.vocab_size:
+  task.tokenizer(folder)
+  tokenizer = tokenizer_of(folder)
+  if len(tokenizer) != sizes.vocab_size:
     raise InputError(
-      f'Expected vocab_size {len(tokeniser)}, that of the tokeniser of the '
+      f'Expected vocab_size {len(tokenizer)}, that of the tokenizer of the '
       f'world {world}, got {sizes.vocab_size}.'
     )
   module = Decoder(sizes)
   model = language_model(module)
-  room = prompt_length(task, tokeniser)
+  room = prompt_length(task, tokenizer)
   stage = Stage(steps, batch, learning_rate, ema, save_every)
   params = train_stage(
     'answers',
     stage,
     lambda params, rows, key: answer_loss(model, params, rows, longest),
-    initialised(module, jax.random.key(seed)),
+    initialized(module, jax.random.key(seed)),
     lambda numbers: encoded(
-      task.pairs(len(numbers), int(numbers[0])), tokeniser, room, longest
+      task.pairs(len(numbers), int(numbers[0])), tokenizer, room, longest
     ),
     _SEEDS,
     workdir,
@@ -127,30 +127,30 @@ def run(
       task,
       model,
       params,
-      tokeniser,
+      tokenizer,
       samples=samples,
       longest=longest,
       seed=seed,
     ),
     'versions': dict(versions or {}),
   }
-  write(folder, sizes, params, tokeniser, record)
+  write(folder, sizes, params, tokenizer, record)
   return record
 
 
-def initialised(module: Decoder, key: Array) -> PyTree:
+def initialized(module: Decoder, key: Array) -> PyTree:
   """Random parameters of a decoder, {'params': ...}."""
-  return jax.jit(lambda key: decoder_folder.initialised(module, key))(key)
+  return jax.jit(lambda key: decoder_folder.initialized(module, key))(key)
 
 
-def prompt_length(world: TextWorld, tokeniser: Any) -> int:
+def prompt_length(world: TextWorld, tokenizer: Any) -> int:
   """Tokens of the longest prompt of a world, both splits."""
   texts = [t for s in ('train', 'held_out') for t, _ in world.prompts(s)]
-  return max(len(row) for row in tokeniser(texts)['input_ids'])
+  return max(len(row) for row in tokenizer(texts)['input_ids'])
 
 
 def encoded(
-  pairs: Sequence[tuple[str, str]], tokeniser: Any, room: int, longest: int
+  pairs: Sequence[tuple[str, str]], tokenizer: Any, room: int, longest: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """(tokens, mask), [B, room + longest]: as a rollout leaves its rows.
 
@@ -160,12 +160,12 @@ def encoded(
   Raises:
     InputError: an answer needs more.
   """
-  prompts, mask = left_padded([text for text, _ in pairs], tokeniser, room)
-  tokens = np.full((len(pairs), longest), tokeniser.pad_token_id, np.int32)
+  prompts, mask = left_padded([text for text, _ in pairs], tokenizer, room)
+  tokens = np.full((len(pairs), longest), tokenizer.pad_token_id, np.int32)
   real = np.zeros(tokens.shape, bool)
-  answers = tokeniser([answer for _, answer in pairs])['input_ids']
+  answers = tokenizer([answer for _, answer in pairs])['input_ids']
   for row, ids in enumerate(answers):
-    ids = [*ids, tokeniser.eos_token_id]
+    ids = [*ids, tokenizer.eos_token_id]
     if len(ids) > longest:
       raise InputError(
         f'Expected room for {len(ids)} tokens of the answer '
@@ -203,13 +203,13 @@ def write(
   folder: pathlib.Path,
   sizes: DecoderConfig,
   params: PyTree,
-  tokeniser: Any,
+  tokenizer: Any,
   record: Mapping[str, Any],
 ) -> None:
-  """Puts a base beside its tokeniser; `record` says what made it."""
+  """Puts a base beside its tokenizer; `record` says what made it."""
   ends = {
-    'eos_token_id': tokeniser.eos_token_id,
-    'pad_token_id': tokeniser.pad_token_id,
+    'eos_token_id': tokenizer.eos_token_id,
+    'pad_token_id': tokenizer.pad_token_id,
   }
   fields = decoder_folder.config_fields(sizes) | {'bos_token_id': None, **ends}
   decoder_folder.save(folder, fields, params)

@@ -160,7 +160,7 @@ def category_chart(run: RunRecord) -> Chart | None:
   return Chart(
     'categories',
     'Success by category',
-    'In percent of the held-out prompts of each kind; grey base, blue tuned.',
+    'In percent of the held-out prompts of each kind; gray base, blue tuned.',
     drawn(draw, size=curves.PANEL),
   )
 

@@ -26,7 +26,7 @@ class Curve(NamedTuple):
   percent: bool = False
 
 
-REWARD = Curve('reward', 'reward', 'Reward', 'what is optimised')
+REWARD = Curve('reward', 'reward', 'Reward', 'what is optimized')
 OPTIMISATION = (
   Curve('reward_std', '', 'Spread of the reward', 'standard deviation'),
   Curve('policy_loss', '', 'Policy loss', 'the first term of the loss'),

@@ -1,6 +1,6 @@
 """Answers beside each other: the same prompts under several models.
 
-The tokens of an answer are coloured by log π − log π_ref: where training has
+The tokens of an answer are colored by log π − log π_ref: where training has
 made them more likely than they are under the reference, and where less.
 """
 
@@ -17,7 +17,7 @@ from adrpo_jax.stats.number_format import MINUS, plain_difference
 
 FOLDED = 320  # letters of an answer, beyond which the rest is folded
 LINE = 40  # letters that a new line counts for there
-SHADES = 4  # of a colour, to either side
+SHADES = 4  # of a color, to either side
 SMALLEST = 0.1  # nats, of the strongest shade
 ROUNDING = 0.005  # nats, below which a token has not moved
 Texts = Column[TextSamples]
@@ -47,7 +47,7 @@ def scale_of(columns: Sequence[Texts], cells: Sequence[Cell]) -> float:
 
 
 def shade(change: float, scale: float) -> int:
-  """-SHADES to SHADES: the step of the colour; 0 is none."""
+  """-SHADES to SHADES: the step of the color; 0 is none."""
   return round(SHADES * min(max(change / scale, -1.0), 1.0))
 
 
@@ -56,10 +56,10 @@ def _class(step: int) -> str:
 
 
 def _token(piece: str, change: float, scale: float) -> str:
-  """A token with its colour, and its number on hover."""
+  """A token with its color, and its number on hover."""
   marks = [_class(shade(change, scale))] if shade(change, scale) else []
   if marks and '\n' in piece and not piece.strip():
-    marks.append('line')  # What is coloured can be seen.
+    marks.append('line')  # What is colored can be seen.
   named = f' class="{" ".join(marks)}"' if marks else ''
   number = plain_difference(change, places=2)
   return f'<i{named} title="{number}">{page.text(piece)}</i>'
@@ -106,7 +106,7 @@ def _answer(samples: TextSamples, cell: Cell, scale: float) -> str:
 
 
 def spectrum(scale: float) -> str:
-  """What the colours mean."""
+  """What the colors mean."""
   steps = ''.join(
     f'<i class="{_class(step)}"></i>' for step in range(-SHADES, SHADES + 1)
   )
@@ -160,7 +160,7 @@ ANSWERS = Manner(
   things='answers',
   title='Answers of base and tuned',
   lead='Above each answer stand its reward and what the judge said, and beside '
-  'each prompt how many of all its answers succeed. Colours show what training '
+  'each prompt how many of all its answers succeed. Colors show what training '
   'did to a token: log π − log π_ref, whose number appears under the pointer.',
   pairs=pairs,
   by_method=by_method,

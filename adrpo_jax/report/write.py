@@ -142,8 +142,8 @@ def _figure(chart: Chart) -> str:
 
 def _paths(charts: list[Chart]) -> str:
   lead = (
-    'Every evaluation is a point, from the base (grey) to the latest (blue); '
-    'small ones are steps, on training prompts. A run that over-optimises '
+    'Every evaluation is a point, from the base (gray) to the latest (blue); '
+    'small ones are steps, on training prompts. A run that over-optimizes '
     'turns away from its diversity, or buys little reward with much divergence.'
   )
   if not charts:

@@ -85,7 +85,7 @@ def make_reward(
   invalid_limit: float = 0.1,
   parameters: Mapping[str, Mapping[str, Any]] | None = None,
   *,
-  normalise: Mapping[str, Named] | None = None,
+  normalize: Mapping[str, Named] | None = None,
   hold_out: Collection[str] = (),
 ) -> Reward:
   """The weighted sum of rows, see `rows.sum_of_rows`.
@@ -95,7 +95,7 @@ def make_reward(
     texts: of all prompts, in the order of their ids.
     invalid_limit: see there, as the others.
     parameters: of the rows.
-    normalise: of the terms.
+    normalize: of the terms.
     hold_out: names of terms that are measured and not trained on.
   """
   return table.sum_of_rows(
@@ -104,6 +104,6 @@ def make_reward(
     weights,
     invalid_limit,
     parameters,
-    normalise=normalise,
+    normalize=normalize,
     hold_out=hold_out,
   )

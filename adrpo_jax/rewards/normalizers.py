@@ -1,6 +1,6 @@
 """What brings the terms of a weighted sum of rewards to one scale.
 
-A normaliser is a function (rewards [P, G], valid [P, G]) -> [P, G]. Its numbers
+A normalizer is a function (rewards [P, G], valid [P, G]) -> [P, G]. Its numbers
 where a sample is invalid mean nothing.
 
 β₀ of ADRPO is in units of the advantage, and so of the weighted sum: what sets
@@ -16,18 +16,18 @@ from typing import Any
 import jax.numpy as jnp
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.method.advantages import standardised_by_group
+from adrpo_jax.method.advantages import standardized_by_group
 from adrpo_jax.types import Array
 
-Normaliser = Callable[[Array, Array], Array]
+Normalizer = Callable[[Array, Array], Array]
 
 
-def raw() -> Normaliser:
+def raw() -> Normalizer:
   """r as it is."""
   return lambda rewards, valid: rewards
 
 
-def fixed(*, offset: float = 0.0, scale: float = 1.0) -> Normaliser:
+def fixed(*, offset: float = 0.0, scale: float = 1.0) -> Normalizer:
   """(r − offset) / scale, the same in every step; a score in percent: 100.
 
   Raises:
@@ -41,32 +41,32 @@ def fixed(*, offset: float = 0.0, scale: float = 1.0) -> Normaliser:
   return lambda rewards, valid: (rewards - offset) / scale
 
 
-def standard(*, eps: float = 1e-4) -> Normaliser:
+def standard(*, eps: float = 1e-4) -> Normalizer:
   """(r − mean) / (std + ε), both over all valid samples of the step.
 
   The spread is that of the population, differences between prompts included.
   """
 
-  def normalised(rewards: Array, valid: Array) -> Array:
+  def normalized(rewards: Array, valid: Array) -> Array:
     count = jnp.maximum(jnp.sum(valid), 1)
     mean = jnp.sum(jnp.where(valid, rewards, 0.0)) / count
-    centred = jnp.where(valid, rewards - mean, 0.0)
-    std = jnp.sqrt(jnp.sum(jnp.square(centred)) / count)
-    return centred / (std + eps)
+    centerd = jnp.where(valid, rewards - mean, 0.0)
+    std = jnp.sqrt(jnp.sum(jnp.square(centerd)) / count)
+    return centerd / (std + eps)
 
-  return normalised
+  return normalized
 
 
-def group(*, eps: float = 1e-4) -> Normaliser:
+def group(*, eps: float = 1e-4) -> Normalizer:
   """(r − mean) / (std + ε), both over the valid samples of a prompt.
 
   Every prompt weighs the same, one whose samples hardly differ too. Shao et
   al., 2024, arXiv:2402.03300.
   """
-  return lambda rewards, valid: standardised_by_group(rewards, valid, eps=eps)
+  return lambda rewards, valid: standardized_by_group(rewards, valid, eps=eps)
 
 
-NORMALISERS: dict[str, Callable[..., Normaliser]] = {
+NORMALISERS: dict[str, Callable[..., Normalizer]] = {
   'raw': raw,
   'fixed': fixed,
   'standard': standard,
@@ -87,9 +87,9 @@ def row_and_parameters(named: Named) -> tuple[str, dict[str, Any]]:
 
 
 def comparable(given: Mapping[str, Named]) -> dict[str, Named]:
-  """Those normalisers whose numbers mean the same in every evaluation.
+  """Those normalizers whose numbers mean the same in every evaluation.
 
-  Terms that are centred by their own step would add the same to the reward of
+  Terms that are centerd by their own step would add the same to the reward of
   every policy. An evaluation takes them raw.
   """
   return {

@@ -3,7 +3,7 @@
   begin   hands the samples of some prompts to be judged, and returns at once
   finish  waits for all that a step has begun, and makes one `Scores` of it
 
-What looks at a whole step (the limit on invalid samples, normalisation, the
+What looks at a whole step (the limit on invalid samples, normalization, the
 exchange between processes) belongs to `finish`: into how many parts a step was
 cut changes no number of it.
 """

@@ -1,7 +1,7 @@
 """What every table of rewards is built with: rows by name, and their sum.
 
 A table is name -> factory. What a factory gets first is the table's own affair
-(texts, a limit, a tokeniser); behind it stand the row's parameters by name.
+(texts, a limit, a tokenizer); behind it stand the row's parameters by name.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -13,7 +13,7 @@ from adrpo_jax.errors import InputError, did_you_mean, unknown_name
 from adrpo_jax.rewards.normalizers import (
   NORMALISERS,
   Named,
-  Normaliser,
+  Normalizer,
   row_and_parameters,
 )
 from adrpo_jax.rewards.protocol import Reward
@@ -50,7 +50,7 @@ def sum_of_rows(
   invalid_limit: float,
   parameters: Mapping[str, Mapping[str, Any]] | None = None,
   *,
-  normalise: Mapping[str, Named] | None = None,
+  normalize: Mapping[str, Named] | None = None,
   hold_out: Collection[str] = (),
 ) -> Reward:
   """The weighted sum of rows: {'shapes': 1.0, 'jpeg_compressibility': 0.1}.
@@ -64,7 +64,7 @@ def sum_of_rows(
     parameters: name of a term -> keyword arguments of its row. That is the row
       of the same name, or the one that a parameter `row` names: two servers
       are {'taste': {'row': 'remote', 'url': …}, 'ocr': {'row': 'remote', …}}.
-    normalise: name of a term -> a name in NORMALISERS, or {'name': …} with its
+    normalize: name of a term -> a name in NORMALISERS, or {'name': …} with its
       parameters: {'pick_score': 'standard'}.
     hold_out: names of terms that are measured and not trained on.
 
@@ -78,11 +78,11 @@ def sum_of_rows(
     term: _of_row(table, term, given(limit), **options.get(term, {}))
     for term, limit in limits.items()
   }
-  normalisers = {
-    term: _normaliser(named) for term, named in (normalise or {}).items()
+  normalizers = {
+    term: _normalizer(named) for term, named in (normalize or {}).items()
   }
   return weighted_sum(
-    rewards, weights, normalisers=normalisers, hold_out=hold_out
+    rewards, weights, normalizers=normalizers, hold_out=hold_out
   )
 
 
@@ -102,8 +102,8 @@ def _of_row(
   return made(term, functools.partial(table[name], *given), **parameters)
 
 
-def _normaliser(named: Named) -> Normaliser:
+def _normalizer(named: Named) -> Normalizer:
   name, parameters = row_and_parameters(named)
   if name not in NORMALISERS:
-    raise unknown_name(name, NORMALISERS, 'normaliser of a reward')
+    raise unknown_name(name, NORMALISERS, 'normalizer of a reward')
   return made(name, NORMALISERS[name], **parameters)

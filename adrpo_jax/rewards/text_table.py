@@ -2,7 +2,7 @@
 
 A row is a factory (texts of all prompts, what is known of each, invalid_limit,
 decode, **parameters) -> Reward of a language model's samples; `decode` makes
-texts of token ids, see `tokenisers.text_of`. TEXT_FUNCTIONS are factories
+texts of token ids, see `tokenizers.text_of`. TEXT_FUNCTIONS are factories
 (**parameters) -> `text_protocol.TextReward`, each of which has a row. A wrong
 parameter is an InputError when a row is made.
 
@@ -120,7 +120,7 @@ def make_text_reward(
   invalid_limit: float = 0.1,
   parameters: Mapping[str, Mapping[str, Any]] | None = None,
   *,
-  normalise: Mapping[str, Named] | None = None,
+  normalize: Mapping[str, Named] | None = None,
   hold_out: Collection[str] = (),
 ) -> Reward:
   """The weighted sum of rows, see `rows.sum_of_rows`.
@@ -132,7 +132,7 @@ def make_text_reward(
     decode: token ids -> text.
     invalid_limit: see there, as the others.
     parameters: of the rows.
-    normalise: of the terms.
+    normalize: of the terms.
     hold_out: names of terms that are measured and not trained on.
   """
   return table.sum_of_rows(
@@ -141,6 +141,6 @@ def make_text_reward(
     weights,
     invalid_limit,
     parameters,
-    normalise=normalise,
+    normalize=normalize,
     hold_out=hold_out,
   )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.rewards.normalizers import Normaliser, raw
+from adrpo_jax.rewards.normalizers import Normalizer, raw
 from adrpo_jax.rewards.overlap import Stages, staged
 from adrpo_jax.rewards.protocol import Prompts, Reward
 from adrpo_jax.types import Metrics, PyTree, Scores
@@ -18,21 +18,21 @@ def weighted_sum(
   rewards: Mapping[str, Reward],
   weights: Mapping[str, float],
   *,
-  normalisers: Mapping[str, Normaliser] | None = None,
+  normalizers: Mapping[str, Normalizer] | None = None,
   hold_out: Collection[str] = (),
 ) -> Reward:
   """Σ_k w_k · n_k(r_k), for samples on which every r_k with w_k ≠ 0 is valid.
 
   A sum that lacks a term is no smaller reward but another quantity, so such a
-  sample is invalid as a whole, and enters no statistic of a normaliser. Rewards
+  sample is invalid as a whole, and enters no statistic of a normalizer. Rewards
   held out, and those of weight 0, are measured and not trained on: neither
   their numbers nor their validity reach the sum.
 
   Args:
     rewards: name -> reward.
     weights: name -> w_k, for all names but those held out.
-    normalisers: name -> n_k; a term without one is taken as it is. What they do
-      to β₀ stands in `normalisers`.
+    normalizers: name -> n_k; a term without one is taken as it is. What they do
+      to β₀ stands in `normalizers`.
     hold_out: names of rewards that are measured only.
 
   Returns:
@@ -43,7 +43,7 @@ def weighted_sum(
   Raises:
     InputError: no rewards, other names, weights not finite or all 0.
   """
-  own = dict(normalisers or {})
+  own = dict(normalizers or {})
   _check(rewards, weights, own, hold_out)
   if len(rewards) == 1 and not own and set(weights.values()) == {1.0}:
     return next(iter(rewards.values()))
@@ -104,7 +104,7 @@ def _measures(parts: Mapping[str, Scores]) -> Metrics:
 def _check(
   rewards: Collection[str],
   weights: Mapping[str, float],
-  normalisers: Collection[str],
+  normalizers: Collection[str],
   hold_out: Collection[str],
 ) -> None:
   if not rewards or sorted(rewards) != sorted([*weights, *hold_out]):
@@ -117,8 +117,8 @@ def _check(
     raise InputError(
       f'Expected finite reward weights, not all 0, got {dict(weights)}.'
     )
-  if not set(normalisers) <= set(weights):
+  if not set(normalizers) <= set(weights):
     raise InputError(
-      f'Expected normalisers of rewards with a weight, {sorted(weights)}, got '
-      f'{sorted(normalisers)}.'
+      f'Expected normalizers of rewards with a weight, {sorted(weights)}, got '
+      f'{sorted(normalizers)}.'
     )

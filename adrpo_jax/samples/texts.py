@@ -16,7 +16,7 @@ Spell = Callable[[Sequence[int]], str]
 
 
 def texts(answer: Spell, piece: Spell) -> Medium:
-  """The medium of a tokeniser.
+  """The medium of a tokenizer.
 
   Args:
     answer: tokens -> the text that rewards see, without special tokens.

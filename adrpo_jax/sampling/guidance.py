@@ -23,7 +23,7 @@ def check_scale(scale: float) -> None:
 def guided(velocity: Velocity, scale: float, null_condition: PyTree):
   """v = v_null + w·(v_text − v_null), both branches in one call of the model.
 
-  A sample's two branches stay neighbours ([B] -> [2B] as null, text, null,
+  A sample's two branches stay neighbors ([B] -> [2B] as null, text, null,
   ...), so that a sharded batch needs no communication.
 
   Args:

@@ -74,7 +74,7 @@ def heun() -> Transition:
 
 
 def flow_sde(eta: float) -> Transition:
-  """The SDE with the marginals of the ODE, discretised as in Flow-GRPO.
+  """The SDE with the marginals of the ODE, discretized as in Flow-GRPO.
 
   s = η·√(σ/(1−σ)),   std = s·√(−dt),
   μ = x·(1 + s²/(2σ)·dt) + v·(1 + s²(1−σ)/(2σ))·dt

@@ -110,7 +110,7 @@ def _by_key(*measures: Measure) -> Measures:
 REWARD = Measure(
   'reward',
   'Reward',
-  'what is optimised, as the config puts it together',
+  'what is optimized, as the config puts it together',
   +1,
 )
 

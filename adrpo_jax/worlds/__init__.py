@@ -14,7 +14,7 @@ from adrpo_jax.worlds import (
   shapes_prompts,
   sort,
   sort_or_pass,
-  sort_tokeniser,
+  sort_tokenizer,
 )
 
 
@@ -22,7 +22,7 @@ class World(NamedTuple):
   """What a run asks of a world.
 
   prompts:  (split) -> (text, category) of every prompt of that split
-  tokenise: (texts) -> [N, L]
+  tokenize: (texts) -> [N, L]
   facts:    (texts) -> pytree [N, ...], what rewards hold samples against
   spread:   (images [P, G, ...], facts) -> (spread [P], readable [P, G])
   truth:    (facts [P, ...], G) -> images [P, G, ...], right by construction
@@ -31,7 +31,7 @@ class World(NamedTuple):
   """
 
   prompts: Callable[[str], tuple[tuple[str, str], ...]]
-  tokenise: Callable[[Sequence[str]], np.ndarray]
+  tokenize: Callable[[Sequence[str]], np.ndarray]
   facts: Callable[[Sequence[str]], PyTree]
   spread: Callable[[Array, PyTree], tuple[Array, Array]]
   truth: Callable[[PyTree, int], Array]
@@ -42,7 +42,7 @@ class World(NamedTuple):
 WORLDS = {
   'shapes': World(
     prompts=shapes_prompts.prompts,
-    tokenise=shapes_prompts.tokenise,
+    tokenize=shapes_prompts.tokenize,
     facts=shapes_prompts.facts,
     spread=shapes_diversity.spread,
     truth=shapes_diversity.truth,
@@ -71,7 +71,7 @@ class TextWorld(NamedTuple):
   judge:     (text, answer) -> 'reward', 'success' and further facts, each in
              [0, 1]; every string is judged
   pairs:     (count, seed) -> (text, answer), what a base is trained on
-  tokeniser: (folder) -> None, writes one in Hugging Face's format
+  tokenizer: (folder) -> None, writes one in Hugging Face's format
   escape:    of its local optimum, None where there is none to speak of
   """
 
@@ -79,7 +79,7 @@ class TextWorld(NamedTuple):
   answer: Callable[[str], str]
   judge: Callable[[str, str], Mapping[str, float]]
   pairs: Callable[[int, int], list[tuple[str, str]]]
-  tokeniser: Callable[[pathlib.Path], None]
+  tokenizer: Callable[[pathlib.Path], None]
   escape: Escape | None = None
 
 
@@ -89,14 +89,14 @@ TEXT_WORLDS = {
     answer=sort.answer,
     judge=sort.judge,
     pairs=sort.pairs,
-    tokeniser=sort_tokeniser.write_tokeniser,
+    tokenizer=sort_tokenizer.write_tokenizer,
   ),
   'sort_or_pass': TextWorld(
     prompts=sort_or_pass.prompts,
     answer=sort_or_pass.answer,
     judge=sort_or_pass.judge,
     pairs=sort_or_pass.pairs,
-    tokeniser=sort_tokeniser.write_tokeniser,
+    tokenizer=sort_tokenizer.write_tokenizer,
     escape=Escape(sort_or_pass.ESCAPED, 'passed'),
   ),
 }

@@ -1,11 +1,11 @@
-"""The shapes world: scenes of coloured shapes, and how they are drawn.
+"""The shapes world: scenes of colored shapes, and how they are drawn.
 
 A synthetic stand-in for what DrawBench and GenEval ask of an image model.
 A prompt states facts (`Facts`); a scene is one way to satisfy them (`Scene`):
 whatever the facts leave free is drawn at random, objects are placed one after
 the other on the positions still open to them, and never touch. Places lie on a
 lattice of PITCH pixels, one cell of the latents: with places at every pixel, a
-model that two cores can train knew colours but not shapes after 460,800
+model that two cores can train knew colors but not shapes after 460,800
 pictures. Everything here is a pure function on arrays, batched with `jax.vmap`.
 
 Letters: K slots for objects (4), R relations (2), H = W = 32 pixels.
@@ -20,7 +20,7 @@ import numpy as np
 from adrpo_jax.types import Array
 
 SHAPES = ('circle', 'square', 'triangle', 'cross')
-COLOURS = ('red', 'green', 'blue', 'yellow', 'purple', 'black')
+COLORS = ('red', 'green', 'blue', 'yellow', 'purple', 'black')
 SIZES = ('small', 'medium', 'large')
 STYLES = ('filled', 'outlined', 'striped')
 RELATIONS = ('left of', 'right of', 'above', 'below')
@@ -32,9 +32,9 @@ PIXELS = (8, 10, 12)  # width of a small, medium and large object
 WINDOW = max(PIXELS)
 PLACES = SIDE - min(PIXELS) + 1  # top-left corners along an axis
 TINT = 0.3  # ink between the stripes of a striped object
-PITCH = 4  # pixels between neighbouring places where corners are drawn
+PITCH = 4  # pixels between neighboring places where corners are drawn
 GAP = 2  # pixels between any two objects
-MARGIN = 6  # pixels between centres when a relation is drawn
+MARGIN = 6  # pixels between centers when a relation is drawn
 ATTEMPTS = 24  # placements tried for a scene; the first complete one is kept
 
 BACKGROUND = np.array([0.96, 0.96, 0.96], np.float32)
@@ -55,13 +55,13 @@ STYLE_SHARES = np.array([0.6, 0.2, 0.2], np.float32)  # where style is free
 class Facts(NamedTuple):
   """What a prompt states. Integers; FREE where it says nothing.
 
-  shape, colour, size, style: [*, K], the attributes of each object
+  shape, color, size, style: [*, K], the attributes of each object
   objects:   [*], how many objects there are; later slots are unused
   relations: [*, R, 3], (subject slot, index in RELATIONS or FREE, object slot)
   """
 
   shape: Array
-  colour: Array
+  color: Array
   size: Array
   style: Array
   objects: Array
@@ -73,7 +73,7 @@ class Scene(NamedTuple):
 
   present: Array
   shape: Array
-  colour: Array
+  color: Array
   size: Array
   style: Array
   top: Array
@@ -83,8 +83,8 @@ class Scene(NamedTuple):
 def _template(shape: str, style: str, pixels: int) -> np.ndarray:
   """Coverage in [0, 1] of one object in the top-left of a window."""
   fine = 8  # subsamples along each axis of a pixel
-  centres = (np.arange(WINDOW * fine) + 0.5) / fine
-  y, x = np.meshgrid(centres, centres, indexing='ij')
+  centers = (np.arange(WINDOW * fine) + 0.5) / fine
+  y, x = np.meshgrid(centers, centers, indexing='ij')
   # Signed distance to the outline, negative inside, in pixels.
   half = pixels / 2
   dy, dx = y - half, x - half
@@ -125,8 +125,8 @@ def render(scene: Scene) -> Array:
     mask = jnp.zeros((SIDE + WINDOW, SIDE + WINDOW))
     mask = jax.lax.dynamic_update_slice(mask, coverage, (thing.top, thing.left))
     mask = (mask[:SIDE, :SIDE] * thing.present)[..., None]
-    colour = jnp.asarray(PALETTE)[None, None, thing.colour]
-    return canvas + mask * (colour - canvas), None
+    color = jnp.asarray(PALETTE)[None, None, thing.color]
+    return canvas + mask * (color - canvas), None
 
   empty = jnp.broadcast_to(jnp.asarray(BACKGROUND), (SIDE, SIDE, 3))
   return jax.lax.scan(draw, empty, scene, unroll=True)[0]
@@ -149,7 +149,7 @@ def draw(facts: Facts, key: Array) -> Array:
 
 def _attempt(facts: Facts, key: Array) -> tuple[Scene, Array]:
   attributes, places = jax.random.split(key)
-  shape, colour, size, style = _fill(facts, attributes)
+  shape, color, size, style = _fill(facts, attributes)
   pixels = jnp.asarray(PIXELS)[size]
   used = jnp.arange(SLOTS) < facts.objects
   corner = jnp.arange(0, PLACES, PITCH)
@@ -164,12 +164,12 @@ def _attempt(facts: Facts, key: Array) -> tuple[Scene, Array]:
         x, side, left[other], pixels[other]
       )
       open_ &= apart | ~used[other]
-    centres = (
+    centers = (
       (top + pixels / 2).at[slot].set(0.0),
       (left + pixels / 2).at[slot].set(0.0),
     )
     open_ &= _related(
-      facts.relations, slot, y + side / 2, x + side / 2, centres
+      facts.relations, slot, y + side / 2, x + side / 2, centers
     )
     flat = open_.reshape(-1)
     choice = jax.random.categorical(k, jnp.where(flat, 0.0, -jnp.inf))
@@ -177,7 +177,7 @@ def _attempt(facts: Facts, key: Array) -> tuple[Scene, Array]:
     top = top.at[slot].set(corner[row])
     left = left.at[slot].set(corner[column])
     whole &= flat.any() | ~used[slot]
-  return Scene(used, shape, colour, size, style, top, left), whole
+  return Scene(used, shape, color, size, style, top, left), whole
 
 
 def _fill(facts: Facts, key: Array) -> tuple[Array, ...]:
@@ -186,7 +186,7 @@ def _fill(facts: Facts, key: Array) -> tuple[Array, ...]:
   for i, (stated, shares) in enumerate(
     [
       (facts.shape, jnp.ones(len(SHAPES))),
-      (facts.colour, jnp.ones(len(COLOURS))),
+      (facts.color, jnp.ones(len(COLORS))),
       (facts.size, jnp.ones(len(SIZES))),
       (facts.style, jnp.asarray(STYLE_SHARES)),
     ]
@@ -220,9 +220,9 @@ def _apart(a: Array, a_side: Array, b: Array, b_side: Array) -> Array:
 
 
 def _related(
-  relations: Array, slot: int, y: Array, x: Array, centres: tuple
+  relations: Array, slot: int, y: Array, x: Array, centers: tuple
 ) -> Array:
-  """True where a centre (y, x) keeps its relations to the slots before it."""
+  """True where a center (y, x) keeps its relations to the slots before it."""
   kept = jnp.ones(jnp.broadcast_shapes(y.shape, x.shape), bool)
   for r in range(RELATION_SLOTS):
     subject, kind, object_ = relations[r]
@@ -230,14 +230,14 @@ def _related(
       as_subject = (subject == slot) & (object_ == other)
       as_object = (object_ == slot) & (subject == other)
       sign = jnp.where(as_subject, 1, -1)
-      gaps = centres[1][other] - x, centres[0][other] - y  # rightwards, down
+      gaps = centers[1][other] - x, centers[0][other] - y  # rightwards, down
       holds = holds_relation(kind, sign * gaps[0], sign * gaps[1], MARGIN)
       kept &= holds | ~(as_subject | as_object)
   return kept
 
 
 def holds_relation(kind: Array, dx: Array, dy: Array, margin: float) -> Array:
-  """Whether a relation holds, given object centre − subject centre.
+  """Whether a relation holds, given object center − subject center.
 
   'left of' means dx ≥ margin, 'above' means dy ≥ margin (rows grow downwards);
   a FREE relation always holds. `kind` is a scalar; dx and dy [*] -> [*] bool.

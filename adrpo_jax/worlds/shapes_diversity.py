@@ -2,10 +2,10 @@
 
 Two samples of one prompt are apart by the mean, over the prompt's objects, of
 
-  ‖Δ centre‖ / H + [sizes differ] + [styles differ]
+  ‖Δ center‖ / H + [sizes differ] + [styles differ]
 
 where sizes and styles count only where the prompt leaves them free. A pixel
-distance would count wrong colours as diversity; this does not.
+distance would count wrong colors as diversity; this does not.
 """
 
 import jax
@@ -36,8 +36,8 @@ def spread(images: Array, facts: Facts) -> tuple[Array, Array]:
     chosen = leaf[rows, verdict.assigned]
     return chosen.reshape(*groups, *chosen.shape[1:])
 
-  centre, size, style = map(
-    of_slots, (parsed.centre, parsed.size, parsed.style)
+  center, size, style = map(
+    of_slots, (parsed.center, parsed.size, parsed.style)
   )
   readable = verdict.complete.reshape(groups)
   used = jnp.arange(SLOTS)[None] < facts.objects[:, None]
@@ -45,7 +45,7 @@ def spread(images: Array, facts: Facts) -> tuple[Array, Array]:
   def pairs(values: Array) -> tuple[Array, Array]:
     return values[:, :, None], values[:, None, :]
 
-  a, b = pairs(centre)
+  a, b = pairs(center)
   place = jnp.linalg.norm(a - b, axis=-1) / shapes.SIDE
   a, b = pairs(size)
   size_differs = (a != b) & (facts.size == FREE)[:, None, None]

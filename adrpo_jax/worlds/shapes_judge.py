@@ -1,7 +1,7 @@
 """The exact judge of the shapes world: analysis by synthesis, on the device.
 
 An image is parsed by matching pursuit. With D = image − background, an object
-with coverage m at place p and colour c explains
+with coverage m at place p and color c explains
 
   E(m, p, c) = ‖D‖² − ‖D − m(c − bg)‖² = 2⟨m, D⟩·(c − bg) − ‖m‖²‖c − bg‖²
 
@@ -24,7 +24,7 @@ from adrpo_jax.worlds.shapes import FREE, PLACES, SLOTS, WINDOW, Facts
 
 FOUND = SLOTS + 1  # objects looked for: one more than any prompt asks for
 ENOUGH = 0.4  # share of its own energy that an object must explain
-LEANING = 3.0  # pixels between centres for a relation to hold
+LEANING = 3.0  # pixels between centers for a relation to hold
 
 _COVERAGE = shapes.TEMPLATES.reshape(-1, WINDOW, WINDOW)  # [M, w, w]
 _ENERGY = (_COVERAGE**2).sum((1, 2))  # ‖m‖², [M]
@@ -40,17 +40,17 @@ _ASSIGNMENTS = np.array(list(itertools.permutations(range(FOUND), SLOTS)))
 class Parse(NamedTuple):
   """The objects found in an image, the largest share of energy first.
 
-  present [*, F] bool; shape, colour, size, style [*, F]; centre [*, F, 2] in
+  present [*, F] bool; shape, color, size, style [*, F]; center [*, F, 2] in
   pixels (row, column); fidelity [*], the share of the image's energy that the
   rendering of this parse explains: 1 for a rendered scene.
   """
 
   present: Array
   shape: Array
-  colour: Array
+  color: Array
   size: Array
   style: Array
-  centre: Array
+  center: Array
   fidelity: Array
 
 
@@ -97,10 +97,10 @@ def parse(images: Array) -> Parse:
     thing, explained, matches = _strongest(matches)
     found.append((thing, explained))
   things = jax.tree.map(lambda *leaves: jnp.stack(leaves, 1), *found)
-  (present, shape, colour, size, style, centre), explained = things
+  (present, shape, color, size, style, center), explained = things
   total = jnp.sum(jnp.where(present, explained, 0.0), 1)
   fidelity = jnp.clip(total / jnp.maximum(energy, 1e-6), 0.0, 1.0)
-  return Parse(present, shape, colour, size, style, centre, fidelity)
+  return Parse(present, shape, color, size, style, center, fidelity)
 
 
 def verify(parsed: Parse, facts: Facts) -> Verdict:
@@ -126,8 +126,8 @@ def _match(difference: Array) -> Array:
 
 def _strongest(matches: Array):
   """The object that explains most, and the matches once it is taken away."""
-  # Sums written out: one fused loop over the array, without a colour axis.
-  gains = [_explained(matches, colour) for colour in range(len(_CONTRAST))]
+  # Sums written out: one fused loop over the array, without a color axis.
+  gains = [_explained(matches, color) for color in range(len(_CONTRAST))]
   best_hue = functools.reduce(jnp.maximum, gains)
   explained = jnp.where(jnp.asarray(_FITS)[None], best_hue, -jnp.inf)
   # The best place first, then the best template there: an argmax over all of
@@ -143,21 +143,21 @@ def _strongest(matches: Array):
   norms = jnp.sum(contrast**2, -1)  # [C]
   energy = jnp.asarray(_ENERGY)[template]
   hues = 2 * there @ contrast.T - energy[:, None] * norms[None]
-  colour = jnp.argmax(hues, 1)
-  present = gain >= ENOUGH * energy * norms[colour]
+  color = jnp.argmax(hues, 1)
+  present = gain >= ENOUGH * energy * norms[color]
   shape, style, size = jnp.unravel_index(template, shapes.TEMPLATES.shape[:3])
   half = jnp.asarray(_PIXELS_OF)[template] / 2
-  centre = jnp.stack([top + half, left + half], -1)
-  taken = jnp.where(present[:, None], contrast[colour], 0.0)
+  center = jnp.stack([top + half, left + half], -1)
+  taken = jnp.where(present[:, None], contrast[color], 0.0)
   overlap = jax.vmap(_overlap)(template, top, left)  # [B, Y, X, M]
   rest = matches - taken[:, :, None, None, None] * overlap[:, None]
-  thing = (present, shape, colour, size, style, centre)
+  thing = (present, shape, color, size, style, center)
   return thing, gain, rest
 
 
-def _explained(matches: Array, colour: int) -> Array:
-  """E of one colour at every place: [B, 3, Y, X, M] -> [B, Y, X, M]."""
-  red, green, blue = (float(c) for c in _CONTRAST[colour])
+def _explained(matches: Array, color: int) -> Array:
+  """E of one color at every place: [B, 3, Y, X, M] -> [B, Y, X, M]."""
+  red, green, blue = (float(c) for c in _CONTRAST[color])
   norm = red**2 + green**2 + blue**2
   product = matches[:, 0] * red + matches[:, 1] * green + matches[:, 2] * blue
   return 2 * product - jnp.asarray(_ENERGY * norm)[None, None, None]
@@ -201,7 +201,7 @@ def _verify(parsed: Parse, facts: Facts) -> Verdict:
   score = held[jnp.arange(SLOTS), assignments].sum(-1)  # [A]
   for subject, kind, object_ in facts.relations:
     first, second = assignments[:, subject], assignments[:, object_]
-    gap = parsed.centre[second] - parsed.centre[first]
+    gap = parsed.center[second] - parsed.center[first]
     both = parsed.present[first] & parsed.present[second]
     holds = shapes.holds_relation(kind, gap[:, 1], gap[:, 0], LEANING)
     score += holds & both & (kind != FREE)
@@ -231,7 +231,7 @@ def describe(images: Array) -> list[str]:
         (
           shapes.SIZES[parsed.size[row, i]],
           shapes.STYLES[parsed.style[row, i]].replace('filled', ''),
-          shapes.COLOURS[parsed.colour[row, i]],
+          shapes.COLORS[parsed.color[row, i]],
           shapes.SHAPES[parsed.shape[row, i]],
         )
       ).replace('  ', ' ')

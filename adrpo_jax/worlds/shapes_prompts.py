@@ -1,11 +1,11 @@
 """The English of the shapes world: prompts, their facts, their splits.
 
-  single       a [size] colour shape
-  binding      a colour shape and a colour shape
-  relation     a colour shape left of a colour shape
-  counting     three colour shapes
-  style        a [size] style colour shape
-  composition  a colour shape left of a colour shape and above a colour shape
+  single       a [size] color shape
+  binding      a color shape and a color shape
+  relation     a color shape left of a color shape
+  counting     three color shapes
+  style        a [size] style color shape
+  composition  a color shape left of a color shape and above a color shape
 
 A combination is what a prompt states whatever its wording ("a is left of b" is
 "b is right of a"). One in five is held out, in every category, by a checksum:
@@ -22,7 +22,7 @@ import numpy as np
 from adrpo_jax.errors import did_you_mean
 from adrpo_jax.worlds import shapes
 from adrpo_jax.worlds.shapes import (
-  COLOURS,
+  COLORS,
   FREE,
   RELATIONS,
   SHAPES,
@@ -42,14 +42,14 @@ CATEGORIES = (
 COUNTS = ('two', 'three', 'four')
 PLURALS = tuple(s + ('es' if s.endswith('s') else 's') for s in SHAPES)
 WORDS = ('', 'a', 'an', 'and', 'left', 'right', 'of', 'above', 'below') + (
-  COUNTS + SIZES + STYLES + COLOURS + SHAPES + PLURALS
+  COUNTS + SIZES + STYLES + COLORS + SHAPES + PLURALS
 )
 LENGTH = 14  # words of the longest prompt; shorter ones are padded with ''
 HELD_OUT_SHARE = 5  # one combination in so many is held out
 COMPOSITIONS = 6000  # drawn once from the 36,000 that the grammar allows
 
 
-def tokenise(texts: Sequence[str]) -> np.ndarray:
+def tokenize(texts: Sequence[str]) -> np.ndarray:
   """Prompts -> word indices [N, LENGTH] int32; the empty prompt is all 0."""
   index = {word: i for i, word in enumerate(WORDS)}
   tokens = np.zeros((len(texts), LENGTH), np.int32)
@@ -100,11 +100,11 @@ def is_held_out(text: str) -> bool:
 def corrupt(stated: Facts, rng: np.random.Generator) -> Facts:
   """Changes one thing that each prompt states: [N, ...] -> [N, ...].
 
-  Two objects swap colours, or a relation turns round, or the count is off by
+  Two objects swap colors, or a relation turns round, or the count is off by
   some, or one attribute becomes another. What a careless caption gets wrong.
   """
   changed = Facts._make(np.array(leaf) for leaf in stated)
-  sizes = (len(SHAPES), len(COLOURS), len(SIZES), len(STYLES))
+  sizes = (len(SHAPES), len(COLORS), len(SIZES), len(STYLES))
   for n in range(len(changed.objects)):
     objects = changed.objects[n]
     attributes = np.stack([leaf[n] for leaf in changed[:4]])
@@ -118,7 +118,7 @@ def corrupt(stated: Facts, rng: np.random.Generator) -> Facts:
       changed.relations[n, rng.choice(stated_relations), 1] ^= 1
     elif objects > 1 and rng.random() < 0.6:
       i, j = rng.choice(objects, 2, replace=False)
-      changed.colour[n, [i, j]] = changed.colour[n, [j, i]]
+      changed.color[n, [i, j]] = changed.color[n, [j, i]]
     else:
       slot = rng.integers(objects)
       which = rng.choice(np.flatnonzero(attributes[:, slot] != FREE))
@@ -138,11 +138,11 @@ def _recount(changed: Facts, n: int, rng: np.random.Generator) -> None:
 
 
 def _things() -> Iterator[tuple[str, str]]:
-  return itertools.product(COLOURS, SHAPES)
+  return itertools.product(COLORS, SHAPES)
 
 
 def _distinct_pairs() -> Iterator[tuple]:
-  """Two objects that differ in both colour and shape, in either order."""
+  """Two objects that differ in both color and shape, in either order."""
   for first, second in itertools.product(_things(), _things()):
     if first[0] != second[0] and first[1] != second[1]:
       yield first, second
@@ -166,7 +166,7 @@ def _texts(category: str) -> list[str]:
     return [
       f'{count} {c} {plural}'
       for count in COUNTS
-      for c in COLOURS
+      for c in COLORS
       for plural in PLURALS
     ]
   if category == 'binding':
@@ -180,12 +180,12 @@ def _texts(category: str) -> list[str]:
   rng = np.random.default_rng(0)
   texts: dict[str, None] = {}
   while len(texts) < COMPOSITIONS:
-    colours = rng.choice(COLOURS, 3, replace=False)
+    colors = rng.choice(COLORS, 3, replace=False)
     figures = rng.choice(SHAPES, 3, replace=False)
     # One relation along each axis: always possible, never contradictory.
     across, along = rng.choice(RELATIONS[:2]), rng.choice(RELATIONS[2:])
     first, second = rng.permutation([across, along])
-    a, b, c = (f'a {x} {y}' for x, y in zip(colours, figures, strict=True))
+    a, b, c = (f'a {x} {y}' for x, y in zip(colors, figures, strict=True))
     texts[f'{a} {first} {b} and {second} {c}'] = None
   return list(texts)
 
@@ -230,14 +230,14 @@ def _facts(text: str) -> Facts:
   relations = np.full((shapes.RELATION_SLOTS, 3), FREE, np.int32)
 
   def phrase(slot: int) -> int:
-    """Reads 'a [size] [style] colour shape' or 'three colour shapes'."""
+    """Reads 'a [size] [style] color shape' or 'three color shapes'."""
     count = take(COUNTS)
     article = count or take(('a', 'an'))
     size, style = take(SIZES), take(STYLES)
-    colour = take(COLOURS)
+    color = take(COLORS)
     figure = take(PLURALS if count else SHAPES)
     number = COUNTS.index(count) + 2 if count else 1
-    if not (article and colour and figure) or slot + number > shapes.SLOTS:
+    if not (article and color and figure) or slot + number > shapes.SLOTS:
       raise ValueError(
         f'Expected a prompt such as "a red circle left of a blue square" or '
         f'"three green crosses", with at most {shapes.SLOTS} objects, got '
@@ -245,7 +245,7 @@ def _facts(text: str) -> Facts:
       )
     values = (
       (PLURALS if count else SHAPES).index(figure),
-      COLOURS.index(colour),
+      COLORS.index(color),
       SIZES.index(size) if size else FREE,
       STYLES.index(style) if style else FREE,
     )

@@ -38,7 +38,7 @@ class AdrpoShapes(tfds.core.GeneratorBasedBuilder):
       builder=self,
       disable_shuffling=True,  # an example's place is its prompt's id
       description=(
-        'Scenes of coloured shapes and the English prompts they satisfy: '
+        'Scenes of colored shapes and the English prompts they satisfy: '
         f'{", ".join(shapes_prompts.CATEGORIES)}.'
       ),
       features=tfds.features.FeaturesDict(

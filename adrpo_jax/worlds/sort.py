@@ -5,7 +5,7 @@
 
 A task for language models that two cores train from nothing. The answer has
 one form: digits with one space between any two, and nothing before or after.
-The end token is the tokeniser's matter, and no part of these texts.
+The end token is the tokenizer's matter, and no part of these texts.
 
 A category is a length. One multiset of digits in five is held out, in every
 category, by a checksum: training and held-out prompts never share an answer.
@@ -114,7 +114,7 @@ def judge(
 def corrupt(right: str, rng: np.random.Generator) -> str:
   """A wrong answer in the right format, as a careless reader gives it.
 
-  Two neighbours that differ change places, or one digit becomes another, is
+  Two neighbors that differ change places, or one digit becomes another, is
   left out, or is written twice.
   """
   listed = right.split(' ')

@@ -185,7 +185,7 @@ def train(
       updates_per_rollout=1,
       microbatches=1,
       averaging_decay=None,
-      materialise=lambda params, _: params,
+      materialize=lambda params, _: params,
     )
 
     def rollout(params, key):
@@ -193,7 +193,7 @@ def train(
       return samples, modality.decode(frozen, samples)
 
     def step(state, key):
-      samples, x0 = base or rollout(update.behaviour_params(method, state), key)
+      samples, x0 = base or rollout(update.behavior_params(method, state), key)
       scores = judge(x0, batch)
       key = jax.random.fold_in(key, 1)
       state, metrics = advance(state, frozen, samples, scores, batch, key)

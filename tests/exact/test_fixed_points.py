@@ -29,7 +29,7 @@ def clipped(rewards, limit):
   return np.clip(rewards - rewards.mean(), -limit, limit)
 
 
-def standardised(rewards):
+def standardized(rewards):
   return (rewards - rewards.mean()) / (rewards.std() + 1e-4)
 
 
@@ -55,11 +55,11 @@ ONLINE = {
   ),
   'nft': (
     {'reference_weight': 0.4},
-    lambda r: (standardised(r) / 5, constant(r, 0.4)),
+    lambda r: (standardized(r) / 5, constant(r, 0.4)),
   ),
   'awm': (
     {'beta': 0.4},
-    lambda r: (standardised(r) / 5, constant(r, 0.4)),
+    lambda r: (standardized(r) / 5, constant(r, 0.4)),
   ),
 }
 ELSEWHERE = {'rwr', 'raft', 'dpo', 'flow_grpo'}  # in tests below

@@ -56,8 +56,8 @@ def trajectory(
   std = np.full(shape[:3], 0.4, np.float32)
   after = old + 0.4 * noise
 
-  def log_prob(centre):
-    square = jnp.mean((after - centre) ** 2, axis=(3, 4))
+  def log_prob(center):
+    square = jnp.mean((after - center) ** 2, axis=(3, 4))
     return -square / (2 * std**2) - jnp.log(std)
 
   mean = jnp.asarray(old) if mean is None else mean

@@ -11,9 +11,9 @@ VALID = jnp.array([[True, True, True, False], [True, True, True, True]])
 ALL = jnp.ones((2, 4), bool)
 
 FUNCTIONS = [
-  advantages.centred_by_group,
-  advantages.standardised_by_group,
-  advantages.standardised_by_batch,
+  advantages.centerd_by_group,
+  advantages.standardized_by_group,
+  advantages.standardized_by_batch,
   advantages.leave_one_out,
   advantages.best_of_group,
   advantages.best_against_worst,
@@ -21,33 +21,33 @@ FUNCTIONS = [
 ]
 
 
-def test_centred_by_group():
-  got = advantages.centred_by_group(REWARDS, VALID)
+def test_centerd_by_group():
+  got = advantages.centerd_by_group(REWARDS, VALID)
   np.testing.assert_allclose(got, [[-1, 0, 1, 0], [0, 0, 0, 0]], atol=1e-7)
 
 
-def test_standardised_by_group():
-  got = advantages.standardised_by_group(REWARDS, VALID, eps=0.0)[0]
+def test_standardized_by_group():
+  got = advantages.standardized_by_group(REWARDS, VALID, eps=0.0)[0]
   np.testing.assert_allclose(got, [-(1.5**0.5), 0, 1.5**0.5, 0], rtol=1e-6)
-  got = advantages.standardised_by_group(REWARDS, VALID, eps=1.0, ddof=1)[0]
+  got = advantages.standardized_by_group(REWARDS, VALID, eps=1.0, ddof=1)[0]
   np.testing.assert_allclose(got, [-0.5, 0, 0.5, 0], rtol=1e-6)
 
 
-def test_standardised_by_group_reaches_its_bound():
+def test_standardized_by_group_reaches_its_bound():
   # One success among G = 8 with ddof = 1 is (G − 1) / √G deviations away.
   rewards = jnp.zeros((1, 8)).at[0, 3].set(1.0)
-  got = advantages.standardised_by_group(
+  got = advantages.standardized_by_group(
     rewards, jnp.ones((1, 8), bool), eps=0.0, ddof=1
   )
   np.testing.assert_allclose(got.max(), 7 / 8**0.5, rtol=1e-6)
 
 
-def test_standardised_by_batch():
+def test_standardized_by_batch():
   rewards = jnp.array([[0.0, 2.0], [4.0, 6.0]])
-  got = advantages.standardised_by_batch(
+  got = advantages.standardized_by_batch(
     rewards, jnp.ones((2, 2), bool), eps=0.0
   )
-  # All four: mean 3, variance 5. Centred: ∓1 in both prompts.
+  # All four: mean 3, variance 5. Centerd: ∓1 in both prompts.
   np.testing.assert_allclose(got, [[-(5**-0.5), 5**-0.5]] * 2, rtol=1e-6)
 
 

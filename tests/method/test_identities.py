@@ -65,7 +65,7 @@ def test_they_differ_by_a_constant_that_velocity_does_not_enter():
     )
 
 
-def test_the_minimiser_is_the_rescaled_step():
+def test_the_minimizer_is_the_rescaled_step():
   outputs = renoised()
   u, ref = outputs.target, outputs.anchors['reference']
   best = ref + (ADVANTAGES / BETA0)[:, :, None, None, None] * (u - ref)
@@ -106,12 +106,12 @@ def curvature(a, *, policy_factor=1.0, divergence_factor=1.0):
   return jax.jit(jax.grad(jax.grad(loss)))(0.0) / 2
 
 
-def test_one_normalisation_keeps_every_advantage_convex():
+def test_one_normalization_keeps_every_advantage_convex():
   for a in (-20.0, -BETA0, 0.0, BETA0, 20.0):
     np.testing.assert_allclose(curvature(a), BETA0, rtol=1e-4)
 
 
-def test_two_normalisations_do_not():
+def test_two_normalizations_do_not():
   # Curvature bβ₀ + (a − b)A: with a = 2, b = 1 it vanishes at A = −β₀.
   def mismatched(a):
     return curvature(a, policy_factor=2.0)
@@ -171,7 +171,7 @@ def test_nft_without_its_weight_is_the_published_bracket():
   )
 
 
-def test_self_normalised_nft_pulls_as_far_as_its_own_fixed_point():
+def test_self_normalized_nft_pulls_as_far_as_its_own_fixed_point():
   # A′ = 0 leaves two equal pulls on either side: v_old is stationary.
   outputs = renoised()
   outputs = outputs._replace(velocity=outputs.anchors['old'])
@@ -247,8 +247,8 @@ def test_ram_and_awm_leave_fixed_w2_at_the_second_update(name):
   assert jnp.max(jnp.abs(gap)) > 1e-3
 
 
-def test_weights_of_a_chain_go_into_any_optimiser():
-  """A masked optimiser on the loss: only the unmasked leaf learns."""
+def test_weights_of_a_chain_go_into_any_optimizer():
+  """A masked optimizer on the loss: only the unmasked leaf learns."""
   outputs = renoised()
   rewards = jax.random.uniform(jax.random.key(3), (P, G))
   valid = advantages.drop_equal_groups(rewards, jnp.ones((P, G), bool))

@@ -194,11 +194,11 @@ def test_row_is_well_formed(name):
   assert method.name == name
   assert '20' in method.source
   assert 'arXiv:' in method.source
-  assert method.behaviour in ('current', 'old', 'base')
+  assert method.behavior in ('current', 'old', 'base')
   assert method.needs <= {'group', 'pairs', 'shared_noise', 'trajectory'}
   read = adrpo_jax.anchors(method)
   assert set(read) <= {'reference', 'old', 'ema'}
-  uses_old = 'old' in read or method.behaviour == 'old'
+  uses_old = 'old' in read or method.behavior == 'old'
   assert uses_old == (method.old_decay is not None)
   assert ('ema' in read) == (method.ema_decay is not None)
 

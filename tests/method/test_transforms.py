@@ -24,8 +24,8 @@ def apply(transform, rewards=REWARDS, valid=VALID, step=0):
 @pytest.mark.parametrize(
   ('transform', 'expected'),
   [
-    (transforms.centre_by_group(), [-0.5, 0, 0.5, 0]),
-    (transforms.standardise_by_group(0.0), [-(1.5**0.5), 0, 1.5**0.5, 0]),
+    (transforms.center_by_group(), [-0.5, 0, 0.5, 0]),
+    (transforms.standardize_by_group(0.0), [-(1.5**0.5), 0, 1.5**0.5, 0]),
     (transforms.leave_one_out(), [-0.75, 0, 0.75, 0]),
     (transforms.clip_advantages(0.75), [0, 0.5, 0.75, 0]),
     (transforms.scale_advantages(3.0), [0, 1.5, 3, 0]),
@@ -44,8 +44,8 @@ def test_policy_weights_by_hand(transform, expected):
   np.testing.assert_array_equal(weights.divergence, np.zeros((2, 4)))
 
 
-def test_standardise_by_batch_by_hand():
-  weights = apply(transforms.standardise_by_batch(0.0))
+def test_standardize_by_batch_by_hand():
+  weights = apply(transforms.standardize_by_batch(0.0))
   seen = np.array([0, 0.5, 1, 0.25, 0.25, 0.25, 0.25])
   expected = np.array([-0.5, 0, 0.5, 0]) / seen.std()
   np.testing.assert_allclose(weights.policy[0], expected, rtol=1e-6)
@@ -101,8 +101,8 @@ def test_changing_beta0_alone_moves_the_clip():
     np.testing.assert_allclose(weights.policy.max(), 0.9 * beta0, rtol=1e-6)
 
 
-def test_standardise_running_is_an_average_over_steps():
-  transform = transforms.standardise_running(decay=0.5, eps=0.0)
+def test_standardize_running_is_an_average_over_steps():
+  transform = transforms.standardize_running(decay=0.5, eps=0.0)
   valid = jnp.ones((1, 2), bool)
   state = transform.init(transforms.starting_weights(jnp.zeros((1, 2)), valid))
   first = jnp.array([[0.0, 2.0]])  # mean 1, variance 1
@@ -123,7 +123,7 @@ def test_standardise_running_is_an_average_over_steps():
 def test_chain_is_that_of_optax():
   assert adrpo_jax.chain is optax.chain
   own = transforms.chain(
-    transforms.centre_by_group(),
+    transforms.center_by_group(),
     optax.scale(2.0),  # a stock transformation scales both weights
     transforms.adaptive_divergence(0.5),
   )
@@ -145,7 +145,7 @@ def test_schedules_are_functions_of_the_step():
 def test_inject_hyperparams_and_its_schedules():
   inject = optax.inject_hyperparams(transforms.adaptive_divergence)
   transform = transforms.chain(
-    transforms.centre_by_group(),
+    transforms.center_by_group(),
     inject(beta0=lambda count: 0.5 + count, scale=1.0),
   )
   state = transform.init(transforms.starting_weights(REWARDS, VALID))

@@ -159,12 +159,12 @@ def test_guidance_in_rollout_and_training():
 
 
 def test_adapters_are_put_on_the_base():
-  def materialise(params, frozen):
+  def materialize(params, frozen):
     return jax.tree.map(jnp.add, frozen['reference'], params)
 
   zero = jax.tree.map(jnp.zeros_like, ANCHORS['reference'])
   method = methods.make_method('flow_grpo')
-  inputs, terms = run(method, zero, materialise=materialise)
+  inputs, terms = run(method, zero, materialize=materialize)
   assert float(terms.metrics['divergence'].max()) == 0
   assert float(terms.metrics['log_prob_difference'].max()) <= 1e-5
   expected, _ = run(method, ANCHORS['reference'])
@@ -237,7 +237,7 @@ def test_decoding_and_diversity_by_hand():
   images = modality.decode(make_frozen(), {'x0': x0})
   assert images.shape == (P, G, 2, 1, 3)
   np.testing.assert_array_equal(images[:, :, :, 0], 2 * x0)
-  # Neighbours differ by 12 everywhere: pairs at 12 (3×), 24 (2×) and 36.
+  # Neighbors differ by 12 everywhere: pairs at 12 (3×), 24 (2×) and 36.
   diversity = modality.measures(images)['diversity_pixel']
   np.testing.assert_allclose(diversity, [20.0] * P, rtol=1e-6)
   same = jnp.broadcast_to(images[:, :1], images.shape)

@@ -22,7 +22,7 @@ METHODS = {
   'gspo': language_methods.grpo(ratio='sequence'),
   'dapo': language_methods.grpo(aggregation='entry_mean', clip_high=0.28),
   'dr_grpo': language_methods.grpo(
-    aggregation='constant_length', longest=T, advantage='centred'
+    aggregation='constant_length', longest=T, advantage='centerd'
   ),
   'rloo': language_methods.rloo(),
 }
@@ -95,7 +95,7 @@ def updated(method, params, optimizer, *, parts=1, inner=1):
     updates_per_rollout=inner,
     microbatches=parts,
     averaging_decay=None,
-    materialise=lambda params, frozen: params,
+    materialize=lambda params, frozen: params,
   )
   return state, jax.jit(update)
 

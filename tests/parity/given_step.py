@@ -47,7 +47,7 @@ def our_step(method, model, params, reference, samples, rewards, temperature=1):
     choice=make_choice(temperature),
     chunk=4,
   )
-  # An optimiser that moves nothing: its state is the last gradient.
+  # An optimizer that moves nothing: its state is the last gradient.
   kept = optax.GradientTransformation(
     lambda params: jax.tree.map(jnp.zeros_like, params),
     lambda grads, state, params=None: (
@@ -63,7 +63,7 @@ def our_step(method, model, params, reference, samples, rewards, temperature=1):
       updates_per_rollout=1,
       microbatches=1,
       averaging_decay=None,
-      materialise=lambda params, frozen: params,
+      materialize=lambda params, frozen: params,
     )
   )
   tokens, mask = padded(PROMPTS, L, left=True)

@@ -12,7 +12,7 @@ transformers = pytest.importorskip('transformers')
 import jax.numpy as jnp
 
 from adrpo_jax.models.files.safetensors_trees import save_tree
-from adrpo_jax.models.tiny.sd3 import write_clip_tokeniser
+from adrpo_jax.models.tiny.sd3 import write_clip_tokenizer
 from adrpo_jax.rewards.clip import preprocess
 from adrpo_jax.rewards.image_table import REWARDS
 
@@ -124,7 +124,7 @@ def saved_pair(folder, activation='quick_gelu', end=2):
     for parameter in model.parameters():
       parameter.add_(0.1 * torch.randn_like(parameter))
   model.eval().save_pretrained(folder)
-  write_clip_tokeniser(folder, '<|endoftext|>')
+  write_clip_tokenizer(folder, '<|endoftext|>')
   processor(28).save_pretrained(folder)
   return model
 
@@ -217,7 +217,7 @@ def test_hps_of_square_pictures(tmp_path):
 
 @torch.no_grad()
 def test_aesthetic_of_pictures(drawn, tmp_path):
-  """The head as published, on normalised embeddings, kept beside its tower."""
+  """The head as published, on normalized embeddings, kept beside its tower."""
   model = saved_pair(tmp_path / 'pair')
   head = torch.nn.Sequential(
     torch.nn.Linear(24, 16),

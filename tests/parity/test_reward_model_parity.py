@@ -10,7 +10,7 @@ import tiny_qwen
 
 from adrpo_jax.models.files.tokenizers import text_of
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
-from adrpo_jax.worlds import sort_tokeniser
+from adrpo_jax.worlds import sort_tokenizer
 
 pytestmark = pytest.mark.parity
 
@@ -18,12 +18,12 @@ QUESTIONS = ('sort: 7 3 =', 'say it ' * 12)
 ANSWERS = (('3 7', ''), ('pass', 'a: 9 = z'))
 
 
-def answered(tokeniser, longest=12):
+def answered(tokenizer, longest=12):
   """Samples that say ANSWERS and end."""
   tokens = np.zeros((2, 2, longest), np.int32)
   mask = np.zeros((2, 2, longest), bool)
   for p, g in np.ndindex(2, 2):
-    ids = [*tokeniser.encode(ANSWERS[p][g]), tokeniser.eos_token_id]
+    ids = [*tokenizer.encode(ANSWERS[p][g]), tokenizer.eos_token_id]
     tokens[p, g, : len(ids)], mask[p, g, : len(ids)] = ids, True
   return {
     'tokens': tokens,
@@ -40,8 +40,8 @@ def test_scores(template, tmp_path):
     'Qwen3', 'SequenceClassification', num_labels=1, pad_token_id=0
   )
   theirs.save_pretrained(tmp_path)
-  sort_tokeniser.write_tokeniser(tmp_path)
-  tokeniser = transformers.AutoTokenizer.from_pretrained(tmp_path)
+  sort_tokenizer.write_tokenizer(tmp_path)
+  tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
 
   def their_score(prompt, answer):
     turns = [
@@ -50,9 +50,9 @@ def test_scores(template, tmp_path):
     ]
     text = prompt + answer
     if template == 'chat':
-      text = tokeniser.apply_chat_template(turns, tokenize=False)
+      text = tokenizer.apply_chat_template(turns, tokenize=False)
     with torch.no_grad():
-      return float(theirs(**tokeniser(text, return_tensors='pt')).logits[0, 0])
+      return float(theirs(**tokenizer(text, return_tensors='pt')).logits[0, 0])
 
   expected = [
     [their_score(QUESTIONS[p], answer) for answer in ANSWERS[p]]
@@ -67,6 +67,6 @@ def test_scores(template, tmp_path):
     template=template,
     batch_size=3,
   )
-  scores = reward({'ids': np.arange(2)}, answered(tokeniser))
+  scores = reward({'ids': np.arange(2)}, answered(tokenizer))
   assert np.ptp(expected) > 0.1
   np.testing.assert_allclose(scores.rewards, expected, rtol=0, atol=2e-5)

@@ -3,7 +3,7 @@
 Where TRL differs by definition:
 - bnpo divides by the tokens of a microbatch, ours by those of the whole step,
   as dapo does; the two are one where a step is one microbatch.
-- dapo divides by the tokens of a rollout, shared out evenly over the optimiser
+- dapo divides by the tokens of a rollout, shared out evenly over the optimizer
   steps on it. Here a rollout is one step.
 - `delta` bounds the ratio of good samples too. Above 1 + ε_high their clip has
   bounded it before.
@@ -67,7 +67,7 @@ GRPO = {
     {
       'aggregation': 'constant_length',
       'longest': T + 3,
-      'advantage': 'centred',
+      'advantage': 'centerd',
     },
   ),
   'gspo': (
@@ -186,7 +186,7 @@ def test_advantages_by_the_batch(policy, tmp_path):
   trainer = tiny_trl.grpo(policy.reference, tmp_path, scale_rewards='batch')
   given = trainer._generate_and_score_completions(tiny_trl.rows())
   theirs = given['advantages'].reshape(P, G).numpy()
-  ours = advantages.standardised_by_batch(
+  ours = advantages.standardized_by_batch(
     jnp.asarray(REWARDS), jnp.ones((P, G), bool)
   )
   spread, theirs_spread = REWARDS.std(), REWARDS.std(ddof=1)

@@ -2,7 +2,7 @@
 
 The trainers are made as a user makes them, of a folder and a config. They pad,
 mask, score and reduce; only the answers are given, not sampled, and only the
-optimiser's step is left out.
+optimizer's step is left out.
 """
 
 from typing import NamedTuple
@@ -37,7 +37,7 @@ class Seen(NamedTuple):
   """What a GRPOTrainer has seen of a rollout and its loss."""
 
   drawn: dict  # the rollout, as its loss reads it
-  loss: torch.Tensor  # summed over the microbatches of an optimiser step
+  loss: torch.Tensor  # summed over the microbatches of an optimizer step
   states: list  # of the policy, [rows, L + T, D] for each microbatch
   reference: list  # the same of the reference; none where it is not read
 
@@ -51,7 +51,7 @@ def moved(state, size, seed):
   }
 
 
-def tokeniser():
+def tokenizer():
   """Words w0 … w49, between spaces."""
   words = {f'w{i}': i for i in range(SIZES['vocab_size'])}
   whole = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, 'w0'))
@@ -81,7 +81,7 @@ def grpo(folder, workdir, *, parts=1, **settings):
       reward_funcs=lambda reward, **others: reward,
       args=GRPOConfig(**_quietly(workdir), **(config | settings)),
       train_dataset=datasets.Dataset.from_list(rows()),
-      processing_class=tokeniser(),
+      processing_class=tokenizer(),
       rollout_func=lambda prompts, trainer: {
         'prompt_ids': [ids for ids in PROMPTS for _ in range(G)],
         'completion_ids': [ids for group in ANSWERS for ids in group],
@@ -125,7 +125,7 @@ def dpo(folder, workdir, **settings):
       **_quietly(workdir), per_device_train_batch_size=P, **settings
     ),
     train_dataset=datasets.Dataset.from_list(pairs),
-    processing_class=tokeniser(),
+    processing_class=tokenizer(),
   )
   trainer.model.train()
   return trainer

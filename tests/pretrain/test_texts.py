@@ -14,7 +14,7 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.decoder_model import language_model
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder
-from adrpo_jax.models.files.tokenizers import tokeniser_of
+from adrpo_jax.models.files.tokenizers import tokenizer_of
 from adrpo_jax.pretrain import texts as pretrain_text
 from adrpo_jax.pretrain.text_ability import ability, answers
 from adrpo_jax.worlds import TEXT_WORLDS, sort_or_pass
@@ -67,13 +67,13 @@ def test_what_is_made_is_a_folder_that_others_read(workdir):
   folder = workdir / 'base'
   model, params = loaded(folder)
   assert model.config == TINY
-  tokeniser = tokeniser_of(folder)
-  assert model.fields['eos_token_id'] == tokeniser.eos_token_id == 1
+  tokenizer = tokenizer_of(folder)
+  assert model.fields['eos_token_id'] == tokenizer.eos_token_id == 1
   said = json.loads((folder / 'generation_config.json').read_text())
   assert said['eos_token_id'] == 1
   assert said['max_new_tokens'] == 18
   assert (
-    tokeniser.decode(tokeniser('sort: 7 3 =')['input_ids']) == 'sort: 7 3 ='
+    tokenizer.decode(tokenizer('sort: 7 3 =')['input_ids']) == 'sort: 7 3 ='
   )
   record = json.loads((folder / 'pretraining.json').read_text())
   assert record['parameters'] == sum(p.size for p in jax.tree.leaves(params))
@@ -117,9 +117,9 @@ def test_a_run_that_is_over_is_not_trained_again(workdir, monkeypatch):
 
 
 def test_only_answers_and_their_ends_are_learned(workdir):
-  tokeniser = tokeniser_of(workdir / 'base')
+  tokenizer = tokenizer_of(workdir / 'base')
   tokens, mask = pretrain_text.encoded(
-    [('3 =', '4'), ('=', '12')], tokeniser, 4, 3
+    [('3 =', '4'), ('=', '12')], tokenizer, 4, 3
   )
   np.testing.assert_array_equal(
     tokens, [[0, 9, 3, 5, 10, 1, 0], [0, 0, 0, 5, 7, 8, 1]]
@@ -159,14 +159,14 @@ def test_the_loss_falls(tmp_path):
 
 def test_the_ability_is_what_the_judge_says_of_the_answers(workdir):
   model, params = loaded(workdir / 'base')
-  tokeniser = tokeniser_of(workdir / 'base')
+  tokenizer = tokenizer_of(workdir / 'base')
   world = TEXT_WORLDS['sort']._replace(
     prompts=lambda split: (('2 =', 'even'), ('4 =', 'even'), ('7 =', 'odd')),
     judge=lambda text, answer: {'small': float(text < '3'), 'text': 1.0},
   )
   made_of = language_model(Decoder(model.config))
   found = ability(
-    world, made_of, params, tokeniser, samples=3, longest=4, seed=0
+    world, made_of, params, tokenizer, samples=3, longest=4, seed=0
   )
   each = found.pop('by_category')
   assert found['samples'] == 3
@@ -184,7 +184,7 @@ def test_the_ability_is_what_the_judge_says_of_the_answers(workdir):
 def test_answers_are_sampled_from_the_full_pass(workdir):
   """A model whose logits are large answers as the full pass says."""
   model, params = loaded(workdir / 'base')
-  tokeniser = tokeniser_of(workdir / 'base')
+  tokenizer = tokenizer_of(workdir / 'base')
   made_of = language_model(Decoder(model.config))
   sharp = made_of._replace(
     reader=lambda p: made_of.reader(p)._replace(
@@ -192,18 +192,18 @@ def test_answers_are_sampled_from_the_full_pass(workdir):
     )
   )
   texts = ['sort: 7 3 =', 'sort: 1 =']
-  given = answers(sharp, params, texts, tokeniser, longest=5, seed=0)
-  end = tokeniser.eos_token_id
+  given = answers(sharp, params, texts, tokenizer, longest=5, seed=0)
+  end = tokenizer.eos_token_id
   read = jax.jit(made_of.states)
   for text, answer in zip(texts, given, strict=True):
-    ids = tokeniser(text)['input_ids']
+    ids = tokenizer(text)['input_ids']
     start = len(ids)
     while len(ids) < start + 5 and ids[-1] != end:
       row = np.pad(ids, (0, 20 - len(ids)))[None]
       states = read(params, row, np.arange(20)[None] < len(ids))
       scores = states[0, len(ids) - 1] @ made_of.embedding(params).T
       ids.append(int(jnp.argmax(scores)))
-    assert answer == tokeniser.decode([i for i in ids[start:] if i != end])
+    assert answer == tokenizer.decode([i for i in ids[start:] if i != end])
 
 
 def test_what_does_not_fit_is_refused(workdir, tmp_path):
@@ -212,9 +212,9 @@ def test_what_does_not_fit_is_refused(workdir, tmp_path):
   other = dataclasses.replace(TINY, vocab_size=43)
   with pytest.raises(InputError, match='Expected vocab_size 42'):
     made(tmp_path, sizes=other)
-  tokeniser = tokeniser_of(workdir / 'base')
+  tokenizer = tokenizer_of(workdir / 'base')
   with pytest.raises(InputError, match="4 tokens of the answer '1 2' and"):
-    pretrain_text.encoded([('=', '1 2')], tokeniser, 4, 3)
+    pretrain_text.encoded([('=', '1 2')], tokenizer, 4, 3)
 
 
 @base
@@ -226,7 +226,7 @@ def test_a_shipped_base_is_small_and_says_how_it_was_made(name):
   assert record['steps'] > 0
   assert record['versions']['jax']
   assert (
-    len(tokeniser_of(folder)) == decoder_folder.read(folder).config.vocab_size
+    len(tokenizer_of(folder)) == decoder_folder.read(folder).config.vocab_size
   )
 
 
@@ -240,7 +240,7 @@ def test_a_shipped_base_is_as_able_as_it_says(name):
     TEXT_WORLDS[name],
     language_model(Decoder(model.config)),
     params,
-    tokeniser_of(folder),
+    tokenizer_of(folder),
     samples=400,
     longest=18,
     seed=1,

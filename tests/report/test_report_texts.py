@@ -1,4 +1,4 @@
-"""The report of a language model: its answers, their colours, its charts."""
+"""The report of a language model: its answers, their colors, its charts."""
 
 import dataclasses
 import re
@@ -83,7 +83,7 @@ def test_answers_of_both_are_on_the_page_at_their_rate(spoken):
   assert f'order · succeeds: base {count} of 4' in text
 
 
-def test_tokens_carry_their_number_and_the_step_of_its_colour():
+def test_tokens_carry_their_number_and_the_step_of_its_color():
   samples = two_answers()
   columns = Column('Base', still(samples)), Column('Tuned', samples)
   assert text_cards.scale_of(columns, [(0, 0), (0, 1)]) == 1.0

@@ -3,13 +3,13 @@
 import jax.numpy as jnp
 import numpy as np
 
-from adrpo_jax.worlds.sort_tokeniser import SPECIAL, VOCABULARY
+from adrpo_jax.worlds.sort_tokenizer import SPECIAL, VOCABULARY
 
 EOS = VOCABULARY.index('<eos>')
 
 
 def decode(ids):
-  """As `tokenisers.text_of` a folder of the sort world."""
+  """As `tokenizers.text_of` a folder of the sort world."""
   return ''.join(VOCABULARY[i] for i in ids if i >= len(SPECIAL))
 
 

@@ -1,4 +1,4 @@
-"""Normalisers of rewards, by hand, and what is fixed about each of them."""
+"""Normalizers of rewards, by hand, and what is fixed about each of them."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -34,33 +34,33 @@ def test_by_hand(name):
 
 @pytest.mark.parametrize('name', NORMALISERS)
 def test_an_invalid_number_reaches_no_other(name):
-  normalise = NORMALISERS[name]()
+  normalize = NORMALISERS[name]()
   for number in (0.0, jnp.nan, jnp.inf):
-    found = normalise(REWARDS.at[0, 2].set(number), VALID)
+    found = normalize(REWARDS.at[0, 2].set(number), VALID)
     np.testing.assert_array_equal(
-      found[VALID], normalise(REWARDS, VALID)[VALID]
+      found[VALID], normalize(REWARDS, VALID)[VALID]
     )
 
 
 @pytest.mark.parametrize(('name', 'far'), [('standard', 1e-4), ('group', 1e-4)])
 def test_offset_and_scale_of_a_reward_do_not_matter(name, far):
   """To ε = 1e-4 over the spread, and rounding of the larger numbers."""
-  normalise = NORMALISERS[name]()
+  normalize = NORMALISERS[name]()
   np.testing.assert_allclose(
-    normalise(20.0 + 8.0 * REWARDS, VALID)[VALID],
-    normalise(REWARDS, VALID)[VALID],
+    normalize(20.0 + 8.0 * REWARDS, VALID)[VALID],
+    normalize(REWARDS, VALID)[VALID],
     atol=2 * far,
   )
 
 
 @pytest.mark.parametrize('name', NORMALISERS)
 def test_equal_rewards_stay_equal_and_none_at_all_is_no_nan(name):
-  normalise = NORMALISERS[name]()
-  equal = normalise(jnp.full((2, 3), 0.1), VALID)
+  normalize = NORMALISERS[name]()
+  equal = normalize(jnp.full((2, 3), 0.1), VALID)
   assert np.ptp(equal[VALID]) == 0
   if name in ('standard', 'group'):
     np.testing.assert_allclose(equal[VALID], 0.0, atol=1e-3)
-  assert np.isfinite(normalise(REWARDS, jnp.zeros_like(VALID))).all()
+  assert np.isfinite(normalize(REWARDS, jnp.zeros_like(VALID))).all()
 
 
 @pytest.mark.parametrize('scale', [0.0, -1.0, float('nan')])

@@ -56,11 +56,11 @@ def brightness(images, facts):
 
 
 def both():
-  """A sum of a host and a device reward, one normalised over the step."""
+  """A sum of a host and a device reward, one normalized over the step."""
   return weighted_sum(
     {'host': hosted(batch_size=2), 'device': on_device(brightness)},
     {'host': 1.0, 'device': 0.5},
-    normalisers={'host': NORMALISERS['standard']()},
+    normalizers={'host': NORMALISERS['standard']()},
   )
 
 

@@ -55,7 +55,7 @@ def scene(objects, places):
   """Large, filled objects at given places; the other slots are not there."""
   spare = shapes.SLOTS - len(objects)
   rows = [
-    (True, shapes.SHAPES.index(s), shapes.COLOURS.index(c), 2, 0, top, left)
+    (True, shapes.SHAPES.index(s), shapes.COLORS.index(c), 2, 0, top, left)
     for (s, c), (top, left) in zip(objects, places, strict=False)
   ] + [(False, 0, 0, 0, 0, 0, 0)] * spare
   return shapes.Scene(*(np.array(leaf) for leaf in zip(*rows, strict=True)))
@@ -283,17 +283,17 @@ def test_an_unknown_name_is_answered_with_what_is_known():
   assert said[1:] == [f'  {k}: {line}' for k, line in described().items()]
 
 
-def test_make_reward_normalises_by_name_or_with_parameters(truth):
+def test_make_reward_normalizes_by_name_or_with_parameters(truth):
   prompts, images = truth
   sizes = REWARDS['jpeg_compressibility'](TEXTS, 0.1)(prompts, images).rewards
-  for normalise, expected in (
+  for normalize, expected in (
     ('standard', (sizes - sizes.mean()) / (sizes.std() + 1e-4)),
     ({'name': 'fixed', 'offset': -1, 'scale': 0.5}, (sizes + 1) / 0.5),
   ):
     found = make_reward(
       {'jpeg_compressibility': 2.0},
       TEXTS,
-      normalise={'jpeg_compressibility': normalise},
+      normalize={'jpeg_compressibility': normalize},
     )(prompts, images)
     np.testing.assert_allclose(found.rewards, 2 * expected, rtol=1e-5)
 
@@ -301,14 +301,14 @@ def test_make_reward_normalises_by_name_or_with_parameters(truth):
 @pytest.mark.parametrize(
   ('named', 'message'),
   [
-    ('standrad', "normaliser of a reward 'standrad'. Did you mean 'standard'"),
+    ('standrad', "normalizer of a reward 'standrad'. Did you mean 'standard'"),
     ({'scale': 2.0}, 'Known: fixed, group, raw, standard'),
     ({'name': 'fixed', 'sacle': 2.0}, 'sacle'),
   ],
 )
-def test_normalisers_that_do_not_exist_are_refused(named, message):
+def test_normalizers_that_do_not_exist_are_refused(named, message):
   with pytest.raises(InputError, match=message):
-    make_reward({'shapes': 1.0}, TEXTS, normalise={'shapes': named})
+    make_reward({'shapes': 1.0}, TEXTS, normalize={'shapes': named})
 
 
 def test_a_row_can_be_taken_twice_under_other_names(truth):

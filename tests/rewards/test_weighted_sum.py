@@ -1,4 +1,4 @@
-"""Weighted sums: terms, validity, normalisation over a step, hold-outs."""
+"""Weighted sums: terms, validity, normalization over a step, hold-outs."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -60,7 +60,7 @@ def test_one_reward_of_weight_one_is_itself():
   assert weighted_sum({'a': reward}, {'a': 1.0}) is reward
 
 
-def test_terms_are_normalised_before_they_are_weighted():
+def test_terms_are_normalized_before_they_are_weighted():
   """a standard: −1, 1 over its std of 2; b in units of 100; c as it is."""
   reward = weighted_sum(
     {
@@ -69,7 +69,7 @@ def test_terms_are_normalised_before_they_are_weighted():
       'c': constant([[0.25, 0.5]]),
     },
     {'a': 1.0, 'b': 2.0, 'c': 4.0},
-    normalisers={
+    normalizers={
       'a': NORMALISERS['standard'](eps=0.0),
       'b': NORMALISERS['fixed'](offset=50.0, scale=100.0),
     },
@@ -88,16 +88,16 @@ def test_statistics_are_of_the_samples_that_are_trained_on():
       'b': constant([[0.0, 0.0, 0.0]], valid=[[True, True, False]]),
     },
     {'a': 1.0, 'b': 1.0},
-    normalisers={'a': NORMALISERS['standard'](eps=0.0)},
+    normalizers={'a': NORMALISERS['standard'](eps=0.0)},
   )
   np.testing.assert_allclose(reward(*NOTHING).rewards, [[-1.0, 1.0, 0.0]])
 
 
-def test_one_reward_of_weight_one_is_normalised_too():
+def test_one_reward_of_weight_one_is_normalized_too():
   reward = weighted_sum(
     {'a': constant([[1.0, 5.0]])},
     {'a': 1.0},
-    normalisers={'a': NORMALISERS['fixed'](scale=2.0)},
+    normalizers={'a': NORMALISERS['fixed'](scale=2.0)},
   )
   np.testing.assert_allclose(reward(*NOTHING).rewards, [[0.5, 2.5]])
 
@@ -144,7 +144,7 @@ def test_measures_are_known_where_their_own_reward_is_valid():
     np.testing.assert_array_equal(masks[name], mask)
 
 
-def test_normalisers_see_the_whole_step():
+def test_normalizers_see_the_whole_step():
   """Two parts of a step, each with a mean of its own."""
 
   def halves(prompts, images):
@@ -154,7 +154,7 @@ def test_normalisers_see_the_whole_step():
   reward = weighted_sum(
     {'a': halves, 'b': Stages(lambda p, x: x, lambda x: halves({}, images))},
     {'a': 1.0, 'b': 0.0},
-    normalisers={'a': NORMALISERS['standard']()},
+    normalizers={'a': NORMALISERS['standard']()},
   )
   stages = staged(reward)
   begun = [stages.begin({}, images[k::2]) for k in range(2)]
@@ -174,8 +174,8 @@ def test_normalisers_see_the_whole_step():
     (('a', 'b'), {'a': 0.0, 'b': 0.0}, {}),
     (('a',), {}, {'hold_out': ('a',)}),
     (('a',), {'a': 1.0}, {'hold_out': ('a',)}),
-    (('a',), {'a': 1.0}, {'normalisers': {'b': None}}),
-    (('a', 'b'), {'a': 1.0}, {'hold_out': 'b', 'normalisers': {'b': None}}),
+    (('a',), {'a': 1.0}, {'normalizers': {'b': None}}),
+    (('a', 'b'), {'a': 1.0}, {'hold_out': 'b', 'normalizers': {'b': None}}),
   ],
 )
 def test_refused(names, weights, options):

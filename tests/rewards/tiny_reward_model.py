@@ -7,10 +7,10 @@ import numpy as np
 
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig, Scorer
-from adrpo_jax.worlds import sort_tokeniser
+from adrpo_jax.worlds import sort_tokenizer
 
 CONFIG = DecoderConfig(
-  vocab_size=len(sort_tokeniser.VOCABULARY),
+  vocab_size=len(sort_tokenizer.VOCABULARY),
   hidden_size=16,
   intermediate_size=24,
   num_hidden_layers=2,
@@ -26,14 +26,14 @@ CONFIG = DecoderConfig(
 
 
 def write(folder: pathlib.Path, kind=Scorer) -> str:
-  """Config, weights and tokeniser; of a `Decoder` there is no score head."""
+  """Config, weights and tokenizer; of a `Decoder` there is no score head."""
   rng = np.random.default_rng(0)
   params = jax.tree.map(
     lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype),
     decoder_folder.shapes(kind(CONFIG)),
   )
   decoder_folder.save(folder, decoder_folder.config_fields(CONFIG), params)
-  sort_tokeniser.write_tokeniser(folder)
+  sort_tokenizer.write_tokenizer(folder)
   return str(folder)
 
 

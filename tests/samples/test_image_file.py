@@ -9,7 +9,7 @@ from adrpo_jax.samples import image_file
 
 
 def made(side, prompts=2, group=3):
-  """A gradient with a disc at another place and in another colour each."""
+  """A gradient with a disc at another place and in another color each."""
   y, x = np.mgrid[:side, :side] / side
   images = np.empty((prompts, group, side, side, 3), np.uint8)
   for p, g in np.ndindex(prompts, group):

@@ -12,10 +12,10 @@ PROMPTS = PromptSet(('a cat', 'two dogs', 'an owl'), ('one', 'two', 'one'))
 
 
 def save(path, value, size=(6, 4), mode='RGB'):
-  """A picture of one grey; size is (width, height), as Pillow has it."""
+  """A picture of one gray; size is (width, height), as Pillow has it."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  colour = value if mode == 'L' else (value,) * 3
-  Image.new(mode, size, colour).save(path)
+  color = value if mode == 'L' else (value,) * 3
+  Image.new(mode, size, color).save(path)
 
 
 NAMINGS = {

@@ -15,7 +15,7 @@ from adrpo_jax.scoring import image_folder, image_scores
 from adrpo_jax.stats import prompt_means
 from adrpo_jax.types import Scores
 
-# Grey of the two pictures of each prompt, in levels.
+# Gray of the two pictures of each prompt, in levels.
 GREYS = [[0, 20], [40, 60], [100, 140], [255, 255], [10, 30]]
 CATEGORIES = ('dark', 'dark', 'light', 'light', 'dark')
 TEXTS = tuple(f'prompt {i}' for i in range(5))
@@ -24,12 +24,12 @@ TEXTS = tuple(f'prompt {i}' for i in range(5))
 @pytest.fixture
 def folder(tmp_path):
   for i, row in enumerate(GREYS):
-    for j, grey in enumerate(row):
-      Image.new('RGB', (8, 8), (grey,) * 3).save(tmp_path / f'{i}_{j}.png')
+    for j, gray in enumerate(row):
+      Image.new('RGB', (8, 8), (gray,) * 3).save(tmp_path / f'{i}_{j}.png')
   return image_folder.find(str(tmp_path), PromptSet(TEXTS, CATEGORIES))
 
 
-def grey(prompts, pictures):
+def gray(prompts, pictures):
   """Levels; full white cannot be judged. A measure: the id of the prompt."""
   levels = pictures.astype(jnp.float32).mean((2, 3, 4))
   ids = jnp.broadcast_to(jnp.asarray(prompts['ids'])[:, None], levels.shape)
@@ -42,16 +42,16 @@ def grey(prompts, pictures):
 @pytest.mark.parametrize('batch', [1, 2, 5, 8])
 def test_figures_by_hand(batch, folder):
   """Prompt means 10, 50, 120, 20: batches and their filling change nothing."""
-  figures = image_scores.score(folder, {'grey': grey}, batch=batch)
-  assert list(figures) == ['grey', 'grey/ids']
+  figures = image_scores.score(folder, {'gray': gray}, batch=batch)
+  assert list(figures) == ['gray', 'gray/ids']
   known = np.array([10.0, 50.0, 120.0, 20.0])
-  assert figures['grey'].mean == pytest.approx(known.mean())
-  assert figures['grey'].error == pytest.approx(known.std(ddof=1) / 2)
-  assert figures['grey'].invalid == pytest.approx(0.2)
-  assert figures['grey'].by_category == pytest.approx(
+  assert figures['gray'].mean == pytest.approx(known.mean())
+  assert figures['gray'].error == pytest.approx(known.std(ddof=1) / 2)
+  assert figures['gray'].invalid == pytest.approx(0.2)
+  assert figures['gray'].by_category == pytest.approx(
     {'dark': 80 / 3, 'light': 120}
   )
-  assert figures['grey/ids'].mean == pytest.approx((0 + 1 + 2 + 4) / 4)
+  assert figures['gray/ids'].mean == pytest.approx((0 + 1 + 2 + 4) / 4)
 
 
 def test_rewards_of_the_table_and_a_mesh(folder):
@@ -91,22 +91,22 @@ def test_facts_reach_rewards_of_a_world(folder):
 
 
 def test_written_for_the_eye_and_for_a_file(folder):
-  figures = image_scores.score(folder, {'grey': grey, 'again': grey}, batch=5)
-  assert list(figures) == ['grey', 'grey/ids', 'again', 'again/ids']
+  figures = image_scores.score(folder, {'gray': gray, 'again': gray}, batch=5)
+  assert list(figures) == ['gray', 'gray/ids', 'again', 'again/ids']
   lines = image_scores.as_text(figures).splitlines()
-  assert lines[0].split() == ['grey', '50.000', '±', '24.833']
+  assert lines[0].split() == ['gray', '50.000', '±', '24.833']
   assert lines[1].split() == ['not', 'judged', '20.0%']
   assert lines[2].split() == ['dark', '26.667']
   record = json.loads(json.dumps(image_scores.as_record(folder, figures)))
   assert record['prompts'] == 5
   assert record['samples'] == 10
-  assert record['figures']['grey']['by_category']['light'] == 120
+  assert record['figures']['gray']['by_category']['light'] == 120
 
 
 def test_prompts_without_categories(folder):
   plain = folder._replace(prompts=PromptSet(TEXTS, ('',) * 5))
-  figures = image_scores.score(plain, {'grey': grey}, batch=5)
-  assert figures['grey'].by_category == {}
+  figures = image_scores.score(plain, {'gray': gray}, batch=5)
+  assert figures['gray'].by_category == {}
   assert len(image_scores.as_text(figures).splitlines()) == 4
 
 

@@ -28,7 +28,7 @@ def test_a_prompt_states_its_facts():
     ['a red circle left of a blue square', 'three small green crosses']
   )
   np.testing.assert_array_equal(stated.objects, [2, 3])
-  np.testing.assert_array_equal(stated.colour[0], [0, 2, -1, -1])
+  np.testing.assert_array_equal(stated.color[0], [0, 2, -1, -1])
   np.testing.assert_array_equal(stated.shape[1], [3, 3, 3, -1])
   np.testing.assert_array_equal(stated.size[1], [0, 0, 0, -1])
   np.testing.assert_array_equal(stated.relations[0, 0], [0, 0, 1])
@@ -48,10 +48,10 @@ def test_splits_share_no_combination():
 
 def test_an_unknown_word_names_the_nearest():
   with pytest.raises(ValueError, match="Did you mean 'circle'"):
-    prompts.tokenise(['a red cirle'])
+    prompts.tokenize(['a red cirle'])
   with pytest.raises(ValueError, match='Expected a prompt such as'):
     prompts.facts(['red circle'])
-  np.testing.assert_array_equal(prompts.tokenise([''])[0], 0)
+  np.testing.assert_array_equal(prompts.tokenize([''])[0], 0)
 
 
 @pytest.mark.parametrize('category', prompts.CATEGORIES)
@@ -134,6 +134,6 @@ def test_spread_by_hand():
       )
     )
 
-  images = jnp.stack([scene(2, 0), scene(11, 1)])[None]  # centres 6 and 16
+  images = jnp.stack([scene(2, 0), scene(11, 1)])[None]  # centers 6 and 16
   spread, _ = shapes_diversity.spread(images, facts)
   np.testing.assert_allclose(spread, np.hypot(10, 1) / 32 + 1, rtol=1e-5)

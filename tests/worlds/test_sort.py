@@ -1,4 +1,4 @@
-"""The text worlds: prompts, exact verifiers, pre-training data, tokeniser."""
+"""The text worlds: prompts, exact verifiers, pre-training data, tokenizer."""
 
 import collections
 
@@ -6,8 +6,8 @@ import made_strings
 import numpy as np
 import pytest
 
-from adrpo_jax.models.files.tokenizers import padded_tokens, tokeniser_of
-from adrpo_jax.worlds import TEXT_WORLDS, sort, sort_or_pass, sort_tokeniser
+from adrpo_jax.models.files.tokenizers import padded_tokens, tokenizer_of
+from adrpo_jax.worlds import TEXT_WORLDS, sort, sort_or_pass, sort_tokenizer
 
 PROMPT = 'sort: 7 3 9 3 ='
 OTHER = 'sort or pass: 7 3 9 3 ='
@@ -17,8 +17,8 @@ world = pytest.mark.parametrize('world', TEXT_WORLDS.values(), ids=TEXT_WORLDS)
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-  made = tmp_path_factory.mktemp('made') / 'tokeniser'
-  sort_tokeniser.write_tokeniser(made)
+  made = tmp_path_factory.mktemp('made') / 'tokenizer'
+  sort_tokenizer.write_tokenizer(made)
   return made
 
 
@@ -157,42 +157,42 @@ def test_a_corrupted_answer_is_wrong_in_the_right_format(right):
   assert len({len(given) for given in made}) >= 2
 
 
-def test_a_tokeniser_reads_back_what_it_wrote(folder):
-  tokeniser = tokeniser_of(folder)
-  assert len(tokeniser) == len(sort_tokeniser.VOCABULARY) == 42
-  ids = (tokeniser.pad_token_id, tokeniser.eos_token_id, tokeniser.unk_token_id)
+def test_a_tokenizer_reads_back_what_it_wrote(folder):
+  tokenizer = tokenizer_of(folder)
+  assert len(tokenizer) == len(sort_tokenizer.VOCABULARY) == 42
+  ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
   assert ids == (0, 1, 2)
   for world in TEXT_WORLDS.values():
     for text, _ in world.prompts('held_out')[::50]:
       whole = text + world.answer(text)
-      tokens = tokeniser(whole)['input_ids']
+      tokens = tokenizer(whole)['input_ids']
       assert len(tokens) == len(whole)
-      assert min(tokens) >= len(sort_tokeniser.SPECIAL)
-      assert tokeniser.decode(tokens) == whole
-  assert tokeniser('3 =')['input_ids'] == [9, 3, 5]
-  assert tokeniser('é?é3')['input_ids'] == [2, 2, 2, 9]
-  assert tokeniser.decode([0, 0, 9, 1], skip_special_tokens=True) == '3'
+      assert min(tokens) >= len(sort_tokenizer.SPECIAL)
+      assert tokenizer.decode(tokens) == whole
+  assert tokenizer('3 =')['input_ids'] == [9, 3, 5]
+  assert tokenizer('é?é3')['input_ids'] == [2, 2, 2, 9]
+  assert tokenizer.decode([0, 0, 9, 1], skip_special_tokens=True) == '3'
   padded = padded_tokens(folder, 5)(['3 =', '='])
   np.testing.assert_array_equal(padded, [[0, 0, 9, 3, 5], [0, 0, 0, 0, 5]])
 
 
 def test_a_conversation_is_its_turns_one_after_the_other(folder):
-  tokeniser = tokeniser_of(folder)
+  tokenizer = tokenizer_of(folder)
   turns = [
     {'role': 'user', 'content': PROMPT},
     {'role': 'assistant', 'content': '3 3 7 9'},
   ]
-  asked = tokeniser.apply_chat_template(
+  asked = tokenizer.apply_chat_template(
     turns[:1], tokenize=False, add_generation_prompt=True
   )
   assert asked == PROMPT
-  whole = tokeniser.apply_chat_template(turns, tokenize=False)
+  whole = tokenizer.apply_chat_template(turns, tokenize=False)
   assert whole == PROMPT + '3 3 7 9<eos>'
-  assert tokeniser(whole)['input_ids'][-1] == tokeniser.eos_token_id
+  assert tokenizer(whole)['input_ids'][-1] == tokenizer.eos_token_id
 
 
-def test_the_same_tokeniser_is_written_each_time(folder, tmp_path):
-  sort_tokeniser.write_tokeniser(tmp_path)
+def test_the_same_tokenizer_is_written_each_time(folder, tmp_path):
+  sort_tokenizer.write_tokenizer(tmp_path)
   names = sorted(file.name for file in folder.iterdir())
   assert names == sorted(file.name for file in tmp_path.iterdir())
   assert 'tokenizer.json' in names

@@ -18,7 +18,7 @@ from adrpo_jax.types import Modality, PyTree
 
 Rows = Callable[[np.ndarray], PyTree]
 Encode = Callable[[Sequence[str]], Rows]
-Materialise = Callable[[PyTree, PyTree], PyTree]
+Materialize = Callable[[PyTree, PyTree], PyTree]
 
 KEPT = {
   'all': None,
@@ -30,8 +30,8 @@ KEPT = {
 class Generator(NamedTuple):
   """A base that can be sampled from and trained.
 
-  modality:      (method, materialise) -> Modality, as it is trained
-  judged:        (materialise, samples per prompt) -> Modality of evaluations,
+  modality:      (method, materialize) -> Modality, as it is trained
+  judged:        (materialize, samples per prompt) -> Modality of evaluations,
                  which measures the divergence of all methods alike
   encode:        (texts) -> (ids [N]) -> conditions [N, ...] of these texts
   condition:     shapes of one of them
@@ -42,8 +42,8 @@ class Generator(NamedTuple):
   identity:      a digest of the weights
   """
 
-  modality: Callable[[Method, Materialise], Modality]
-  judged: Callable[[Materialise, int], Modality]
+  modality: Callable[[Method, Materialize], Modality]
+  judged: Callable[[Materialize, int], Modality]
   encode: Encode
   condition: PyTree
   frozen: dict[str, PyTree]

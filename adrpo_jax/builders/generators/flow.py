@@ -13,7 +13,7 @@ from adrpo_jax.builders.checks import named
 from adrpo_jax.builders.generators.base import (
   Encode,
   Generator,
-  Materialise,
+  Materialize,
   split_by_rows,
 )
 from adrpo_jax.errors import InputError
@@ -78,10 +78,10 @@ def flow_generator(
   """
   make = partial(_modality, config, mesh, model)
 
-  def judged(materialise: Materialise, samples: int) -> Modality:
+  def judged(materialize: Materialize, samples: int) -> Modality:
     """On fresh noise, which the divergence in W2 is an expectation over."""
     method = methods.make_method('fixed_w2')
-    return make(method, materialise, transition='euler', samples=samples)
+    return make(method, materialize, transition='euler', samples=samples)
 
   def save_adapters(
     adapters: PyTree, scale: float, folder: pathlib.Path
@@ -114,7 +114,7 @@ def _modality(
   mesh: jax.sharding.Mesh,
   model: FlowModel,
   method: Method,
-  materialise: Materialise,
+  materialize: Materialize,
   *,
   transition: str,
   samples: int,
@@ -138,7 +138,7 @@ def _modality(
       ),
       rollout_guidance=sampler.guidance,
       training_guidance=sampler.guidance,
-      materialise=materialise,
+      materialize=materialize,
       constrain=partial(split_by_rows, mesh),
     )
   except ValueError as error:

@@ -17,7 +17,7 @@ from adrpo_jax.builders.checks import named
 from adrpo_jax.builders.generators.base import (
   Encode,
   Generator,
-  Materialise,
+  Materialize,
   Rows,
   make_compute,
   no_words,
@@ -51,15 +51,15 @@ def of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   """Qwen2, Qwen2.5 or Qwen3, from a folder in the layout of transformers.
 
   Raises:
-    InputError: a folder that is not of this kind, or one whose tokeniser has
+    InputError: a folder that is not of this kind, or one whose tokenizer has
       tokens that the model does not know.
   """
   folder, words = language_folder(config), words_of(config)
   model = decoder_folder.read(folder)
   if words.size > model.config.vocab_size:
     raise InputError(
-      f'Expected a tokeniser of at most {model.config.vocab_size} tokens, all '
-      f'that the model in {folder} knows, got one of {words.size}. Tokeniser '
+      f'Expected a tokenizer of at most {model.config.vocab_size} tokens, all '
+      f'that the model in {folder} knows, got one of {words.size}. Tokenizer '
       'and model are of different releases, or tokens were added to one alone.'
     )
   dtype = jnp.dtype(config.model.param_dtype)
@@ -126,20 +126,20 @@ def _generator(
   )
   sampled = _choice(config, config.sampler.temperature, config.prompts.samples)
 
-  def modality(method: Method, materialise: Materialise) -> Modality:
+  def modality(method: Method, materialize: Materialize) -> Modality:
     return made(
       method,
       choice=sampled,
       samples_per_prompt=config.prompts.samples,
-      materialise=materialise,
+      materialize=materialize,
     )
 
-  def judged(materialise: Materialise, samples: int) -> Modality:
+  def judged(materialize: Materialize, samples: int) -> Modality:
     return made(
       language_methods.grpo(),
       choice=_choice(config, config.eval.temperature, samples),
       samples_per_prompt=samples,
-      materialise=materialise,
+      materialize=materialize,
     )
 
   length = config.prompts.longest
@@ -211,7 +211,7 @@ def _room(rows: Sequence[Sequence[int]], longest: int) -> int:
 def _save(
   model: decoder_folder.Qwen, full: PyTree, folder: pathlib.Path
 ) -> pathlib.Path:
-  """A whole folder: its config, weights, and the files of its tokeniser."""
+  """A whole folder: its config, weights, and the files of its tokenizer."""
   path = decoder_folder.save(folder, model.fields, full)
   for file in _words_files(model.folder):
     shutil.copyfile(file, folder / file.name)
@@ -231,7 +231,7 @@ def _save_adapters(
 
 
 def _words_files(folder: pathlib.Path) -> list[pathlib.Path]:
-  """Files beside the weights: the tokeniser's, and how it generates."""
+  """Files beside the weights: the tokenizer's, and how it generates."""
   names = (
     'generation_config.json',
     'chat_template*',

@@ -1,4 +1,4 @@
-"""Where the language model of a config lies, and its tokeniser."""
+"""Where the language model of a config lies, and its tokenizer."""
 
 import pathlib
 

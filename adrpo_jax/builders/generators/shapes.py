@@ -42,7 +42,7 @@ def of_world(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   read = jax.jit(TextEncoder(models.text_encoder).apply)
 
   def encode(texts: Sequence[str]) -> Rows:
-    states = read(weights['text_encoder'], world.tokenise(texts))
+    states = read(weights['text_encoder'], world.tokenize(texts))
     table = jax.device_get(states)
     return lambda ids: jax.tree.map(lambda leaf: leaf[ids], table)
 

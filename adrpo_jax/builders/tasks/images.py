@@ -85,7 +85,7 @@ def _judge_of(config: ConfigDict, world: World) -> Judge:
     }
 
   def check(text: str) -> None:
-    world.tokenise([text])
+    world.tokenize([text])
     world.facts([text])
 
   return Judge(check, world.facts, measure, world.describe, world.reduced)

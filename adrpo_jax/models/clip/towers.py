@@ -60,7 +60,7 @@ class ClipVisionConfig:
 class ClipTextFeatures(NamedTuple):
   """What a text tower says of its tokens.
 
-  penultimate: [B, L, D], states before the last layer, not normalised
+  penultimate: [B, L, D], states before the last layer, not normalized
   pooled:      [B, projection], of the end token, projected
   """
 
@@ -100,7 +100,7 @@ class ClipText(nn.Module):
 
 
 class ClipVision(nn.Module):
-  """images [B, H, W, 3], normalised -> embeddings [B, projection]."""
+  """images [B, H, W, 3], normalized -> embeddings [B, projection]."""
 
   config: ClipVisionConfig
   compute: Compute = Compute()

@@ -1,4 +1,4 @@
-"""The tokeniser of a language model as the functions that a run needs."""
+"""The tokenizer of a language model as the functions that a run needs."""
 
 from collections.abc import Callable, Sequence
 import json
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adrpo_jax.errors import InputError, unknown_name
-from adrpo_jax.models.files.tokenizers import text_of, tokeniser_of
+from adrpo_jax.models.files.tokenizers import text_of, tokenizer_of
 
 
 class Words(NamedTuple):
@@ -19,7 +19,7 @@ class Words(NamedTuple):
   piece:  (tokens) -> their text with all there is, for reports
   stops:  tokens that end an answer
   pad:    stands where there is nothing
-  size:   how many tokens the tokeniser has
+  size:   how many tokens the tokenizer has
   """
 
   ids: Callable[[str], list[int]]
@@ -36,29 +36,29 @@ def words_in(
   """The words of a folder of Hugging Face.
 
   Args:
-    folder: with a tokeniser; its generation_config.json, where it has one,
+    folder: with a tokenizer; its generation_config.json, where it has one,
       says which tokens end an answer.
-    template: 'chat', a prompt is what the user says in the tokeniser's own
+    template: 'chat', a prompt is what the user says in the tokenizer's own
       template; 'none', the model goes on from the prompt as it stands.
     system: what the system says before, if anything; for 'chat'.
 
   Raises:
-    InputError: no tokeniser, no chat template, no token that ends an answer.
+    InputError: no tokenizer, no chat template, no token that ends an answer.
   """
-  tokeniser = tokeniser_of(folder)
+  tokenizer = tokenizer_of(folder)
   if template not in TEMPLATES:
     raise unknown_name(template, TEMPLATES, 'template')
-  stops = _stops(folder, tokeniser)
-  pad = tokeniser.pad_token_id
+  stops = _stops(folder, tokenizer)
+  pad = tokenizer.pad_token_id
   return Words(
-    ids=TEMPLATES[template](tokeniser, folder, system),
+    ids=TEMPLATES[template](tokenizer, folder, system),
     answer=text_of(folder),
-    piece=lambda ids: tokeniser.decode(
+    piece=lambda ids: tokenizer.decode(
       list(ids), clean_up_tokenization_spaces=False
     ),
     stops=stops,
     pad=stops[0] if pad is None else pad,
-    size=len(tokeniser),
+    size=len(tokenizer),
   )
 
 
@@ -85,11 +85,11 @@ def left_padded(
 
 
 def _chat(
-  tokeniser: Any, folder: pathlib.Path, system: str
+  tokenizer: Any, folder: pathlib.Path, system: str
 ) -> Callable[[str], list[int]]:
-  if tokeniser.chat_template is None:
+  if tokenizer.chat_template is None:
     raise InputError(
-      f'Expected a chat template with the tokeniser in {folder}, found none. '
+      f'Expected a chat template with the tokenizer in {folder}, found none. '
       'Take the folder of a model that was trained to chat (-Instruct), or set '
       '--config.model.template=none to have prompts continued as they stand.'
     )
@@ -97,36 +97,36 @@ def _chat(
 
   def ids(prompt: str) -> list[int]:
     messages = [*before, {'role': 'user', 'content': prompt}]
-    text = tokeniser.apply_chat_template(
+    text = tokenizer.apply_chat_template(
       messages, tokenize=False, add_generation_prompt=True
     )
-    return tokeniser(text, add_special_tokens=False)['input_ids']
+    return tokenizer(text, add_special_tokens=False)['input_ids']
 
   return ids
 
 
 def _plain(
-  tokeniser: Any, folder: pathlib.Path, system: str
+  tokenizer: Any, folder: pathlib.Path, system: str
 ) -> Callable[[str], list[int]]:
   if system:
     raise InputError(
       f"Expected template 'chat' beside a system prompt, got 'none' for "
       f'{folder}: without a template there is nobody else to speak.'
     )
-  return lambda prompt: tokeniser(prompt)['input_ids']
+  return lambda prompt: tokenizer(prompt)['input_ids']
 
 
 TEMPLATES = {'chat': _chat, 'none': _plain}
 
 
-def _stops(folder: pathlib.Path, tokeniser: Any) -> tuple[int, ...]:
+def _stops(folder: pathlib.Path, tokenizer: Any) -> tuple[int, ...]:
   path = folder / 'generation_config.json'
   told = json.loads(path.read_text()) if path.is_file() else {}
-  listed = told.get('eos_token_id', tokeniser.eos_token_id)
+  listed = told.get('eos_token_id', tokenizer.eos_token_id)
   stops = tuple(listed) if isinstance(listed, list) else (listed,)
   if not stops or None in stops:
     raise InputError(
       'Expected a token that ends an answer, eos_token_id in '
-      f'{path} or of the tokeniser, got {listed!r}.'
+      f'{path} or of the tokenizer, got {listed!r}.'
     )
   return stops

@@ -2,7 +2,7 @@
 
 Each layer: RMSNorm, causal attention with rotary positions and fewer heads of
 keys than of queries, RMSNorm, gated MLP. Qwen2 has biases on q, k and v; Qwen3
-has none and normalises every head of q and k. Yang et al., `Qwen2.5 Technical
+has none and normalizes every head of q and k. Yang et al., `Qwen2.5 Technical
 Report <https://arxiv.org/abs/2412.15115>`_, 2024, and `Qwen3 Technical Report
 <https://arxiv.org/abs/2505.09388>`_, 2025.
 
@@ -58,7 +58,7 @@ class Past(NamedTuple):
 
 
 class Decoder(nn.Module):
-  """(tokens, positions, mask), all [B, L] -> last states [B, L, D], normalised.
+  """(tokens, positions, mask), all [B, L] -> last states [B, L, D], normalized.
 
   `output_embedding` and `log_probs.logits` make logits of them. For sampling
   see `cached_decoder`.

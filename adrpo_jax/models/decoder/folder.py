@@ -138,10 +138,10 @@ def read(folder: pathlib.Path) -> Qwen:
 
 def shapes(module: nn.Module) -> PyTree:
   """{'params'} of a `Decoder` or a `Scorer`, float32."""
-  return jax.eval_shape(lambda: initialised(module, jax.random.key(0)))
+  return jax.eval_shape(lambda: initialized(module, jax.random.key(0)))
 
 
-def initialised(module: nn.Module, key: Array) -> PyTree:
+def initialized(module: nn.Module, key: Array) -> PyTree:
   """Random parameters of one, {'params': ...}."""
   rows = jnp.zeros((1, 2), jnp.int32)
   return module.init(key, rows, rows, jnp.ones((1, 2), bool))

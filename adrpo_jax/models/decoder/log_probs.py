@@ -71,7 +71,7 @@ def chunked_log_probs(
   Args:
     hidden: [B, T, D]; the state at t is that from which token t is drawn.
     embedding: [V, D], of the output (see `decoder.output_embedding`). Without
-      the rows of ids that the tokeniser lacks, where sampling leaves them out.
+      the rows of ids that the tokenizer lacks, where sampling leaves them out.
     tokens: [B, T], in 0 … V−1.
     chunk: positions at a time; T need not be a multiple of it.
     told: what is wanted of logits and tokens; `LogProbs` unless given.

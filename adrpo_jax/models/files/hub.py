@@ -16,7 +16,7 @@ from etils import epath
 from adrpo_jax.errors import InputError
 from adrpo_jax.system.files import below, replacing
 
-# Weights, configs, tokenisers, chat templates. Pickles are not even downloaded.
+# Weights, configs, tokenizers, chat templates. Pickles are not even downloaded.
 PATTERNS = ('*.json', '*.safetensors', '*.txt', '*.model', '*.jinja')
 
 _HUB_ID = re.compile(r'(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?')
@@ -89,7 +89,7 @@ def _downloaded(name: str, revision: str | None) -> pathlib.Path:
     )
   except errors.GatedRepoError as error:
     raise InputError(
-      f'The repository {name} is gated. Accept its licence on '
+      f'The repository {name} is gated. Accept its license on '
       f'https://huggingface.co/{name}, and set HF_TOKEN to a token that may '
       'read it.'
     ) from error

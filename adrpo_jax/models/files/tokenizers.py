@@ -1,4 +1,4 @@
-"""Tokenisers of Hugging Face folders: texts as rows of one length."""
+"""Tokenizers of Hugging Face folders: texts as rows of one length."""
 
 from collections.abc import Callable, Sequence
 import functools
@@ -14,17 +14,17 @@ from adrpo_jax.errors import InputError
 def padded_tokens(
   folder: pathlib.Path, length: int
 ) -> Callable[[Sequence[str]], np.ndarray]:
-  """(texts) -> [N, length] int32, padded as the folder's tokeniser pads.
+  """(texts) -> [N, length] int32, padded as the folder's tokenizer pads.
 
   Longer texts are cut, and said to be.
 
   Raises:
-    InputError: there is no tokeniser, or transformers cannot read it.
+    InputError: there is no tokenizer, or transformers cannot read it.
   """
-  tokeniser = tokeniser_of(folder)
+  tokenizer = tokenizer_of(folder)
 
   def tokens(texts: Sequence[str]) -> np.ndarray:
-    whole = tokeniser(list(texts))['input_ids']
+    whole = tokenizer(list(texts))['input_ids']
     cut = [t for t, ids in zip(texts, whole, strict=True) if len(ids) > length]
     if cut:
       logging.warning(
@@ -32,7 +32,7 @@ def padded_tokens(
         'read by %s: %r',
         *(len(cut), len(texts), length, folder.name, cut[0][:60]),
       )
-    padded = tokeniser(
+    padded = tokenizer(
       list(texts), padding='max_length', max_length=length, truncation=True
     )
     return np.asarray(padded['input_ids'], np.int32)
@@ -41,8 +41,8 @@ def padded_tokens(
 
 
 @functools.cache
-def tokeniser_of(folder: pathlib.Path) -> Any:
-  """The tokeniser in a folder; transformers reads it, and needs no PyTorch.
+def tokenizer_of(folder: pathlib.Path) -> Any:
+  """The tokenizer in a folder; transformers reads it, and needs no PyTorch.
 
   Raises:
     InputError: there is none, or transformers cannot read it.
@@ -53,7 +53,7 @@ def tokeniser_of(folder: pathlib.Path) -> Any:
     return transformers.AutoTokenizer.from_pretrained(str(folder))
   except (OSError, ValueError, KeyError) as error:
     raise InputError(
-      f'Expected a tokeniser in {folder}, that transformers reads. It says: '
+      f'Expected a tokenizer in {folder}, that transformers reads. It says: '
       f'{str(error).splitlines()[0]}'
     ) from error
 
@@ -64,9 +64,9 @@ def text_of(folder: pathlib.Path) -> Callable[[Sequence[int]], str]:
   May be called from several threads.
 
   Raises:
-    InputError: see `tokeniser_of`.
+    InputError: see `tokenizer_of`.
   """
-  tokeniser = tokeniser_of(folder)
-  return lambda ids: tokeniser.decode(
+  tokenizer = tokenizer_of(folder)
+  return lambda ids: tokenizer.decode(
     list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
   )

@@ -203,7 +203,7 @@ def timestep_features(t: Array) -> Array:
 
 
 def position_table(config: MMDiTConfig, rows: int, columns: int) -> np.ndarray:
-  """The centre crop of SD3's fixed position table: -> [rows·columns, D].
+  """The center crop of SD3's fixed position table: -> [rows·columns, D].
 
   Position = index·(base size / maximum); first half of the channels encodes the
   column, second the row, each sin | cos.

@@ -34,7 +34,7 @@ class T5Config:
 
 
 class T5Encoder(nn.Module):
-  """tokens [B, L] -> states [B, L, D], normalised."""
+  """tokens [B, L] -> states [B, L, D], normalized."""
 
   config: T5Config
   compute: Compute = Compute()

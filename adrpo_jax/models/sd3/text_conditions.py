@@ -50,7 +50,7 @@ class Tower(NamedTuple):
 def clip_tower(
   folder: pathlib.Path, number: str, compute: Compute, place: Place
 ) -> Tower:
-  """text_encoder`number` with its tokeniser; number is '' or '_2'."""
+  """text_encoder`number` with its tokenizer; number is '' or '_2'."""
   path = folder / f'text_encoder{number}'
   config = from_fields(
     ClipTextConfig, read_config(path / 'config.json'), path / 'config.json'
@@ -66,7 +66,7 @@ def clip_tower(
 def t5_tower(
   folder: pathlib.Path, length: int, compute: Compute, place: Place
 ) -> Tower:
-  """text_encoder_3 with its tokeniser, for texts of `length` tokens."""
+  """text_encoder_3 with its tokenizer, for texts of `length` tokens."""
   path = folder / 'text_encoder_3'
   fields = read_config(path / 'config.json')
   if fields.get('feed_forward_proj') != 'gated-gelu':

@@ -30,7 +30,7 @@ def decode_in_tiles(
     decode: latents [B, t, t, C] -> images [B, t·scale, t·scale, 3].
     latents: of the whole picture. No larger than a tile: decoded as it is.
     tile: the largest edge of a tile, in latents.
-    overlap: of neighbours, at least, in latents.
+    overlap: of neighbors, at least, in latents.
     scale: how many pixels a latent is wide.
 
   Raises:

@@ -77,7 +77,7 @@ def load(folder: pathlib.Path) -> Base:
   except (ValueError, KeyError, TypeError) as error:
     raise InputError(f'{path} is no config of a base: {error!r}.') from error
   base = Base._make([*configs, {}])
-  shapes = jax.eval_shape(lambda: initialise(base, jax.random.key(0)))
+  shapes = jax.eval_shape(lambda: initialize(base, jax.random.key(0)))
   return base._replace(
     params={
       name: safetensors_trees.load_tree(folder / f'{name}.safetensors', tree)
@@ -91,7 +91,7 @@ def read_origin(folder: pathlib.Path) -> dict[str, Any]:
   return json.loads((folder / 'config.json').read_text())['origin']
 
 
-def initialise(base: Base, key: jax.Array) -> dict[str, PyTree]:
+def initialize(base: Base, key: jax.Array) -> dict[str, PyTree]:
   """Random parameters of the three models."""
   size = base.mmdit.sample_size
   latents = jnp.zeros((1, size, size, base.mmdit.in_channels))

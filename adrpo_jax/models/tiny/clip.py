@@ -24,7 +24,7 @@ from adrpo_jax.models.files.text_encoder_tables import (
   clip_text_rows,
   clip_vision_rows,
 )
-from adrpo_jax.models.tiny.sd3 import write_clip_tokeniser
+from adrpo_jax.models.tiny.sd3 import write_clip_tokenizer
 
 WIDTH = 12  # of the embeddings
 TEXT = ClipTextConfig(
@@ -82,5 +82,5 @@ def write(folder: pathlib.Path, seed: int = 0, **fields: Any) -> str:
   folder.mkdir(parents=True, exist_ok=True)
   save_tree(folder / 'model.safetensors', tensors(seed), {'format': 'pt'})
   (folder / 'config.json').write_text(json.dumps(config() | fields))
-  write_clip_tokeniser(folder, '<|endoftext|>')
+  write_clip_tokenizer(folder, '<|endoftext|>')
   return str(folder)

@@ -1,6 +1,6 @@
 """A random Qwen2 of a few thousand weights, in the real layout.
 
-For trying the whole real path on a laptop: config, weights, a tokeniser of
+For trying the whole real path on a laptop: config, weights, a tokenizer of
 bytes with the special tokens of Qwen, and a chat template. It says noise.
 """
 
@@ -41,8 +41,8 @@ def write(folder: pathlib.Path) -> pathlib.Path:
   if done.is_file():
     return folder
   folder.mkdir(parents=True, exist_ok=True)
-  write_tokeniser(folder)
-  init = jax.jit(lambda key: decoder_folder.initialised(Decoder(SIZES), key))
+  write_tokenizer(folder)
+  init = jax.jit(lambda key: decoder_folder.initialized(Decoder(SIZES), key))
   params = init(jax.random.key(0))
   decoder_folder.save(folder, decoder_folder.config_fields(SIZES), params)
   ends = [256 + SPECIAL.index('<|im_end|>'), 256]
@@ -51,7 +51,7 @@ def write(folder: pathlib.Path) -> pathlib.Path:
   return folder
 
 
-def write_tokeniser(folder: pathlib.Path) -> None:
+def write_tokenizer(folder: pathlib.Path) -> None:
   """Writes tokenizer.json and its companions: bytes, without any merge."""
   import tokenizers
   from tokenizers import decoders, models, pre_tokenizers

@@ -1,7 +1,7 @@
 """A random Stable Diffusion 3 of a few thousand weights, in the real layout.
 
 For trying the whole real path on a laptop: every file that a released model
-has, tokenisers too, with pictures of 64² pixels. It draws noise.
+has, tokenizers too, with pictures of 64² pixels. It draws noise.
 """
 
 import dataclasses
@@ -94,7 +94,7 @@ def write(
         'pad_token_id': 1,
       },
     )
-    write_clip_tokeniser(
+    write_clip_tokenizer(
       folder / f'tokenizer{number}', '!' if number else '<|endoftext|>'
     )
   if t5:
@@ -112,7 +112,7 @@ def write(
         'feed_forward_proj': 'gated-gelu',
       },
     )
-    _write_t5_tokeniser(folder / 'tokenizer_3')
+    _write_t5_tokenizer(folder / 'tokenizer_3')
   _write_json(
     folder / 'scheduler' / 'scheduler_config.json',
     {
@@ -125,8 +125,8 @@ def write(
   return folder
 
 
-def write_clip_tokeniser(folder: pathlib.Path, padding: str) -> None:
-  """CLIP's byte tokeniser without merges: every letter is a token."""
+def write_clip_tokenizer(folder: pathlib.Path, padding: str) -> None:
+  """CLIP's byte tokenizer without merges: every letter is a token."""
   rest = [byte for byte in range(256) if byte not in _PRINTABLE]
   letters = [chr(byte) for byte in _PRINTABLE]
   letters += [chr(256 + i) for i in range(len(rest))]
@@ -148,18 +148,18 @@ def write_clip_tokeniser(folder: pathlib.Path, padding: str) -> None:
   )
 
 
-def _write_t5_tokeniser(folder: pathlib.Path) -> None:
+def _write_t5_tokenizer(folder: pathlib.Path) -> None:
   from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
   pieces = [('<pad>', 0.0), ('</s>', 0.0), ('<unk>', -10.0)]
   pieces += [(letter, -3.0) for letter in _CHARACTERS]
-  tokeniser = Tokenizer(models.Unigram(pieces, unk_id=2))
-  tokeniser.pre_tokenizer = pre_tokenizers.Metaspace()
-  tokeniser.post_processor = processors.TemplateProcessing(
+  tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2))
+  tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+  tokenizer.post_processor = processors.TemplateProcessing(
     single='$A </s>', special_tokens=[('</s>', 1)]
   )
   folder.mkdir(parents=True, exist_ok=True)
-  tokeniser.save(str(folder / 'tokenizer.json'))
+  tokenizer.save(str(folder / 'tokenizer.json'))
   _write_json(
     folder / 'tokenizer_config.json',
     {

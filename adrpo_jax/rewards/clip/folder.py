@@ -3,7 +3,7 @@
 config.json                      of a `CLIPModel`, or of a vision tower alone
 model.safetensors                the weights, which may be elsewhere
 preprocessor_config.json         if there is one, it must say what we do
-vocab.json, merges.txt ...       the tokeniser
+vocab.json, merges.txt ...       the tokenizer
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Clip(NamedTuple):
   """Where a pair lies, and its sizes.
 
   weights: the folder or file of the tensors
-  base: the folder of configs and tokeniser
+  base: the folder of configs and tokenizer
   """
 
   weights: pathlib.Path
@@ -59,7 +59,7 @@ def read_clip(path: str, base: str = '') -> Clip:
   Args:
     path: of the weights: a folder, gs://..., the id of a repository on the
       Hub, or one .safetensors file.
-    base: where config.json and the tokeniser are, if not beside the weights: a
+    base: where config.json and the tokenizer are, if not beside the weights: a
       folder or an id too.
 
   Raises:

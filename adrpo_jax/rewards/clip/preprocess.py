@@ -19,7 +19,7 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 # (images [B, H, W, 3], rows, columns) -> [B, rows, columns, 3] in [0, 1]
 Resize = Callable[[Array, int, int], Array]
-# (images [B, H, W, 3], S) -> [B, S, S, 3], normalised
+# (images [B, H, W, 3], S) -> [B, S, S, 3], normalized
 Preprocess = Callable[[Array, int], Array]
 
 
@@ -38,7 +38,7 @@ def continuous(images: Array, rows: int, columns: int) -> Array:
 def clip_pixels(
   images: Array, size: int = 224, resize: Resize = eight_bit
 ) -> Array:
-  """The shortest edge to `size`; the centre of that; normalised.
+  """The shortest edge to `size`; the center of that; normalized.
 
   As the `CLIPImageProcessor` of transformers does it by default.
 
@@ -54,11 +54,11 @@ def clip_pixels(
   rows, columns = (int(size * edge / shortest) for edge in images.shape[1:3])
   x = resize(in_unit_range(images), rows, columns)
   top, left = (rows - size) // 2, (columns - size) // 2
-  return _normalised(x[:, top : top + size, left : left + size])
+  return _normalized(x[:, top : top + size, left : left + size])
 
 
 def hps_pixels(images: Array, size: int = 224) -> Array:
-  """The longest edge to `size`; black bands to fill a square; normalised.
+  """The longest edge to `size`; black bands to fill a square; normalized.
 
   As HPSv2 does it: with the levels of a file, but resized without rounding, and
   what overshoots stays. Arguments and result as those of `clip_pixels`, which
@@ -69,7 +69,7 @@ def hps_pixels(images: Array, size: int = 224) -> Array:
   above, before = (size - rows) // 2, (size - columns) // 2
   x = _bicubic(_rounded(in_unit_range(images)), rows, columns)
   bands = (above, size - rows - above), (before, size - columns - before)
-  return _normalised(jnp.pad(x, ((0, 0), *bands, (0, 0))))
+  return _normalized(jnp.pad(x, ((0, 0), *bands, (0, 0))))
 
 
 def _rounded(x: Array) -> Array:
@@ -83,6 +83,6 @@ def _bicubic(x: Array, rows: int, columns: int) -> Array:
   return jax.image.resize(x, shape, 'cubic', antialias=True)
 
 
-def _normalised(x: Array) -> Array:
+def _normalized(x: Array) -> Array:
   mean, std = (np.array(v, np.float32).reshape(1, 1, 1, 3) for v in (MEAN, STD))
   return (x - mean) / std

@@ -78,7 +78,7 @@ def hps_v2(
   Ranks pictures of one prompt; versions 2.0 and 2.1 are not comparable. Wu et
   al., `HPS v2 <https://arxiv.org/abs/2306.09341>`_, 2023. Weights in the layout
   of transformers or of open_clip, as safetensors; for the latter `base` is a
-  CLIP ViT-H/14 in the layout of transformers, for its config and tokeniser.
+  CLIP ViT-H/14 in the layout of transformers, for its config and tokenizer.
   """
   del invalid_limit
   return _text_reward(texts, path, base, hps_pixels, 1.0)

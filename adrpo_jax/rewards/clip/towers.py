@@ -60,12 +60,12 @@ class VisionTower(NamedTuple):
 def embed_texts(
   clip: Clip, texts: Sequence[str], batch: int = 64
 ) -> np.ndarray:
-  """Embeddings of texts, [N, D] on the host, not normalised.
+  """Embeddings of texts, [N, D] on the host, not normalized.
 
   Each distinct text is embedded once; the tower comes and goes.
 
   Raises:
-    InputError: no text tower or no tokeniser there, weights that do not fit.
+    InputError: no text tower or no tokenizer there, weights that do not fit.
   """
   distinct = list(dict.fromkeys(texts))
   length = clip.text.max_position_embeddings

@@ -9,7 +9,7 @@ from adrpo_jax.types import Array
 
 
 @jax.jit
-def quantise(images: Array) -> tuple[Array, Array]:
+def quantize(images: Array) -> tuple[Array, Array]:
   """[P, G, H, W, 3] -> the same in uint8, and [P, G] whether it was finite."""
   finite = jnp.isfinite(images).all((2, 3, 4))
   if images.dtype == jnp.uint8:
@@ -20,7 +20,7 @@ def quantise(images: Array) -> tuple[Array, Array]:
 
 def pieces(images: Array) -> dict[Place, Viewed]:
   """Images [P, G, H, W, 3] in [0, 1] or uint8, each by itself."""
-  whole, finite = (held(array, 2) for array in quantise(jnp.asarray(images)))
+  whole, finite = (held(array, 2) for array in quantize(jnp.asarray(images)))
   return {
     place: Viewed(image.read, finite[place].read)
     for place, image in whole.items()

@@ -5,13 +5,13 @@ import pathlib
 from typing import Any
 
 from adrpo_jax.errors import InputError, unknown_name
-from adrpo_jax.models.files.tokenizers import tokeniser_of
+from adrpo_jax.models.files.tokenizers import tokenizer_of
 
 Encode = Callable[[str, str], list[int]]
 
 
 def chat_tokens(folder: pathlib.Path, template: str = 'chat') -> Encode:
-  """(prompt, answer) -> token ids, by the folder's own tokeniser.
+  """(prompt, answer) -> token ids, by the folder's own tokenizer.
 
   May be called from several threads.
 
@@ -20,34 +20,34 @@ def chat_tokens(folder: pathlib.Path, template: str = 'chat') -> Encode:
     template: a name in TEMPLATES.
 
   Raises:
-    InputError: no tokeniser, another name, no chat template that takes a turn
+    InputError: no tokenizer, another name, no chat template that takes a turn
       of a user and one of an assistant.
   """
   if template not in TEMPLATES:
     raise unknown_name(template, TEMPLATES, 'template of a reward model')
-  tokeniser = tokeniser_of(folder)
-  written = TEMPLATES[template](tokeniser, folder)
+  tokenizer = tokenizer_of(folder)
+  written = TEMPLATES[template](tokenizer, folder)
 
   def encode(prompt: str, answer: str) -> list[int]:
-    return list(tokeniser(written(prompt, answer))['input_ids'])
+    return list(tokenizer(written(prompt, answer))['input_ids'])
 
   return encode
 
 
-def chat(tokeniser: Any, folder: pathlib.Path) -> Callable[[str, str], str]:
-  """As a conversation of two turns, by the tokeniser's chat template.
+def chat(tokenizer: Any, folder: pathlib.Path) -> Callable[[str, str], str]:
+  """As a conversation of two turns, by the tokenizer's chat template.
 
   A token of beginning that the template writes is taken off again: the
-  tokeniser puts it there itself. So it is done for `Skywork-Reward-V2
+  tokenizer puts it there itself. So it is done for `Skywork-Reward-V2
   <https://huggingface.co/Skywork/Skywork-Reward-V2-Qwen3-0.6B>`_.
   """
   way_out = (
     "Add the model's chat template to the folder, or set template = 'none' of "
     'the reward, which joins prompt and answer as they are.'
   )
-  if not tokeniser.chat_template:
+  if not tokenizer.chat_template:
     raise InputError(
-      f'Expected a chat template with the tokeniser in {folder} '
+      f'Expected a chat template with the tokenizer in {folder} '
       '(chat_template.jinja, or in tokenizer_config.json), found none. '
       f'{way_out}'
     )
@@ -57,8 +57,8 @@ def chat(tokeniser: Any, folder: pathlib.Path) -> Callable[[str, str], str]:
       {'role': 'user', 'content': prompt},
       {'role': 'assistant', 'content': answer},
     ]
-    text = tokeniser.apply_chat_template(turns, tokenize=False)
-    return text.removeprefix(tokeniser.bos_token or '')
+    text = tokenizer.apply_chat_template(turns, tokenize=False)
+    return text.removeprefix(tokenizer.bos_token or '')
 
   try:
     written('a', 'b')
@@ -71,9 +71,9 @@ def chat(tokeniser: Any, folder: pathlib.Path) -> Callable[[str, str], str]:
   return written
 
 
-def joined(tokeniser: Any, folder: pathlib.Path) -> Callable[[str, str], str]:
+def joined(tokenizer: Any, folder: pathlib.Path) -> Callable[[str, str], str]:
   """The answer right behind the prompt."""
-  del tokeniser, folder
+  del tokenizer, folder
   return lambda prompt, answer: prompt + answer
 
 

@@ -34,7 +34,7 @@ def regex_format(pattern: str) -> TextReward:
 
 
 def soft_overlong(
-  limit: int, margin: int, *, tokeniser: str = ''
+  limit: int, margin: int, *, tokenizer: str = ''
 ) -> TextReward:
   """DAPO's punishment of long answers: 0, then a slope, then −1.
 
@@ -48,19 +48,19 @@ def soft_overlong(
   Args:
     limit: L_max.
     margin: L_cache, from 1 to L_max.
-    tokeniser: a folder whose tokeniser counts |y|, without the tokens it puts
+    tokenizer: a folder whose tokenizer counts |y|, without the tokens it puts
       around a text; '' counts characters. A model may have written the same
-      text in more tokens than its tokeniser would.
+      text in more tokens than its tokenizer would.
 
   Raises:
-    InputError: another limit or margin, no tokeniser in the folder.
+    InputError: another limit or margin, no tokenizer in the folder.
   """
   if not 1 <= margin <= limit:
     raise InputError(
       f'Expected 1 ≤ margin ≤ limit of a length, got a margin of {margin} and '
       f'a limit of {limit}.'
     )
-  length = _tokens(pathlib.Path(tokeniser)) if tokeniser else len
+  length = _tokens(pathlib.Path(tokenizer)) if tokenizer else len
 
   def reward(prompt: str, text: str, known: str | None) -> float:
     del prompt, known
@@ -75,7 +75,7 @@ def overlong_punishment(length: int, limit: int, margin: int) -> float:
 
 
 def _tokens(folder: pathlib.Path) -> Callable[[str], int]:
-  from adrpo_jax.models.files.tokenizers import tokeniser_of
+  from adrpo_jax.models.files.tokenizers import tokenizer_of
 
-  tokeniser = tokeniser_of(folder)
-  return lambda text: len(tokeniser.encode(text, add_special_tokens=False))
+  tokenizer = tokenizer_of(folder)
+  return lambda text: len(tokenizer.encode(text, add_special_tokens=False))

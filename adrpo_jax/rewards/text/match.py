@@ -11,7 +11,7 @@ LONGEST_NUMBER = 100  # characters; what is longer is no number
 
 
 def exact_match(*, answer: str = 'whole') -> TextReward:
-  """1 where the answer is the reference, both as `normalised`; else 0.
+  """1 where the answer is the reference, both as `normalized`; else 0.
 
   No number where no reference is known.
 
@@ -26,7 +26,7 @@ def exact_match(*, answer: str = 'whole') -> TextReward:
     if known is None:
       return None
     given = place(text)
-    return float(given is not None and normalised(given) == normalised(known))
+    return float(given is not None and normalized(given) == normalized(known))
 
   return reward
 
@@ -64,12 +64,12 @@ def number_match(
   return reward
 
 
-def normalised(text: str) -> str:
+def normalized(text: str) -> str:
   """A text as `exact_match` compares it.
 
   Unicode NFKC (full-width letters become usual ones), case folded, white space
   made single and taken off both ends, and one full stop at the end left out.
-  Normalising twice changes nothing, but for further full stops.
+  Normalizing twice changes nothing, but for further full stops.
   """
   folded = unicodedata.normalize('NFKC', text).casefold()
   folded = unicodedata.normalize('NFKC', folded)

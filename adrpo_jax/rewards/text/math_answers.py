@@ -1,7 +1,7 @@
 r"""Whether an answer is mathematically the reference, by math-verify.
 
 SymPy may compute for hours, or fill the memory, on an answer of ten characters
-(9^{9^{9^9}}). So a judgement is made in a process of its own.
+(9^{9^{9^9}}). So a judgment is made in a process of its own.
 """
 
 import pathlib
@@ -20,12 +20,12 @@ def math_match(*, seconds: float = 5.0) -> TextReward:
   \boxed{}, which goes first, or in plain text: '0.5' is '\frac{1}{2}'. The
   reference may be a bare formula. An answer without any formula earns 0. There
   is no number where the reference is not known or has no formula, and where a
-  judgement takes too long or breaks the judge.
+  judgment takes too long or breaks the judge.
 
   `math-verify <https://github.com/huggingface/Math-Verify>`_, Hugging Face.
 
   Args:
-    seconds: of computing that a judgement may take; waiting does not count.
+    seconds: of computing that a judgment may take; waiting does not count.
 
   Raises:
     InputError: math-verify is not installed or does not work.

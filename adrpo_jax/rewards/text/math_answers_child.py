@@ -6,7 +6,7 @@ DELIMITED = ('$', r'\boxed', r'\(', r'\[')
 
 
 def loaded() -> Callable[[str, str], float | None]:
-  """The judgement, (reference, answer) -> 1, 0, or None where it has none.
+  """The judgment, (reference, answer) -> 1, 0, or None where it has none.
 
   Raises:
     ImportError: there is no math-verify.

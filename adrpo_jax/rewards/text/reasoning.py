@@ -1,7 +1,7 @@
 """The reward of reasoning-gym: each task scores answers in its own way.
 
 Its tasks read an answer as Python or by SymPy, which may compute for hours on
-one of ten characters. So a judgement is made in a process of its own.
+one of ten characters. So a judgment is made in a process of its own.
 """
 
 from adrpo_jax.data.reasoning_prompts import SECONDS, library, read
@@ -15,11 +15,11 @@ def reasoning_gym(*, seconds: float = SECONDS) -> TextReward:
   the library's `extract_answer`; without such tags the library scores that
   there is none, for most tasks by 0. An answer that it cannot read earns 0.
   There is no number where the prompt is not one of `data.reasoning_prompts`,
-  or made by another version of the library, and where a judgement takes too
+  or made by another version of the library, and where a judgment takes too
   long or breaks the judge.
 
   Args:
-    seconds: of computing that a judgement may take, with the making of the
+    seconds: of computing that a judgment may take, with the making of the
       entry for the first of its answers; waiting does not count.
 
   Raises:

@@ -89,7 +89,7 @@ def test_a_repository_is_downloaded_without_pickles(monkeypatch):
 @pytest.mark.parametrize(
   ('error', 'answered', 'said'),
   [
-    ('GatedRepoError', True, 'Accept its licence on .*owner/name.*HF_TOKEN'),
+    ('GatedRepoError', True, 'Accept its license on .*owner/name.*HF_TOKEN'),
     ('RepositoryNotFoundError', True, 'found neither'),
     ('RevisionNotFoundError', True, "no revision 'v9'"),
     ('HfHubHTTPError', True, 'HF_TOKEN is valid'),

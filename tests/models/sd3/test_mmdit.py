@@ -69,7 +69,7 @@ def test_a_new_model_predicts_zero_and_keeps_the_shape():
   np.testing.assert_array_equal(out, 0)
 
 
-def test_the_position_table_is_a_centre_crop():
+def test_the_position_table_is_a_center_crop():
   whole, part = position_table(CONFIG, 6, 6), position_table(CONFIG, 2, 4)
   grid = whole.reshape(6, 6, -1)
   np.testing.assert_array_equal(part.reshape(2, 4, -1), grid[2:4, 1:5])
@@ -80,6 +80,6 @@ def test_the_position_table_is_a_centre_crop():
 
 
 def test_the_small_base_fits_in_its_megabytes():
-  shapes = jax.eval_shape(lambda: base.initialise(SMALL, jax.random.key(0)))
+  shapes = jax.eval_shape(lambda: base.initialize(SMALL, jax.random.key(0)))
   size = sum(leaf.size * 4 for leaf in jax.tree.leaves(shapes))
   assert size < 16e6

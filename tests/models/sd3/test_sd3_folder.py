@@ -219,10 +219,10 @@ def test_a_prompt_that_is_cut_is_told_of(written, caplog):
   )
 
 
-def test_a_tokeniser_that_is_missing(folder):
+def test_a_tokenizer_that_is_missing(folder):
   for file in (folder / 'tokenizer_2').iterdir():
     file.unlink()
-  with pytest.raises(InputError, match=r'a tokeniser in .*tokenizer_2'):
+  with pytest.raises(InputError, match=r'a tokenizer in .*tokenizer_2'):
     conditions(folder, ['a fox'])
 
 

@@ -31,7 +31,7 @@ def test_tiles_of_a_local_decoder_are_the_whole(height, width, tile, overlap):
   assert set(seen) == {(2, min(height, tile), min(width, tile), 4)}
 
 
-def test_neighbours_fade_into_each_other_by_hand():
+def test_neighbors_fade_into_each_other_by_hand():
   """Two tiles of 3 that share 2 latents: their weights cross over linearly."""
   latents = jnp.zeros((1, 1, 4, 3)).at[0, 0, 0].set(1.0)
 

@@ -111,13 +111,13 @@ def test_compiles_once_and_shares_its_tower(folder, images, monkeypatch):
 
 def test_each_distinct_text_is_embedded_once(folder, monkeypatch):
   clip = read_clip(folder)
-  tokeniser, read = tokenizers.tokeniser_of(clip.base), []
+  tokenizer, read = tokenizers.tokenizer_of(clip.base), []
 
   def listening(texts, **options):
     read.append(texts)
-    return tokeniser(texts, **options)
+    return tokenizer(texts, **options)
 
-  monkeypatch.setattr(tokenizers, 'tokeniser_of', lambda folder: listening)
+  monkeypatch.setattr(tokenizers, 'tokenizer_of', lambda folder: listening)
   embedded = towers.embed_texts(clip, tiny_clip.TEXTS, batch=2)
   assert read[-1] == list(tiny_clip.TEXTS[:3])
   assert embedded.shape == (4, tiny_clip.WIDTH)

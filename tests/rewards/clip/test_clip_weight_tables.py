@@ -75,7 +75,7 @@ def open_clip_tensors(prefix):
 
 @pytest.mark.parametrize('prefix', ['', 'model.'])
 def test_the_layout_of_open_clip(prefix, folder, images, tmp_path):
-  """Fused queries, keys and values; config and tokeniser from elsewhere."""
+  """Fused queries, keys and values; config and tokenizer from elsewhere."""
   save_tree(tmp_path / 'model.safetensors', open_clip_tensors(prefix))
   ids = {'ids': np.arange(4)}
   ours = hps_v2(tiny_clip.TEXTS, 0.0, path=folder)(ids, images)

@@ -12,7 +12,7 @@ from adrpo_jax.rewards.host.host_reward import HostReward
 from adrpo_jax.rewards.host.text_view import text_view
 from adrpo_jax.rewards.protocol import RewardError
 from adrpo_jax.rewards.text.protocol import TextPrompt
-from adrpo_jax.worlds import sort_tokeniser
+from adrpo_jax.worlds import sort_tokenizer
 
 TOLD = tuple(TextPrompt(f'prompt {i}', known) for i, known in enumerate('ab'))
 TEXTS = [['12', '', '3 4'], ['123456', '1234567', 'abc']]
@@ -48,13 +48,13 @@ def test_a_text_is_of_the_answers_tokens_without_its_end(samples):
   assert shown(samples | {'ended': jnp.ones((2, 3), bool)})[1][0] == '12345'
 
 
-def test_a_folders_tokeniser_leaves_out_special_tokens_and_cleans_nothing(
+def test_a_folders_tokenizer_leaves_out_special_tokens_and_cleans_nothing(
   samples, tmp_path
 ):
-  sort_tokeniser.write_tokeniser(tmp_path)
+  sort_tokenizer.write_tokenizer(tmp_path)
   decode = text_of(tmp_path)
   assert shown(samples, decode) == shown(samples)
-  ids = map(sort_tokeniser.VOCABULARY.index, ['<pad>', 'a', ' ', '=', '<eos>'])
+  ids = map(sort_tokenizer.VOCABULARY.index, ['<pad>', 'a', ' ', '=', '<eos>'])
   assert decode(list(ids)) == 'a ='
 
 

@@ -11,7 +11,7 @@ import tiny_reward_model
 
 from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.files.tokenizers import tokeniser_of
+from adrpo_jax.models.files.tokenizers import tokenizer_of
 from adrpo_jax.rewards.host.text_view import text_view
 from adrpo_jax.rewards.overlap import draw_and_judge
 from adrpo_jax.rewards.protocol import RewardError
@@ -24,7 +24,7 @@ from adrpo_jax.rewards.reward_model.scorer import (
   scorer,
 )
 from adrpo_jax.rewards.text.protocol import TextPrompt
-from adrpo_jax.worlds import sort_tokeniser
+from adrpo_jax.worlds import sort_tokenizer
 
 TOLD = (TextPrompt('a'), TextPrompt('bb'))
 TEXTS = [['1', '22', ''], ['333', '4', '55']]
@@ -127,20 +127,20 @@ def test_scores_do_not_depend_on_the_mesh_nor_on_the_batch(folder):
 def test_a_conversation_is_by_the_models_template(folder):
   """That of the sort world: turns one after the other, then the end token."""
   encode = chat_tokens(folder)
-  expected = [*map(sort_tokeniser.VOCABULARY.index, 'a 1'), made_answers.EOS]
+  expected = [*map(sort_tokenizer.VOCABULARY.index, 'a 1'), made_answers.EOS]
   assert encode('a ', '1') == expected
   assert chat_tokens(folder, 'none')('a ', '1') == expected[:-1]
 
 
-def test_a_token_of_beginning_is_left_to_the_tokeniser():
-  tokeniser = types.SimpleNamespace(
+def test_a_token_of_beginning_is_left_to_the_tokenizer():
+  tokenizer = types.SimpleNamespace(
     chat_template='of two turns',
     bos_token='<s>',
     apply_chat_template=lambda turns, tokenize: (
       '<s>' + ' '.join(f'{turn["role"]}: {turn["content"]}' for turn in turns)
     ),
   )
-  assert chat(tokeniser, pathlib.Path())('a', '<s>b') == (
+  assert chat(tokenizer, pathlib.Path())('a', '<s>b') == (
     'user: a assistant: <s>b'
   )
 
@@ -155,11 +155,11 @@ def test_a_token_of_beginning_is_left_to_the_tokeniser():
 def test_a_template_that_is_missing_or_fails_is_said(
   template, says, folder, monkeypatch
 ):
-  monkeypatch.setattr(tokeniser_of(folder), 'chat_template', template)
+  monkeypatch.setattr(tokenizer_of(folder), 'chat_template', template)
   with pytest.raises(InputError, match=says):
     chat_tokens(folder)
   assert chat_tokens(folder, 'none')('a', '') == [
-    sort_tokeniser.VOCABULARY.index('a')
+    sort_tokenizer.VOCABULARY.index('a')
   ]
 
 

@@ -68,7 +68,7 @@ def test_no_string_breaks_the_judge(reward):
 
 
 @needs_library
-def test_a_judgement_without_end_is_none_and_the_next_is_made(started):
+def test_a_judgment_without_end_is_none_and_the_next_is_made(started):
   made = math_answers.math_match(seconds=1)
   assert made('?', FOREVER, '4') is None
   assert started[0].returncode == -signal.SIGPROF

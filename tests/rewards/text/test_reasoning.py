@@ -97,7 +97,7 @@ def test_an_answer_that_is_evaluated_changes_nothing(reward, call, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_a_judgement_without_end_is_none_and_the_next_is_made():
+def test_a_judgment_without_end_is_none_and_the_next_is_made():
   ((text, known, _),) = asked('reasoning_gym:n_queens:1')
   hasty = reasoning_gym(seconds=3.0)
   assert hasty(text, tagged('sum(0 for _ in iter(int, 1))'), known) is None

@@ -12,7 +12,7 @@ from adrpo_jax.rewards.text import match as text_match
 from adrpo_jax.rewards.text.form import overlong_punishment, regex_format
 from adrpo_jax.rewards.text.protocol import TextPrompt, in_batches, text_prompts
 from adrpo_jax.rewards.text_table import MEASURES, TEXT_FUNCTIONS
-from adrpo_jax.worlds import TEXT_WORLDS, sort_tokeniser
+from adrpo_jax.worlds import TEXT_WORLDS, sort_tokenizer
 
 PIECES = (
   *'0123456789',
@@ -91,14 +91,14 @@ def test_the_last_number(text, found):
   assert answers.last_number(text) == found
 
 
-def test_a_text_is_normalised_as_stated():
-  normalised = text_match.normalised
-  assert normalised('  The\n Straße. ') == 'the strasse'
-  assert normalised('ＡＢ\u00a0１') == 'ab 1'
-  assert normalised('3.0') == '3.0'
+def test_a_text_is_normalized_as_stated():
+  normalized = text_match.normalized
+  assert normalized('  The\n Straße. ') == 'the strasse'
+  assert normalized('ＡＢ\u00a0１') == 'ab 1'
+  assert normalized('3.0') == '3.0'
   for text in made_strings.strings(PIECES, 500):
-    once = normalised(text)
-    assert normalised(once + 'a') == normalised(once + 'A') == once + 'a'
+    once = normalized(text)
+    assert normalized(once + 'a') == normalized(once + 'A') == once + 'a'
 
 
 @pytest.mark.parametrize(
@@ -160,10 +160,10 @@ def test_the_worlds_judge_by_their_prompt():
   assert lured('sort: 2 1 =', 'pass', None) is None
 
 
-def test_length_is_counted_in_tokens_where_a_tokeniser_is_given(tmp_path):
-  sort_tokeniser.write_tokeniser(tmp_path)
+def test_length_is_counted_in_tokens_where_a_tokenizer_is_given(tmp_path):
+  sort_tokenizer.write_tokenizer(tmp_path)
   shaped = TEXT_FUNCTIONS['soft_overlong'](
-    limit=3, margin=2, tokeniser=str(tmp_path)
+    limit=3, margin=2, tokenizer=str(tmp_path)
   )
   assert [shaped('', text, None) for text in ('1', '12', '<eos>12')] == [
     *(0, -0.5, -1)

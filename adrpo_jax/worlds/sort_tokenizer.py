@@ -1,4 +1,4 @@
-"""The tokeniser of the sort worlds: one token a character, in HF's format.
+"""The tokenizer of the sort worlds: one token a character, in HF's format.
 
 A folder like that of any language model: `transformers.AutoTokenizer` reads it
 offline. The vocabulary is of 42 tokens; a character beyond it is `<unk>`, one
@@ -18,7 +18,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def write_tokeniser(folder: pathlib.Path) -> None:
+def write_tokenizer(folder: pathlib.Path) -> None:
   """Writes tokenizer.json and its companions into a folder, made if missing.
 
   Ids are places in VOCABULARY. Padding stands on the left, where a prompt that
@@ -37,7 +37,7 @@ def write_tokeniser(folder: pathlib.Path) -> None:
     )
   )
   characters.decoder = decoders.Fuse()
-  tokeniser = transformers.PreTrainedTokenizerFast(
+  tokenizer = transformers.PreTrainedTokenizerFast(
     tokenizer_object=characters,
     pad_token='<pad>',
     eos_token='<eos>',
@@ -47,4 +47,4 @@ def write_tokeniser(folder: pathlib.Path) -> None:
     chat_template=CHAT_TEMPLATE,
   )
   folder.mkdir(parents=True, exist_ok=True)
-  tokeniser.save_pretrained(str(folder))
+  tokenizer.save_pretrained(str(folder))
