@@ -2,7 +2,7 @@
 
 Each takes rewards [P, G] and valid [P, G] bool and returns [P, G] in float32.
 An invalid sample gets 0 and enters no mean, so its reward may be anything,
-NaN included. Where all valid rewards of a group are equal the centerd
+NaN included. Where all valid rewards of a group are equal the centered
 functions return exactly 0. Standard deviations are those of the population
 unless `ddof` says otherwise.
 """
@@ -13,16 +13,16 @@ import jax.numpy as jnp
 from adrpo_jax.types import Array
 
 
-def centerd_by_group(rewards: Array, valid: Array) -> Array:
+def centered_by_group(rewards: Array, valid: Array) -> Array:
   """A = r − mean over the valid samples of the prompt. [P, G] -> [P, G]
 
   The advantage of ADRPO's flow loss: no division by the spread. Fan et al.,
   2025, arXiv:2510.18053.
   """
   rewards = _clean(rewards, valid)
-  centerd = rewards - _group_mean(rewards, valid)
+  centered = rewards - _group_mean(rewards, valid)
   informative = valid & ~equal_groups(rewards, valid)[:, None]
-  return jnp.where(informative, centerd, 0.0)
+  return jnp.where(informative, centered, 0.0)
 
 
 def standardized_by_group(
@@ -33,10 +33,10 @@ def standardized_by_group(
   GRPO's advantage: Shao et al., 2024, arXiv:2402.03300. `ddof` is 0 in
   Flow-GRPO and 1 in TRL.
   """
-  centerd = centerd_by_group(rewards, valid)
+  centered = centered_by_group(rewards, valid)
   freedom = jnp.maximum(_group_count(valid) - ddof, 1)
-  variance = jnp.sum(centerd**2, axis=1, keepdims=True) / freedom
-  return centerd / (jnp.sqrt(variance) + eps)
+  variance = jnp.sum(centered**2, axis=1, keepdims=True) / freedom
+  return centered / (jnp.sqrt(variance) + eps)
 
 
 def standardized_by_batch(
@@ -51,17 +51,17 @@ def standardized_by_batch(
   count = jnp.maximum(jnp.sum(valid), 1)
   mean = jnp.sum(clean) / count
   variance = jnp.sum(jnp.where(valid, (clean - mean) ** 2, 0.0)) / count
-  return centerd_by_group(rewards, valid) / (jnp.sqrt(variance) + eps)
+  return centered_by_group(rewards, valid) / (jnp.sqrt(variance) + eps)
 
 
 def leave_one_out(rewards: Array, valid: Array) -> Array:
   """A = r − mean of the prompt's other valid samples. [P, G] -> [P, G]
 
-  Equals n/(n−1) times the centerd reward; 0 where a sample has no others.
+  Equals n/(n−1) times the centered reward; 0 where a sample has no others.
   Ahmadian et al., 2024, arXiv:2402.14740.
   """
   count = _group_count(valid)
-  return centerd_by_group(rewards, valid) * count / jnp.maximum(count - 1, 1)
+  return centered_by_group(rewards, valid) * count / jnp.maximum(count - 1, 1)
 
 
 def best_of_group(rewards: Array, valid: Array) -> Array:

@@ -30,7 +30,7 @@ from adrpo_jax.types import Array, Weights
 ADVANTAGES: dict[str, Callable[[], Transform]] = {
   'group': partial(transforms.standardize_by_group, ddof=1),
   'batch': transforms.standardize_by_batch,
-  'centerd': transforms.center_by_group,
+  'centered': transforms.center_by_group,
   'leave_one_out': transforms.leave_one_out,
   'none': partial(transforms.scale_advantages, 1.0),
 }
@@ -101,7 +101,7 @@ def grpo(
   """The clipped surrogate, and KL weighed by β for every sample; 0 for none.
 
   With ratio 'sequence' it is GSPO, with aggregation 'entry_mean' DAPO's, with
-  'constant_length' and advantage 'centerd' Dr. GRPO's.
+  'constant_length' and advantage 'centered' Dr. GRPO's.
   """
   return _surrogate(
     'grpo',

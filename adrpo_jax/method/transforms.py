@@ -62,8 +62,8 @@ def starting_weights(rewards: Array, valid: Array) -> Weights:
 
 
 def center_by_group() -> Transform:
-  """w_policy <- w − mean of the prompt: `advantages.centerd_by_group`."""
-  return _policy(lambda w, valid, step: advantages.centerd_by_group(w, valid))
+  """w_policy <- w − mean of the prompt: `advantages.centered_by_group`."""
+  return _policy(lambda w, valid, step: advantages.centered_by_group(w, valid))
 
 
 def standardize_by_group(eps: float = 1e-4, ddof: int = 0) -> Transform:

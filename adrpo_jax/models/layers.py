@@ -60,10 +60,10 @@ class GroupNorm(nn.Module):
     share = width // self.groups
     pool = jnp.kron(jnp.eye(self.groups), jnp.full((share, share), 1 / share))
     flat = x.reshape(x.shape[0], -1, width).astype(jnp.float32)
-    centerd = flat - (flat.mean(1) @ pool)[:, None]
-    variance = jnp.mean(centerd**2, 1) @ pool
+    centered = flat - (flat.mean(1) @ pool)[:, None]
+    variance = jnp.mean(centered**2, 1) @ pool
     factor = jax.lax.rsqrt(variance + 1e-6) * scale[None]
-    out = centerd * factor[:, None] + bias[None, None]
+    out = centered * factor[:, None] + bias[None, None]
     return out.reshape(x.shape).astype(x.dtype)
 
 
@@ -77,6 +77,6 @@ def rms_norm(name: str, dtype: Any) -> nn.RMSNorm:
 def layer_norm(x: Array, eps: float = 1e-6) -> Array:
   """LayerNorm without scale and bias, in float32, two-pass variance."""
   x32 = x.astype(jnp.float32)
-  centerd = x32 - x32.mean(-1, keepdims=True)
-  variance = jnp.mean(centerd**2, -1, keepdims=True)
-  return (centerd * jax.lax.rsqrt(variance + eps)).astype(x.dtype)
+  centered = x32 - x32.mean(-1, keepdims=True)
+  variance = jnp.mean(centered**2, -1, keepdims=True)
+  return (centered * jax.lax.rsqrt(variance + eps)).astype(x.dtype)

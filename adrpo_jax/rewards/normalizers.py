@@ -50,9 +50,9 @@ def standard(*, eps: float = 1e-4) -> Normalizer:
   def normalized(rewards: Array, valid: Array) -> Array:
     count = jnp.maximum(jnp.sum(valid), 1)
     mean = jnp.sum(jnp.where(valid, rewards, 0.0)) / count
-    centerd = jnp.where(valid, rewards - mean, 0.0)
-    std = jnp.sqrt(jnp.sum(jnp.square(centerd)) / count)
-    return centerd / (std + eps)
+    centered = jnp.where(valid, rewards - mean, 0.0)
+    std = jnp.sqrt(jnp.sum(jnp.square(centered)) / count)
+    return centered / (std + eps)
 
   return normalized
 
@@ -89,7 +89,7 @@ def row_and_parameters(named: Named) -> tuple[str, dict[str, Any]]:
 def comparable(given: Mapping[str, Named]) -> dict[str, Named]:
   """Those normalizers whose numbers mean the same in every evaluation.
 
-  Terms that are centerd by their own step would add the same to the reward of
+  Terms that are centered by their own step would add the same to the reward of
   every policy. An evaluation takes them raw.
   """
   return {

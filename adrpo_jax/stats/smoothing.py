@@ -4,7 +4,7 @@ import numpy as np
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-  """Centerd mean over an odd window, over what there is of it at the ends."""
+  """Centered mean over an odd window, over what there is of it at the ends."""
   ones = np.ones(min(window, 2 * len(values) - 1))
   total = np.convolve(values, ones, 'full')
   count = np.convolve(np.ones(len(values)), ones, 'full')

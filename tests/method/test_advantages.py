@@ -11,7 +11,7 @@ VALID = jnp.array([[True, True, True, False], [True, True, True, True]])
 ALL = jnp.ones((2, 4), bool)
 
 FUNCTIONS = [
-  advantages.centerd_by_group,
+  advantages.centered_by_group,
   advantages.standardized_by_group,
   advantages.standardized_by_batch,
   advantages.leave_one_out,
@@ -21,8 +21,8 @@ FUNCTIONS = [
 ]
 
 
-def test_centerd_by_group():
-  got = advantages.centerd_by_group(REWARDS, VALID)
+def test_centered_by_group():
+  got = advantages.centered_by_group(REWARDS, VALID)
   np.testing.assert_allclose(got, [[-1, 0, 1, 0], [0, 0, 0, 0]], atol=1e-7)
 
 
@@ -47,7 +47,7 @@ def test_standardized_by_batch():
   got = advantages.standardized_by_batch(
     rewards, jnp.ones((2, 2), bool), eps=0.0
   )
-  # All four: mean 3, variance 5. Centerd: ∓1 in both prompts.
+  # All four: mean 3, variance 5. Centered: ∓1 in both prompts.
   np.testing.assert_allclose(got, [[-(5**-0.5), 5**-0.5]] * 2, rtol=1e-6)
 
 

@@ -22,7 +22,7 @@ METHODS = {
   'gspo': language_methods.grpo(ratio='sequence'),
   'dapo': language_methods.grpo(aggregation='entry_mean', clip_high=0.28),
   'dr_grpo': language_methods.grpo(
-    aggregation='constant_length', longest=T, advantage='centerd'
+    aggregation='constant_length', longest=T, advantage='centered'
   ),
   'rloo': language_methods.rloo(),
 }

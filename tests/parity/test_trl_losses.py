@@ -67,7 +67,7 @@ GRPO = {
     {
       'aggregation': 'constant_length',
       'longest': T + 3,
-      'advantage': 'centerd',
+      'advantage': 'centered',
     },
   ),
   'gspo': (
