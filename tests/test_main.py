@@ -143,7 +143,7 @@ def test_drawn_pictures_are_judged_as_they_lie(trained, tmp_path):
   texts = tuple(kept.prompts)
   told = {'ids': np.arange(len(texts)), 'facts': shapes_prompts.facts(texts)}
   judged = make_reward({'shapes': 1.0}, texts)(told, kept.images)
-  for name in ('held', 'success', 'fidelity'):
+  for name in ('facts', 'success', 'fidelity'):
     figure = scores['figures'][f'shapes/{name}']
     expected = float(judged.measures[name].mean())
     assert figure['mean'] == pytest.approx(expected, abs=1e-6)

@@ -23,8 +23,8 @@ def shapes(
 ) -> Reward:
   """The share of a prompt's facts that hold, by the exact judge; in [0, 1].
 
-  On the device. Measures: held, that share; success, whether all hold;
-  fidelity. A `success_weight` w makes the reward (1 − w)·held + w·success:
+  On the device. Measures: facts, that share; success, 1 where all hold;
+  fidelity. A `success_weight` w makes the reward (1 − w)·facts + w·success:
   the last missing fact is then worth more than the first.
   """
   del texts, invalid_limit  # It reads prompts['facts'], and never fails.

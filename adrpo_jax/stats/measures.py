@@ -124,7 +124,7 @@ FLOW = _by_key(
   ),
   REWARD,
   Measure(
-    'held',
+    'facts',
     'Facts that hold',
     'mean share of the facts of a prompt that hold',
     +1,

@@ -55,14 +55,14 @@ class Parse(NamedTuple):
 
 
 class Verdict(NamedTuple):
-  """A parse held against the facts of its prompt.
+  """A parse compared with the facts of its prompt.
 
-  held [*]: the share of stated facts that hold; success [*]: all hold;
+  facts [*]: the share of stated facts that hold; success [*]: all hold;
   fidelity [*]; assigned [*, K]: the found object that each fact slot means;
   complete [*]: every slot the prompt uses has an object.
   """
 
-  held: Array
+  facts: Array
   success: Array
   fidelity: Array
   assigned: Array
@@ -75,13 +75,13 @@ def judge(
   """images [B, H, W, 3] in [0, 1], facts [B, ...] -> what a reward says.
 
   reward = (1 − w)·[share of the facts that hold] + w·[all of them hold], with
-  w = `success_weight`; held, success and fidelity are measures. All [B].
+  w = `success_weight`; facts, success and fidelity are measures. All [B].
   """
   verdict = verify(parse(images), facts)
   success = verdict.success.astype(jnp.float32)
   return {
-    'reward': verdict.held + success_weight * (success - verdict.held),
-    'held': verdict.held,
+    'reward': verdict.facts + success_weight * (success - verdict.facts),
+    'facts': verdict.facts,
     'success': success,
     'fidelity': verdict.fidelity,
   }
@@ -190,15 +190,15 @@ _OVERLAPS = _overlaps()
 def _verify(parsed: Parse, facts: Facts) -> Verdict:
   """One image: parsed [F], facts [K]."""
   used = jnp.arange(SLOTS) < facts.objects
-  held = jnp.zeros((SLOTS, FOUND))
+  agreement = jnp.zeros((SLOTS, FOUND))
   stated = jnp.zeros(())
   for wanted, seen in zip(facts[:4], parsed[1:5], strict=True):
     asked = (wanted != FREE) & used
     same = (wanted[:, None] == seen[None, :]) & parsed.present[None, :]
-    held += asked[:, None] & same
+    agreement += asked[:, None] & same
     stated += asked.sum()
   assignments = jnp.asarray(_ASSIGNMENTS)  # [A, K]
-  score = held[jnp.arange(SLOTS), assignments].sum(-1)  # [A]
+  score = agreement[jnp.arange(SLOTS), assignments].sum(-1)  # [A]
   for subject, kind, object_ in facts.relations:
     first, second = assignments[:, subject], assignments[:, object_]
     gap = parsed.center[second] - parsed.center[first]
@@ -213,7 +213,7 @@ def _verify(parsed: Parse, facts: Facts) -> Verdict:
   total = score[best] + counted
   assigned = assignments[best]
   return Verdict(
-    held=total / (stated + 1),
+    facts=total / (stated + 1),
     success=total >= stated + 0.5,
     fidelity=parsed.fidelity,
     assigned=assigned,

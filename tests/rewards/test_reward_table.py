@@ -163,17 +163,17 @@ def check_contract(reward, prompts, seen):
 
 
 def test_shapes_reward_between_facts_and_success(truth):
-  """(1 − w)·held + w·success, by hand from its own measures."""
+  """(1 − w)·facts + w·success, by hand from its own measures."""
   prompts, images = truth
   wrong = {'facts': jax.tree.map(lambda leaf: leaf[::-1], prompts['facts'])}
   plain = REWARDS['shapes'](TEXTS, 0.1)(wrong, images)
   mixed = REWARDS['shapes'](TEXTS, 0.1, success_weight=0.25)(wrong, images)
-  held, success = plain.measures['held'], plain.measures['success']
-  np.testing.assert_array_equal(plain.rewards, held)
+  facts, success = plain.measures['facts'], plain.measures['success']
+  np.testing.assert_array_equal(plain.rewards, facts)
   np.testing.assert_allclose(
-    mixed.rewards, 0.75 * held + 0.25 * success, rtol=1e-6
+    mixed.rewards, 0.75 * facts + 0.25 * success, rtol=1e-6
   )
-  assert 0 < held.min() < 1
+  assert 0 < facts.min() < 1
   assert set(np.unique(success)) == {0.0, 1.0}
 
 

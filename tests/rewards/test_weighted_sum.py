@@ -124,7 +124,7 @@ def test_what_is_held_out_is_measured_and_reaches_nothing():
 def test_measures_are_known_where_their_own_reward_is_valid():
   reward = weighted_sum(
     {
-      'a': constant([[1.0, 2.0]], valid=[[True, False]], held=[[1.0, 0.0]]),
+      'a': constant([[1.0, 2.0]], valid=[[True, False]], facts=[[1.0, 0.0]]),
       'judge': constant([[1.0, 2.0]], valid=[[False, True]]),
     },
     {'a': 1.0},
@@ -132,8 +132,8 @@ def test_measures_are_known_where_their_own_reward_is_valid():
   )
   masks = known(reward(*NOTHING))
   expected = {
-    'held': [[True, False]],
-    'a/held': [[True, False]],
+    'facts': [[True, False]],
+    'a/facts': [[True, False]],
     'a/reward': [[True, False]],
     'a/valid': [[True, True]],
     'judge/reward': [[False, True]],
