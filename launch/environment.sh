@@ -4,10 +4,13 @@
 #     as it is; otherwise ADRPO_VENV (default REPOSITORY/.venv), made if missing
 #   install_package REPOSITORY EXTRAS     EXTRAS such as '' or '[dev]'; again
 #     only when pyproject.toml or the extras have changed
+#   python_of VERSION                     prints the command of that Python, such
+#     as 3.12; fails where none is installed
 
 newest_python() {
   local candidate
-  for candidate in ${PYTHON:-} python3.12 python3.11 python3 python; do
+  for candidate in ${PYTHON:-} python3.13 python3.12 python3.11 python3 python
+  do
     if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
       2>/dev/null; then
       echo "$candidate"
@@ -16,6 +19,21 @@ newest_python() {
   done
   echo 'Expected Python 3.11 or newer on the PATH, found none. Install it, or' \
     'name it: PYTHON=/path/to/python3.12 and the same command again.' >&2
+  return 1
+}
+
+# A shim of pyenv runs only where its version is selected: so what a candidate
+# says counts, and pyenv's own folders are candidates too.
+python_of() {
+  local version=$1 candidate
+  for candidate in "python$version" \
+    "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
+    if [[ $("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' \
+      2>/dev/null) == "$version" ]]; then
+      echo "$candidate"
+      return
+    fi
+  done
   return 1
 }
 
