@@ -48,7 +48,8 @@ def make_evaluate(
   Args:
     modality: one whose diagnostics measure the divergence of every method
       alike: for flows ⟨(v − v_ref)²⟩ at fresh noise on own samples.
-    reward: the protocol's; success, facts and fidelity are reported where measured.
+    reward: the protocol's; success, facts and fidelity are reported where they
+      are measured.
     measure: (decoded, facts) -> name -> [P]: what is asked of a group of
       samples, its diversity for one.
     prompts: (ids) -> these of the held-out prompts, on the host.
