@@ -1,1 +1,1 @@
-"""A run's programs compiled for TPUs, on a machine without any."""
+"""Compiles the programs of a run for TPUs, on a machine without a TPU."""

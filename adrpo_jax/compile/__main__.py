@@ -1,12 +1,13 @@
-"""Compiles a run's programs for TPUs, on a machine without any.
+"""Compiles the programs of a run for TPUs, on a machine without a TPU.
 
   python -m adrpo_jax.compile --config=configs/t2i.py:sd3_medium \\
     --topology=v5e:4x4 [--num_slices=2] [--prompts_per_chip=2] \\
     [--config.mesh.fsdp=16] [--output=FILE.json]
 
-Needs no weights, only their shapes. Tells whether the programs fit the chips,
-what they move and send, and what bounds their speed; writes it as JSON. Needs
-libtpu: pip install 'adrpo_jax[tpu]'.
+It needs the shapes of weights, not the weights. It reports whether the programs
+fit the chips, how many bytes they read, write and send, and what limits their
+speed, and writes the report as JSON. It needs libtpu:
+pip install 'adrpo_jax[tpu]'.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ import os
 import pathlib
 import sys
 
-# Before JAX starts: no TPU is looked for, and several processes may compile.
+# Set before JAX starts: JAX must not search for a TPU, and several processes
+# may compile at the same time.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
 os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
@@ -24,7 +26,7 @@ from absl import flags
 
 from adrpo_jax import main
 from adrpo_jax.compile import report as compile_report
-from adrpo_jax.compile.programs import compiled
+from adrpo_jax.compile.programs import compile_stages
 from adrpo_jax.errors import InputError
 from adrpo_jax.system import libtpu_flags
 from adrpo_jax.system.files import replacing
@@ -32,26 +34,28 @@ from adrpo_jax.system.files import replacing
 _TOPOLOGY = flags.DEFINE_string(
   'topology', '', 'Chips and their layout: v5e:4x4, v5p:2x2x2, v6e:8x8, ...'
 )
-_SLICES = flags.DEFINE_integer('num_slices', 1, 'Slices of that topology.')
+_SLICES = flags.DEFINE_integer('num_slices', 1, 'Number of slices.')
 _PER_CHIP = flags.DEFINE_integer(
-  'prompts_per_chip', 0, 'Sets prompts.per_step; 0 leaves the config its own.'
+  'prompts_per_chip',
+  0,
+  'Sets prompts.per_step; 0 keeps its value.',
 )
-_OUTPUT = flags.DEFINE_string('output', '', 'A .json file, and a .txt beside.')
+_OUTPUT = flags.DEFINE_string('output', '', 'A .json file; a .txt is added.')
 
 
 def run(argv: Sequence[str]) -> int:
-  """The command line. -> exit status: 1 where a program does not fit."""
+  """Runs the command. Returns the exit status: 1 if a program does not fit."""
   try:
     config = main.parse(argv)
     libtpu_flags.set_flags()
-    report = compiled(
+    report = compile_stages(
       config, _TOPOLOGY.value, _SLICES.value, per_chip=_PER_CHIP.value
     )
   except InputError as error:
     print(f'error: {error}', file=sys.stderr)
     return 2
-  told = compile_report.table(report)
-  print(told)
+  table = compile_report.table(report)
+  print(table)
   if _OUTPUT.value:
     path = pathlib.Path(_OUTPUT.value)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +63,7 @@ def run(argv: Sequence[str]) -> int:
     with replacing(path) as new:
       new.write_text(json.dumps(report, indent=1))
     with replacing(path.with_suffix('.txt')) as new:
-      new.write_text(f'{report["command"]}\n\n{told}\n')
+      new.write_text(f'{report["command"]}\n\n{table}\n')
   return 0 if report['fits'] else 1
 
 

@@ -1,8 +1,9 @@
-"""What a TPU chip can do, by the name of its generation, as published.
+"""Published speeds and memory sizes of TPU chips, by generation.
 
-Google Cloud documentation of each version, read in November 2026. Bandwidths
-are bytes per second; that of the interconnect is of all links of a chip, one
-way, which a collective along one axis of a torus does not reach alone.
+Source: the Google Cloud documentation of each version, November 2026.
+Bandwidths are in bytes per second. The bandwidth of the interconnect is the sum
+over all links of a chip in one direction; a collective along one axis of a
+torus reaches only a part of it.
 """
 
 from typing import NamedTuple
@@ -13,13 +14,14 @@ GIB = 2**30
 
 
 class Chip(NamedTuple):
-  """One chip.
+  """The speeds of one chip.
 
   flops: bfloat16 operations per second
   hbm: bytes of memory
-  hbm_rate: its bandwidth
-  ici_rate: of the interconnect within a slice
-  dcn_rate: of the network between slices, a chip's share of its host's
+  hbm_rate: bandwidth of the memory
+  ici_rate: bandwidth of the interconnect within a slice
+  dcn_rate: bandwidth of the network between slices: the share of one chip in
+    the bandwidth of its host
   """
 
   flops: float
@@ -38,7 +40,7 @@ CHIPS = {
 
 
 def chip_of(topology: str) -> Chip:
-  """The chip of a topology's name, 'v5e:4x4'."""
+  """Returns the chip of a topology such as 'v5e:4x4'."""
   kind = topology.partition(':')[0]
   if not topology.partition(':')[2]:
     raise InputError(

@@ -1,15 +1,16 @@
-"""What a compiled TPU program costs a chip, and the time that allows.
+"""The costs of a compiled TPU program on one chip, and a bound on its time.
 
-  compute  executed operations / peak        executed: with what is recomputed
+  compute  executed operations / peak        recomputed operations included
   memory   bytes moved / HBM bandwidth
   network  bytes sent / bandwidth            within a slice, and between slices
 
-The largest of them bounds the time of a run from below, and with it
+The largest of these times is a lower bound on the time of one execution. It
+gives an upper bound on the model-FLOP utilization (MFU):
 
-  MFU ≤ model operations / (time · peak)     model: without what is recomputed
+  MFU ≤ model operations / (time · peak)     recomputed operations left out
 
-It is a bound, not a forecast: it lets everything overlap, and a collective have
-all links of the torus.
+These are bounds, not forecasts: they assume that everything overlaps and that
+every collective uses all links of the torus.
 """
 
 from collections import Counter
@@ -20,14 +21,14 @@ import jax
 
 from adrpo_jax.compile import hlo
 from adrpo_jax.compile.chips import GIB, Chip
-from adrpo_jax.compile.memory import Held
+from adrpo_jax.compile.memory import MemoryUse
 
-LARGEST = 8  # buffers that a report lists
+LARGEST = 8  # number of buffers in a report
 
 
-def costs(
+def program_costs(
   compiled: jax.stages.Compiled,
-  held: Held,
+  memory_use: MemoryUse,
   *,
   chip: Chip,
   chips: int,
@@ -35,29 +36,31 @@ def costs(
   executed: int,
   model: int,
 ) -> dict[str, Any]:
-  """The costs of one program, as plain values.
+  """Returns the costs of one program as values that JSON can store.
 
   Args:
-    compiled: for a topology of these chips.
-    held: its memory.
-    chip: what one of them can do.
-    chips: how many.
-    slices: of which the network joins so many.
-    executed: operations of a run on all chips, see `flops.count`.
-    model: those that the model asks for, without recomputation.
+    compiled: the program, compiled for a topology of these chips.
+    memory_use: the memory of the program.
+    chip: the speeds of one chip.
+    chips: the number of chips.
+    slices: the number of slices that these chips form.
+    executed: operations of one execution on all chips, see `flops.count`.
+    model: operations of the model alone, without recomputed ones.
   """
   text, memory = compiled.as_text() or '', compiled.memory_analysis()
   if memory is None:
-    raise ValueError('The compiler tells nothing of the memory of a program.')
-  found = hlo.collectives(text, chips, slices)
-  within = [c for c in found if not c.between]
-  between = [c for c in found if c.between]
+    raise ValueError(
+      'Expected the compiler to report the memory of a program, got None.'
+    )
+  collectives = hlo.collectives(text, chips, slices)
+  within = [c for c in collectives if not c.between]
+  between = [c for c in collectives if c.between]
   moved = hlo.bytes_moved(text)
   seconds = {
     'compute': executed / chips / chip.flops,
     'memory': moved / chip.hbm_rate,
-    'interconnect': _sent(within) / chip.ici_rate,
-    'between_slices': _sent(between) / chip.dcn_rate,
+    'interconnect': _bytes_sent(within) / chip.ici_rate,
+    'between_slices': _bytes_sent(between) / chip.dcn_rate,
   }
   bound = max(seconds, key=lambda name: seconds[name])
   outside = (
@@ -66,19 +69,19 @@ def costs(
     - memory.alias_size_in_bytes
   )
   return {
-    'hbm_peak_bytes': held.taken,
+    'hbm_peak_bytes': memory_use.peak,
     'hbm_bytes': {
       'arguments': memory.argument_size_in_bytes,
       'outputs': memory.output_size_in_bytes,
       'donated': memory.alias_size_in_bytes,
-      'temporaries': held.taken - outside,
-      'alive': held.alive,
+      'temporaries': memory_use.peak - outside,
+      'alive': memory_use.live,
     },
     'flops': executed // chips,
     'model_flops': model // chips,
     'bytes_moved': moved,
-    'collectives': _listed(found),
-    'collective_bytes': _sent(found),
+    'collectives': _totals(collectives),
+    'collective_bytes': _bytes_sent(collectives),
     'roofline': {
       'seconds': seconds,
       'bound': bound,
@@ -88,30 +91,30 @@ def costs(
   }
 
 
-def refused(error: jax.errors.JaxRuntimeError) -> dict[str, Any]:
-  """Of a program that the compiler refuses, since it exceeds the memory.
+def refused_costs(error: jax.errors.JaxRuntimeError) -> dict[str, Any]:
+  """Returns the costs of a program that needs more memory than a chip has.
 
   Raises:
-    JaxRuntimeError: it was refused for another reason.
+    JaxRuntimeError: the compiler refused the program for another reason.
   """
-  told = re.search(r'total memory required[^(]*\((\d+\.?\d*)G\)', str(error))
-  if 'RESOURCE_EXHAUSTED' not in str(error) or told is None:
+  match = re.search(r'total memory required[^(]*\((\d+\.?\d*)G\)', str(error))
+  if 'RESOURCE_EXHAUSTED' not in str(error) or match is None:
     raise error
   return {
-    'hbm_peak_bytes': int(float(told[1]) * GIB),
+    'hbm_peak_bytes': int(float(match[1]) * GIB),
     'refused': str(error).splitlines()[0],
   }
 
 
-def _sent(found: list[hlo.Collective]) -> float:
-  return sum(c.sent * c.times for c in found)
+def _bytes_sent(collectives: list[hlo.Collective]) -> float:
+  return sum(c.sent * c.times for c in collectives)
 
 
-def _listed(found: list[hlo.Collective]) -> list[dict[str, Any]]:
-  """Added up by kind, size of group, and network."""
+def _totals(collectives: list[hlo.Collective]) -> list[dict[str, Any]]:
+  """Returns sums over collectives of one kind, group size and network."""
   count: Counter[tuple[str, int, bool]] = Counter()
   sent: Counter[tuple[str, int, bool]] = Counter()
-  for c in found:
+  for c in collectives:
     count[c.kind, c.group, c.between] += c.times
     sent[c.kind, c.group, c.between] += int(c.sent * c.times)
   return [

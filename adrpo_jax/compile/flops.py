@@ -1,8 +1,9 @@
-"""Operations of a traced program: its matrix products, counted as they run.
+"""The number of operations of a traced program: its matrix products.
 
-XLA's cost analysis counts the body of a loop once and leaves kernels out. Here
-a loop counts as often as it runs, or may run at most where it can end early. A
-product of [m, k] and [k, n] is 2·m·k·n.
+XLA's cost analysis counts the body of a loop once and leaves out kernels. Here
+the body counts once for each iteration; a loop that can end early counts with
+its largest number of iterations. A product of [m, k] and [k, n] has 2·m·k·n
+operations.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,15 +15,15 @@ from jax.extend import core
 
 
 def count(function: Callable[..., Any], *arguments: Any) -> int:
-  """Of one call with arguments of these shapes, on all devices together."""
-  return _of(jax.make_jaxpr(function)(*arguments).jaxpr)
+  """Returns the operations of one call, summed over all devices."""
+  return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 
-def _of(jaxpr: core.Jaxpr) -> int:
-  return sum(_of_equation(equation) for equation in jaxpr.eqns)
+def _count(jaxpr: core.Jaxpr) -> int:
+  return sum(_count_equation(equation) for equation in jaxpr.eqns)
 
 
-def _of_equation(equation: Any) -> int:
+def _count_equation(equation: Any) -> int:
   name = equation.primitive.name
   if name == 'dot_general':
     (contracted, _), _ = equation.params['dimension_numbers']
@@ -34,27 +35,27 @@ def _of_equation(equation: Any) -> int:
     outputs = equation.params['dimension_numbers'].rhs_spec[0]
     inner = math.prod(kernel) // kernel[outputs]
     return 2 * inner * math.prod(equation.outvars[0].aval.shape)
-  within = [_of(inner) for inner in _inner(equation.params)]
+  within = [_count(inner) for inner in _inner(equation.params)]
   if name == 'cond':
     return max(within, default=0)
   return _times(name, equation.params) * sum(within)
 
 
 def _times(name: str, params: dict[str, Any]) -> int:
-  """How often an equation runs the programs within it."""
+  """Returns how often an equation runs the programs inside it."""
   if name == 'scan':
     return params['length']
   if name == 'while':
     return _limit(params['cond_jaxpr'].jaxpr)
-  if name == 'pallas_call':  # A kernel: once for each block of its grid.
+  if name == 'pallas_call':  # A kernel runs once for each block.
     return math.prod(params['grid_mapping'].grid)
-  if name == 'shard_map':  # Within are the shapes of one device.
+  if name == 'shard_map':  # Inside are the shapes of one device.
     return params['mesh'].size
   return 1
 
 
 def _limit(condition: core.Jaxpr) -> int:
-  """The number that a loop's counter is compared with, 1 if there is none."""
+  """Returns the constant that bounds the counter of a loop, 1 without one."""
   limits = [
     int(operand.val)
     for equation in condition.eqns
@@ -66,7 +67,7 @@ def _limit(condition: core.Jaxpr) -> int:
 
 
 def _inner(params: dict[str, Any]) -> Iterator[core.Jaxpr]:
-  """The programs that an equation calls."""
+  """Yields the programs that an equation calls."""
   for value in params.values():
     for item in value if isinstance(value, (tuple, list)) else (value,):
       if isinstance(item, core.ClosedJaxpr):

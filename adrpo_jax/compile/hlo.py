@@ -1,16 +1,17 @@
-"""What a compiled program moves: the text of its optimized HLO, counted.
+"""Counts the bytes that a compiled program moves, from its optimized HLO text.
 
-XLA's own cost analysis counts the body of a loop once and says nothing of the
-interconnect. Here every instruction counts as often as it runs, which the
-loops' conditions tell, and a collective is what a chip sends:
+XLA's cost analysis counts the body of a loop once and leaves out the
+interconnect. Here every instruction counts as often as it runs; the number of
+iterations comes from the loop conditions. A collective counts with the bytes
+that one chip sends:
 
   all-gather           (n − 1)/n · output     all-to-all    (n − 1)/n · output
   reduce-scatter       (n − 1)/n · input      permute       output
   all-reduce       2 · (n − 1)/n · input
 
-over groups of n chips, as rings do it. An asynchronous collective stands in its
-start, in its done, and in fusions between that it goes on beside: the start
-counts. What goes to other slices is handed to the host's network whole, in a
+over groups of n chips, as ring algorithms send them. An asynchronous collective
+appears in its start, in its done, and in fusions between them; only the start
+counts. Data for other slices is passed whole to the network of the host, in a
 send.
 """
 
@@ -57,7 +58,7 @@ _CALLED = re.compile(r'(?:calls|to_apply|body|condition)=%([\w.-]+)')
 
 
 class Instruction(NamedTuple):
-  """A line of HLO: its name, result type, operation and the rest of it."""
+  """One line of HLO: name, result type, operation and the rest of the line."""
 
   name: str
   type: str
@@ -68,11 +69,11 @@ class Instruction(NamedTuple):
 class Collective(NamedTuple):
   """One collective of a program.
 
-  kind: as in KINDS.
-  group: n, the chips that take part together.
-  sent: bytes that a chip sends each time.
-  times: how often it runs.
-  between: whether over the network between slices; of a send, n is of slices.
+  kind: one of KINDS.
+  group: n, the number of chips in a group; for a send, the number of slices.
+  sent: bytes that one chip sends in one execution.
+  times: number of executions.
+  between: True if it uses the network between slices.
   """
 
   kind: str
@@ -83,59 +84,59 @@ class Collective(NamedTuple):
 
 
 def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
-  """(name -> instructions, the name of the entry) of a module's text.
+  """Parses a module. Returns name -> instructions, and the name of the entry.
 
   Raises:
-    ValueError: no entry: this is no HLO module.
+    ValueError: the text has no entry, so it is not an HLO module.
   """
-  found: dict[str, list[Instruction]] = {}
+  module: dict[str, list[Instruction]] = {}
   entry, current = '', None
   for line in text.splitlines():
     head = _HEAD.match(line)
     if head is not None and '->' in line:
-      current = found.setdefault(head['name'], [])
+      current = module.setdefault(head['name'], [])
       entry = head['name'] if head['entry'] else entry
     elif current is not None and (match := _LINE.match(line)):
       current.append(Instruction(*match.groups()))
   if not entry:
     raise ValueError('Expected the text of an HLO module, found no ENTRY.')
-  return found, entry
+  return module, entry
 
 
 def collectives(text: str, chips: int, slices: int = 1) -> list[Collective]:
-  """All collectives that one run of the program executes, on each chip.
+  """Returns the collectives of one execution of the program, for one chip.
 
   Args:
     text: the optimized module.
-    chips: how many it runs on,
-    slices: and on how many slices these are.
+    chips: the number of chips that run it.
+    slices: the number of slices that these chips form.
   """
   module, entry = computations(text)
-  going_on = _going_on(module)
-  found = []
+  continuations = _continuations(module)
+  result = []
   for where, times in _runs(module, entry):
-    if where in going_on:
+    if where in continuations:
       continue
     scatters = 'all-reduce-scatter' in where
     for line in module[where]:
-      if line.op == 'send' and (handed := _TO_SLICES.search(line.rest)):
-        kind = handed[1].lower().replace('_', '-')
+      if line.op == 'send' and (transfer := _TO_SLICES.search(line.rest)):
+        kind = transfer[1].lower().replace('_', '-')
         size = float(_bytes(*_SHAPE.findall(line.type)[0]))
-        found.append(Collective(kind, slices, size, times, between=True))
+        result.append(Collective(kind, slices, size, times, between=True))
         continue
       kind = line.op.removesuffix('-start')
       if kind not in KINDS or line.op.endswith('-done'):
         continue
       kind = 'reduce-scatter' if scatters else kind
       group = _group(line.rest, chips)
-      sent = _sent(kind, line, group)
+      sent = _bytes_sent(kind, line, group)
       between = group > chips // slices
-      found.append(Collective(kind, group, sent, times, between))
-  return found
+      result.append(Collective(kind, group, sent, times, between))
+  return result
 
 
-def _going_on(module: Mapping[str, list[Instruction]]) -> set[str]:
-  """The computations in which a collective that was started before goes on."""
+def _continuations(module: Mapping[str, list[Instruction]]) -> set[str]:
+  """Returns computations that continue a collective started before them."""
   return {
     called
     for lines in module.values()
@@ -147,11 +148,12 @@ def _going_on(module: Mapping[str, list[Instruction]]) -> set[str]:
 
 
 def bytes_moved(text: str) -> float:
-  """Bytes that one run reads from and writes to a chip's memory.
+  """Returns the bytes that one execution reads from and writes to HBM.
 
-  Operands and results of every instruction outside fusions, but for those that
-  only rename, and arrays that the compiler keeps on the chip (S(1)). Of an
-  array that is only sliced, as of stacked layers in a loop, the slice counts.
+  Counts operands and results of every instruction outside fusions, except
+  instructions that only rename and arrays that the compiler keeps on the chip
+  (S(1)). If only a slice of an array is read, such as one of several stacked
+  layers in a loop, the slice counts.
   """
   module, entry = computations(text)
   total = 0.0
@@ -159,53 +161,54 @@ def bytes_moved(text: str) -> float:
     types = {line.name: line.type for line in module[where]}
     for line in module[where]:
       if line.op not in _RENAMING and not line.op.endswith('-done'):
-        total += times * _moved(module, line, types)
+        total += times * _instruction_bytes(module, line, types)
   return total
 
 
-def _moved(
+def _instruction_bytes(
   module: Mapping[str, list[Instruction]],
   line: Instruction,
   types: Mapping[str, str],
 ) -> float:
-  """Bytes that one instruction reads and writes."""
+  """Returns the bytes that one instruction reads and writes."""
   operands = _OPERAND.findall(line.rest.split('), ')[0])
-  read = [_held(types.get(name, '')) for name in operands]
-  written = _held(line.type)
+  read = [_hbm_bytes(types.get(name, '')) for name in operands]
+  written = _hbm_bytes(line.type)
   if line.op in ('dynamic-slice', 'slice'):
     return 2 * written
   if line.op == 'dynamic-update-slice':
     return 2 * read[1]
   if line.op in ('copy-start', 'slice-start'):
-    # The type names both ends: (to, from, ...) and ((from), to, ...).
+    # The type holds both ends: (to, from, ...) or ((from), to, ...).
     ends = [m[0] for m in _PLACED.finditer(line.type)][:2]
     part = min(_size(end) for end in ends)
-    return sum(part for end in ends if _held(end))
+    return sum(part for end in ends if _hbm_bytes(end))
   if line.op.endswith('-start') and line.type.startswith('('):
     return 2 * max(read, default=0.0)  # The type repeats the operand.
   called = re.search(r'calls=%([\w.-]+)', line.rest)
   if line.op == 'fusion' and called:
     within = module.get(called[1], [])
     read = [
-      min(_read(module, within, _parameter(within, place)), size)
-      for place, size in enumerate(read)
+      min(_bytes_read(module, within, _parameter(within, index)), size)
+      for index, size in enumerate(read)
     ]
     root = within[-1] if within else line
     if root.op == 'dynamic-update-slice':
       update = _OPERAND.findall(root.rest)[1]
-      held = {inner.name: inner.type for inner in within}
-      written = min(written, _held(held.get(update, '')) or written)
+      inner_types = {inner.name: inner.type for inner in within}
+      size = _hbm_bytes(inner_types.get(update, ''))
+      written = min(written, size or written)
   return sum(read) + written
 
 
-def _read(
+def _bytes_read(
   module: Mapping[str, list[Instruction]],
   within: list[Instruction],
   name: str | None,
 ) -> float:
-  """Bytes that a fused computation reads of its array `name`.
+  """Returns the bytes of array `name` that a fused computation reads.
 
-  Infinite where it reads all of it, however large that is.
+  Returns infinity if it reads the whole array.
   """
   total = 0.0
   used = False
@@ -214,40 +217,40 @@ def _read(
     if name not in operands:
       continue
     used = True
-    place = operands.index(name)
+    index = operands.index(name)
     called = re.search(r'calls=%([\w.-]+)', user.rest)
-    if user.op in ('dynamic-slice', 'slice', 'gather') and place == 0:
+    if user.op in ('dynamic-slice', 'slice', 'gather') and index == 0:
       total += _size(user.type)
-    elif user.op == 'dynamic-update-slice' and place == 0:
+    elif user.op == 'dynamic-update-slice' and index == 0:
       continue  # Written in place.
     elif user.op == 'bitcast':
-      total += _read(module, within, user.name)
+      total += _bytes_read(module, within, user.name)
     elif user.op == 'fusion' and called and called[1] in module:
       inner = module[called[1]]
-      total += _read(module, inner, _parameter(inner, place))
+      total += _bytes_read(module, inner, _parameter(inner, index))
     else:
       return math.inf
   return total if used else math.inf
 
 
-def _parameter(within: list[Instruction], place: int) -> str | None:
-  """The name of a computation's operand."""
-  named = (
+def _parameter(within: list[Instruction], index: int) -> str | None:
+  """Returns the name of a parameter of a computation."""
+  names = (
     line.name
     for line in within
-    if line.op == 'parameter' and line.rest.startswith(f'{place})')
+    if line.op == 'parameter' and line.rest.startswith(f'{index})')
   )
-  return next(named, None)
+  return next(names, None)
 
 
 def largest(text: str, count: int) -> list[dict[str, Any]]:
-  """The largest arrays that instructions outside fusions write.
+  """Returns the largest arrays that instructions outside fusions write.
 
-  -> [{'bytes', 'type', 'source'}], one of each type and source, a source being
-  the name that JAX gave the operation.
+  Each is {'bytes', 'type', 'source'}, where the source is JAX's name of the
+  operation. There is one entry for each pair of type and source.
   """
   module, entry = computations(text)
-  found: dict[tuple[str, str], float] = {}
+  sizes: dict[tuple[str, str], float] = {}
   for where, _ in _runs(module, entry, fused=False):
     for line in module[where]:
       if line.op in _RENAMING or line.type.startswith('('):
@@ -255,8 +258,8 @@ def largest(text: str, count: int) -> list[dict[str, Any]]:
       source = re.search(r'op_name="([^"]*)"', line.rest)
       kind = line.type.partition('{')[0]
       name = kind, source[1][-60:] if source else line.op
-      found[name] = _held(line.type)
-  ordered = sorted(found.items(), key=lambda item: -item[1])[:count]
+      sizes[name] = _hbm_bytes(line.type)
+  ordered = sorted(sizes.items(), key=lambda item: -item[1])[:count]
   return [
     {'bytes': size, 'type': kind, 'source': source}
     for (kind, source), size in ordered
@@ -267,8 +270,8 @@ def _size(kind: str) -> float:
   return float(sum(_bytes(*shape) for shape in _SHAPE.findall(kind)))
 
 
-def _held(kind: str) -> float:
-  """Bytes of a result that are in the memory of the chip, not on it."""
+def _hbm_bytes(kind: str) -> float:
+  """Returns the bytes of a result that are in HBM, not in on-chip memory."""
   return float(
     sum(
       _bytes(name, sizes)
@@ -281,9 +284,9 @@ def _held(kind: str) -> float:
 def _runs(
   module: Mapping[str, list[Instruction]], entry: str, fused: bool = True
 ) -> Iterator[tuple[str, int]]:
-  """(computation, how often it runs), from the entry downwards.
+  """Yields (computation, number of executions), starting at the entry.
 
-  fused: go into fusions too, and into what reductions apply.
+  With `fused`, it also enters fusions and the functions that reductions apply.
   """
   waiting, counted = [(entry, 1)], set()
   while waiting:
@@ -299,10 +302,10 @@ def _runs(
 
 
 def _trips(module: Mapping[str, list[Instruction]], rest: str) -> int:
-  """How often a loop runs: as the compiler says, or as it compares."""
-  known = re.search(r'known_trip_count\D+(\d+)', rest)
-  if known:
-    return int(known[1])
+  """Returns the iterations of a loop, from its annotation or its condition."""
+  count = re.search(r'known_trip_count\D+(\d+)', rest)
+  if count:
+    return int(count[1])
   condition = re.search(r'condition=%([\w.-]+)', rest)
   lines = module.get(condition[1], []) if condition else []
   limits = [
@@ -313,8 +316,11 @@ def _trips(module: Mapping[str, list[Instruction]], rest: str) -> int:
   return max(limits, default=1)
 
 
-def _sent(kind: str, line: Instruction, group: int) -> float:
-  """Bytes that a chip sends. Types are of results; starts hold inputs too."""
+def _bytes_sent(kind: str, line: Instruction, group: int) -> float:
+  """Returns the bytes that one chip sends.
+
+  A type lists results; the type of a start lists its inputs too.
+  """
   shapes = [_bytes(*shape) for shape in _SHAPE.findall(line.type)]
   if line.op == 'collective-permute-start':
     return float(shapes[1])
@@ -335,7 +341,7 @@ def _bytes(kind: str, sizes: str) -> int:
 
 
 def _group(rest: str, chips: int) -> int:
-  """The number of chips in a replica group, in any of its notations."""
+  """Returns the number of chips in a replica group, in any notation."""
   listed = re.search(r'replica_groups=\{\{([\d,]+)\}', rest)
   if listed:
     return listed[1].count(',') + 1

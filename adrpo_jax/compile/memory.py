@@ -1,9 +1,9 @@
-"""The memory of a program for TPUs, from what its compiler notes beside it.
+"""The memory of a TPU program, read from the files that its compiler dumps.
 
-`memory_analysis()` of a TPU's program says more than it takes: 9.1 GiB of an
-update of SD3-medium, which the compiler places in 6.9 and, told that the chip
-has 6.5, in 6.3. The notes that it dumps on demand have the size that it holds
-against the chip's.
+`memory_analysis()` of a TPU program returns more than the program needs: for an
+update of SD3-medium it returns 9.1 GiB, where the compiler needs 6.9 GiB, and
+6.3 GiB when it is told that the chip has 6.5. The dumped files hold the size
+that the compiler compares with the memory of the chip.
 """
 
 import pathlib
@@ -14,43 +14,50 @@ from typing import NamedTuple
 import jax
 
 
-class Held(NamedTuple):
-  """Bytes of a chip.
+class MemoryUse(NamedTuple):
+  """Bytes of one chip.
 
-  taken: of HBM, with arguments; by this number the compiler refuses
-  alive: the sum of the values alive at one time, at most: without padding,
-    those in VMEM too, and those that are written in place twice
+  peak: bytes of HBM, arguments included. The compiler refuses a program by this
+    number.
+  live: the largest sum of values that are live at one time. It leaves padding
+    out, includes values in VMEM, and counts values twice that are updated in
+    place.
   """
 
-  taken: int
-  alive: int
+  peak: int
+  live: int
 
 
-def compiled(lowered: jax.stages.Lowered) -> tuple[jax.stages.Compiled, Held]:
-  """Compiles, for a topology of TPUs, and reads the notes."""
+def compile_and_measure(
+  lowered: jax.stages.Lowered,
+) -> tuple[jax.stages.Compiled, MemoryUse]:
+  """Compiles a program for a TPU topology and reads its memory use."""
   with tempfile.TemporaryDirectory() as folder:
-    done = lowered.compile(compiler_options={'xla_dump_to': folder})
-    return done, _noted(pathlib.Path(folder))
+    program = lowered.compile(compiler_options={'xla_dump_to': folder})
+    return program, _memory_use(pathlib.Path(folder))
 
 
-def _noted(folder: pathlib.Path) -> Held:
-  return Held(
-    taken=_found(
+def _memory_use(folder: pathlib.Path) -> MemoryUse:
+  return MemoryUse(
+    peak=_dumped_number(
       folder,
       'memory-usage-report.txt',
       r'Memory Space: default.*\nTotal bytes: (\d+)',
     ),
-    alive=_found(folder, 'live-range.txt', r'peak usage: ([\d ]+) bytes'),
+    live=_dumped_number(
+      folder, 'live-range.txt', r'peak usage: ([\d ]+) bytes'
+    ),
   )
 
 
-def _found(folder: pathlib.Path, ending: str, pattern: str) -> int:
-  """The number that the last note of a kind says."""
+def _dumped_number(folder: pathlib.Path, ending: str, pattern: str) -> int:
+  """Returns the number that `pattern` matches in the last file of a kind."""
   for file in sorted(folder.glob(f'*{ending}'), reverse=True):
-    if told := re.search(pattern, file.read_text()):
-      return int(told[1].replace(' ', ''))
+    if match := re.search(pattern, file.read_text()):
+      return int(match[1].replace(' ', ''))
   raise ValueError(
-    f'Expected the compiler to note a program’s memory in a file *{ending}, '
-    f'found {sorted(file.name for file in folder.iterdir())}. This libtpu '
-    'may be newer than what is known here; try the version of the tpu extra.'
+    f'Expected the compiler to write the memory of a program to a file '
+    f'*{ending}, found {sorted(file.name for file in folder.iterdir())}. This '
+    'libtpu may be newer than this package supports; install the version that '
+    "the extra 'adrpo_jax[tpu]' asks for."
   )

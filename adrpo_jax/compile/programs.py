@@ -1,4 +1,4 @@
-"""Compiles the stages of a config for a topology of TPUs, without any."""
+"""Compiles the stages of a config for a TPU topology, without a TPU."""
 
 from collections.abc import Sequence
 import json
@@ -14,19 +14,21 @@ from adrpo_jax.compile import costs, flops, memory
 from adrpo_jax.errors import InputError
 
 
-def compiled(
+def compile_stages(
   config: ConfigDict, topology: str, slices: int = 1, *, per_chip: int = 0
 ) -> dict[str, Any]:
-  """Compiles rollout, reward and update, and reports what they cost.
+  """Compiles rollout, reward and update, and returns a report of their costs.
 
   Args:
-    config: of a family that has shapes without weights.
-    topology: of one slice.
-    slices: how many of it.
-    per_chip: prompts per step for each chip that shares the batch.
+    config: a config whose family can give shapes without weights.
+    topology: the topology of one slice.
+    slices: the number of slices.
+    per_chip: prompts per step for each chip over which the batch is sharded; 0
+      keeps the value of the config.
 
   Raises:
-    InputError: an unknown topology, no libtpu, or a mesh that does not fit.
+    InputError: the topology is unknown, libtpu is missing, or the mesh does not
+      fit the devices.
   """
   chip = chip_table.chip_of(topology)
   devices = devices_of(topology, slices)
@@ -52,47 +54,49 @@ def compiled(
     'hbm_peak_bytes': peak,
     'peak_flops': chip.flops,
     'samples': config.prompts.per_step * config.prompts.samples,
-    'config': json.loads(json.dumps(config.to_dict())),  # Lists, not tuples.
+    'config': json.loads(json.dumps(config.to_dict())),  # Tuples to lists.
     'versions': {'jax': jax.__version__},
     'programs': programs,
   }
 
 
 def devices_of(topology: str, slices: int) -> Sequence[jax.Device]:
-  """The devices of a topology, which libtpu describes."""
+  """Returns the devices of a topology, as libtpu describes them."""
   from jax.experimental import topologies
 
   try:
     return topologies.get_topology_desc(
       platform='tpu', topology_name=topology, num_slices=slices
     ).devices
-  except Exception as error:  # Any: of a plugin, or of its absence.
-    told = str(error).splitlines()[0] if str(error) else repr(error)
+  except Exception as error:  # A plugin may raise anything.
+    reason = str(error).splitlines()[0] if str(error) else repr(error)
     try:
       import libtpu  # noqa: F401
     except ImportError:
       raise InputError(
-        'Expected libtpu, the compiler for TPUs, which is not installed: pip '
-        "install 'adrpo_jax[tpu]'. It needs no TPU."
+        'Expected libtpu, the compiler for TPUs, but it is not installed. Run '
+        "pip install 'adrpo_jax[tpu]'. It works without a TPU."
       ) from error
     raise InputError(
       f'Expected a topology that libtpu knows, got {slices} × {topology!r}: '
-      f'{told}'
+      f'{reason}'
     ) from error
 
 
 def _program(
   stage: Stage, plain: Stage, chip: chip_table.Chip, chips: int, slices: int
 ) -> dict[str, Any]:
-  """Compiles one stage; `plain` is the same without recomputation."""
+  """Compiles one stage. `plain` is that stage without recomputation."""
   function, arguments = stage
   try:
-    compiled, held = memory.compiled(function.lower(*arguments))
+    compiled, memory_use = memory.compile_and_measure(
+      function.lower(*arguments)
+    )
   except jax.errors.JaxRuntimeError as error:
-    return costs.refused(error)
-  return costs.costs(
+    return costs.refused_costs(error)
+  return costs.program_costs(
     compiled,
-    held,
+    memory_use,
     chip=chip,
     chips=chips,
     slices=slices,

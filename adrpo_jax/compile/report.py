@@ -1,4 +1,4 @@
-"""The costs of compiled programs as a table to read."""
+"""The costs of compiled programs as a text table."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from adrpo_jax.compile.chips import GIB
 
 
 def table(report: dict[str, Any]) -> str:
-  """A verdict, a row for each program, and the collectives of each."""
+  """Returns a verdict, a row for each program, and its collectives."""
   capacity = report['hbm_capacity_bytes'] / GIB
   peak = report['hbm_peak_bytes'] / GIB
   slices = f'{report["num_slices"]} × ' if report['num_slices'] > 1 else ''
@@ -24,12 +24,13 @@ def table(report: dict[str, Any]) -> str:
     if 'refused' in program:
       lines.append(f'{name:9}  refused: {program["refused"]}')
       continue
-    held, roofline = program['hbm_bytes'], program['roofline']
+    memory, roofline = program['hbm_bytes'], program['roofline']
     seconds = roofline['seconds'][roofline['bound']]
     lines.append(
-      f'{name:9}  {held["arguments"] / GIB:13.2f} '
-      f'{held["temporaries"] / GIB:6.2f} {program["hbm_peak_bytes"] / GIB:6.2f}'
-      f' {held["alive"] / GIB:7.2f} {program["flops"] / 1e12:7.1f} '
+      f'{name:9}  {memory["arguments"] / GIB:13.2f} '
+      f'{memory["temporaries"] / GIB:6.2f} '
+      f'{program["hbm_peak_bytes"] / GIB:6.2f} '
+      f'{memory["alive"] / GIB:7.2f} {program["flops"] / 1e12:7.1f} '
       f'{program["bytes_moved"] / GIB:10.1f} '
       f'{program["collective_bytes"] / GIB:9.2f} {seconds:12.3f}  '
       f'{roofline["bound"]:15} {roofline["mfu_bound"]:6.1%}'
@@ -37,7 +38,7 @@ def table(report: dict[str, Any]) -> str:
   for name, program in report['programs'].items():
     if 'refused' in program:
       continue
-    lines += ['', f'{name}, seconds at best:']
+    lines += ['', f'{name}, seconds at least:']
     lines += [
       f'  {kind:15} {seconds:8.3f}'
       for kind, seconds in program['roofline']['seconds'].items()

@@ -38,7 +38,7 @@ def make_config(folder, **changes):
 @pytest.fixture(scope='module')
 def report(folder):
   pytest.importorskip('libtpu')
-  return programs.compiled(make_config(folder), 'v5e:2x2', per_chip=2)
+  return programs.compile_stages(make_config(folder), 'v5e:2x2', per_chip=2)
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_a_report_says_what_a_chip_needs(report):
   assert report['samples'] == 4 * 2 * 4
   assert set(report['programs']) == {'rollout', 'reward', 'update'}
   for program in report['programs'].values():
-    held = program['hbm_bytes']
-    assert 0 < held['arguments'] < program['hbm_peak_bytes'] < 4 * GIB
-    assert held['temporaries'] > 0
-    assert 0 < held['alive'] < 4 * GIB
+    size = program['hbm_bytes']
+    assert 0 < size['arguments'] < program['hbm_peak_bytes'] < 4 * GIB
+    assert size['temporaries'] > 0
+    assert 0 < size['alive'] < 4 * GIB
     seconds = program['roofline']['seconds']
     assert program['roofline']['bound'] == max(seconds, key=seconds.get)
     assert 0 < program['roofline']['mfu_bound'] <= 1
@@ -76,17 +76,17 @@ def test_a_report_says_what_a_chip_needs(report):
 
 @pytest.mark.slow
 def test_a_table_reads(report):
-  told = compile_report.table(report)
-  assert '\nfits: 1.' in told  # A tower of ViT-L/14, on each chip.
-  assert 'v5e:2x2, 4 chips (data 1, fsdp 4, tensor 1), 32 samples' in told
+  text = compile_report.table(report)
+  assert '\nfits: 1.' in text  # A tower of ViT-L/14, on each chip.
+  assert 'v5e:2x2, 4 chips (data 1, fsdp 4, tensor 1), 32 samples' in text
   for name in ('rollout', 'reward', 'update'):
-    assert f'\n{name}' in told
+    assert f'\n{name}' in text
 
 
 @pytest.mark.slow
 def test_two_slices_keep_the_parameters_within_one(folder):
   pytest.importorskip('libtpu')
-  found = programs.compiled(
+  found = programs.compile_stages(
     make_config(folder, model__lora_rank=0), 'v5e:2x2', 2, per_chip=2
   )
   assert found['chips'] == 8
@@ -103,7 +103,7 @@ def test_a_family_without_shapes(folder):
   config = make_config(folder, model__family='world')
   pytest.importorskip('libtpu')
   with pytest.raises(InputError, match='family of models to compile for'):
-    programs.compiled(config, 'v5e:2x2', per_chip=2)
+    programs.compile_stages(config, 'v5e:2x2', per_chip=2)
 
 
 def test_a_topology_that_there_is_not(folder):
@@ -125,11 +125,11 @@ def test_without_libtpu(monkeypatch):
 
 
 def test_a_program_that_is_too_large_has_its_size():
-  told = (
+  message = (
     'RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required '
     'for HLO temporaries (40.44G) exceeds available HBM (15.75G).'
   )
-  found = costs.refused(jax.errors.JaxRuntimeError(told))
+  found = costs.refused_costs(jax.errors.JaxRuntimeError(message))
   assert found['hbm_peak_bytes'] == int(40.44 * GIB)
   chip = CHIPS['v5e']
   report = {
@@ -146,11 +146,11 @@ def test_a_program_that_is_too_large_has_its_size():
   assert 'DOES NOT FIT: 40.44 of 16 GiB' in compile_report.table(report)
   other = jax.errors.JaxRuntimeError('INTERNAL: something else')
   with pytest.raises(jax.errors.JaxRuntimeError):
-    costs.refused(other)
+    costs.refused_costs(other)
 
 
 class Lowered:
-  """Leaves notes where a compiler would."""
+  """Writes the files that a compiler would dump."""
 
   def __init__(self, notes):
     self.notes = notes
@@ -174,11 +174,11 @@ def test_the_memory_is_what_the_compiler_notes():
     LIVE: '  Stack trace breakdown for peak usage: 1 234 567 bytes\n',
     'module_0000.jit_f.after_codegen.txt': '',
   }
-  done, held = memory.compiled(Lowered(notes))
-  assert done == 'done'
-  assert held == (2147521024, 1234567)
+  program, memory_use = memory.compile_and_measure(Lowered(notes))
+  assert program == 'done'
+  assert memory_use == (2147521024, 1234567)
 
 
 def test_a_compiler_that_notes_nothing_is_named():
   with pytest.raises(ValueError, match=r"memory-usage-report.*'other.txt'"):
-    memory.compiled(Lowered({'other.txt': ''}))
+    memory.compile_and_measure(Lowered({'other.txt': ''}))
