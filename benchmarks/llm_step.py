@@ -116,7 +116,7 @@ def write_model(folder: pathlib.Path) -> None:
   import jax
 
   qwen_tiny.write_tokenizer(folder)
-  init = jax.jit(lambda key: decoder_folder.initialized(Decoder(SIZES), key))
+  init = jax.jit(lambda key: decoder_folder.init_params(Decoder(SIZES), key))
   params = init(jax.random.key(0))
   decoder_folder.save(folder, decoder_folder.config_fields(SIZES), params)
 

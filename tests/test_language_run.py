@@ -12,7 +12,7 @@ from adrpo_jax import builders
 from adrpo_jax.builders.tasks.texts import within
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.decoder.chat_tokenizer import words_in
+from adrpo_jax.models.decoder.chat_tokenizer import load_chat_tokenizer
 from adrpo_jax.models.tiny import qwen as qwen_tiny
 from adrpo_jax.samples import text_file
 
@@ -96,8 +96,8 @@ def test_a_missing_chat_template_is_named_with_the_way_out(folder):
   told = refused(model__family='qwen', model__path=str(folder))
   assert 'Expected a chat template' in told
   assert '--config.model.template=none' in told
-  plain = words_in(folder, 'none')
-  assert plain.answer(plain.ids('2 + 2 =')) == '2 + 2 ='
+  plain = load_chat_tokenizer(folder, 'none')
+  assert plain.decode(plain.encode('2 + 2 =')) == '2 + 2 ='
 
 
 def test_a_tokenizer_with_tokens_that_the_model_lacks_is_refused(folder):
@@ -146,10 +146,10 @@ def test_greedy_answers_of_one_sample_can_be_evaluated(monkeypatch):
 
 
 def test_prompts_that_are_too_long_are_left_out_and_counted(tmp_path, caplog):
-  words = words_in(qwen_tiny.write(tmp_path / 'model'), 'none')
+  tokenizer = load_chat_tokenizer(qwen_tiny.write(tmp_path / 'model'), 'none')
   prompts = PromptSet(('a' * 9, 'b' * 5, 'c' * 7), ('x', 'y', 'z'))
   with caplog.at_level(logging.WARNING):
-    kept = within(prompts, words, 7, 'those.txt')
+    kept = within(prompts, tokenizer, 7, 'those.txt')
   assert kept.texts == ('b' * 5, 'c' * 7)
   assert kept.categories == ('y', 'z')
   assert '1 of 3 prompts of those.txt are longer than 7' in caplog.text

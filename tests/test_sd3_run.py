@@ -33,13 +33,13 @@ def built(**changes):
 
 def test_text_encoders_are_gone_once_prompts_are_encoded(cache, monkeypatch):
   loaded = []
-  applied = text_conditions._applied
+  applied = text_conditions._features
 
   def watched(tower, texts, batch):
     yield from applied(tower, texts, batch)
     loaded.append(tower)
 
-  monkeypatch.setattr(text_conditions, '_applied', watched)
+  monkeypatch.setattr(text_conditions, '_features', watched)
   before = {id(array) for array in jax.live_arrays()}
   run = built()
   assert len(loaded) >= 3  # CLIP twice, and T5

@@ -40,7 +40,7 @@ def reward_stage(
   """
   names = reward_parameters(config)
   sizes = dict.fromkeys(TOWERS[name] for name in names if name in TOWERS)
-  towers = [ClipVision(size, Compute(unroll=False)) for size in sizes]
+  towers = [ClipVision(size, Compute(scan_layers=True)) for size in sizes]
   whole = sharding.replicated(mesh)
   weights = [
     jax.tree.map(

@@ -3,16 +3,16 @@
 from adrpo_jax.modalities.language import LanguageModel
 from adrpo_jax.models.decoder.cached_decoder import (
   CachedDecoder,
-  layers_apart,
-  repeated,
+  repeat_cache,
+  unstack_layers,
 )
 from adrpo_jax.models.decoder.decoder import (
   Decoder,
   output_embedding,
-  positions_of,
+  position_ids,
 )
 from adrpo_jax.models.decoder.log_probs import logits
-from adrpo_jax.sampling.decoding import Reader
+from adrpo_jax.sampling.decoding import DecodeFns
 from adrpo_jax.types import Array, PyTree
 
 
@@ -21,32 +21,32 @@ def language_model(module: Decoder) -> LanguageModel:
   cached = CachedDecoder(module.config, module.compute)
 
   def states(params: PyTree, tokens: Array, mask: Array) -> Array:
-    return module.apply(params, tokens, positions_of(mask), mask)
+    return module.apply(params, tokens, position_ids(mask), mask)
 
-  def reader(params: PyTree) -> Reader:
-    apart = layers_apart(params)
+  def decode_fns(params: PyTree) -> DecodeFns:
+    layers = unstack_layers(params)
 
     def prefill(tokens, mask, slots):
       found, cache = cached.apply(
-        apart, tokens, positions_of(mask), mask, slots, method='prefill'
+        layers, tokens, position_ids(mask), mask, slots, method='prefill'
       )
       return found[:, -1], cache
 
     def extend(tokens, alive, cache):
-      positions = cache.seen.sum(1)  # as many as there are real tokens before
+      positions = cache.mask.sum(1)  # as many as there are real tokens before
       found, cache = cached.apply(
-        apart,
+        layers,
         *(rows[:, None] for rows in (tokens, positions, alive)),
         cache,
         method='extend',
       )
       return found[:, 0], cache
 
-    return Reader(
+    return DecodeFns(
       prefill=prefill,
       extend=extend,
       logits=lambda found: logits(found, output_embedding(params)),
-      repeat=repeated,
+      repeat=repeat_cache,
     )
 
-  return LanguageModel(reader, states, output_embedding)
+  return LanguageModel(decode_fns, states, output_embedding)

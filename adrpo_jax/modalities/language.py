@@ -9,6 +9,7 @@ samples: {'tokens', 'mask', 'log_prob': [P, G, T], 'ended': [P, G]}, see
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ from adrpo_jax.method import kl_estimators
 from adrpo_jax.method.record import Method, given_anchors
 from adrpo_jax.models.decoder.log_probs import chunked_kl, chunked_log_probs
 from adrpo_jax.sampling import token_choice
-from adrpo_jax.sampling.decoding import Reader, generate
+from adrpo_jax.sampling.decoding import DecodeFns, generate
 from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.types import (
   Array,
@@ -36,12 +37,12 @@ from adrpo_jax.types import (
 class LanguageModel(NamedTuple):
   """A decoder as functions of its full parameters.
 
-  reader:    (params) -> what a loop of sampling reads with
-  states:    (params, tokens [B, L], mask [B, L]) -> last states [B, L, D]
-  embedding: (params) -> [V, D], of the output
+  decode_fns: (params) -> the functions that the sampling loop calls
+  states:     (params, tokens [B, L], mask [B, L]) -> last states [B, L, D]
+  embedding:  (params) -> [V, D], of the output
   """
 
-  reader: Callable[[PyTree], Reader]
+  decode_fns: Callable[[PyTree], DecodeFns]
   states: Callable[[PyTree, Array, Array], Array]
   embedding: Callable[[PyTree], Array]
 
@@ -84,7 +85,7 @@ def make(
     given = prompts['condition']
     groups = (len(given['tokens']), samples_per_prompt)
     answers = generate(
-      model.reader(gather(materialize(params, frozen))),
+      model.decode_fns(gather(materialize(params, frozen))),
       *constrain((given['tokens'], given['mask'])),
       sample_keys(key, *groups, prompts.get('places')),
       longest=longest,
@@ -110,7 +111,7 @@ def make(
     def grouped(leaf):
       return leaf.reshape(*groups, *leaf.shape[1:])
 
-    def said(states, embedding):
+    def log_prob_and_entropy(states, embedding):
       return jax.tree.map(
         grouped,
         chunked_log_probs(
@@ -118,19 +119,21 @@ def make(
           embedding,
           chosen,
           chunk=chunk,
-          told=token_choice.told(choice),
+          log_prob_and_entropy=partial(
+            token_choice.log_prob_and_entropy, choice
+          ),
         ),
       )
 
     own = states_of(materialize(params, frozen))
-    log_prob, entropy = said(*own)
+    log_prob, entropy = log_prob_and_entropy(*own)
     constants = {}
     for name, full in given_anchors(method, anchors).items():
       other = jax.lax.stop_gradient(states_of(full))
       divergence = None
       if 'full_kl' in method.needs:
         divergence = grouped(chunked_kl(*own, *other, chunk=chunk))
-      constants[name] = TokenAnchor(said(*other)[0], divergence)
+      constants[name] = TokenAnchor(log_prob_and_entropy(*other)[0], divergence)
     outputs = Tokens(log_prob, samples['log_prob'], samples['mask'], constants)
     surrogate = method.policy_loss(outputs, weights)
     return LossTerms(

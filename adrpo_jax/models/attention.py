@@ -47,7 +47,7 @@ def for_mesh(mesh: Mesh) -> Attention:
   return cudnn if platform == 'gpu' else xla
 
 
-def attended(mask: Mask) -> Array | None:
+def mask_array(mask: Mask) -> Array | None:
   """The mask as an array, if there is one."""
   if not isinstance(mask, Causal):
     return mask
@@ -58,7 +58,7 @@ def attended(mask: Mask) -> Array | None:
 
 def xla(query: Array, key: Array, value: Array, mask: Mask = None) -> Array:
   """softmax(q·kᵀ/√d)·v as plain operations: on any platform."""
-  out = jax.nn.dot_product_attention(query, key, value, mask=attended(mask))
+  out = jax.nn.dot_product_attention(query, key, value, mask=mask_array(mask))
   return out.reshape(*out.shape[:2], -1)
 
 
@@ -67,7 +67,7 @@ def cudnn(query: Array, key: Array, value: Array, mask: Mask = None) -> Array:
   if query.dtype not in (jnp.bfloat16, jnp.float16):
     return xla(query, key, value, mask)
   out = jax.nn.dot_product_attention(
-    query, key, value, mask=attended(mask), implementation='cudnn'
+    query, key, value, mask=mask_array(mask), implementation='cudnn'
   )
   return out.reshape(*out.shape[:2], -1)
 

@@ -38,8 +38,8 @@ class Compute:
 
   dtype: Any = jnp.float32
   attention: Attention = xla
-  unroll: bool = True
-  checkpoint: Callable[..., bool] | None = None
+  scan_layers: bool = False
+  remat_policy: Callable[..., bool] | None = None
   constrain: Callable[[Any], Any] = _as_it_is
 
 
@@ -49,19 +49,19 @@ def stack(block: type[nn.Module], count: int, compute: Compute) -> Any:
   `block` is called as (carry, *constants) -> (carry, None). Each parameter
   gets a leading axis of layers, and so do adapters put beside it.
   """
-  if compute.checkpoint is not None:
-    block = nn.remat(block, policy=compute.checkpoint, prevent_cse=False)
+  if compute.remat_policy is not None:
+    block = nn.remat(block, policy=compute.remat_policy, prevent_cse=False)
   return nn.scan(
     block,
     variable_axes={'params': 0},
     split_rngs={'params': True},
     in_axes=nn.broadcast,
     length=count,
-    unroll=count if compute.unroll else 1,
+    unroll=1 if compute.scan_layers else count,
   )
 
 
-def settled(module: nn.Module, carry: Any, *constants: Any) -> Any:
+def gradient_barrier(module: nn.Module, carry: Any, *constants: Any) -> Any:
   """module(carry, *constants); backwards it is done before the rest goes on.
 
   The gradient of the carry leaves together with those of the parameters that

@@ -67,10 +67,10 @@ class GroupNorm(nn.Module):
     return out.reshape(x.shape).astype(x.dtype)
 
 
-def rms_norm(name: str, dtype: Any) -> nn.RMSNorm:
-  """x / √(⟨x²⟩ + 1e-6) · scale over the last axis, in float32."""
+def rms_norm(name: str | None, dtype: Any, epsilon: float = 1e-6) -> nn.RMSNorm:
+  """x / √(⟨x²⟩ + ε) · scale over the last axis, computed in float32."""
   return nn.RMSNorm(
-    epsilon=1e-6, use_fast_variance=False, dtype=dtype, name=name
+    epsilon=epsilon, use_fast_variance=False, dtype=dtype, name=name
   )
 
 

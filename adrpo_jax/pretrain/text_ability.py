@@ -72,7 +72,7 @@ def answers(
   @jax.jit
   def drawn(params: PyTree, tokens: Array, mask: Array, keys: Array):
     return generate(
-      model.reader(params),
+      model.decode_fns(params),
       tokens,
       mask,
       keys,

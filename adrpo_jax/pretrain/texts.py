@@ -28,8 +28,8 @@ from adrpo_jax.modalities.decoder_model import language_model
 from adrpo_jax.modalities.language import LanguageModel
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
-from adrpo_jax.models.decoder.log_probs import logits, of_softmax
-from adrpo_jax.models.files.tokenizers import tokenizer_of
+from adrpo_jax.models.decoder.log_probs import logits, softmax_log_probs
+from adrpo_jax.models.files.tokenizers import load_tokenizer
 from adrpo_jax.pretrain.shapes import Stage, train_stage
 from adrpo_jax.pretrain.text_ability import ability, left_padded
 from adrpo_jax.system.files import replacing
@@ -94,7 +94,7 @@ def run(
     raise unknown_name(world, TEXT_WORLDS, 'world')
   task, folder = TEXT_WORLDS[world], workdir / 'base'
   task.tokenizer(folder)
-  tokenizer = tokenizer_of(folder)
+  tokenizer = load_tokenizer(folder)
   if len(tokenizer) != sizes.vocab_size:
     raise InputError(
       f'Expected vocab_size {len(tokenizer)}, that of the tokenizer of the '
@@ -140,7 +140,7 @@ def run(
 
 def initialized(module: Decoder, key: Array) -> PyTree:
   """Random parameters of a decoder, {'params': ...}."""
-  return jax.jit(lambda key: decoder_folder.initialized(module, key))(key)
+  return jax.jit(lambda key: decoder_folder.init_params(module, key))(key)
 
 
 def prompt_length(world: TextWorld, tokenizer: Any) -> int:
@@ -192,7 +192,7 @@ def answer_loss(
   tokens, mask = rows
   # The state before a token is that from which it is drawn.
   states = model.states(params, tokens, mask)[:, -longest - 1 : -1]
-  said = of_softmax(
+  said = softmax_log_probs(
     logits(states, model.embedding(params)), tokens[:, -longest:]
   )
   counted = mask[:, -longest:]

@@ -2,7 +2,7 @@
 
 A row is a factory (texts of all prompts, what is known of each, invalid_limit,
 decode, **parameters) -> Reward of a language model's samples; `decode` makes
-texts of token ids, see `tokenizers.text_of`. TEXT_FUNCTIONS are factories
+texts of token ids, see `tokenizers.text_decoder`. TEXT_FUNCTIONS are factories
 (**parameters) -> `text_protocol.TextReward`, each of which has a row. A wrong
 parameter is an InputError when a row is made.
 

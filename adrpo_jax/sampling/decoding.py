@@ -14,7 +14,7 @@ from adrpo_jax.sampling.token_choice import Choice, choose, log_prob
 from adrpo_jax.types import Array, PyTree
 
 
-class Reader(NamedTuple):
+class DecodeFns(NamedTuple):
   """A decoder with its parameters, as a loop of sampling needs it.
 
   prefill: (tokens [P, L], mask [P, L], slots) -> last state [P, D], cache
@@ -53,7 +53,7 @@ class _Loop(NamedTuple):
 
 
 def generate(
-  reader: Reader,
+  decode_fns: DecodeFns,
   tokens: Array,
   mask: Array,
   keys: Array,
@@ -66,7 +66,7 @@ def generate(
   """G answers to each of P prompts, B = P·G rows.
 
   Args:
-    reader: the model.
+    decode_fns: the model with its parameters.
     tokens: [P, L], padded on the left.
     mask: [P, L] bool, True where a token is real.
     keys: [P, G], one for each answer; the token at t is drawn with
@@ -79,12 +79,12 @@ def generate(
   prompts, samples = keys.shape[:2]
   rows = prompts * samples
   row_keys = keys.reshape(rows, *keys.shape[2:])
-  state, cache = reader.prefill(tokens, mask, tokens.shape[1] + longest)
+  state, cache = decode_fns.prefill(tokens, mask, tokens.shape[1] + longest)
   ends = jnp.asarray(list(stops))
 
   def step(loop: _Loop) -> _Loop:
     fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
-    logits = reader.logits(loop.state)
+    logits = decode_fns.logits(loop.state)
     drawn = choose(choice, logits, fold(row_keys, loop.time))
     drawn = jnp.where(loop.alive, drawn, pad)
     told = jnp.where(loop.alive, log_prob(choice, logits, drawn), 0.0)
@@ -96,13 +96,13 @@ def generate(
       log_prob=kept.log_prob.at[:, loop.time].set(told),
       ended=kept.ended | over,
     )
-    state, cache = reader.extend(drawn, loop.alive, loop.cache)
+    state, cache = decode_fns.extend(drawn, loop.alive, loop.cache)
     return _Loop(loop.time + 1, state, cache, loop.alive & ~over, answers)
 
   start = _Loop(
     time=jnp.int32(0),
     state=jnp.repeat(state, samples, 0),
-    cache=reader.repeat(cache, samples),
+    cache=decode_fns.repeat(cache, samples),
     alive=jnp.ones(rows, bool),
     answers=Answers(
       tokens=jnp.full((rows, longest), pad, jnp.int32),

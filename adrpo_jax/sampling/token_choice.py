@@ -139,20 +139,18 @@ def log_prob(choice: Choice, logits: Array, tokens: Array) -> Array:
   return chosen - jax.nn.logsumexp(divided, -1, where=left)
 
 
-def told(choice: Choice) -> Callable[[Array, Array], tuple[Array, Array]]:
-  """(logits [*, V], tokens [*]) -> their log-probabilities and the entropy.
+def log_prob_and_entropy(
+  choice: Choice, logits: Array, tokens: Array
+) -> tuple[Array, Array]:
+  """log p(token) and the entropy of each distribution. [*, V], [*] -> [*], [*]
 
-  The entropy, in nats, is that of the divided logits without filters: of what
-  the policy has learned.
+  The entropy, in nats, is that of the divided logits without filters, since
+  this is the distribution that the policy has learned.
   """
-
-  def of(logits: Array, tokens: Array) -> tuple[Array, Array]:
-    divided = logits.astype(jnp.float32) / choice.temperature
-    mean = jnp.sum(jax.nn.softmax(divided, -1) * divided, -1)
-    entropy = jax.nn.logsumexp(divided, -1) - mean
-    return log_prob(choice, logits, tokens), entropy
-
-  return of
+  divided = logits.astype(jnp.float32) / choice.temperature
+  mean = jnp.sum(jax.nn.softmax(divided, -1) * divided, -1)
+  entropy = jax.nn.logsumexp(divided, -1) - mean
+  return log_prob(choice, logits, tokens), entropy
 
 
 def _left(choice: Choice, logits: Array) -> Array:

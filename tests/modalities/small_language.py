@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from adrpo_jax.modalities import language
-from adrpo_jax.sampling.decoding import Reader
+from adrpo_jax.sampling.decoding import DecodeFns
 from adrpo_jax.sampling.token_choice import make_choice
 
 P, G, L, T, V = 4, 4, 3, 5, 6
@@ -33,13 +33,13 @@ def model():
     first = jnp.broadcast_to(_first_real(tokens, mask), tokens.shape)
     return _state(params, tokens, first)
 
-  def reader(params):
+  def decode_fns(params):
     def prefill(tokens, mask, slots):
       assert slots == L + T
       first = _first_real(tokens, mask)[:, 0]
       return _state(params, tokens[:, -1], first), first
 
-    return Reader(
+    return DecodeFns(
       prefill=prefill,
       extend=lambda tokens, alive, first: (
         _state(params, tokens, first),
@@ -49,7 +49,7 @@ def model():
       repeat=lambda first, times: jnp.repeat(first, times, 0),
     )
 
-  return language.LanguageModel(reader, states, lambda params: jnp.eye(V))
+  return language.LanguageModel(decode_fns, states, lambda params: jnp.eye(V))
 
 
 def make(method, **changes):

@@ -1,4 +1,4 @@
-"""A settled layer: the same values and gradients, which leave together."""
+"""A gradient barrier keeps values and gradients, which leave together."""
 
 import re
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adrpo_jax.models.compute import Compute, settled, stack
+from adrpo_jax.models.compute import Compute, gradient_barrier, stack
 
 
 class Layer(nn.Module):
@@ -45,15 +45,17 @@ def _as_it_is(module, *inputs):
   'compute',
   [
     Compute(),
-    Compute(unroll=False),
-    Compute(unroll=False, checkpoint=jax.checkpoint_policies.nothing_saveable),
+    Compute(scan_layers=True),
+    Compute(
+      scan_layers=True, remat_policy=jax.checkpoint_policies.nothing_saveable
+    ),
   ],
   ids=['unrolled', 'loop', 'recomputed'],
 )
 def test_values_and_gradients_are_those_of_the_module(compute):
   x, signal = jax.random.normal(jax.random.key(0), (2, 3, 4))
   found = []
-  for call in (settled, _as_it_is):
+  for call in (gradient_barrier, _as_it_is):
     model = Model(call, compute)
     params = model.init(jax.random.key(1), x, signal)
 
@@ -68,7 +70,7 @@ def test_values_and_gradients_are_those_of_the_module(compute):
 
 def _tied(trained):
   """How many gradients each barrier of the backward pass holds back."""
-  model = Model(settled)
+  model = Model(gradient_barrier)
   x, signal = jax.random.normal(jax.random.key(0), (2, 3, 4))
   params = flatten_dict(model.init(jax.random.key(1), x, signal), sep='/')
   learned = {k: v for k, v in params.items() if re.search(trained, k)}

@@ -30,7 +30,7 @@ def _both(kind, folder):
   """(theirs, ours, our parameters) with the same base weights."""
   model = tiny_qwen.theirs(kind)
   model.save_pretrained(folder)
-  ours = Decoder(decoder_folder.read(folder).config, Compute(unroll=False))
+  ours = Decoder(decoder_folder.read(folder).config, Compute(scan_layers=True))
   return model, ours, tiny_qwen.loaded(folder)
 
 

@@ -15,19 +15,22 @@ from tiny_qwen import MASK, TOKENS
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder import weight_table as decoder_table
-from adrpo_jax.models.decoder.cached_decoder import CachedDecoder, layers_apart
+from adrpo_jax.models.decoder.cached_decoder import (
+  CachedDecoder,
+  unstack_layers,
+)
 from adrpo_jax.models.decoder.decoder import (
   Decoder,
   Scorer,
   output_embedding,
-  positions_of,
+  position_ids,
 )
 from adrpo_jax.models.decoder.log_probs import logits
 from adrpo_jax.models.files import weight_table
 
 pytestmark = pytest.mark.parity
 
-LOOP = Compute(unroll=False)
+LOOP = Compute(scan_layers=True)
 ROWS = decoder_table.decoder_rows()
 
 
@@ -52,7 +55,7 @@ def test_logits_and_gradients(kind, tied, tmp_path):
   found = np.asarray(found)
   assert distance(found[MASK], expected.detach().numpy()[MASK]) < TOLERANCE
   check_gradients(
-    weight_table.to_theirs(ROWS, gradients), dict(theirs.named_parameters())
+    weight_table.to_hf(ROWS, gradients), dict(theirs.named_parameters())
   )
 
 
@@ -64,11 +67,11 @@ def test_cached_decoding(kind, tmp_path):
   expected = tiny_qwen.their_logits(theirs).detach().numpy()
   ours = CachedDecoder(decoder_folder.read(tmp_path).config)
   params = tiny_qwen.loaded(tmp_path)
-  rows = TOKENS, positions_of(jnp.asarray(MASK)), MASK
+  rows = TOKENS, position_ids(jnp.asarray(MASK)), MASK
 
   def decoded(params, rows):
     first = [row[:, :5] for row in rows]
-    apart = layers_apart(params)
+    apart = unstack_layers(params)
     hidden, cache = ours.apply(apart, *first, 9, method='prefill')
 
     def step(cache, row):
@@ -100,7 +103,7 @@ def test_scores(kind, side, tmp_path):
   model = decoder_folder.read(tmp_path)
   ours = Scorer(model.config, LOOP)
   params = decoder_folder.load_scorer(model, jnp.float32, lambda shapes: shapes)
-  places = positions_of(jnp.asarray(mask))
+  places = position_ids(jnp.asarray(mask))
 
   def loss(params):
     scores = ours.apply(params, tokens, places, mask)
@@ -109,7 +112,7 @@ def test_scores(kind, side, tmp_path):
   gradients, scores = jax.jit(jax.grad(loss, has_aux=True))(params)
   assert distance(scores, expected.detach()) < TOLERANCE
   check_gradients(
-    weight_table.to_theirs(ROWS, gradients), dict(theirs.named_parameters())
+    weight_table.to_hf(ROWS, gradients), dict(theirs.named_parameters())
   )
 
 
@@ -142,7 +145,7 @@ def test_a_sharded_set_of_theirs(tmp_path):
   theirs.save_pretrained(tmp_path, max_shard_size='20KB')
   assert (tmp_path / 'model.safetensors.index.json').is_file()
   assert not (tmp_path / 'model.safetensors').exists()
-  found = weight_table.to_theirs(ROWS, tiny_qwen.loaded(tmp_path))
+  found = weight_table.to_hf(ROWS, tiny_qwen.loaded(tmp_path))
   state = theirs.state_dict()
   assert set(found) == set(state)
   for name, tensor in state.items():

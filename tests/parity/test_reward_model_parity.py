@@ -8,7 +8,7 @@ transformers = pytest.importorskip('transformers')
 
 import tiny_qwen
 
-from adrpo_jax.models.files.tokenizers import text_of
+from adrpo_jax.models.files.tokenizers import text_decoder
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
 from adrpo_jax.worlds import sort_tokenizer
 
@@ -62,7 +62,7 @@ def test_scores(template, tmp_path):
     QUESTIONS,
     (None, None),
     0.0,
-    text_of(tmp_path),
+    text_decoder(tmp_path),
     path=str(tmp_path),
     template=template,
     batch_size=3,

@@ -32,13 +32,13 @@ def as_it_is(shapes):
 
 
 def encoded(folder, texts, width=48, t5_length=20):
-  said = text_conditions.encode(
+  said = text_conditions.encode_prompts(
     folder,
     texts,
     width=width,
     t5_length=t5_length,
     compute=Compute(),
-    place=as_it_is,
+    with_shardings=as_it_is,
     batch=2,
   )
   read, conditions = zip(*said, strict=True)

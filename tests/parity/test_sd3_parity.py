@@ -21,9 +21,9 @@ from adrpo_jax.models.sd3.mmdit import MMDiT, position_table
 pytestmark = pytest.mark.parity
 
 
-@pytest.mark.parametrize('unroll', [True, False])
+@pytest.mark.parametrize('scan_layers', [False, True])
 @pytest.mark.parametrize('name', VARIANTS)
-def test_transformer(name, unroll, tmp_path):
+def test_transformer(name, scan_layers, tmp_path):
   config = VARIANTS[name]
   model = tiny_sd3.theirs(config)
   model.save_pretrained(tmp_path, max_shard_size='100KB')
@@ -33,11 +33,11 @@ def test_transformer(name, unroll, tmp_path):
   (expected**2).sum().backward()
 
   params = tiny_sd3.loaded(tmp_path, config)
-  ours = MMDiT(config, Compute(unroll=unroll))
+  ours = MMDiT(config, Compute(scan_layers=scan_layers))
   velocity = jax.jit(lambda p: tiny_sd3.our_velocity(ours, p, *inputs))
   v, pullback = jax.vjp(velocity, params)
   assert distance(v, expected.detach()) < TOLERANCE
-  gradients = weight_table.to_theirs(tiny_sd3.ROWS, pullback(2 * v)[0])
+  gradients = weight_table.to_hf(tiny_sd3.ROWS, pullback(2 * v)[0])
   check_gradients(gradients, dict(model.named_parameters()))
 
 
@@ -80,7 +80,7 @@ def test_autoencoder(tmp_path):
 
   decoded, pullback = jax.vjp(jax.jit(decode), params)
   assert distance(decoded, expected.detach().permute(channels_last)) < TOLERANCE
-  gradients = weight_table.to_theirs(
+  gradients = weight_table.to_hf(
     sd3_tables.autoencoder_rows(), pullback(2 * decoded)[0]
   )
   theirs = dict(model.decoder.named_parameters(prefix='decoder'))

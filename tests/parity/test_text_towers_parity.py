@@ -46,11 +46,11 @@ def loaded(model, folder, rows, *inputs):
     return weight_table.load(files, rows, shapes, 'position_ids|embed_tokens')
 
 
-@pytest.mark.parametrize('unroll', [True, False])
+@pytest.mark.parametrize('scan_layers', [False, True])
 @pytest.mark.parametrize(
   ('activation', 'end'), [('quick_gelu', 2), ('gelu', 40)]
 )
-def test_clip_text(activation, end, unroll, tmp_path):
+def test_clip_text(activation, end, scan_layers, tmp_path):
   torch.manual_seed(0)
   sizes = SIZES | {
     'vocab_size': 50,
@@ -73,14 +73,14 @@ def test_clip_text(activation, end, unroll, tmp_path):
   penultimate, pooled = said.hidden_states[-2], said.text_embeds
   ((penultimate**2).sum() + (pooled**2).sum()).backward()
 
-  ours = ClipText(ClipTextConfig(**sizes), Compute(unroll=unroll))
+  ours = ClipText(ClipTextConfig(**sizes), Compute(scan_layers=scan_layers))
   rows = text_encoder_tables.clip_text_rows()
   params = loaded(ours, tmp_path, rows, tokens)
   features, pullback = jax.vjp(jax.jit(lambda p: ours.apply(p, tokens)), params)
   assert distance(features.penultimate, penultimate.detach()) < TOLERANCE
   assert distance(features.pooled, pooled.detach()) < TOLERANCE
   doubled = jax.tree.map(lambda leaf: 2 * leaf, features)
-  gradients = weight_table.to_theirs(rows, pullback(doubled)[0])
+  gradients = weight_table.to_hf(rows, pullback(doubled)[0])
   check_gradients(gradients, dict(theirs.named_parameters()))
 
 
@@ -118,12 +118,12 @@ def test_clip_vision(activation, tmp_path):
   params = loaded(ours, tmp_path, rows, seen)
   embeddings, pullback = jax.vjp(jax.jit(lambda p: ours.apply(p, seen)), params)
   assert distance(embeddings, said.detach()) < TOLERANCE
-  gradients = weight_table.to_theirs(rows, pullback(2 * embeddings)[0])
+  gradients = weight_table.to_hf(rows, pullback(2 * embeddings)[0])
   check_gradients(gradients, dict(theirs.named_parameters()))
 
 
-@pytest.mark.parametrize('unroll', [True, False])
-def test_t5(unroll, tmp_path):
+@pytest.mark.parametrize('scan_layers', [False, True])
+def test_t5(scan_layers, tmp_path):
   torch.manual_seed(0)
   sizes = {
     'vocab_size': 40,
@@ -145,12 +145,12 @@ def test_t5(unroll, tmp_path):
   said = theirs(torch.tensor(tokens)).last_hidden_state
   (said**2).sum().backward()
 
-  ours = T5Encoder(T5Config(**sizes), Compute(unroll=unroll))
+  ours = T5Encoder(T5Config(**sizes), Compute(scan_layers=scan_layers))
   rows = text_encoder_tables.t5_rows()
   params = loaded(ours, tmp_path, rows, tokens)
   states, pullback = jax.vjp(jax.jit(lambda p: ours.apply(p, tokens)), params)
   assert distance(states, said.detach()) < TOLERANCE
-  gradients = weight_table.to_theirs(rows, pullback(2 * states)[0])
+  gradients = weight_table.to_hf(rows, pullback(2 * states)[0])
   check_gradients(gradients, dict(theirs.named_parameters()))
 
 

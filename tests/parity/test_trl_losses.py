@@ -37,7 +37,7 @@ from adrpo_jax.models.decoder import weight_table as decoder_table
 from adrpo_jax.models.decoder.decoder import (
   Decoder,
   output_embedding,
-  positions_of,
+  position_ids,
 )
 from adrpo_jax.models.files import weight_table
 
@@ -121,7 +121,7 @@ def on_their_states(trainer, seen, row):
   return our_step(
     language_methods.grpo(**{'beta': BETA} | row),
     language.LanguageModel(
-      reader=lambda params: None,  # Nothing is drawn.
+      decode_fns=lambda params: None,  # Nothing is drawn.
       states=lambda params, tokens, mask: params['states'],
       embedding=lambda params: params['embedding'],
     ),
@@ -198,14 +198,14 @@ def test_advantages_by_the_batch(policy, tmp_path):
 def through_the_model(method, policy, samples, rewards):
   """Our loss, and gradients by their names, of the whole decoder."""
   module = Decoder(
-    decoder_folder.read(policy.folder).config, Compute(unroll=False)
+    decoder_folder.read(policy.folder).config, Compute(scan_layers=True)
   )
   metrics, gradient = our_step(
     method,
     language.LanguageModel(
-      reader=lambda params: None,
+      decode_fns=lambda params: None,
       states=lambda params, tokens, mask: module.apply(
-        params, tokens, positions_of(mask), mask
+        params, tokens, position_ids(mask), mask
       ),
       embedding=output_embedding,
     ),
@@ -215,7 +215,7 @@ def through_the_model(method, policy, samples, rewards):
     rewards,
   )(np.ones(rewards.shape, bool))
   rows = decoder_table.decoder_rows()
-  return metrics['loss'], weight_table.to_theirs(rows, gradient)
+  return metrics['loss'], weight_table.to_hf(rows, gradient)
 
 
 def test_grpo_of_the_whole_model(policy, tmp_path):

@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from adrpo_jax.models.decoder import folder as decoder_folder
-from adrpo_jax.models.decoder.decoder import output_embedding, positions_of
+from adrpo_jax.models.decoder.decoder import output_embedding, position_ids
 from adrpo_jax.models.decoder.log_probs import logits
 
 SIZES = {
@@ -57,7 +57,7 @@ def loaded(folder):
 
 def our_logits(module, params, tokens=TOKENS, mask=MASK):
   mask = jnp.asarray(mask)
-  hidden = module.apply(params, tokens, positions_of(mask), mask)
+  hidden = module.apply(params, tokens, position_ids(mask), mask)
   return logits(hidden, output_embedding(params))
 
 

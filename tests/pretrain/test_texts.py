@@ -14,7 +14,7 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.decoder_model import language_model
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder
-from adrpo_jax.models.files.tokenizers import tokenizer_of
+from adrpo_jax.models.files.tokenizers import load_tokenizer
 from adrpo_jax.pretrain import texts as pretrain_text
 from adrpo_jax.pretrain.text_ability import ability, answers
 from adrpo_jax.worlds import TEXT_WORLDS, sort_or_pass
@@ -67,7 +67,7 @@ def test_what_is_made_is_a_folder_that_others_read(workdir):
   folder = workdir / 'base'
   model, params = loaded(folder)
   assert model.config == TINY
-  tokenizer = tokenizer_of(folder)
+  tokenizer = load_tokenizer(folder)
   assert model.fields['eos_token_id'] == tokenizer.eos_token_id == 1
   said = json.loads((folder / 'generation_config.json').read_text())
   assert said['eos_token_id'] == 1
@@ -117,7 +117,7 @@ def test_a_run_that_is_over_is_not_trained_again(workdir, monkeypatch):
 
 
 def test_only_answers_and_their_ends_are_learned(workdir):
-  tokenizer = tokenizer_of(workdir / 'base')
+  tokenizer = load_tokenizer(workdir / 'base')
   tokens, mask = pretrain_text.encoded(
     [('3 =', '4'), ('=', '12')], tokenizer, 4, 3
   )
@@ -159,7 +159,7 @@ def test_the_loss_falls(tmp_path):
 
 def test_the_ability_is_what_the_judge_says_of_the_answers(workdir):
   model, params = loaded(workdir / 'base')
-  tokenizer = tokenizer_of(workdir / 'base')
+  tokenizer = load_tokenizer(workdir / 'base')
   world = TEXT_WORLDS['sort']._replace(
     prompts=lambda split: (('2 =', 'even'), ('4 =', 'even'), ('7 =', 'odd')),
     judge=lambda text, answer: {'small': float(text < '3'), 'text': 1.0},
@@ -184,11 +184,11 @@ def test_the_ability_is_what_the_judge_says_of_the_answers(workdir):
 def test_answers_are_sampled_from_the_full_pass(workdir):
   """A model whose logits are large answers as the full pass says."""
   model, params = loaded(workdir / 'base')
-  tokenizer = tokenizer_of(workdir / 'base')
+  tokenizer = load_tokenizer(workdir / 'base')
   made_of = language_model(Decoder(model.config))
   sharp = made_of._replace(
-    reader=lambda p: made_of.reader(p)._replace(
-      logits=lambda found: 1e4 * made_of.reader(p).logits(found)
+    decode_fns=lambda p: made_of.decode_fns(p)._replace(
+      logits=lambda found: 1e4 * made_of.decode_fns(p).logits(found)
     )
   )
   texts = ['sort: 7 3 =', 'sort: 1 =']
@@ -212,7 +212,7 @@ def test_what_does_not_fit_is_refused(workdir, tmp_path):
   other = dataclasses.replace(TINY, vocab_size=43)
   with pytest.raises(InputError, match='Expected vocab_size 42'):
     made(tmp_path, sizes=other)
-  tokenizer = tokenizer_of(workdir / 'base')
+  tokenizer = load_tokenizer(workdir / 'base')
   with pytest.raises(InputError, match="4 tokens of the answer '1 2' and"):
     pretrain_text.encoded([('=', '1 2')], tokenizer, 4, 3)
 
@@ -226,7 +226,7 @@ def test_a_shipped_base_is_small_and_says_how_it_was_made(name):
   assert record['steps'] > 0
   assert record['versions']['jax']
   assert (
-    len(tokenizer_of(folder)) == decoder_folder.read(folder).config.vocab_size
+    len(load_tokenizer(folder)) == decoder_folder.read(folder).config.vocab_size
   )
 
 
@@ -240,7 +240,7 @@ def test_a_shipped_base_is_as_able_as_it_says(name):
     TEXT_WORLDS[name],
     language_model(Decoder(model.config)),
     params,
-    tokenizer_of(folder),
+    load_tokenizer(folder),
     samples=400,
     longest=18,
     seed=1,

@@ -9,7 +9,7 @@ EOS = VOCABULARY.index('<eos>')
 
 
 def decode(ids):
-  """As `tokenizers.text_of` a folder of the sort world."""
+  """As `tokenizers.text_decoder` a folder of the sort world."""
   return ''.join(VOCABULARY[i] for i in ids if i >= len(SPECIAL))
 
 

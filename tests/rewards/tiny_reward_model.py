@@ -30,7 +30,7 @@ def write(folder: pathlib.Path, kind=Scorer) -> str:
   rng = np.random.default_rng(0)
   params = jax.tree.map(
     lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype),
-    decoder_folder.shapes(kind(CONFIG)),
+    decoder_folder.param_shapes(kind(CONFIG)),
   )
   decoder_folder.save(folder, decoder_folder.config_fields(CONFIG), params)
   sort_tokenizer.write_tokenizer(folder)

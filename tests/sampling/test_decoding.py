@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adrpo_jax.sampling.decoding import Reader, generate
+from adrpo_jax.sampling.decoding import DecodeFns, generate
 from adrpo_jax.sampling.token_choice import greedy, log_prob, make_choice
 
 V, END, STOP, PAD = 6, 4, 5, 0
@@ -18,7 +18,7 @@ for before, after in [(0, 1), (1, 2), (2, 3), (3, END), (END, 1), (STOP, 1)]:
 LOGITS = jnp.log(CHAIN / CHAIN.sum(1, keepdims=True))
 
 
-def reader(calls=None):
+def decode_fns(calls=None):
   """A state is the last token; the cache counts the tokens of a row."""
 
   def prefill(tokens, mask, slots):
@@ -30,7 +30,7 @@ def reader(calls=None):
       jax.debug.callback(lambda: calls.append(1))
     return tokens[:, None].astype(jnp.float32), cache + alive
 
-  return Reader(
+  return DecodeFns(
     prefill=prefill,
     extend=extend,
     logits=lambda states: LOGITS[states[..., 0].astype(int)],
@@ -43,7 +43,7 @@ def drawn(prompts, samples=1, *, calls=None, longest=6, stops=(END,), **given):
   keys = jax.random.split(jax.random.key(0), (len(prompts), samples))
   settings = {'choice': greedy(), 'pad': PAD} | given
   made = functools.partial(
-    generate, reader(calls), longest=longest, stops=stops, **settings
+    generate, decode_fns(calls), longest=longest, stops=stops, **settings
   )
   return jax.jit(made)(tokens, tokens > 0, keys)
 
@@ -104,7 +104,12 @@ def test_what_is_drawn_beside_an_answer_does_not_change_it(rows):
   tokens = jnp.asarray([[0, 1], [1, 2], [1, 0]], jnp.int32)
   keys = jax.random.split(jax.random.key(3), (3, 4))
   made = functools.partial(
-    generate, reader(), longest=6, stops=(END,), pad=PAD, choice=make_choice()
+    generate,
+    decode_fns(),
+    longest=6,
+    stops=(END,),
+    pad=PAD,
+    choice=make_choice(),
   )
   whole = made(tokens, tokens > 0, keys)
   part = made(tokens[:rows], tokens[:rows] > 0, keys[:rows])

@@ -6,7 +6,7 @@ import made_strings
 import numpy as np
 import pytest
 
-from adrpo_jax.models.files.tokenizers import padded_tokens, tokenizer_of
+from adrpo_jax.models.files.tokenizers import load_tokenizer, padding_tokenizer
 from adrpo_jax.worlds import TEXT_WORLDS, sort, sort_or_pass, sort_tokenizer
 
 PROMPT = 'sort: 7 3 9 3 ='
@@ -158,7 +158,7 @@ def test_a_corrupted_answer_is_wrong_in_the_right_format(right):
 
 
 def test_a_tokenizer_reads_back_what_it_wrote(folder):
-  tokenizer = tokenizer_of(folder)
+  tokenizer = load_tokenizer(folder)
   assert len(tokenizer) == len(sort_tokenizer.VOCABULARY) == 42
   ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
   assert ids == (0, 1, 2)
@@ -172,12 +172,12 @@ def test_a_tokenizer_reads_back_what_it_wrote(folder):
   assert tokenizer('3 =')['input_ids'] == [9, 3, 5]
   assert tokenizer('é?é3')['input_ids'] == [2, 2, 2, 9]
   assert tokenizer.decode([0, 0, 9, 1], skip_special_tokens=True) == '3'
-  padded = padded_tokens(folder, 5)(['3 =', '='])
+  padded = padding_tokenizer(folder, 5)(['3 =', '='])
   np.testing.assert_array_equal(padded, [[0, 0, 9, 3, 5], [0, 0, 0, 0, 5]])
 
 
 def test_a_conversation_is_its_turns_one_after_the_other(folder):
-  tokenizer = tokenizer_of(folder)
+  tokenizer = load_tokenizer(folder)
   turns = [
     {'role': 'user', 'content': PROMPT},
     {'role': 'assistant', 'content': '3 3 7 9'},

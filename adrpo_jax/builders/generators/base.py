@@ -68,8 +68,8 @@ def make_compute(config: ConfigDict, mesh: jax.sharding.Mesh) -> Compute:
   return Compute(
     dtype=jnp.dtype(model.dtype),
     attention=attention.for_mesh(mesh),
-    unroll=model.unroll,
-    checkpoint=named(KEPT, model.kept, 'choice of what layers keep'),
+    scan_layers=not model.unroll,
+    remat_policy=named(KEPT, model.kept, 'choice of what layers keep'),
     constrain=lambda rows: split_by_rows(mesh, rows),
   )
 

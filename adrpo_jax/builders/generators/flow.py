@@ -25,7 +25,7 @@ from adrpo_jax.models.sd3 import export
 from adrpo_jax.models.sd3 import weight_tables as sd3_tables
 from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.sd3.mmdit import MMDiTConfig
-from adrpo_jax.models.sd3.tiling import decode_in_tiles
+from adrpo_jax.models.sd3.tiling import tiled_decode
 from adrpo_jax.sampling import noise_levels, solvers
 from adrpo_jax.sampling.guidance import Velocity
 from adrpo_jax.types import Array, Modality, PyTree
@@ -157,7 +157,7 @@ def make_decoder(
   tile, parts = config.decode_tile, config.decode_parts
 
   def decode(params: PyTree, latents: Array) -> Array:
-    return decode_in_tiles(
+    return tiled_decode(
       lambda part: model.apply(params, part, method='decode'),
       latents,
       tile=tile or max(latents.shape[1:3]),

@@ -26,7 +26,7 @@ from adrpo_jax.builders.generators.base import (
 )
 from adrpo_jax.builders.generators.language_folder import (
   language_folder,
-  words_of,
+  make_chat_tokenizer,
 )
 from adrpo_jax.errors import InputError
 from adrpo_jax.method import language_methods
@@ -35,7 +35,7 @@ from adrpo_jax.modalities import language
 from adrpo_jax.modalities.decoder_model import language_model
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder import weight_table as decoder_table
-from adrpo_jax.models.decoder.chat_tokenizer import Words, left_padded
+from adrpo_jax.models.decoder.chat_tokenizer import ChatTokenizer, left_padded
 from adrpo_jax.models.decoder.decoder import Decoder
 from adrpo_jax.models.files import lora_files
 from adrpo_jax.sampling.token_choice import Choice, greedy, make_choice
@@ -54,22 +54,23 @@ def of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
     InputError: a folder that is not of this kind, or one whose tokenizer has
       tokens that the model does not know.
   """
-  folder, words = language_folder(config), words_of(config)
+  folder, tokenizer = language_folder(config), make_chat_tokenizer(config)
   model = decoder_folder.read(folder)
-  if words.size > model.config.vocab_size:
+  if tokenizer.vocab_size > model.config.vocab_size:
     raise InputError(
       f'Expected a tokenizer of at most {model.config.vocab_size} tokens, all '
-      f'that the model in {folder} knows, got one of {words.size}. Tokenizer '
-      'and model are of different releases, or tokens were added to one alone.'
+      f'that the model in {folder} knows, got one of {tokenizer.vocab_size}. '
+      'Tokenizer and model are of different releases, or tokens were added to '
+      'one of them only.'
     )
   dtype = jnp.dtype(config.model.param_dtype)
   return _generator(
     config,
     mesh,
     model,
-    stops=words.stops,
-    pad=words.pad,
-    encode=_encoder(words, config.prompts.longest),
+    stops=tokenizer.stop_ids,
+    pad=tokenizer.pad_id,
+    encode=_encoder(tokenizer, config.prompts.longest),
     reference=decoder_folder.load(model, dtype, on_mesh(mesh)),
     identity=fingerprint([folder]),
   )
@@ -83,12 +84,12 @@ def shapes_of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   if config.model.path:
     model = decoder_folder.read(language_folder(config))
   else:
-    sizes = named(decoder_folder.RELEASED, config.model.sizes, 'model')
-    model = decoder_folder.Qwen(pathlib.Path(), sizes, {})
+    sizes = named(decoder_folder.ARCHITECTURES, config.model.sizes, 'model')
+    model = decoder_folder.DecoderFolder(pathlib.Path(), sizes, {})
   dtype = jnp.dtype(config.model.param_dtype)
   shapes = jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype),
-    decoder_folder.shapes(Decoder(model.config)),
+    decoder_folder.param_shapes(Decoder(model.config)),
   )
   return _generator(
     config,
@@ -105,7 +106,7 @@ def shapes_of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
 def _generator(
   config: ConfigDict,
   mesh: jax.sharding.Mesh,
-  model: decoder_folder.Qwen,
+  model: decoder_folder.DecoderFolder,
   *,
   stops: Sequence[int],
   pad: int,
@@ -187,13 +188,13 @@ def _choice(config: ConfigDict, temperature: float, samples: int) -> Choice:
     raise InputError(str(error)) from error
 
 
-def _encoder(words: Words, longest: int) -> Encode:
+def _encoder(tokenizer: ChatTokenizer, longest: int) -> Encode:
   def encode(texts: Sequence[str]) -> Rows:
-    read = [words.ids(text) for text in texts]
+    read = [tokenizer.encode(text) for text in texts]
 
     def rows(ids: np.ndarray) -> PyTree:
       chosen = [read[i] for i in ids]
-      return left_padded(chosen, _room(chosen, longest), words.pad)
+      return left_padded(chosen, _room(chosen, longest), tokenizer.pad_id)
 
     return rows
 
@@ -209,28 +210,28 @@ def _room(rows: Sequence[Sequence[int]], longest: int) -> int:
 
 
 def _save(
-  model: decoder_folder.Qwen, full: PyTree, folder: pathlib.Path
+  model: decoder_folder.DecoderFolder, full: PyTree, folder: pathlib.Path
 ) -> pathlib.Path:
   """A whole folder: its config, weights, and the files of its tokenizer."""
   path = decoder_folder.save(folder, model.fields, full)
-  for file in _words_files(model.folder):
+  for file in _tokenizer_files(model.path):
     shutil.copyfile(file, folder / file.name)
   return path
 
 
 def _save_adapters(
-  model: decoder_folder.Qwen,
+  model: decoder_folder.DecoderFolder,
   base: str,
   adapters: PyTree,
   scale: float,
   folder: pathlib.Path,
 ) -> pathlib.Path:
   rows = decoder_table.decoder_rows()
-  lora_files.save_peft(folder, rows, adapters, scale, base or str(model.folder))
+  lora_files.save_peft(folder, rows, adapters, scale, base or str(model.path))
   return folder / f'{lora_files.STEMS[1]}.safetensors'
 
 
-def _words_files(folder: pathlib.Path) -> list[pathlib.Path]:
+def _tokenizer_files(folder: pathlib.Path) -> list[pathlib.Path]:
   """Files beside the weights: the tokenizer's, and how it generates."""
   names = (
     'generation_config.json',

@@ -6,7 +6,10 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.builders.generators.shapes import base_folder
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.decoder.chat_tokenizer import Words, words_in
+from adrpo_jax.models.decoder.chat_tokenizer import (
+  ChatTokenizer,
+  load_chat_tokenizer,
+)
 from adrpo_jax.models.files.hub import cache_folder, local_folder
 from adrpo_jax.models.tiny import qwen as qwen_tiny
 
@@ -25,7 +28,9 @@ def language_folder(config: ConfigDict) -> pathlib.Path:
   return local_folder(config.model.path)
 
 
-def words_of(config: ConfigDict) -> Words:
-  """The words of a config's model, in its template."""
+def make_chat_tokenizer(config: ConfigDict) -> ChatTokenizer:
+  """The tokenizer of a config's model, with its template."""
   model = config.model
-  return words_in(language_folder(config), model.template, model.system)
+  return load_chat_tokenizer(
+    language_folder(config), model.template, model.system
+  )

@@ -56,7 +56,7 @@ def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   if config.model.path:
     model = sd3_folder.read(local_folder(config.model.path))
   else:
-    model = named(sd3_folder.RELEASED, config.model.sizes, 'model')
+    model = named(sd3_folder.ARCHITECTURES, config.model.sizes, 'model')
   place, size = on_mesh(mesh), _latent_size(config, model)
   dtype = jnp.dtype(config.model.dtype)
   length = text_conditions.CLIP_LENGTH + config.model.t5_length
@@ -67,7 +67,7 @@ def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
       jnp.zeros(model.transformer.pooled_projection_dim, dtype),
     )
   )
-  transformer = sd3_folder.cast(
+  transformer = sd3_folder.with_dtype(
     sd3_folder.transformer_shapes(model.transformer, size),
     config.model.param_dtype,
   )
@@ -97,13 +97,13 @@ def _sd3_in(
   name = fingerprint(sorted(parts), length, jnp.dtype(compute.dtype).name)
   encode = PromptCache(
     cache_folder() / 'prompts' / name,
-    lambda texts: text_conditions.encode(
+    lambda texts: text_conditions.encode_prompts(
       folder,
       texts,
       width=model.transformer.joint_attention_dim,
       t5_length=length,
-      compute=Compute(compute.dtype, unroll=compute.unroll),
-      place=place,
+      compute=Compute(compute.dtype, scan_layers=compute.scan_layers),
+      with_shardings=place,
     ),
   )
   null = null_condition(
@@ -127,7 +127,7 @@ def _sd3_in(
 
 
 def _functions(
-  config: ConfigDict, mesh: jax.sharding.Mesh, model: sd3_folder.Sd3
+  config: ConfigDict, mesh: jax.sharding.Mesh, model: sd3_folder.Sd3Folder
 ) -> FlowModel:
   return FlowModel(
     velocity=MMDiT(model.transformer, make_compute(config, mesh)).apply,
@@ -138,11 +138,13 @@ def _functions(
       model.transformer.in_channels,
     ),
     config=model.transformer,
-    positions=lambda: sd3_folder.stored_positions(model),
+    positions=lambda: sd3_folder.read_position_table(model),
   )
 
 
-def _latent_size(config: ConfigDict, model: sd3_folder.Sd3) -> tuple[int, int]:
+def _latent_size(
+  config: ConfigDict, model: sd3_folder.Sd3Folder
+) -> tuple[int, int]:
   patch = model.autoencoder.downsampling * model.transformer.patch_size
   pixels = config.model.pixels
   if pixels < patch or pixels % patch:

@@ -4,29 +4,29 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from adrpo_jax.builders.checks import named
-from adrpo_jax.builders.generators.language_folder import words_of
+from adrpo_jax.builders.generators.language_folder import make_chat_tokenizer
 from adrpo_jax.builders.parts import make_text_reward
 from adrpo_jax.builders.tasks.base import Task, in_turn, repeated
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.data import reasoning_prompts
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.decoder.chat_tokenizer import Words
+from adrpo_jax.models.decoder.chat_tokenizer import ChatTokenizer
 from adrpo_jax.samples.texts import texts
 from adrpo_jax.worlds import TEXT_WORLDS, TextWorld
 
 
 def make_text_task(config: ConfigDict) -> Task:
   """Prompts of an embedded world, or of files."""
-  words = words_of(config)
+  tokenizer = make_chat_tokenizer(config)
   training, held_out = (
     _of_world(config, named(TEXT_WORLDS, config.world, 'world of texts'))
     if config.world
-    else _of_files(config, words)
+    else _of_files(config, tokenizer)
   )
 
   def check(text: str) -> None:
-    length = len(words.ids(text))
+    length = len(tokenizer.encode(text))
     if length > config.prompts.longest:
       raise ValueError(
         f'Expected prompts of at most {config.prompts.longest} tokens, got one '
@@ -42,9 +42,9 @@ def make_text_task(config: ConfigDict) -> Task:
     check=check,
     facts=lambda asked: (),
     measure=lambda samples, facts: {},
-    medium=texts(words.answer, words.piece),
+    medium=texts(tokenizer.decode, tokenizer.decode_raw),
     reward=lambda reward, prompts: make_text_reward(
-      reward, prompts, words.answer
+      reward, prompts, tokenizer.decode
     ),
   )
 
@@ -66,7 +66,9 @@ def _listed(world: TextWorld, split: str) -> PromptSet:
   return PromptSet(asked, categories, tuple(map(world.answer, asked)))
 
 
-def _of_files(config: ConfigDict, words: Words) -> tuple[PromptSet, PromptSet]:
+def _of_files(
+  config: ConfigDict, tokenizer: ChatTokenizer
+) -> tuple[PromptSet, PromptSet]:
   for name in ('source', 'held_out'):
     if not config.prompts[name]:
       raise InputError(
@@ -75,7 +77,9 @@ def _of_files(config: ConfigDict, words: Words) -> tuple[PromptSet, PromptSet]:
         'to take them from.'
       )
   training, held_out = (
-    within(prompt_sources.load(source), words, config.prompts.longest, source)
+    within(
+      prompt_sources.load(source), tokenizer, config.prompts.longest, source
+    )
     for source in (config.prompts.source, config.prompts.held_out)
   )
   if config.prompts.source.startswith(reasoning_prompts.SCHEME):
@@ -88,14 +92,14 @@ def _of_files(config: ConfigDict, words: Words) -> tuple[PromptSet, PromptSet]:
 
 
 def within(
-  prompts: PromptSet, words: Words, longest: int, source: str
+  prompts: PromptSet, tokenizer: ChatTokenizer, longest: int, source: str
 ) -> PromptSet:
   """Those prompts that are not longer; how many were left out is said.
 
   Raises:
     InputError: none is left.
   """
-  lengths = [len(words.ids(text)) for text in prompts.texts]
+  lengths = [len(tokenizer.encode(text)) for text in prompts.texts]
   short = [i for i, length in enumerate(lengths) if length <= longest]
   if not short:
     raise InputError(

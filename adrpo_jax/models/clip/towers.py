@@ -93,7 +93,7 @@ class ClipText(nn.Module):
     penultimate = _layers(c, self.compute, 0, last, x, causal)
     x = _layers(c, self.compute, last, 1, penultimate, causal)
     x = _norm(c, dtype, 'final_layer_norm')(x)
-    end = end_positions(tokens, c.eos_token_id)
+    end = eos_positions(tokens, c.eos_token_id)
     pooled = jnp.take_along_axis(x, end[:, None, None], 1)[:, 0]
     projected = Linear(c.projection_dim, False, name='text_projection')(pooled)
     return ClipTextFeatures(penultimate, projected)
@@ -160,7 +160,7 @@ class ClipLayer(nn.Module):
     return self.compute.constrain(x + y), None
 
 
-def end_positions(tokens: Array, end: int) -> Array:
+def eos_positions(tokens: Array, end: int) -> Array:
   """Where each text ends, [B, L] -> [B]: the token whose state is pooled.
 
   The first token `end`; where a config has the old value 2, which no text

@@ -1,9 +1,10 @@
-"""A decoder that keeps what it has read: the model of a loop of sampling.
+"""A decoder with a cache of keys and values, for the sampling loop.
 
-The parameters of its layers lie apart: out of a stack a loop over tokens would
-copy those of every layer for every token. The cache is a stack. Layers' caches
-of their own, where one fits on the chip, a TPU would bring there and back in
-order to write a token.
+The parameters of each layer are separate arrays here. If they were stacked, a
+loop over tokens would copy the parameters of every layer for every token. The
+cache, however, is one stack over the layers: if each layer had its own cache,
+and one of them fit on the chip, a TPU would move it there and back just to
+write one token.
 """
 
 from typing import Any, NamedTuple
@@ -17,31 +18,35 @@ from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.decoder.decoder import (
   DecoderConfig,
   DecoderLayer,
-  Past,
-  embedded,
-  norm,
-  rotary,
+  KeyValues,
+  input_embeddings,
+  rope_cos_sin,
 )
+from adrpo_jax.models.layers import rms_norm
 from adrpo_jax.types import Array, PyTree
 
 
 class Cache(NamedTuple):
-  """Keys and values of the tokens read so far, and room for more.
+  """Keys and values of the tokens so far, with free slots for more.
 
-  All rows fill the same slots; padding takes slots too, but is not seen.
+  All rows fill the same slots. Padding takes up slots too, but no token attends
+  to it.
 
-  past:   keys and values, in M slots
-  seen:   [B, M] bool, slots that hold a real token
-  length: slots in use, an int32
+  key_values: keys and values, in M slots
+  mask:       [B, M] bool, True for slots that hold a real token
+  length:     the number of slots in use, an int32
   """
 
-  past: Past
-  seen: Any
+  key_values: KeyValues
+  mask: Any
   length: Any
 
 
 class CachedDecoder(nn.Module):
-  """`Decoder`, of `layers_apart(params)`: same tokens, same last states."""
+  """A `Decoder` with a cache; its parameters are `unstack_layers(params)`.
+
+  It returns the same last states as `Decoder` for the same tokens.
+  """
 
   config: DecoderConfig
   compute: Compute = Compute()
@@ -52,65 +57,69 @@ class CachedDecoder(nn.Module):
     self.layers = [
       DecoderLayer(c, self.compute) for _ in range(c.num_hidden_layers)
     ]
-    self.norm = norm(c, self.compute.dtype)
+    self.norm = rms_norm(None, self.compute.dtype, c.rms_norm_eps)
 
   def prefill(
     self, tokens: Array, positions: Array, mask: Array, slots: int
   ) -> tuple[Array, Cache]:
-    """Reads prompts [B, L] into a new cache of that many slots, at least L."""
+    """Processes prompts [B, L] and makes a cache of `slots` ≥ L slots."""
     batch, length = tokens.shape
     c = self.config
     shape = batch, c.num_key_value_heads, slots, c.head_dim
     empty = jnp.zeros((c.num_hidden_layers, *shape), self.compute.dtype)
     cache = Cache(
-      past=Past(keys=empty, values=empty),
-      seen=jnp.pad(mask.astype(bool), ((0, 0), (0, slots - length))),
+      key_values=KeyValues(keys=empty, values=empty),
+      mask=jnp.pad(mask.astype(bool), ((0, 0), (0, slots - length))),
       length=jnp.int32(0),
     )
-    return self._read(tokens, positions, mask, Causal(mask), cache)
+    return self._forward(tokens, positions, mask, Causal(mask), cache)
 
   def extend(
     self, tokens: Array, positions: Array, mask: Array, cache: Cache
   ) -> tuple[Array, Cache]:
-    """Reads L further tokens, often one; there must be L slots left."""
-    seen = jax.lax.dynamic_update_slice(
-      cache.seen, mask.astype(bool), (0, cache.length)
+    """Processes L further tokens, often one; L slots must be free."""
+    cache_mask = jax.lax.dynamic_update_slice(
+      cache.mask, mask.astype(bool), (0, cache.length)
     )
-    visible = _visible(seen, cache.length, tokens.shape[1])
-    cache = cache._replace(seen=seen)
-    return self._read(tokens, positions, mask, visible, cache)
+    attention_mask = _attention_mask(cache_mask, cache.length, tokens.shape[1])
+    cache = cache._replace(mask=cache_mask)
+    return self._forward(tokens, positions, mask, attention_mask, cache)
 
-  def _read(self, tokens, positions, mask, visible, cache):
+  def _forward(self, tokens, positions, mask, attention_mask, cache):
     c = self.config
-    x = embedded(self.compute, self.embed_tokens, tokens, mask)
-    turns = rotary(positions, c.head_dim, c.rope_theta)
-    past = cache.past
+    x = input_embeddings(self.compute, self.embed_tokens, tokens, mask)
+    rope = rope_cos_sin(positions, c.head_dim, c.rope_theta)
+    key_values = cache.key_values
     for i, layer in enumerate(self.layers):
-      x, past = layer(x, turns, visible, past, (i, cache.length))
+      x, key_values = layer(
+        x, rope, attention_mask, key_values, (i, cache.length)
+      )
     length = cache.length + tokens.shape[1]
-    return self.norm(x), Cache(past, cache.seen, length)
+    return self.norm(x), Cache(key_values, cache.mask, length)
 
 
-def layers_apart(params: PyTree) -> PyTree:
-  """A decoder's {'params': ...} with each layer's arrays on their own."""
-  held = dict(params['params'])
-  layers = held.pop('layers_0')
-  count = len(jax.tree.leaves(layers)[0])
-  apart = {
-    f'layers_{i}': jax.tree.map(lambda leaf, i=i: leaf[i], layers)
+def unstack_layers(params: PyTree) -> PyTree:
+  """Returns a decoder's {'params': ...} with separate arrays for each layer."""
+  weights = dict(params['params'])
+  stacked = weights.pop('layers_0')
+  count = len(jax.tree.leaves(stacked)[0])
+  layers = {
+    f'layers_{i}': jax.tree.map(lambda leaf, i=i: leaf[i], stacked)
     for i in range(count)
   }
-  return {'params': held | apart}
+  return {'params': weights | layers}
 
 
-def repeated(cache: Cache, times: int) -> Cache:
-  """A cache of P rows -> of P·G rows, G = `times` of each after another."""
-  past = Past(*(jnp.repeat(kept, times, 1) for kept in cache.past))
-  return Cache(past, jnp.repeat(cache.seen, times, 0), cache.length)
+def repeat_cache(cache: Cache, times: int) -> Cache:
+  """Repeats each of P rows G = `times` times in succession: P·G rows."""
+  key_values = KeyValues(
+    *(jnp.repeat(array, times, 1) for array in cache.key_values)
+  )
+  return Cache(key_values, jnp.repeat(cache.mask, times, 0), cache.length)
 
 
-def _visible(seen: Array, start: Array | int, length: int) -> Array:
-  """[B, 1, L, M]: which of M slots each of L tokens from `start` on sees."""
-  slots = jnp.arange(seen.shape[1])[None]
-  reached = slots <= start + jnp.arange(length)[:, None]
-  return (reached[None] & seen[:, None].astype(bool))[:, None]
+def _attention_mask(mask: Array, start: Array | int, length: int) -> Array:
+  """[B, 1, L, M]: which of M slots each of L tokens from `start` attends to."""
+  slots = jnp.arange(mask.shape[1])[None]
+  causal = slots <= start + jnp.arange(length)[:, None]
+  return (causal[None] & mask[:, None].astype(bool))[:, None]

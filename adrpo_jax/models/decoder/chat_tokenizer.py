@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adrpo_jax.errors import InputError, unknown_name
-from adrpo_jax.models.files.tokenizers import text_of, tokenizer_of
+from adrpo_jax.models.files.tokenizers import load_tokenizer, text_decoder
 
 
-class Words(NamedTuple):
+class ChatTokenizer(NamedTuple):
   """What texts are made of.
 
   ids:    (prompt) -> its tokens, as the model is asked
@@ -22,17 +22,17 @@ class Words(NamedTuple):
   size:   how many tokens the tokenizer has
   """
 
-  ids: Callable[[str], list[int]]
-  answer: Callable[[Sequence[int]], str]
-  piece: Callable[[Sequence[int]], str]
-  stops: tuple[int, ...]
-  pad: int
-  size: int
+  encode: Callable[[str], list[int]]
+  decode: Callable[[Sequence[int]], str]
+  decode_raw: Callable[[Sequence[int]], str]
+  stop_ids: tuple[int, ...]
+  pad_id: int
+  vocab_size: int
 
 
-def words_in(
+def load_chat_tokenizer(
   folder: pathlib.Path, template: str = 'chat', system: str = ''
-) -> Words:
+) -> ChatTokenizer:
   """The words of a folder of Hugging Face.
 
   Args:
@@ -45,20 +45,20 @@ def words_in(
   Raises:
     InputError: no tokenizer, no chat template, no token that ends an answer.
   """
-  tokenizer = tokenizer_of(folder)
+  tokenizer = load_tokenizer(folder)
   if template not in TEMPLATES:
     raise unknown_name(template, TEMPLATES, 'template')
-  stops = _stops(folder, tokenizer)
-  pad = tokenizer.pad_token_id
-  return Words(
-    ids=TEMPLATES[template](tokenizer, folder, system),
-    answer=text_of(folder),
-    piece=lambda ids: tokenizer.decode(
+  stop_ids = _stop_ids(folder, tokenizer)
+  pad_id = tokenizer.pad_token_id
+  return ChatTokenizer(
+    encode=TEMPLATES[template](tokenizer, folder, system),
+    decode=text_decoder(folder),
+    decode_raw=lambda ids: tokenizer.decode(
       list(ids), clean_up_tokenization_spaces=False
     ),
-    stops=stops,
-    pad=stops[0] if pad is None else pad,
-    size=len(tokenizer),
+    stop_ids=stop_ids,
+    pad_id=stop_ids[0] if pad_id is None else pad_id,
+    vocab_size=len(tokenizer),
   )
 
 
@@ -119,7 +119,7 @@ def _plain(
 TEMPLATES = {'chat': _chat, 'none': _plain}
 
 
-def _stops(folder: pathlib.Path, tokenizer: Any) -> tuple[int, ...]:
+def _stop_ids(folder: pathlib.Path, tokenizer: Any) -> tuple[int, ...]:
   path = folder / 'generation_config.json'
   told = json.loads(path.read_text()) if path.is_file() else {}
   listed = told.get('eos_token_id', tokenizer.eos_token_id)

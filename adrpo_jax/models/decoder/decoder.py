@@ -1,14 +1,16 @@
 """The decoders of Qwen2, Qwen2.5 and Qwen3 (dense).
 
-Each layer: RMSNorm, causal attention with rotary positions and fewer heads of
-keys than of queries, RMSNorm, gated MLP. Qwen2 has biases on q, k and v; Qwen3
-has none and normalizes every head of q and k. Yang et al., `Qwen2.5 Technical
-Report <https://arxiv.org/abs/2412.15115>`_, 2024, and `Qwen3 Technical Report
+A layer consists of RMSNorm, causal attention with rotary position embeddings
+and grouped queries (fewer heads of keys and values than of queries), RMSNorm,
+and a gated MLP. Qwen2 has biases on q, k and v; Qwen3 has none and normalizes
+every head of q and k. Yang et al., `Qwen2.5 Technical Report
+<https://arxiv.org/abs/2412.15115>`_, 2024, and `Qwen3 Technical Report
 <https://arxiv.org/abs/2505.09388>`_, 2025.
 
-Positions are told, not counted: rows may be padded on either side, and a mask
-says which tokens are real. A token sees the real ones up to itself, by their
-place in the row. What is not real is read as token 0, seen by nobody.
+Positions are an argument. Rows may be padded on either side, and a mask says
+which tokens are real. A token attends to itself and to the real tokens that
+stand before it in its row. Padding is read as token 0, and no real token
+attends to it.
 """
 
 import dataclasses
@@ -21,16 +23,16 @@ import numpy as np
 
 from adrpo_jax.models.attention import Causal
 from adrpo_jax.models.compute import Compute, stack
-from adrpo_jax.models.layers import Linear
+from adrpo_jax.models.layers import Linear, rms_norm
 from adrpo_jax.types import Array, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
 class DecoderConfig:
-  """Sizes, by Hugging Face's names; see `qwen.RELEASED` for real ones.
+  """Sizes under Hugging Face's names; see `folder.ARCHITECTURES` for examples.
 
-  attention_bias: of q, k and v; o has none.
-  qk_norm: an RMSNorm over the features of each head of q and k.
+  attention_bias: q, k and v have a bias; o has none in either case.
+  qk_norm: each head of q and k has an RMSNorm over its features.
   """
 
   vocab_size: int
@@ -47,8 +49,8 @@ class DecoderConfig:
   qk_norm: bool
 
 
-class Past(NamedTuple):
-  """What the layers keep of the tokens read so far, with room for more.
+class KeyValues(NamedTuple):
+  """The cached keys and values of all layers, with free slots for more.
 
   keys, values: [layers, B, kv heads, M, head_dim], M slots
   """
@@ -60,8 +62,8 @@ class Past(NamedTuple):
 class Decoder(nn.Module):
   """(tokens, positions, mask), all [B, L] -> last states [B, L, D], normalized.
 
-  `output_embedding` and `log_probs.logits` make logits of them. For sampling
-  see `cached_decoder`.
+  `output_embedding` and `log_probs.logits` turn the states into logits. See
+  `cached_decoder` for sampling.
   """
 
   config: DecoderConfig
@@ -78,37 +80,37 @@ class Decoder(nn.Module):
       )
     layers = stack(DecoderLayer, c.num_hidden_layers, self.compute)
     self.layers_0 = layers(c, self.compute)
-    self.norm = norm(c, self.compute.dtype)
+    self.norm = rms_norm(None, self.compute.dtype, c.rms_norm_eps)
 
   def __call__(self, tokens: Array, positions: Array, mask: Array) -> Array:
-    """The full pass, as for training.
+    """Computes the states of all positions, as training needs them.
 
     Args:
       tokens: [B, L].
-      positions: [B, L], see `positions_of`.
+      positions: [B, L], see `position_ids`.
       mask: [B, L] bool, True where a token is real.
     """
     c = self.config
-    x = embedded(self.compute, self.embed_tokens, tokens, mask)
-    turns = rotary(positions, c.head_dim, c.rope_theta)
-    x, _ = self.layers_0(x, turns, Causal(mask))
+    x = input_embeddings(self.compute, self.embed_tokens, tokens, mask)
+    rope = rope_cos_sin(positions, c.head_dim, c.rope_theta)
+    x, _ = self.layers_0(x, rope, Causal(mask))
     return self.norm(x)
 
 
 class DecoderLayer(nn.Module):
-  """Attention and gated MLP, each after its norm and added to its input.
+  """Attention and a gated MLP, each after a norm and with a residual.
 
-  It makes (x, past) of x. A past that is given gets the keys and values of x,
-  `at` (layer, first slot).
+  Returns (x, cache). A cache that is passed receives the keys and values of x
+  at `cache_index`, which is (layer, first slot).
   """
 
   config: DecoderConfig
   compute: Compute
 
   @nn.compact
-  def __call__(self, x, turns, visible, past=None, at=(0, 0)):
+  def __call__(self, x, rope, mask, cache=None, cache_index=(0, 0)):
     c = self.config
-    y = norm(c, x.dtype, 'input_layernorm')(x)
+    y = rms_norm('input_layernorm', x.dtype, c.rms_norm_eps)(x)
     q, k, v = (
       Linear(heads * c.head_dim, c.attention_bias, name=f'{n}_proj')(y).reshape(
         *x.shape[:2], heads, c.head_dim
@@ -120,27 +122,27 @@ class DecoderLayer(nn.Module):
       )
     )
     if c.qk_norm:
-      q = norm(c, x.dtype, 'q_norm')(q)
-      k = norm(c, x.dtype, 'k_norm')(k)
-    q, k = turned(q, turns), turned(k, turns)
-    if past is not None:
-      past = _written(past, k, v, at)
-      if not isinstance(visible, Causal):  # Slots that were written before too.
-        k, v = (kept[at[0]].swapaxes(1, 2) for kept in past)
-    mixed = self.compute.attention(q, k, v, visible)
+      q = rms_norm('q_norm', x.dtype, c.rms_norm_eps)(q)
+      k = rms_norm('k_norm', x.dtype, c.rms_norm_eps)(k)
+    q, k = apply_rope(q, rope), apply_rope(k, rope)
+    if cache is not None:
+      cache = _update_cache(cache, k, v, cache_index)
+      if not isinstance(mask, Causal):  # Earlier slots are attended to as well.
+        k, v = (array[cache_index[0]].swapaxes(1, 2) for array in cache)
+    mixed = self.compute.attention(q, k, v, mask)
     x = x + Linear(c.hidden_size, False, name='o_proj')(mixed)
-    y = norm(c, x.dtype, 'post_attention_layernorm')(x)
+    y = rms_norm('post_attention_layernorm', x.dtype, c.rms_norm_eps)(x)
     gate = nn.silu(Linear(c.intermediate_size, False, name='gate_proj')(y))
     y = gate * Linear(c.intermediate_size, False, name='up_proj')(y)
     x = x + Linear(c.hidden_size, False, name='down_proj')(y)
-    return self.compute.constrain(x), past
+    return self.compute.constrain(x), cache
 
 
 class Scorer(nn.Module):
   """(tokens, positions, mask), all [B, L] -> scores [B] float32.
 
-  One number of the state of the last real token (`...ForSequenceClassification`
-  with one label): a reward model.
+  A reward model: the score is a linear function of the state of the last real
+  token (`...ForSequenceClassification` with one label).
   """
 
   config: DecoderConfig
@@ -148,38 +150,41 @@ class Scorer(nn.Module):
 
   @nn.compact
   def __call__(self, tokens: Array, positions: Array, mask: Array) -> Array:
-    # There is no output embedding, hence none beside the input's.
+    # A scorer has no output embedding, so the trunk must not make one.
     trunk = dataclasses.replace(self.config, tie_word_embeddings=True)
     states = Decoder(trunk, self.compute, name='decoder')(
       tokens, positions, mask
     )
-    last = last_real(mask)[:, None, None]
+    last = last_token_index(mask)[:, None, None]
     final = jnp.take_along_axis(states, last, 1)[:, 0].astype(jnp.float32)
     return Linear(1, False, name='score')(final)[:, 0]
 
 
-def positions_of(mask: Array) -> Array:
-  """Positions that count real tokens alone: [B, L] -> [B, L]."""
+def position_ids(mask: Array) -> Array:
+  """Positions that count only real tokens: [B, L] -> [B, L]."""
   return jnp.maximum(jnp.cumsum(mask, -1) - 1, 0)
 
 
-def last_real(mask: Array) -> Array:
-  """The place of the last real token of each row: [B, L] -> [B]."""
+def last_token_index(mask: Array) -> Array:
+  """The index of the last real token of each row: [B, L] -> [B]."""
   return mask.shape[1] - 1 - jnp.argmax(jnp.asarray(mask)[:, ::-1], -1)
 
 
 def output_embedding(params: PyTree) -> Array:
-  """[V, D], from a decoder's {'params': ...}: its own, or that of the input."""
-  held = params['params']
-  if 'output_embedding' in held:
-    return held['output_embedding']
-  return held['embed_tokens']['embedding']
+  """Returns the output embedding [V, D] of a decoder's {'params': ...}.
+
+  A model with tied embeddings uses its input embedding.
+  """
+  weights = params['params']
+  if 'output_embedding' in weights:
+    return weights['output_embedding']
+  return weights['embed_tokens']['embedding']
 
 
-def rotary(
+def rope_cos_sin(
   positions: Array, features: int, theta: float
 ) -> tuple[Array, Array]:
-  """cos and sin of position · θ^(−2i/d), [B, L, 1, d/2] each, float32."""
+  """cos and sin of position·θ^(−2i/d), [B, L, 1, d/2] each, float32."""
   rates = theta ** (-np.arange(0, features, 2) / features)
   angles = positions.astype(jnp.float32)[:, :, None, None] * jnp.asarray(
     rates[None, None, None], jnp.float32
@@ -187,38 +192,31 @@ def rotary(
   return jnp.cos(angles), jnp.sin(angles)
 
 
-def turned(x: Array, turns: tuple[Array, Array]) -> Array:
-  """Turns each pair (x_i, x_{i + d/2}) of [B, L, heads, d] by its angle."""
-  cos, sin = turns
+def apply_rope(x: Array, rope: tuple[Array, Array]) -> Array:
+  """Rotates each pair (x_i, x_{i + d/2}) of x [B, L, heads, d] by its angle."""
+  cos, sin = rope
   first, second = jnp.split(x.astype(jnp.float32), 2, -1)
   pairs = (first * cos - second * sin, second * cos + first * sin)
   return jnp.concatenate(pairs, -1).astype(x.dtype)
 
 
-def embedded(
+def input_embeddings(
   compute: Compute, embed: nn.Embed, tokens: Array, mask: Array
 ) -> Array:
-  """What the first layer reads: tokens and mask [B, L] -> [B, L, D]."""
+  """The input of the first layer: tokens and mask [B, L] -> [B, L, D]."""
   x = embed(jnp.where(mask, tokens, 0))
   return compute.constrain(x.astype(compute.dtype))
 
 
-def norm(
-  config: DecoderConfig, dtype: Any, name: str | None = None
-) -> nn.RMSNorm:
-  """RMSNorm with the config's ε, in float32."""
-  return nn.RMSNorm(
-    config.rms_norm_eps, dtype=dtype, use_fast_variance=False, name=name
-  )
+def _update_cache(
+  cache: KeyValues, k: Array, v: Array, cache_index: tuple[int, Array]
+) -> KeyValues:
+  """Writes k and v of one layer, [B, L, kv heads, head_dim], into the cache."""
+  layer, slot = cache_index
+  start = layer, 0, 0, slot, 0
 
+  def update(old: Array, new: Array) -> Array:
+    new = new.swapaxes(1, 2)[None].astype(old.dtype)
+    return jax.lax.dynamic_update_slice(old, new, start)
 
-def _written(past: Past, k: Array, v: Array, at: tuple[int, Array]) -> Past:
-  """The past with a layer's k and v, [B, L, kv heads, head_dim]."""
-  layer, slot = at
-  place = layer, 0, 0, slot, 0
-
-  def written(kept: Array, new: Array) -> Array:
-    new = new.swapaxes(1, 2)[None].astype(kept.dtype)
-    return jax.lax.dynamic_update_slice(kept, new, place)
-
-  return Past(written(past.keys, k), written(past.values, v))
+  return KeyValues(update(cache.keys, k), update(cache.values, v))

@@ -22,9 +22,9 @@ from adrpo_jax.models.decoder import weight_table as decoder_table
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig, Scorer
 from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.config_files import (
-  expect,
-  fits,
-  from_fields,
+  check_fields,
+  config_from_fields,
+  matches_type,
   read_config,
 )
 from adrpo_jax.models.files.safetensors_trees import save_tree
@@ -35,13 +35,13 @@ from adrpo_jax.types import Array, PyTree
 ROPE = ('rope_parameters', 'rope_scaling')
 
 
-class Qwen(NamedTuple):
+class DecoderFolder(NamedTuple):
   """Where a model lies, and what its config says.
 
   fields: of the whole config.json, for the one that is saved.
   """
 
-  folder: pathlib.Path
+  path: pathlib.Path
   config: DecoderConfig
   fields: Mapping[str, Any]
 
@@ -49,7 +49,7 @@ class Qwen(NamedTuple):
 # Sizes of the released models, for programs that are compiled without weights;
 # from the config.json of Qwen/Qwen2.5-0.5B, Qwen/Qwen2.5-7B (as of their
 # Instruct versions) and Qwen/Qwen3-0.6B on the Hub.
-RELEASED = {
+ARCHITECTURES = {
   'qwen2_0p5b': DecoderConfig(
     vocab_size=151936,
     hidden_size=896,
@@ -95,7 +95,7 @@ RELEASED = {
 }
 
 
-def read(folder: pathlib.Path) -> Qwen:
+def read(folder: pathlib.Path) -> DecoderFolder:
   """Reads the config of a folder.
 
   Raises:
@@ -112,7 +112,9 @@ def read(folder: pathlib.Path) -> Qwen:
     )
   # Qwen2 has the biases whatever its file says; Qwen3's field adds one to o.
   wanted = {} if kind == 'qwen2' else {'attention_bias': False}
-  expect(path, fields, hidden_act='silu', use_sliding_window=False, **wanted)
+  check_fields(
+    path, fields, hidden_act='silu', use_sliding_window=False, **wanted
+  )
   others = set(fields.get('layer_types') or ()) - {'full_attention'}
   if others:
     raise InputError(
@@ -131,41 +133,43 @@ def read(folder: pathlib.Path) -> Qwen:
     )
     if isinstance(width, int) and isinstance(heads, int) and heads > 0:
       inferred['head_dim'] = width // heads
-  config = from_fields(DecoderConfig, {**fields, **inferred}, path)
+  config = config_from_fields(DecoderConfig, {**fields, **inferred}, path)
   _check_heads(config, path)
-  return Qwen(folder, config, fields)
+  return DecoderFolder(folder, config, fields)
 
 
-def shapes(module: nn.Module) -> PyTree:
+def param_shapes(module: nn.Module) -> PyTree:
   """{'params'} of a `Decoder` or a `Scorer`, float32."""
-  return jax.eval_shape(lambda: initialized(module, jax.random.key(0)))
+  return jax.eval_shape(lambda: init_params(module, jax.random.key(0)))
 
 
-def initialized(module: nn.Module, key: Array) -> PyTree:
+def init_params(module: nn.Module, key: Array) -> PyTree:
   """Random parameters of one, {'params': ...}."""
   rows = jnp.zeros((1, 2), jnp.int32)
   return module.init(key, rows, rows, jnp.ones((1, 2), bool))
 
 
-def load(model: Qwen, dtype: Any, place: Callable[[PyTree], PyTree]) -> PyTree:
+def load(
+  model: DecoderFolder, dtype: Any, with_shardings: Callable[[PyTree], PyTree]
+) -> PyTree:
   """The parameters of a `Decoder`, from a `...ForCausalLM`.
 
   Args:
     model: see `read`.
     dtype: of the parameters.
-    place: gives the shapes their shardings.
+    with_shardings: gives the shapes their shardings.
 
   Raises:
     InputError: see `layout.load`.
   """
-  return _loaded(model, Decoder(model.config), dtype, place)
+  return _loaded(model, Decoder(model.config), dtype, with_shardings)
 
 
 def load_scorer(
-  model: Qwen, dtype: Any, place: Callable[[PyTree], PyTree]
+  model: DecoderFolder, dtype: Any, with_shardings: Callable[[PyTree], PyTree]
 ) -> PyTree:
   """The parameters of a `Scorer`, from a `...ForSequenceClassification`."""
-  return _loaded(model, Scorer(model.config), dtype, place)
+  return _loaded(model, Scorer(model.config), dtype, with_shardings)
 
 
 def config_fields(config: DecoderConfig) -> dict[str, Any]:
@@ -194,15 +198,15 @@ def save(
 
   Args:
     folder: made if it is missing.
-    fields: of the model that the parameters come from (`Qwen.fields`), or
-      `config_fields`; its dtype becomes that of the parameters.
+    fields: `DecoderFolder.fields` of the model that the parameters come from,
+      or `config_fields`; its dtype becomes that of the parameters.
     params: {'params': ...} in any float dtype, which is kept.
 
   Returns:
     The path of the weights.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  tensors = weight_table.to_theirs(
+  tensors = weight_table.to_hf(
     decoder_table.decoder_rows(), {'params': params['params']}
   )
   path = folder / 'model.safetensors'
@@ -229,7 +233,7 @@ def _theta(fields: Mapping[str, Any], path: pathlib.Path) -> float:
         'here. Remove it, if your texts are within the original length.'
       )
     theta = rope.get('rope_theta', theta)
-  if theta is None or not fits(theta, float):
+  if theta is None or not matches_type(theta, float):
     raise InputError(
       f'Expected a number as rope_theta in {path}, itself or in '
       f'rope_parameters, got {theta!r}.'
@@ -247,13 +251,15 @@ def _check_heads(config: DecoderConfig, path: pathlib.Path) -> None:
     )
 
 
-def _loaded(model: Qwen, module: nn.Module, dtype: Any, place) -> PyTree:
+def _loaded(
+  model: DecoderFolder, module: nn.Module, dtype: Any, with_shardings
+) -> PyTree:
   wanted = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), shapes(module)
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), param_shapes(module)
   )
   tied = model.config.tie_word_embeddings
   ignored = decoder_table.TIED if tied else decoder_table.BUFFERS
-  with tensor_files(model.folder, ('model',)) as files:
+  with tensor_files(model.path, ('model',)) as files:
     return weight_table.load(
-      files, decoder_table.decoder_rows(), place(wanted), ignored
+      files, decoder_table.decoder_rows(), with_shardings(wanted), ignored
     )

@@ -1,8 +1,9 @@
-"""Log-probabilities of tokens from a decoder's last states.
+"""Log-probabilities of tokens, computed from a decoder's last states.
 
-One function makes logits, for sampling and for training alike. Logits of a
-whole batch, [B, T, V], are the largest array of a language model's step: they
-are made a few positions at a time, and made again in the backward pass.
+One function makes the logits, for sampling and for training alike. The logits
+of a whole batch, [B, T, V], are the largest array of a language model's step.
+They are therefore computed for a few positions at a time, and once more in the
+backward pass.
 """
 
 from collections.abc import Callable
@@ -14,11 +15,11 @@ import jax.numpy as jnp
 from adrpo_jax.types import Array, PyTree
 
 # (logits [*, V], tokens [*]) -> a pytree of [*]
-Told = Callable[[Array, Array], PyTree]
+PerToken = Callable[[Array, Array], PyTree]
 
 
 class LogProbs(NamedTuple):
-  """What a model says of given tokens, float32.
+  """The probability that a model gives to tokens, float32.
 
   log_probs: log p(token), [*]
   entropy:   −Σ p·log p over the vocabulary, in nats, [*]
@@ -31,7 +32,7 @@ class LogProbs(NamedTuple):
 def logits(hidden: Array, embedding: Array) -> Array:
   """hidden [*, D] · embedding [V, D]ᵀ -> [*, V], float32.
 
-  Products are of the dtype of `hidden`, their sums float32.
+  Products have the dtype of `hidden`; they are summed in float32.
   """
   return jnp.einsum(
     '...d,vd->...v',
@@ -41,8 +42,8 @@ def logits(hidden: Array, embedding: Array) -> Array:
   )
 
 
-def of_softmax(scores: Array, tokens: Array) -> LogProbs:
-  """Of the plain distribution, softmax(scores). [*, V], [*] -> [*]"""
+def softmax_log_probs(scores: Array, tokens: Array) -> LogProbs:
+  """`LogProbs` of the distribution softmax(scores): [*, V], [*] -> [*]."""
   total = jax.nn.logsumexp(scores, -1)
   chosen = jnp.take_along_axis(scores, tokens[..., None], -1)[..., 0]
   mean = jnp.sum(jax.nn.softmax(scores, -1) * scores, -1)
@@ -50,10 +51,14 @@ def of_softmax(scores: Array, tokens: Array) -> LogProbs:
 
 
 def log_probs(
-  hidden: Array, embedding: Array, tokens: Array, *, told: Told = of_softmax
+  hidden: Array,
+  embedding: Array,
+  tokens: Array,
+  *,
+  log_prob_and_entropy: PerToken = softmax_log_probs,
 ) -> PyTree:
-  """The direct form, with all logits at once; arguments as in the chunked."""
-  return told(logits(hidden, embedding), tokens)
+  """Computes all logits at once; arguments as in `chunked_log_probs`."""
+  return log_prob_and_entropy(logits(hidden, embedding), tokens)
 
 
 def chunked_log_probs(
@@ -62,22 +67,23 @@ def chunked_log_probs(
   tokens: Array,
   *,
   chunk: int,
-  told: Told = of_softmax,
+  log_prob_and_entropy: PerToken = softmax_log_probs,
 ) -> PyTree:
-  """Log-probs of tokens and entropies, without an array [B, T, V].
+  """Log-probabilities of tokens and entropies, without an array [B, T, V].
 
-  The largest array, forwards and backwards, is [B, chunk, V].
+  The largest array, in the forward and in the backward pass, is [B, chunk, V].
 
   Args:
-    hidden: [B, T, D]; the state at t is that from which token t is drawn.
-    embedding: [V, D], of the output (see `decoder.output_embedding`). Without
-      the rows of ids that the tokenizer lacks, where sampling leaves them out.
+    hidden: [B, T, D]; token t is sampled from the state at t.
+    embedding: [V, D], the output embedding (see `decoder.output_embedding`).
+      Leave out the rows of ids that the tokenizer lacks if sampling does so.
     tokens: [B, T], in 0 … V−1.
-    chunk: positions at a time; T need not be a multiple of it.
-    told: what is wanted of logits and tokens; `LogProbs` unless given.
+    chunk: positions at a time; it need not divide T.
+    log_prob_and_entropy: what to compute from logits and tokens; by default
+      `LogProbs` of the softmax.
   """
-  return by_chunks(
-    lambda states, chosen: told(logits(states, embedding), chosen),
+  return map_chunks(
+    lambda states, part: log_prob_and_entropy(logits(states, embedding), part),
     chunk,
     hidden,
     tokens,
@@ -94,51 +100,52 @@ def chunked_kl(
 ) -> Array:
   """KL(π‖π_anchor) = Σ_v π log(π/π_anchor) at every position. -> [B, T]
 
-  Of plain distributions; arguments as in `chunked_log_probs`, of both models.
+  Both distributions are the plain softmax. The arguments are those of
+  `chunked_log_probs`, for each of the two models.
   """
 
-  def part(own: Array, other: Array) -> Array:
-    log_p = jax.nn.log_softmax(logits(own, embedding), -1)
-    log_q = jax.nn.log_softmax(logits(other, anchor_embedding), -1)
+  def kl(policy: Array, anchor: Array) -> Array:
+    log_p = jax.nn.log_softmax(logits(policy, embedding), -1)
+    log_q = jax.nn.log_softmax(logits(anchor, anchor_embedding), -1)
     return jnp.sum(jnp.exp(log_p) * (log_p - log_q), -1)
 
-  return by_chunks(part, chunk, hidden, anchor_hidden)
+  return map_chunks(kl, chunk, hidden, anchor_hidden)
 
 
-def by_chunks(
+def map_chunks(
   function: Callable[..., PyTree], chunk: int, *arrays: Array
 ) -> PyTree:
   """function(*arrays) for arrays [B, T, ...], `chunk` positions at a time.
 
-  It is given rows [B·chunk, ...], and what it makes of them, [B·chunk], is not
-  kept but made again backwards. Parts are even: with a chunk of 128, 130
-  positions are two parts of 65.
+  The function receives rows [B·chunk, ...] and returns leaves [B·chunk]. What
+  it computes on the way is not saved but computed again in the backward pass.
+  Chunks have one size: with a chunk of 128, 130 positions are two chunks of 65.
   """
   batch, length = arrays[0].shape[:2]
   count = -(-length // chunk)
   chunk = -(-length // count)
 
-  def parts(array: Array) -> Array:
-    filled = ((0, 0), (0, count * chunk - length)) + ((0, 0),) * (
+  def split(array: Array) -> Array:
+    padding = ((0, 0), (0, count * chunk - length)) + ((0, 0),) * (
       array.ndim - 2
     )
-    array = jnp.pad(array, filled).reshape(
+    array = jnp.pad(array, padding).reshape(
       batch, count, chunk, *array.shape[2:]
     )
     return array.swapaxes(0, 1).reshape(count, -1, *array.shape[3:])
 
-  rows = tuple(parts(array) for array in arrays)
-  if count == 1:  # Backwards it would be there at once again.
-    made = jax.tree.map(
-      lambda leaf: leaf[None], function(*(array[0] for array in rows))
+  chunks = tuple(split(array) for array in arrays)
+  if count == 1:  # The backward pass would recompute it at once for nothing.
+    results = jax.tree.map(
+      lambda leaf: leaf[None], function(*(array[0] for array in chunks))
     )
   else:
-    made = jax.lax.map(jax.checkpoint(lambda part: function(*part)), rows)
+    results = jax.lax.map(jax.checkpoint(lambda part: function(*part)), chunks)
   return jax.tree.map(
     lambda leaf: (
       leaf.reshape(count, batch, -1)
       .swapaxes(0, 1)
       .reshape(batch, -1)[:, :length]
     ),
-    made,
+    results,
   )

@@ -28,7 +28,7 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
   return fields
 
 
-def from_fields(
+def config_from_fields(
   kind: Any, fields: Mapping[str, Any], path: pathlib.Path
 ) -> Any:
   """A config of one kind from the fields of a file.
@@ -43,7 +43,7 @@ def from_fields(
     raise InputError(f'Expected {missing} in {path}, which has none.')
   found = {name: fields[name] for name in types if name not in absent}
   for name, value in found.items():
-    if not fits(value, types[name]):
+    if not matches_type(value, types[name]):
       raise InputError(
         f'Expected {name} in {path} to be {types[name]}, got {value!r}.'
       )
@@ -52,15 +52,17 @@ def from_fields(
   )
 
 
-def fits(value: Any, kind: Any) -> bool:
+def matches_type(value: Any, kind: Any) -> bool:
   """Whether JSON's value may stand for this type; 1 may be a float."""
   if typing.get_origin(kind) is tuple:
     each = typing.get_args(kind)[0]
-    return isinstance(value, list | tuple) and all(fits(v, each) for v in value)
+    return isinstance(value, list | tuple) and all(
+      matches_type(v, each) for v in value
+    )
   return type(value) is kind or (kind is float and type(value) is int)
 
 
-def expect(
+def check_fields(
   path: pathlib.Path, fields: Mapping[str, Any], **wanted: Any
 ) -> None:
   """Checks fields of which one value is implemented; it is the default too."""

@@ -65,12 +65,12 @@ def load_tree(path: str | os.PathLike[str], shapes: PyTree) -> PyTree:
       misshapen tensors; all are named.
   """
   wanted = leaf_names(shapes)
-  with opened(path) as file:
+  with open_safetensors(path) as file:
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
     check_same(
-      {n: f'{kind(x.dtype)} {list(x.shape)}' for n, x in wanted.items()},
+      {n: f'{dtype_kind(x.dtype)} {list(x.shape)}' for n, x in wanted.items()},
       {
-        n: f'{stored_kind(s.get_dtype())} {list(s.get_shape())}'
+        n: f'{stored_dtype_kind(s.get_dtype())} {list(s.get_shape())}'
         for n, s in slices.items()
       },
       f'The file {path}',
@@ -84,12 +84,12 @@ def load_tree(path: str | os.PathLike[str], shapes: PyTree) -> PyTree:
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
   """The text that `save_tree` stored beside the tensors."""
-  with opened(path) as file:
+  with open_safetensors(path) as file:
     return dict(file.metadata() or {})
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+def open_safetensors(path: str | os.PathLike[str]) -> Iterator[Any]:
   """Opens a safetensors file, with errors that say what else it is."""
   path = pathlib.Path(path)
   if path.suffix in PICKLES:
@@ -144,14 +144,14 @@ def _on_host(leaf: Any) -> np.ndarray:
   return np.asarray(leaf, order='C')
 
 
-def kind(dtype: Any) -> str:
+def dtype_kind(dtype: Any) -> str:
   """'float', 'integer' or 'bool': what a cast must not change."""
   if jnp.issubdtype(dtype, jnp.floating):
     return 'float'
   return 'bool' if dtype == np.bool_ else 'integer'
 
 
-def stored_kind(dtype: str) -> str:
+def stored_dtype_kind(dtype: str) -> str:
   """The same of a dtype as the format writes it, 'BF16' or 'I64'."""
   if dtype.startswith(('F', 'BF')):
     return 'float'

@@ -18,7 +18,7 @@ import numpy as np
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.files.safetensors_trees import (
   PICKLES,
-  opened,
+  open_safetensors,
   pickle_error,
 )
 
@@ -65,18 +65,18 @@ def tensor_files(
   """
   path = pathlib.Path(path)
   if path.is_file() or path.suffix in (*PICKLES, '.safetensors'):
-    with opened(path) as file:
+    with open_safetensors(path) as file:
       yield TensorFiles(path, dict.fromkeys(file.keys(), file))
     return
   single, index = _found(path, stems, f'.{variant}' if variant else '')
   if single is not None:
-    with opened(single) as file:
+    with open_safetensors(single) as file:
       yield TensorFiles(path, dict.fromkeys(file.keys(), file))
     return
   held = _weight_map(index)
   with contextlib.ExitStack() as stack:
     files = {
-      name: stack.enter_context(opened(path / name))
+      name: stack.enter_context(open_safetensors(path / name))
       for name in sorted(set(held.values()))
     }
     _check_index(index, held, {n: set(f.keys()) for n, f in files.items()})

@@ -11,7 +11,7 @@ import numpy as np
 from adrpo_jax.errors import InputError
 
 
-def padded_tokens(
+def padding_tokenizer(
   folder: pathlib.Path, length: int
 ) -> Callable[[Sequence[str]], np.ndarray]:
   """(texts) -> [N, length] int32, padded as the folder's tokenizer pads.
@@ -21,7 +21,7 @@ def padded_tokens(
   Raises:
     InputError: there is no tokenizer, or transformers cannot read it.
   """
-  tokenizer = tokenizer_of(folder)
+  tokenizer = load_tokenizer(folder)
 
   def tokens(texts: Sequence[str]) -> np.ndarray:
     whole = tokenizer(list(texts))['input_ids']
@@ -41,7 +41,7 @@ def padded_tokens(
 
 
 @functools.cache
-def tokenizer_of(folder: pathlib.Path) -> Any:
+def load_tokenizer(folder: pathlib.Path) -> Any:
   """The tokenizer in a folder; transformers reads it, and needs no PyTorch.
 
   Raises:
@@ -58,15 +58,15 @@ def tokenizer_of(folder: pathlib.Path) -> Any:
     ) from error
 
 
-def text_of(folder: pathlib.Path) -> Callable[[Sequence[int]], str]:
+def text_decoder(folder: pathlib.Path) -> Callable[[Sequence[int]], str]:
   """(token ids) -> their text, without special tokens and otherwise as it is.
 
   May be called from several threads.
 
   Raises:
-    InputError: see `tokenizer_of`.
+    InputError: see `load_tokenizer`.
   """
-  tokenizer = tokenizer_of(folder)
+  tokenizer = load_tokenizer(folder)
   return lambda ids: tokenizer.decode(
     list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
   )

@@ -18,7 +18,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from adrpo_jax.models.files.safetensors_trees import kind, stored_kind
+from adrpo_jax.models.files.safetensors_trees import (
+  dtype_kind,
+  stored_dtype_kind,
+)
 from adrpo_jax.models.files.tensor_files import TensorFiles
 from adrpo_jax.tree_names import check_same, leaf_names
 from adrpo_jax.types import PyTree
@@ -140,12 +143,12 @@ def load(
   leaves, table = leaf_names(shapes), sources(rows, shapes)
   check_same(
     {
-      name: f'{kind(leaves[ours].dtype)} {list(shape)}'
+      name: f'{dtype_kind(leaves[ours].dtype)} {list(shape)}'
       for ours, source in table.items()
       for name, shape in _their_shapes(source, leaves[ours].shape).items()
     },
     {
-      name: f'{stored_kind(files.dtypes[name])} {list(shape)}'
+      name: f'{stored_dtype_kind(files.dtypes[name])} {list(shape)}'
       for name, shape in files.shapes.items()
       if not re.search(ignored, name)
     },
@@ -157,7 +160,7 @@ def load(
   return jax.tree.unflatten(jax.tree.structure(shapes), arrays)
 
 
-def to_theirs(rows: Sequence[Row], tree: PyTree) -> dict[str, np.ndarray]:
+def to_hf(rows: Sequence[Row], tree: PyTree) -> dict[str, np.ndarray]:
   """The tensors of the other layout, by name, on the host. Inverse of `load`.
 
   Raises:

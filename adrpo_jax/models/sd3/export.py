@@ -53,7 +53,7 @@ def save_transformer(
   target = folder / 'transformer'
   target.mkdir(parents=True, exist_ok=True)
   rows = sd3_tables.transformer_rows(config.patch_size)
-  tensors = weight_table.to_theirs(rows, {'params': params['params']})
+  tensors = weight_table.to_hf(rows, {'params': params['params']})
   if positions is None:
     most = config.pos_embed_max_size
     positions = position_table(config, most, most)[None]

@@ -18,12 +18,12 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.config_files import (
-  expect,
-  fits,
-  from_fields,
+  check_fields,
+  config_from_fields,
+  matches_type,
   read_config,
 )
-from adrpo_jax.models.files.safetensors_trees import stored_kind
+from adrpo_jax.models.files.safetensors_trees import stored_dtype_kind
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.sd3 import weight_tables as sd3_tables
 from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
@@ -31,16 +31,16 @@ from adrpo_jax.models.sd3.export import POSITIONS
 from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.types import PyTree
 
-Place = Callable[[PyTree], PyTree]
+WithShardings = Callable[[PyTree], PyTree]
 
 
-class Sd3(NamedTuple):
+class Sd3Folder(NamedTuple):
   """Where a model lies, which may be nowhere, and what its configs say.
 
   shift: of the scheduler's noise levels, see `sampling.sd3_sigmas`.
   """
 
-  folder: pathlib.Path
+  path: pathlib.Path
   transformer: MMDiTConfig
   autoencoder: AutoencoderConfig
   shift: float
@@ -48,9 +48,9 @@ class Sd3(NamedTuple):
 
 # Sizes of the released models, for programs that are compiled without weights.
 _NOWHERE = pathlib.Path('/dev/null')
-RELEASED = {
-  'sd3_medium': Sd3(_NOWHERE, MMDiTConfig(), AutoencoderConfig(), 3.0),
-  'sd35_medium': Sd3(
+ARCHITECTURES = {
+  'sd3_medium': Sd3Folder(_NOWHERE, MMDiTConfig(), AutoencoderConfig(), 3.0),
+  'sd35_medium': Sd3Folder(
     _NOWHERE,
     MMDiTConfig(
       qk_norm=True,
@@ -63,7 +63,7 @@ RELEASED = {
 }
 
 
-def read(folder: pathlib.Path) -> Sd3:
+def read(folder: pathlib.Path) -> Sd3Folder:
   """Reads the configs of a folder.
 
   Raises:
@@ -79,18 +79,18 @@ def read(folder: pathlib.Path) -> Sd3:
     )
   scheduler = folder / 'scheduler' / 'scheduler_config.json'
   fields = read_config(scheduler)
-  expect(
+  check_fields(
     scheduler,
     fields,
     _class_name='FlowMatchEulerDiscreteScheduler',
     use_dynamic_shifting=False,
   )
   shift: Any = fields.get('shift')
-  if not fits(shift, float):
+  if not matches_type(shift, float):
     raise InputError(
       f'Expected a number as shift in {scheduler}, got {shift!r}.'
     )
-  return Sd3(
+  return Sd3Folder(
     folder,
     _transformer(folder / 'transformer' / 'config.json'),
     _autoencoder(folder / 'vae' / 'config.json'),
@@ -121,7 +121,10 @@ def transformer_shapes(config: MMDiTConfig, size: tuple[int, int]) -> PyTree:
 
 
 def load_transformer(
-  model: Sd3, size: tuple[int, int], dtype: Any, place: Place
+  model: Sd3Folder,
+  size: tuple[int, int],
+  dtype: Any,
+  with_shardings: WithShardings,
 ) -> PyTree:
   """The transformer's parameters and constants.
 
@@ -129,7 +132,7 @@ def load_transformer(
     model: see `read`.
     size: height and width of the latents.
     dtype: of the parameters; the position table stays float32.
-    place: gives the shapes their shardings.
+    with_shardings: gives the shapes their shardings.
 
   Raises:
     InputError: see `layout.load`; or latents larger than the position table.
@@ -140,11 +143,11 @@ def load_transformer(
   if max(rows, columns) > largest:
     raise InputError(
       f'Expected images of at most {largest} patches along an edge, which is '
-      f'what the position table of {model.folder} has, got {rows} × {columns}.'
+      f'what the position table of {model.path} has, got {rows} × {columns}.'
     )
-  shapes = place(cast(transformer_shapes(config, size), dtype))
-  table = stored_positions(model).reshape(largest, largest, config.width)
-  with tensor_files(model.folder / 'transformer') as files:
+  shapes = with_shardings(with_dtype(transformer_shapes(config, size), dtype))
+  table = read_position_table(model).reshape(largest, largest, config.width)
+  with tensor_files(model.path / 'transformer') as files:
     params = weight_table.load(
       files,
       sd3_tables.transformer_rows(config.patch_size),
@@ -159,18 +162,18 @@ def load_transformer(
   return params | {'constants': {'position_table': placed}}
 
 
-def stored_positions(model: Sd3) -> np.ndarray:
+def read_position_table(model: Sd3Folder) -> np.ndarray:
   """The whole position table of a file, [1, M², D]."""
   config = model.transformer
   expected = 1, config.pos_embed_max_size**2, config.width
-  with tensor_files(model.folder / 'transformer') as files:
+  with tensor_files(model.path / 'transformer') as files:
     stored = files.shapes.get(POSITIONS)
     if stored != expected:
       raise InputError(
         f'Expected {POSITIONS} {list(expected)} in {files.where}, got '
         f'{stored and list(stored)}.'
       )
-    if stored_kind(files.dtypes[POSITIONS]) != 'float':
+    if stored_dtype_kind(files.dtypes[POSITIONS]) != 'float':
       raise InputError(
         f'Expected floats as {POSITIONS} in {files.where}, got '
         f'{files.dtypes[POSITIONS]}.'
@@ -186,14 +189,18 @@ def autoencoder_shapes(config: AutoencoderConfig) -> PyTree:
   return jax.eval_shape(Autoencoder(config).init, key, image, key)
 
 
-def load_autoencoder(model: Sd3, dtype: Any, place: Place) -> PyTree:
+def load_autoencoder(
+  model: Sd3Folder, dtype: Any, with_shardings: WithShardings
+) -> PyTree:
   """The autoencoder's parameters; see `load_transformer`."""
-  shapes = place(cast(autoencoder_shapes(model.autoencoder), dtype))
-  with tensor_files(model.folder / 'vae') as files:
+  shapes = with_shardings(
+    with_dtype(autoencoder_shapes(model.autoencoder), dtype)
+  )
+  with tensor_files(model.path / 'vae') as files:
     return weight_table.load(files, sd3_tables.autoencoder_rows(), shapes)
 
 
-def cast(shapes: PyTree, dtype: Any) -> PyTree:
+def with_dtype(shapes: PyTree, dtype: Any) -> PyTree:
   """The same shapes in another dtype, but for what is constant."""
 
   def one(path, leaf):
@@ -205,12 +212,12 @@ def cast(shapes: PyTree, dtype: Any) -> PyTree:
 
 def _transformer(path: pathlib.Path) -> MMDiTConfig:
   fields = read_config(path)
-  expect(path, fields, _class_name='SD3Transformer2DModel')
+  check_fields(path, fields, _class_name='SD3Transformer2DModel')
   # Files from before version 3.5 have neither of these.
   norm = fields.get('qk_norm')
   if norm not in (None, 'rms_norm'):
     raise InputError(f"Expected 'rms_norm' or null as qk_norm in {path}.")
-  config = from_fields(
+  config = config_from_fields(
     MMDiTConfig,
     fields
     | {
@@ -219,7 +226,7 @@ def _transformer(path: pathlib.Path) -> MMDiTConfig:
     },
     path,
   )
-  expect(
+  check_fields(
     path,
     fields,
     caption_projection_dim=config.width,
@@ -230,11 +237,11 @@ def _transformer(path: pathlib.Path) -> MMDiTConfig:
 
 def _autoencoder(path: pathlib.Path) -> AutoencoderConfig:
   fields = read_config(path)
-  expect(
+  check_fields(
     path,
     fields,
     _class_name='AutoencoderKL',
     use_quant_conv=False,
     use_post_quant_conv=False,
   )
-  return from_fields(AutoencoderConfig, fields, path)
+  return config_from_fields(AutoencoderConfig, fields, path)

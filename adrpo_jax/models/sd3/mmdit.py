@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from adrpo_jax.models.compute import Compute, settled, stack
+from adrpo_jax.models.compute import Compute, gradient_barrier, stack
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.layers import Linear, layer_norm, rms_norm
 from adrpo_jax.types import Array
@@ -101,7 +101,7 @@ class MMDiT(nn.Module):
         last=first == c.num_layers - 1,
         name=f'blocks_{first}',
       )
-      (image, text), _ = settled(run, (image, text), signal)
+      (image, text), _ = gradient_barrier(run, (image, text), signal)
     scale, shift = _modulation(2, c.width, 'norm_out', signal)
     image = layer_norm(image) * (1 + scale) + shift
     out = Linear(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.models.compute import Compute, stack
-from adrpo_jax.models.layers import Linear
+from adrpo_jax.models.layers import Linear, rms_norm
 from adrpo_jax.types import Array
 
 
@@ -48,7 +48,7 @@ class T5Encoder(nn.Module):
       nn.initializers.normal(1.0),
       (c.relative_attention_num_buckets, c.num_heads),
     )
-    buckets = distance_buckets(
+    buckets = relative_position_buckets(
       tokens.shape[1],
       c.relative_attention_num_buckets,
       c.relative_attention_max_distance,
@@ -57,7 +57,7 @@ class T5Encoder(nn.Module):
     x = embed(tokens).astype(dtype)
     layers = stack(T5Layer, c.num_layers, self.compute)
     x, _ = layers(c, self.compute, name='block_0')(x, bias)
-    return _norm(c, dtype, 'final_layer_norm')(x)
+    return rms_norm('final_layer_norm', dtype, c.layer_norm_epsilon)(x)
 
 
 class T5Layer(nn.Module):
@@ -70,7 +70,7 @@ class T5Layer(nn.Module):
   def __call__(self, x, bias):
     c = self.config
     inner = c.num_heads * c.d_kv
-    y = _norm(c, x.dtype, 'attention_norm')(x)
+    y = rms_norm('attention_norm', x.dtype, c.layer_norm_epsilon)(x)
     q, k, v = (
       Linear(inner, False, name=n)(y).reshape(*x.shape[:2], c.num_heads, -1)
       for n in 'qkv'
@@ -79,14 +79,16 @@ class T5Layer(nn.Module):
     mixed = jax.nn.dot_product_attention(q, k, v, bias, scale=1.0)
     mixed = mixed.reshape(*x.shape[:2], inner)
     x = x + Linear(c.d_model, False, name='o')(mixed)
-    y = _norm(c, x.dtype, 'mlp_norm')(x)
+    y = rms_norm('mlp_norm', x.dtype, c.layer_norm_epsilon)(x)
     gate = nn.gelu(Linear(c.d_ff, False, name='wi_0')(y), approximate=True)
     y = gate * Linear(c.d_ff, False, name='wi_1')(y)
     x = x + Linear(c.d_model, False, name='wo')(y)
     return self.compute.constrain(x), None
 
 
-def distance_buckets(length: int, buckets: int, furthest: int) -> np.ndarray:
+def relative_position_buckets(
+  length: int, buckets: int, furthest: int
+) -> np.ndarray:
   """Which row of the bias table two positions share: [query, key].
 
   r = key − query. Half of the buckets are for r > 0. Of a half, one half again
@@ -102,9 +104,3 @@ def distance_buckets(length: int, buckets: int, furthest: int) -> np.ndarray:
   ).astype(int)
   within = np.where(np.abs(r) < exact, np.abs(r), np.minimum(grown, half - 1))
   return half * (r > 0) + within
-
-
-def _norm(config: T5Config, dtype, name: str) -> nn.RMSNorm:
-  return nn.RMSNorm(
-    config.layer_norm_epsilon, dtype=dtype, use_fast_variance=False, name=name
-  )

@@ -22,10 +22,10 @@ from adrpo_jax.models.clip.towers import ClipText, ClipTextConfig
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.files import text_encoder_tables, weight_table
-from adrpo_jax.models.files.config_files import from_fields, read_config
+from adrpo_jax.models.files.config_files import config_from_fields, read_config
 from adrpo_jax.models.files.tensor_files import tensor_files
-from adrpo_jax.models.files.tokenizers import padded_tokens
-from adrpo_jax.models.sd3.folder import Place, cast
+from adrpo_jax.models.files.tokenizers import padding_tokenizer
+from adrpo_jax.models.sd3.folder import WithShardings, with_dtype
 from adrpo_jax.models.sd3.t5 import T5Config, T5Encoder
 from adrpo_jax.types import PyTree
 
@@ -48,23 +48,31 @@ class Tower(NamedTuple):
 
 
 def clip_tower(
-  folder: pathlib.Path, number: str, compute: Compute, place: Place
+  folder: pathlib.Path,
+  number: str,
+  compute: Compute,
+  with_shardings: WithShardings,
 ) -> Tower:
   """text_encoder`number` with its tokenizer; number is '' or '_2'."""
   path = folder / f'text_encoder{number}'
-  config = from_fields(
+  config = config_from_fields(
     ClipTextConfig, read_config(path / 'config.json'), path / 'config.json'
   )
   model = ClipText(config, compute)
   return Tower(
-    padded_tokens(folder / f'tokenizer{number}', CLIP_LENGTH),
-    _loader(model, path, text_encoder_tables.clip_text_rows(), compute, place),
+    padding_tokenizer(folder / f'tokenizer{number}', CLIP_LENGTH),
+    _loader(
+      model, path, text_encoder_tables.clip_text_rows(), compute, with_shardings
+    ),
     jax.jit(model.apply),
   )
 
 
 def t5_tower(
-  folder: pathlib.Path, length: int, compute: Compute, place: Place
+  folder: pathlib.Path,
+  length: int,
+  compute: Compute,
+  with_shardings: WithShardings,
 ) -> Tower:
   """text_encoder_3 with its tokenizer, for texts of `length` tokens."""
   path = folder / 'text_encoder_3'
@@ -75,23 +83,25 @@ def t5_tower(
       f'{fields.get("feed_forward_proj")!r}: SD3 takes a T5 of version 1.1.'
     )
   model = T5Encoder(
-    from_fields(T5Config, fields, path / 'config.json'), compute
+    config_from_fields(T5Config, fields, path / 'config.json'), compute
   )
   return Tower(
-    padded_tokens(folder / 'tokenizer_3', length),
-    _loader(model, path, text_encoder_tables.t5_rows(), compute, place),
+    padding_tokenizer(folder / 'tokenizer_3', length),
+    _loader(
+      model, path, text_encoder_tables.t5_rows(), compute, with_shardings
+    ),
     jax.jit(model.apply),
   )
 
 
-def encode(
+def encode_prompts(
   folder: pathlib.Path,
   texts: Sequence[str],
   *,
   width: int,
   t5_length: int,
   compute: Compute,
-  place: Place,
+  with_shardings: WithShardings,
   batch: int = 8,
 ) -> Iterator[tuple[str, Condition]]:
   """(text, its condition on the host), one by one, in the order of `texts`.
@@ -102,17 +112,19 @@ def encode(
     width: of the states, the transformer's joint_attention_dim.
     t5_length: T, up to 512.
     compute: its dtype is also that of the parameters and of the result.
-    place: gives parameters their shardings.
+    with_shardings: gives parameters their shardings.
     batch: texts at a time.
   """
   pooled, states = [], []
   for number in ('', '_2'):
-    tower = clip_tower(folder, number, compute, place)
-    seen = list(_applied(tower, texts, batch))
+    tower = clip_tower(folder, number, compute, with_shardings)
+    seen = list(_features(tower, texts, batch))
     states.append([features.penultimate for features in seen])
     pooled.append([features.pooled for features in seen])
   if (folder / 'text_encoder_3').is_dir():
-    below = _applied(t5_tower(folder, t5_length, compute, place), texts, batch)
+    below = _features(
+      t5_tower(folder, t5_length, compute, with_shardings), texts, batch
+    )
   else:
     zeros = np.zeros((t5_length, width), compute.dtype)
     below = (zeros for _ in texts)
@@ -128,7 +140,7 @@ def encode(
     )
 
 
-def _applied(
+def _features(
   tower: Tower, texts: Sequence[str], batch: int
 ) -> Iterator[PyTree]:
   """Features of one text after another, on the host; then the tower goes."""
@@ -148,14 +160,14 @@ def _loader(
   path: pathlib.Path,
   rows: Sequence[weight_table.Row],
   compute: Compute,
-  place: Place,
+  with_shardings: WithShardings,
 ) -> Callable[[], PyTree]:
   def load() -> PyTree:
     tokens = jnp.zeros((1, 2), jnp.int32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), tokens)
     with tensor_files(path) as files:
       return weight_table.load(
-        files, rows, place(cast(shapes, compute.dtype)), IGNORED
+        files, rows, with_shardings(with_dtype(shapes, compute.dtype)), IGNORED
       )
 
   return load

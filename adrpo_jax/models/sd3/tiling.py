@@ -16,7 +16,7 @@ import numpy as np
 from adrpo_jax.types import Array
 
 
-def decode_in_tiles(
+def tiled_decode(
   decode: Callable[[Array], Array],
   latents: Array,
   *,

@@ -73,7 +73,7 @@ def tensors(seed: int = 0) -> dict[str, np.ndarray]:
     drawn = jax.tree.map(
       lambda leaf: 0.4 * rng.normal(size=leaf.shape).astype(np.float32), shapes
     )
-    found |= weight_table.to_theirs(rows, drawn)
+    found |= weight_table.to_hf(rows, drawn)
   return found
 
 

@@ -42,7 +42,7 @@ def write(folder: pathlib.Path) -> pathlib.Path:
     return folder
   folder.mkdir(parents=True, exist_ok=True)
   write_tokenizer(folder)
-  init = jax.jit(lambda key: decoder_folder.initialized(Decoder(SIZES), key))
+  init = jax.jit(lambda key: decoder_folder.init_params(Decoder(SIZES), key))
   params = init(jax.random.key(0))
   decoder_folder.save(folder, decoder_folder.config_fields(SIZES), params)
   ends = [256 + SPECIAL.index('<|im_end|>'), 256]

@@ -70,7 +70,7 @@ def write(
   _save(
     folder / 'vae',
     'diffusion_pytorch_model',
-    weight_table.to_theirs(
+    weight_table.to_hf(
       sd3_tables.autoencoder_rows(),
       _drawn(autoencoder_shapes(AUTOENCODER), seed + 1),
     ),
@@ -82,7 +82,7 @@ def write(
     _save(
       folder / f'text_encoder{number}',
       'model',
-      weight_table.to_theirs(
+      weight_table.to_hf(
         text_encoder_tables.clip_text_rows(),
         _drawn(_text_shapes(tower), seed + 2 + i),
       ),
@@ -101,7 +101,7 @@ def write(
     _save(
       folder / 'text_encoder_3',
       'model',
-      weight_table.to_theirs(
+      weight_table.to_hf(
         text_encoder_tables.t5_rows(),
         _drawn(_text_shapes(T5Encoder(T5)), seed + 4),
       ),

@@ -20,7 +20,7 @@ from adrpo_jax.models.clip.towers import ClipText, ClipVision
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.tensor_files import tensor_files
-from adrpo_jax.models.files.tokenizers import padded_tokens
+from adrpo_jax.models.files.tokenizers import padding_tokenizer
 from adrpo_jax.rewards.clip.folder import Clip
 from adrpo_jax.rewards.clip.weight_tables import layout_of
 from adrpo_jax.types import Array, PyTree
@@ -69,7 +69,7 @@ def embed_texts(
   """
   distinct = list(dict.fromkeys(texts))
   length = clip.text.max_position_embeddings
-  tokens = padded_tokens(clip.base, length)(distinct)
+  tokens = padding_tokenizer(clip.base, length)(distinct)
   model = ClipText(clip.text, _compute())
   with tensor_files(clip.weights) as files:
     table = layout_of(files.shapes, files.where)
@@ -124,7 +124,7 @@ def vision_tower(clip: Clip) -> VisionTower:
 
 
 def _compute() -> Compute:
-  return Compute(unroll=jax.default_backend() == 'cpu')
+  return Compute(scan_layers=jax.default_backend() != 'cpu')
 
 
 def _shapes(model: Any, inputs: np.ndarray) -> PyTree:

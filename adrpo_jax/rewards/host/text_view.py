@@ -20,7 +20,7 @@ def text_view(decode: Decode) -> View:
   with log-probabilities that are not finite is not usable.
 
   Args:
-    decode: token ids -> text, see `tokenizers.text_of`.
+    decode: token ids -> text, see `tokenizers.text_decoder`.
   """
 
   def pieces(samples: PyTree) -> dict[Place, Viewed]:

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from adrpo_jax.errors import InputError, unknown_name
-from adrpo_jax.models.files.tokenizers import tokenizer_of
+from adrpo_jax.models.files.tokenizers import load_tokenizer
 
 Encode = Callable[[str, str], list[int]]
 
@@ -25,7 +25,7 @@ def chat_tokens(folder: pathlib.Path, template: str = 'chat') -> Encode:
   """
   if template not in TEMPLATES:
     raise unknown_name(template, TEMPLATES, 'template of a reward model')
-  tokenizer = tokenizer_of(folder)
+  tokenizer = load_tokenizer(folder)
   written = TEMPLATES[template](tokenizer, folder)
 
   def encode(prompt: str, answer: str) -> list[int]:

@@ -20,7 +20,7 @@ import numpy as np
 from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.decoder import folder as decoder_folder
-from adrpo_jax.models.decoder.decoder import Scorer, positions_of
+from adrpo_jax.models.decoder.decoder import Scorer, position_ids
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.sharding import (
   BATCH_AXES,
@@ -67,7 +67,7 @@ def scorer(
     model.config,
     Compute(
       DTYPES[dtype],
-      unroll=False,
+      scan_layers=True,
       constrain=lambda x: jax.lax.with_sharding_constraint(x, split),
     ),
   )
@@ -82,7 +82,7 @@ def scorer(
   @functools.partial(jax.jit, out_shardings=replicated(mesh))
   def program(params: PyTree, tokens: Array, mask: Array) -> Array:
     with jax.default_matmul_precision(PRECISION[dtype]):
-      return module.apply(params, tokens, positions_of(mask), mask)
+      return module.apply(params, tokens, position_ids(mask), mask)
 
   def score(listed: Sequence[np.ndarray]) -> np.ndarray:
     # Rows of like length together, so that little is padding.

@@ -75,7 +75,7 @@ def overlong_punishment(length: int, limit: int, margin: int) -> float:
 
 
 def _tokens(folder: pathlib.Path) -> Callable[[str], int]:
-  from adrpo_jax.models.files.tokenizers import tokenizer_of
+  from adrpo_jax.models.files.tokenizers import load_tokenizer
 
-  tokenizer = tokenizer_of(folder)
+  tokenizer = load_tokenizer(folder)
   return lambda text: len(tokenizer.encode(text, add_special_tokens=False))

@@ -11,7 +11,7 @@ from adrpo_jax.models.clip.towers import (
   ClipTextConfig,
   ClipVision,
   ClipVisionConfig,
-  end_positions,
+  eos_positions,
 )
 from adrpo_jax.models.files import text_encoder_tables, weight_table
 
@@ -59,7 +59,7 @@ def test_activations(name, said):
   ],
 )
 def test_where_a_text_ends(end, places):
-  np.testing.assert_array_equal(end_positions(TOKENS, end), places)
+  np.testing.assert_array_equal(eos_positions(TOKENS, end), places)
 
 
 def test_states_do_not_see_later_tokens():

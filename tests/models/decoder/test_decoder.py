@@ -13,33 +13,36 @@ from adrpo_jax.models import lora
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder import weight_table as decoder_table
-from adrpo_jax.models.decoder.cached_decoder import CachedDecoder, layers_apart
+from adrpo_jax.models.decoder.cached_decoder import (
+  CachedDecoder,
+  unstack_layers,
+)
 from adrpo_jax.models.decoder.decoder import (
   Decoder,
   Scorer,
-  last_real,
+  last_token_index,
   output_embedding,
-  positions_of,
+  position_ids,
 )
 from adrpo_jax.models.decoder.log_probs import logits
 from adrpo_jax.models.files import weight_table
 
 TOKENS = np.random.default_rng(0).integers(1, 40, (2, 7))
 ALL = np.ones((2, 7), bool)
-LOOP = Compute(unroll=False)
+LOOP = Compute(scan_layers=True)
 
 
 def drawn(module):
   rng = np.random.default_rng(0)
   return jax.tree.map(
     lambda leaf: (0.5 * rng.normal(size=leaf.shape)).astype(leaf.dtype),
-    decoder_folder.shapes(module),
+    decoder_folder.param_shapes(module),
   )
 
 
 def states(module, params, tokens, mask):
   mask = jnp.asarray(mask)
-  return jax.jit(module.apply)(params, tokens, positions_of(mask), mask)
+  return jax.jit(module.apply)(params, tokens, position_ids(mask), mask)
 
 
 def left_padded(count, garbage=3):
@@ -56,12 +59,12 @@ def test_cached_decoding_is_the_full_pass(config, padding):
   mask = np.ones((2, 8), bool)
   mask[1, {'left': slice(0, 2), 'right': slice(2, 4)}[padding]] = False
   tokens = np.random.default_rng(1).integers(0, 40, (2, 8))
-  places = np.asarray(positions_of(jnp.asarray(mask)))
+  places = np.asarray(position_ids(jnp.asarray(mask)))
   whole = states(module, params, tokens, mask)
 
   @jax.jit
   def decoded(params, tokens, places, mask):
-    apart = layers_apart(params)
+    apart = unstack_layers(params)
     read, cache = reading.apply(
       apart, tokens[:, :4], places[:, :4], mask[:, :4], 9, method='prefill'
     )
@@ -78,10 +81,10 @@ def test_cached_decoding_is_the_full_pass(config, padding):
 
   read, cache = decoded(params, tokens, places, mask)
   assert np.abs(read - whole)[mask].max() < 1e-5 * np.abs(whole).max()
-  for kept in cache.past:
-    assert kept.shape == (2, 2, 2, 9, config.head_dim)
+  for array in cache.key_values:
+    assert array.shape == (2, 2, 2, 9, config.head_dim)
   assert int(cache.length) == 8
-  np.testing.assert_array_equal(cache.seen[:, :8], mask)
+  np.testing.assert_array_equal(cache.mask[:, :8], mask)
 
 
 def test_padding_changes_nothing():
@@ -114,8 +117,10 @@ def test_a_loop_over_layers_is_the_straight_program():
   params = drawn(Decoder(QWEN3))
   tokens, mask = left_padded(1)
   looped, straight = (
-    states(Decoder(QWEN3, Compute(unroll=unroll)), params, tokens, mask)
-    for unroll in (False, True)
+    states(
+      Decoder(QWEN3, Compute(scan_layers=scan_layers)), params, tokens, mask
+    )
+    for scan_layers in (True, False)
   )
   np.testing.assert_allclose(looped[:, 1:], straight[:, 1:], atol=2e-6)
 
@@ -124,11 +129,13 @@ def test_what_is_masked_has_no_gradient():
   """Neither its embedding, nor by its keys, though its state is computed."""
   module = Decoder(
     QWEN2,
-    Compute(unroll=False, checkpoint=jax.checkpoint_policies.nothing_saveable),
+    Compute(
+      scan_layers=True, remat_policy=jax.checkpoint_policies.nothing_saveable
+    ),
   )
   params = drawn(module)
   tokens, mask = left_padded(2)
-  at = positions_of(jnp.asarray(mask))
+  at = position_ids(jnp.asarray(mask))
 
   def loss(params, embedding):
     table = {'embedding': embedding}
@@ -160,7 +167,7 @@ def test_on_a_mesh_it_is_the_same(config):
   )
   params = drawn(Decoder(config, LOOP))
   tokens, mask = (np.tile(rows, (2, 1)) for rows in left_padded(1))
-  places = np.asarray(positions_of(jnp.asarray(mask)))
+  places = np.asarray(position_ids(jnp.asarray(mask)))
   placed = sharding.put_tree(params, sharding.tree_shardings(params, mesh))
   kernel = placed['params']['layers_0']['o_proj']['dense']['kernel']
   assert kernel.sharding.spec == jax.P(None, 'tensor', 'fsdp')
@@ -169,7 +176,7 @@ def test_on_a_mesh_it_is_the_same(config):
     head, last = (
       [part[:, cut] for part in rows] for cut in (slice(0, 7), slice(7, 8))
     )
-    apart = layers_apart(params)
+    apart = unstack_layers(params)
     _, cache = module.apply(apart, *head, 8, method='prefill')
     return module.apply(apart, *last, cache, method='extend')
 
@@ -183,8 +190,8 @@ def test_on_a_mesh_it_is_the_same(config):
     out_shardings=(sharding.batch_sharding(mesh), None),
   )(split, placed, rows)
   assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
-  for kept in cache.past:
-    shard = kept.addressable_shards[0].data
+  for array in cache.key_values:
+    shard = array.addressable_shards[0].data
     assert shard.shape == (2, 1, 1, 8, config.head_dim)
 
 
@@ -234,13 +241,13 @@ def test_one_layer_by_hand():
 def test_half_precision_has_float32_logits_and_its_own_cache():
   module = CachedDecoder(QWEN2, Compute(dtype=jnp.bfloat16))
   params = drawn(Decoder(QWEN2, LOOP))
-  apart = layers_apart(params)
-  at = positions_of(jnp.asarray(ALL))
+  apart = unstack_layers(params)
+  at = position_ids(jnp.asarray(ALL))
   x, cache = jax.eval_shape(
     lambda: module.apply(apart, TOKENS, at, ALL, 9, method='prefill')
   )
   assert x.dtype == jnp.bfloat16
-  assert {kept.dtype for kept in cache.past} == {x.dtype}
+  assert {array.dtype for array in cache.key_values} == {x.dtype}
   scores = jax.eval_shape(logits, x, output_embedding(params))
   assert scores.dtype == jnp.float32
 
@@ -250,7 +257,7 @@ def test_a_score_is_that_of_the_last_real_token():
   params = drawn(module)
   assert 'output_embedding' not in params['params']['decoder']
   mask = np.array([[1, 1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 1, 1, 1]], bool)
-  np.testing.assert_array_equal(last_real(mask), [2, 6])
+  np.testing.assert_array_equal(last_token_index(mask), [2, 6])
   scores = states(module, params, TOKENS, mask)
   trunk = {'params': params['params']['decoder']}
   config = dataclasses.replace(QWEN3, tie_word_embeddings=True)
@@ -269,8 +276,8 @@ def test_a_score_is_that_of_the_last_real_token():
   ],
 )
 def test_sizes_and_tables_of_released_models(name, size, tensors):
-  module = Decoder(decoder_folder.RELEASED[name], LOOP)
-  made = decoder_folder.shapes(module)
+  module = Decoder(decoder_folder.ARCHITECTURES[name], LOOP)
+  made = decoder_folder.param_shapes(module)
   assert sum(leaf.size for leaf in jax.tree.leaves(made)) == size
   found = weight_table.sources(decoder_table.decoder_rows(), made).values()
   named = [name for source in found for name in source.names]

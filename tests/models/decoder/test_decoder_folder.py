@@ -24,7 +24,7 @@ def drawn(config):
   rng = np.random.default_rng(0)
   return jax.tree.map(
     lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype),
-    decoder_folder.shapes(Decoder(config)),
+    decoder_folder.param_shapes(Decoder(config)),
   )
 
 

@@ -59,7 +59,7 @@ def test_a_stack_loads_and_goes_back(tmp_path):
     tree = weight_table.load(files, ROWS, wanted())
   kernel = tree['blocks_3']['q']['dense']['kernel']
   np.testing.assert_array_equal(kernel[1], TENSORS['layers.4.q.weight'].T)
-  back = weight_table.to_theirs(ROWS, tree)
+  back = weight_table.to_hf(ROWS, tree)
   assert back.keys() == TENSORS.keys()
   for name, tensor in TENSORS.items():
     np.testing.assert_array_equal(back[name], tensor)
@@ -113,7 +113,7 @@ def test_convolutions(axes, theirs, ours, tmp_path):
   # By hand: the axes (h, w, in) of a patch are flat, channels fastest.
   hand = np.einsum('oihw->hwio', tensor).reshape(ours)
   np.testing.assert_array_equal(tree['k'], hand)
-  np.testing.assert_array_equal(weight_table.to_theirs(rows, tree)['w'], tensor)
+  np.testing.assert_array_equal(weight_table.to_hf(rows, tree)['w'], tensor)
 
 
 def test_a_part_of_a_fused_tensor(tmp_path):
@@ -132,7 +132,7 @@ def test_a_part_of_a_fused_tensor(tmp_path):
   np.testing.assert_array_equal(tree['k'], fused[4:8].T)
   np.testing.assert_array_equal(tree['v'], fused[8:].T)
   with pytest.raises(ValueError, match='part of a fused tensor'):
-    weight_table.to_theirs(rows, tree)
+    weight_table.to_hf(rows, tree)
 
 
 def _sharded(folder, held):

@@ -152,7 +152,7 @@ def test_a_t5_config_from_before_its_field_of_distances(written):
   path = written / 'text_encoder_3' / 'config.json'
   fields = config_files.read_config(path)
   del fields['relative_attention_max_distance']
-  assert config_files.from_fields(T5Config, fields, path) == sd3_tiny.T5
+  assert config_files.config_from_fields(T5Config, fields, path) == sd3_tiny.T5
 
 
 def test_a_position_table_of_integers(folder):
@@ -187,10 +187,10 @@ def conditions(folder, texts, **changes):
     'width': 48,
     't5_length': 6,
     'compute': Compute(dtype=jnp.bfloat16),
-    'place': as_it_is,
+    'with_shardings': as_it_is,
     'batch': 2,
   }
-  said = text_conditions.encode(folder, texts, **settings | changes)
+  said = text_conditions.encode_prompts(folder, texts, **settings | changes)
   return [condition for _, condition in said]
 
 
@@ -198,7 +198,7 @@ def test_conditions_do_not_depend_on_the_batch_or_the_mesh(written):
   texts = ['a fox', 'an owl on a hill', 'a hare']
   alone = conditions(written, texts, batch=1)
   mesh = sharding.make_mesh(1, 4, 2)
-  split = conditions(written, texts, batch=3, place=on(mesh))
+  split = conditions(written, texts, batch=3, with_shardings=on(mesh))
   for one, other in zip(alone, split, strict=True):
     assert one.states.shape == (77 + 6, 48)
     assert one.states.dtype == jnp.bfloat16

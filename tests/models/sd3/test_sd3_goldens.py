@@ -50,13 +50,13 @@ def close(ours, golden, tolerance=2e-5):
 
 
 def conditions(folder):
-  said = text_conditions.encode(
+  said = text_conditions.encode_prompts(
     folder,
     TEXTS,
     width=48,
     t5_length=20,
     compute=Compute(),
-    place=as_it_is,
+    with_shardings=as_it_is,
     batch=3,
   )
   return [condition for _, condition in said]

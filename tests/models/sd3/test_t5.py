@@ -6,7 +6,11 @@ import pytest
 
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.files import text_encoder_tables, weight_table
-from adrpo_jax.models.sd3.t5 import T5Config, T5Encoder, distance_buckets
+from adrpo_jax.models.sd3.t5 import (
+  T5Config,
+  T5Encoder,
+  relative_position_buckets,
+)
 
 CONFIG = T5Config(
   vocab_size=40,
@@ -30,7 +34,7 @@ def drawn(model, tokens, scale=0.5):
 
 def test_buckets_of_the_released_model():
   """By hand: from 8 on, bucket 8 + k begins at 8·2^(k/2)."""
-  buckets = distance_buckets(512, 32, 128)
+  buckets = relative_position_buckets(512, 32, 128)
   first = [*range(8), 8, 12, 16, 23, 32, 46, 64, 91, 512]
   back = np.repeat(np.arange(16), np.diff(first))
   np.testing.assert_array_equal(buckets[511], back[::-1])  # keys before it
@@ -93,7 +97,7 @@ def test_one_layer_by_hand():
   y = normed(x, block['attention_norm']['scale'])
   q, k, v = ((y @ weight[n]).reshape(2, 12, 2, 4) for n in 'qkv')
   scores = np.einsum('bqhd,bkhd->bhqk', q, k)
-  bias = p['relative_attention_bias'][distance_buckets(12, 32, 128)]
+  bias = p['relative_attention_bias'][relative_position_buckets(12, 32, 128)]
   scores = np.exp(scores + np.einsum('qkh->hqk', bias))
   scores /= scores.sum(-1, keepdims=True)
   x = (
@@ -110,7 +114,7 @@ def test_one_layer_by_hand():
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float32'])
 def test_states_are_of_the_dtype_of_computation(dtype):
-  model = T5Encoder(CONFIG, Compute(dtype=np.dtype(dtype), unroll=False))
+  model = T5Encoder(CONFIG, Compute(dtype=np.dtype(dtype), scan_layers=True))
   states, _ = jax.eval_shape(
     lambda: model.init_with_output(jax.random.key(0), TOKENS)
   )
@@ -118,7 +122,7 @@ def test_states_are_of_the_dtype_of_computation(dtype):
 
 
 def test_size_and_table_of_the_released_encoder():
-  model = T5Encoder(T5Config(), Compute(unroll=False))
+  model = T5Encoder(T5Config(), Compute(scan_layers=True))
   shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 8), int))
   assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 4_762_310_656
   found = weight_table.sources(text_encoder_tables.t5_rows(), shapes).values()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
-from adrpo_jax.models.sd3.tiling import decode_in_tiles
+from adrpo_jax.models.sd3.tiling import tiled_decode
 
 
 def enlarge(latents):
@@ -26,7 +26,7 @@ def test_tiles_of_a_local_decoder_are_the_whole(height, width, tile, overlap):
     seen.append(piece.shape)
     return enlarge(piece)
 
-  tiled = decode_in_tiles(decode, latents, tile=tile, overlap=overlap, scale=2)
+  tiled = tiled_decode(decode, latents, tile=tile, overlap=overlap, scale=2)
   np.testing.assert_allclose(tiled, enlarge(latents), atol=1e-6)
   assert set(seen) == {(2, min(height, tile), min(width, tile), 4)}
 
@@ -38,22 +38,20 @@ def test_neighbors_fade_into_each_other_by_hand():
   def decode(piece):  # A tile is as bright as its left corner.
     return jnp.broadcast_to(piece[:, :, :1], piece.shape)
 
-  image = decode_in_tiles(decode, latents, tile=3, overlap=2, scale=1)
+  image = tiled_decode(decode, latents, tile=3, overlap=2, scale=1)
   # Weights of a tile: 1/4, 3/4, 1/4. Pixel 1: (3/4)/(3/4 + 1/4).
   np.testing.assert_allclose(image[0, 0, :, 0], [1, 0.75, 0.25, 0], atol=1e-6)
 
 
 def test_a_small_picture_is_decoded_at_once():
   latents = jax.random.normal(jax.random.key(0), (1, 4, 3, 3))
-  tiled = decode_in_tiles(enlarge, latents, tile=4, overlap=1, scale=2)
+  tiled = tiled_decode(enlarge, latents, tile=4, overlap=1, scale=2)
   np.testing.assert_array_equal(tiled, enlarge(latents))
 
 
 def test_an_overlap_as_large_as_the_tile():
   with pytest.raises(ValueError, match='below the tile of 4'):
-    decode_in_tiles(
-      enlarge, jnp.zeros((1, 8, 8, 3)), tile=4, overlap=4, scale=2
-    )
+    tiled_decode(enlarge, jnp.zeros((1, 8, 8, 3)), tile=4, overlap=4, scale=2)
 
 
 def test_temporary_memory_does_not_grow_with_the_picture():
@@ -68,7 +66,7 @@ def test_temporary_memory_does_not_grow_with_the_picture():
 
   def temporaries(edge, tile):
     def draw(params, latents):
-      return decode_in_tiles(
+      return tiled_decode(
         lambda z: model.apply(params, z, method='decode'),
         latents,
         tile=tile,

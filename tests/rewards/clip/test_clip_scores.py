@@ -111,7 +111,7 @@ def test_compiles_once_and_shares_its_tower(folder, images, monkeypatch):
 
 def test_each_distinct_text_is_embedded_once(folder, monkeypatch):
   clip = read_clip(folder)
-  tokenizer, read = tokenizers.tokenizer_of(clip.base), []
+  tokenizer, read = tokenizers.load_tokenizer(clip.base), []
 
   def listening(texts, **options):
     read.append(texts)

@@ -7,7 +7,7 @@ import made_answers
 import numpy as np
 import pytest
 
-from adrpo_jax.models.files.tokenizers import text_of
+from adrpo_jax.models.files.tokenizers import text_decoder
 from adrpo_jax.rewards.host.host_reward import HostReward
 from adrpo_jax.rewards.host.text_view import text_view
 from adrpo_jax.rewards.protocol import RewardError
@@ -52,7 +52,7 @@ def test_a_folders_tokenizer_leaves_out_special_tokens_and_cleans_nothing(
   samples, tmp_path
 ):
   sort_tokenizer.write_tokenizer(tmp_path)
-  decode = text_of(tmp_path)
+  decode = text_decoder(tmp_path)
   assert shown(samples, decode) == shown(samples)
   ids = map(sort_tokenizer.VOCABULARY.index, ['<pad>', 'a', ' ', '=', '<eos>'])
   assert decode(list(ids)) == 'a ='

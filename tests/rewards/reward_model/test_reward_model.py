@@ -11,7 +11,7 @@ import tiny_reward_model
 
 from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.files.tokenizers import tokenizer_of
+from adrpo_jax.models.files.tokenizers import load_tokenizer
 from adrpo_jax.rewards.host.text_view import text_view
 from adrpo_jax.rewards.overlap import draw_and_judge
 from adrpo_jax.rewards.protocol import RewardError
@@ -155,7 +155,7 @@ def test_a_token_of_beginning_is_left_to_the_tokenizer():
 def test_a_template_that_is_missing_or_fails_is_said(
   template, says, folder, monkeypatch
 ):
-  monkeypatch.setattr(tokenizer_of(folder), 'chat_template', template)
+  monkeypatch.setattr(load_tokenizer(folder), 'chat_template', template)
   with pytest.raises(InputError, match=says):
     chat_tokens(folder)
   assert chat_tokens(folder, 'none')('a', '') == [
