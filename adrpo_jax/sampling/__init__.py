@@ -1,7 +1,7 @@
 """Paths, noise levels, solvers and guidance of flow-matching models.
 
-paths         interpolation and the estimates a velocity gives
-noise_levels  grids of the solver, draws of training
+paths         interpolation, and estimates of data and noise from a velocity
+noise_levels  noise levels of the solver and of training
 solvers       ODE and SDE transitions, the scan over them, log-probabilities
 guidance      classifier-free guidance
 """

@@ -1,7 +1,7 @@
-"""Answers of a language model: one prefill, then a token at a time.
+"""Generation with a language model: one prefill, then one token per step.
 
-Shapes are static: prompts are padded on the left to one length, answers have
-room for T tokens, and the loop ends early once every answer has.
+Shapes are static. Prompts are padded on the left to one length, and completions
+have T positions. The loop stops early when every completion has ended.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,12 +15,12 @@ from adrpo_jax.types import Array, PyTree
 
 
 class DecodeFns(NamedTuple):
-  """A decoder with its parameters, as a loop of sampling needs it.
+  """The functions of a decoder, parameters included, that generation calls.
 
   prefill: (tokens [P, L], mask [P, L], slots) -> last state [P, D], cache
   extend:  (tokens [B], alive [B], cache) -> state [B, D], cache
   logits:  (states [*, D]) -> [*, V]
-  repeat:  (cache of P rows, G) -> cache of P·G rows, G of each after another
+  repeat:  (cache of P rows, G) -> cache of P·G rows, each row G times in turn
   """
 
   prefill: Callable[[Array, Array, int], tuple[Array, PyTree]]
@@ -30,12 +30,12 @@ class DecodeFns(NamedTuple):
 
 
 class Answers(NamedTuple):
-  """Sampled tokens with their log-probabilities, the end token included.
+  """Sampled tokens and their log-probabilities, the end token included.
 
-  tokens:   [B, T], `pad` behind the end
-  mask:     [B, T] bool, True up to the end
-  log_prob: [B, T] float32, 0 behind the end
-  ended:    [B] bool, False where T tokens were not enough
+  tokens:   [B, T], `pad` after the end
+  mask:     [B, T] bool, True up to and including the end token
+  log_prob: [B, T] float32, 0 after the end
+  ended:    [B] bool, False if the completion was cut off after T tokens
   """
 
   tokens: Array
@@ -63,18 +63,18 @@ def generate(
   pad: int,
   choice: Choice,
 ) -> Answers:
-  """G answers to each of P prompts, B = P·G rows.
+  """Generates G completions of each of P prompts, B = P·G rows.
 
   Args:
     decode_fns: the model with its parameters.
     tokens: [P, L], padded on the left.
-    mask: [P, L] bool, True where a token is real.
-    keys: [P, G], one for each answer; the token at t is drawn with
-      fold_in(key, t), whichever rows are drawn beside it.
-    longest: T, tokens of an answer at most.
-    stops: tokens that end an answer, one or several.
-    pad: what stands behind the end.
-    choice: how a token is chosen.
+    mask: [P, L] bool, False for padding.
+    keys: [P, G], one for each completion. The token at position t is sampled
+      with fold_in(key, t) and does not depend on other rows of the batch.
+    longest: T, the largest number of tokens of a completion.
+    stops: the tokens that end a completion, one or several.
+    pad: the token after the end.
+    choice: how a token is sampled from logits.
   """
   prompts, samples = keys.shape[:2]
   rows = prompts * samples
@@ -85,19 +85,19 @@ def generate(
   def step(loop: _Loop) -> _Loop:
     fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
     logits = decode_fns.logits(loop.state)
-    drawn = choose(choice, logits, fold(row_keys, loop.time))
-    drawn = jnp.where(loop.alive, drawn, pad)
-    told = jnp.where(loop.alive, log_prob(choice, logits, drawn), 0.0)
-    over = loop.alive & jnp.isin(drawn, ends)
-    kept = loop.answers
+    token = choose(choice, logits, fold(row_keys, loop.time))
+    token = jnp.where(loop.alive, token, pad)
+    value = jnp.where(loop.alive, log_prob(choice, logits, token), 0.0)
+    ends_now = loop.alive & jnp.isin(token, ends)
+    before = loop.answers
     answers = Answers(
-      tokens=kept.tokens.at[:, loop.time].set(drawn),
-      mask=kept.mask.at[:, loop.time].set(loop.alive),
-      log_prob=kept.log_prob.at[:, loop.time].set(told),
-      ended=kept.ended | over,
+      tokens=before.tokens.at[:, loop.time].set(token),
+      mask=before.mask.at[:, loop.time].set(loop.alive),
+      log_prob=before.log_prob.at[:, loop.time].set(value),
+      ended=before.ended | ends_now,
     )
-    state, cache = decode_fns.extend(drawn, loop.alive, loop.cache)
-    return _Loop(loop.time + 1, state, cache, loop.alive & ~over, answers)
+    state, cache = decode_fns.extend(token, loop.alive, loop.cache)
+    return _Loop(loop.time + 1, state, cache, loop.alive & ~ends_now, answers)
 
   start = _Loop(
     time=jnp.int32(0),
@@ -112,7 +112,7 @@ def generate(
     ),
   )
 
-  def going(loop: _Loop) -> Array:
+  def unfinished(loop: _Loop) -> Array:
     return (loop.time < longest) & loop.alive.any()
 
-  return jax.lax.while_loop(going, step, start).answers
+  return jax.lax.while_loop(unfinished, step, start).answers

@@ -1,4 +1,4 @@
-"""Classifier-free guidance as a change of the velocity function."""
+"""Classifier-free guidance as a wrapper of the velocity function."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -12,7 +12,7 @@ Velocity: TypeAlias = Callable[[PyTree, Array, Array, PyTree], Array]
 
 
 def check_scale(scale: float) -> None:
-  """Raises unless `scale` is 1 (no guidance) or more."""
+  """Raises ValueError if `scale` is below 1 (1 is no guidance)."""
   if not scale >= 1:
     raise ValueError(
       f'Expected a guidance scale of 1 or more, got {scale}. Set it to 1 '
@@ -21,21 +21,22 @@ def check_scale(scale: float) -> None:
 
 
 def guided(velocity: Velocity, scale: float, null_condition: PyTree):
-  """v = v_null + w·(v_text − v_null), both branches in one call of the model.
+  """Returns the guided velocity v = v_null + w·(v_text − v_null).
 
-  A sample's two branches stay neighbors ([B] -> [2B] as null, text, null,
-  ...), so that a sharded batch needs no communication.
+  Both branches run in one call of the model. The two rows of a sample are
+  neighbors in the batch ([B] -> [2B] as null, text, null, ...), so that a
+  sharded batch needs no communication.
 
   Args:
     velocity: (params, x [B, *D], sigma [B], condition [B, ...]) -> [B, *D].
-    scale: w, a Python float. At 1 the function itself is returned.
+    scale: w, a Python float. At 1 `velocity` itself is returned.
     null_condition: the condition of the empty prompt, without a batch axis.
 
   Returns:
-    A function like `velocity`.
+    A function with the arguments of `velocity`.
 
   Raises:
-    ValueError: for a scale below 1, or above 1 without a null condition.
+    ValueError: the scale is below 1, or above 1 without a null condition.
   """
   check_scale(scale)
   if scale == 1:
@@ -43,7 +44,7 @@ def guided(velocity: Velocity, scale: float, null_condition: PyTree):
   if null_condition is None:
     raise ValueError(
       f"Expected frozen['null_condition'] for guidance scale {scale}, got "
-      'none. Give the encoded empty prompt, or set the scale to 1.'
+      'None. Pass the encoded empty prompt, or set the scale to 1.'
     )
 
   def guided_velocity(params, x, sigma, condition):

@@ -12,11 +12,11 @@ def sample_keys(
   samples_per_prompt: int,
   places: Array | None = None,
 ) -> Array:
-  """A key for every sample, fold_in(key, p·G + g). -> [P, G]
+  """Returns a key for every sample, fold_in(key, p·G + g). [P, G]
 
-  Which device or microbatch a sample is in changes nothing for it; nor does a
-  part of the prompts that it is drawn with, if their `places` p among all of
-  the step are given, [P].
+  The key of a sample does not depend on its device or microbatch. To draw only
+  a part of the prompts of a step with the same keys, pass their indices p
+  within the step as `places` [P].
   """
   places = jnp.arange(prompts) if places is None else places
   own = places[:, None] * samples_per_prompt

@@ -1,8 +1,8 @@
-"""Noise levels σ: the grids of the solver and the draws of training.
+"""Noise levels σ: the grids of the solver and the random levels of training.
 
-Grids fall from 1 to 0 and are NumPy arrays, known before compilation. Training
-draws come from a quantile function σ = F⁻¹(q), so that any distribution can be
-drawn stratified.
+Grids fall from 1 to 0. They are NumPy arrays, so they are constants of the
+compiled program. Training levels come from a quantile function σ = F⁻¹(q), so
+that every distribution can be sampled with stratification.
 """
 
 from collections.abc import Callable
@@ -19,24 +19,26 @@ Quantile: TypeAlias = Callable[[Array], Array]
 
 
 def uniform_sigmas(steps: int) -> np.ndarray:
-  """[N + 1] noise levels, evenly from 1 to 0."""
+  """Returns evenly spaced noise levels from 1 to 0. [N + 1]"""
   return shifted_sigmas(steps, shift=1.0)
 
 
 def shifted_sigmas(steps: int, shift: float) -> np.ndarray:
-  """σ = S(u), u even from 1 to 0, S(u) = shift·u / (1 + (shift−1)·u). [N + 1]
+  """Returns shifted noise levels σ = S(u). [N + 1]
 
-  Shifted once: what diffusers does with explicit sigmas, and Flow-GRPO.
+  S(u) = shift·u / (1 + (shift−1)·u), with u evenly spaced from 1 to 0. The
+  shift is applied once, as in Flow-GRPO and in diffusers with explicit sigmas.
   """
   _check_grid(steps, shift)
   return _shift(np.linspace(1.0, 0.0, steps + 1), shift).astype(np.float32)
 
 
 def sd3_sigmas(steps: int, shift: float = 3.0) -> np.ndarray:
-  """The default grid of diffusers' FlowMatchEulerDiscreteScheduler. [N + 1]
+  """Returns the default grid of FlowMatchEulerDiscreteScheduler. [N + 1]
 
-  σ = S(u), u even from 1 to S(1/1000), then 0: the lower end is shifted twice,
-  so the last positive level is 0.0089 at shift 3, for every N > 1.
+  The scheduler is that of diffusers. σ = S(u), with u evenly spaced from 1 to
+  S(1/1000), then 0. The lower end is shifted twice, so the last positive level
+  is 0.0089 at shift 3, for every N > 1.
   """
   _check_grid(steps, shift)
   lowest = _shift(np.float64(1 / 1000), shift)
@@ -45,19 +47,21 @@ def sd3_sigmas(steps: int, shift: float = 3.0) -> np.ndarray:
 
 
 def uniform(quantiles: Array) -> Array:
-  """σ ~ U(0, 1), as a quantile function: the identity."""
+  """The quantile function of σ ~ U(0, 1), which is the identity."""
   return quantiles
 
 
 def logit_normal(
   shift: float = 3.0, mean: float = 0.0, std: float = 1.0
 ) -> Quantile:
-  """σ = S(t), t ~ sigmoid(N(mean, std²)), S(t) = shift·t / (1 + (shift−1)·t).
+  """Returns the quantile function of the training noise levels of SD3.
 
-  The training noise levels of SD3: most draws at middle noise, moved towards
-  σ = 1 by the shift that its sampler uses (at shift 3 the median is 0.75).
-  Esser et al., `Scaling Rectified Flow Transformers
-  <https://arxiv.org/abs/2403.03206>`_, 2024, section 3.1.
+  σ = S(t), t ~ sigmoid(N(mean, std²)), S(t) = shift·t / (1 + (shift−1)·t).
+
+  Most levels are in the middle, and the shift of SD3's sampler moves them
+  towards σ = 1 (at shift 3 the median is 0.75). Esser et al., `Scaling
+  Rectified Flow Transformers <https://arxiv.org/abs/2403.03206>`_, 2024,
+  section 3.1.
   """
   if shift <= 0 or std <= 0:
     raise ValueError(
@@ -73,10 +77,10 @@ def logit_normal(
 
 
 def stratified(key: Array, draws: int, quantile: Quantile) -> Array:
-  """`draws` noise levels [S], one from each of S equally likely strata.
+  """Samples S = `draws` noise levels, one from each of S equal strata. [S]
 
-  σ_s = F⁻¹((s + U_s)/S), U_s ~ U(0, 1). Each σ_s alone is biased to its
-  stratum; the mean over s is that of the distribution, with less variance.
+  σ_s = F⁻¹((s + U_s)/S), U_s ~ U(0, 1). One σ_s is biased to its stratum. The
+  mean over s has the expectation of the distribution and less variance.
   """
   within = jax.random.uniform(key, (draws,))
   return quantile((jnp.arange(draws, dtype=within.dtype) + within) / draws)

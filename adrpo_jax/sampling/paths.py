@@ -1,25 +1,26 @@
 """The straight path between data and noise.
 
-x_σ = (1−σ)·x₀ + σ·ε, σ = 1 is noise, the velocity is u = dx/dσ = ε − x₀; the
-convention of diffusers' SD3. A σ has the leading axes of its latents.
+x_σ = (1−σ)·x₀ + σ·ε, where σ = 1 is noise, and the velocity is
+u = dx/dσ = ε − x₀. This is the convention of SD3 in diffusers. A σ has the
+leading axes of its latents.
 """
 
 from adrpo_jax.types import Array
 
 
 def over_latents(values: Array, latents: Array) -> Array:
-  """Appends the axes that `values` lacks: [*] -> [*, 1, ...] as `latents`."""
+  """Appends axes of size 1 until `values` has the rank of `latents`."""
   missing = latents.ndim - values.ndim
   return values.reshape(values.shape + (1,) * missing)
 
 
 def latent_mean(latents: Array, leading: int) -> Array:
-  """⟨·⟩, the mean over all but the first `leading` axes."""
+  """Returns ⟨·⟩, the mean over all axes after the first `leading` ones."""
   return latents.mean(axis=tuple(range(leading, latents.ndim)))
 
 
 def interpolate(x0: Array, noise: Array, sigma: Array) -> Array:
-  """x_σ = (1−σ)·x₀ + σ·ε.
+  """Returns x_σ = (1−σ)·x₀ + σ·ε.
 
   x0, noise [*, *D], sigma [*] -> [*, *D].
   """
@@ -28,12 +29,12 @@ def interpolate(x0: Array, noise: Array, sigma: Array) -> Array:
 
 
 def velocity_target(x0: Array, noise: Array) -> Array:
-  """u = ε − x₀, what a velocity model regresses to."""
+  """Returns u = ε − x₀, the regression target of a velocity model."""
   return noise - x0
 
 
 def clean_estimate(x: Array, velocity: Array, sigma: Array) -> Array:
-  """x̂₀ = x − σ·v.
+  """Returns the estimate of the data, x̂₀ = x − σ·v.
 
   x, velocity [*, *D], sigma [*] -> [*, *D].
   """
@@ -41,7 +42,7 @@ def clean_estimate(x: Array, velocity: Array, sigma: Array) -> Array:
 
 
 def noise_estimate(x: Array, velocity: Array, sigma: Array) -> Array:
-  """ε̂ = x + (1−σ)·v.
+  """Returns the estimate of the noise, ε̂ = x + (1−σ)·v.
 
   x, velocity [*, *D], sigma [*] -> [*, *D].
   """

@@ -1,8 +1,8 @@
 """Transitions from one noise level to the next, and the solver.
 
-A transition keeps mean and std apart: x' = μ(x, σ, σ') + s(σ, σ')·z. ODE steps
-have std 0; SDE steps also say how likely x' was, with one function for the
-rollout and for its replay. Noise falls along a grid, so dt = σ' − σ < 0.
+A transition has a mean and a std: x' = μ(x, σ, σ') + s(σ, σ')·z. ODE steps have
+std 0. SDE steps also have a log-density of x', computed by the same function in
+the rollout and in its replay. Noise falls along a grid, so dt = σ' − σ < 0.
 """
 
 from collections.abc import Callable
@@ -24,13 +24,13 @@ Field: TypeAlias = Callable[[Array, Array], Array]
 
 
 class Transition(NamedTuple):
-  """One solver step, as functions of leading axes [*] and latents [*, *D].
+  """One solver step, as functions over leading axes [*] and latents [*, *D].
 
   mean:        (field, x [*, *D], sigma [*], sigma_next [*]) -> μ [*, *D], where
                field is (x, sigma) -> v. An SDE step calls it once, at (x, σ).
-  std:         (sigma [*], sigma_next [*]) -> s [*], the noise the step adds.
+  std:         (sigma [*], sigma_next [*]) -> s [*], the std of the added noise.
   log_density: (x_next, mean, std) -> [*], a mean over latents as in Flow-GRPO;
-               None where the step is deterministic.
+               None if the step is deterministic.
   """
 
   mean: Callable[[Field, Array, Array, Array], Array]
@@ -39,7 +39,7 @@ class Transition(NamedTuple):
 
 
 class Steps(NamedTuple):
-  """The N transitions of a solved batch."""
+  """The N recorded transitions of a batch."""
 
   x: Array  # [B, N, *D]
   x_next: Array  # [B, N, *D]
@@ -49,7 +49,7 @@ class Steps(NamedTuple):
 
 
 def euler() -> Transition:
-  """μ = x + v·dt, one velocity evaluation, order 1."""
+  """The Euler step μ = x + v·dt: one velocity evaluation, order 1."""
 
   def mean(field, x, sigma, sigma_next):
     return x + over_latents(sigma_next - sigma, x) * field(x, sigma)
@@ -58,10 +58,10 @@ def euler() -> Transition:
 
 
 def heun() -> Transition:
-  """μ = x + ½(v(x, σ) + v(x + v·dt, σ'))·dt, two evaluations, order 2.
+  """The Heun step: two velocity evaluations, order 2.
 
-  The last step is corrected too: a velocity, unlike a noise prediction, is
-  regular at σ = 0.
+  μ = x + ½(v(x, σ) + v(x + v·dt, σ'))·dt. The last step is corrected too,
+  because a velocity, unlike a noise prediction, is regular at σ = 0.
   """
 
   def mean(field, x, sigma, sigma_next):
@@ -74,13 +74,13 @@ def heun() -> Transition:
 
 
 def flow_sde(eta: float) -> Transition:
-  """The SDE with the marginals of the ODE, discretized as in Flow-GRPO.
+  """The SDE that has the marginals of the ODE, discretized as in Flow-GRPO.
 
   s = η·√(σ/(1−σ)),   std = s·√(−dt),
   μ = x·(1 + s²/(2σ)·dt) + v·(1 + s²(1−σ)/(2σ))·dt
 
-  At σ = 1 the s above takes the next level of the grid for σ. Liu et al.,
-  `Flow-GRPO <https://arxiv.org/abs/2505.05470>`_, 2025.
+  At σ = 1, s is computed with the next level of the grid instead of σ. Liu et
+  al., `Flow-GRPO <https://arxiv.org/abs/2505.05470>`_, 2025.
   """
   _check_eta(eta)
 
@@ -102,7 +102,7 @@ def flow_sde(eta: float) -> Transition:
 
 
 def dance_sde(eta: float) -> Transition:
-  """Constant spread, drift corrected by the score of the clean estimate.
+  """The SDE with constant noise and a drift corrected by the estimated score.
 
   score = −(x − (1−σ)·x̂₀)/σ²,   std = η·√(−dt),   μ = x + (v − ½η²·score)·dt
 
@@ -125,14 +125,15 @@ def dance_sde(eta: float) -> Transition:
 
 
 def cps(eta: float) -> Transition:
-  """Coefficient-preserving sampling: the noise of a step replaces old noise.
+  """Coefficients-preserving sampling: new noise replaces a part of the old.
 
   s = σ'·sin(ηπ/2),   std = s,   μ = (1−σ')·x̂₀ + √(σ'² − s²)·ε̂
 
-  Its log-density drops all constants, −⟨(x'−μ)²⟩, as its authors do. The step
-  to σ' = 0 is deterministic. Under-disperses (a Gaussian of std 0.3 comes out
-  at 0.76 of it for η = 0.7 in 40 steps). Wang and Yu, `Coefficients-Preserving
-  Sampling <https://arxiv.org/abs/2509.05952>`_, 2025.
+  Its log-density is −⟨(x'−μ)²⟩: it drops all constants, as the authors do. The
+  step to σ' = 0 is deterministic. The samples have too little variance (a
+  Gaussian of std 0.3 comes out with 0.76 of that std for η = 0.7 in 40 steps).
+  Wang and Yu, `Coefficients-Preserving Sampling
+  <https://arxiv.org/abs/2509.05952>`_, 2025.
   """
   _check_eta(eta, most=1.0)
   angle = eta * math.pi / 2
@@ -154,13 +155,13 @@ def cps(eta: float) -> Transition:
 def log_prob(
   transition: Transition, x_next: Array, mean: Array, std: Array
 ) -> Array:
-  """log p(x' | x) of a step, ⟨·⟩ over latents, float32.
+  """Returns log p(x' | x) of a step, ⟨·⟩ over latents, in float32.
 
-  x_next, mean [*, *D], std [*] -> [*]. The one definition: rollout and replay
-  both come here.
+  x_next, mean [*, *D], std [*] -> [*]. Both the rollout and its replay call
+  this function.
 
   Raises:
-    ValueError: for a deterministic transition, which has no density.
+    ValueError: the transition is deterministic and so has no density.
   """
   if transition.log_density is None:
     raise ValueError(
@@ -174,15 +175,15 @@ def log_prob(
 def solve(
   field: Field, x: Array, sigmas: Array, transition: Transition, keys: Array
 ) -> Array:
-  """Follows `transition` along a grid, in one scan.
+  """Applies `transition` along a grid of noise levels, in one scan.
 
   Args:
     field: (x [B, *D], sigma [B]) -> v [B, *D].
     x: [B, *D], the state at sigmas[0].
     sigmas: [N + 1], falling.
     transition: see `Transition`.
-    keys: [B], a key for each row; a row's noise depends on nothing else.
-      Unused by deterministic transitions.
+    keys: [B], a key for each row. The noise of a row depends only on its key.
+      Deterministic transitions do not use the keys.
 
   Returns:
     The state at sigmas[-1], [B, *D] float32.
@@ -198,7 +199,7 @@ def solve(
 def record(
   field: Field, x: Array, sigmas: Array, transition: Transition, keys: Array
 ) -> tuple[Array, Steps]:
-  """`solve`, and the `Steps` it took with their log-probabilities."""
+  """Runs `solve` and also returns its `Steps` with log-probabilities."""
 
   def step(x, inputs):
     x_next, mean, std = _advance(field, x, inputs, transition, keys)
@@ -212,7 +213,7 @@ def record(
 
 
 def _advance(field, x, inputs, transition, keys):
-  """One step for all rows: (x', μ, s)."""
+  """Takes one step for all rows. Returns (x', μ, s)."""
   index, sigma, sigma_next = inputs
   rows = jnp.ones(x.shape[:1], jnp.float32)
   sigma, sigma_next = sigma * rows, sigma_next * rows
@@ -243,14 +244,14 @@ def _no_noise(sigma, sigma_next):
 
 
 def _gaussian(x_next, mean, std):
-  """⟨−(x'−μ)²/(2 std²)⟩ − log std − ½ log 2π."""
+  """Returns ⟨−(x'−μ)²/(2 std²)⟩ − log std − ½ log 2π."""
   distance = latent_mean((x_next - mean) ** 2, std.ndim)
   constant = 0.5 * math.log(2 * math.pi)
   return -distance / (2 * std**2) - jnp.log(std) - constant
 
 
 def _negative_distance(x_next, mean, std):
-  """−⟨(x'−μ)²⟩."""
+  """Returns −⟨(x'−μ)²⟩."""
   return -latent_mean((x_next - mean) ** 2, std.ndim)
 
 

@@ -1,8 +1,8 @@
-"""How the next token is chosen of logits: temperature, top-k, top-p.
+"""Samples the next token from logits: temperature, top-k, top-p.
 
-A filter is a function (logits [*, V]) -> [*, V] that puts −inf where a token
-may not be chosen. The policy that samples is the policy that is trained: the
-same choice makes the log-probabilities of rollout and training.
+A filter is a function (logits [*, V]) -> [*, V] that sets the logits of
+excluded tokens to −inf. The policy that is trained is the policy that samples,
+so rollout and training compute log-probabilities with one `Choice`.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,14 @@ from adrpo_jax.types import Array
 
 Filter = Callable[[Array], Array]
 
-PART = 128  # tokens of a part of the vocabulary
+PART = 128  # tokens in one part of the vocabulary
 
 
 class Choice(NamedTuple):
-  """p(token) ∝ exp(logit / temperature) over what all filters leave.
+  """The sampling distribution p(token) ∝ exp(logit / temperature).
 
-  Filters are applied one after the other to the divided logits.
+  Filters are applied one after the other to the logits divided by the
+  temperature. Tokens that a filter excludes have probability 0.
   """
 
   temperature: float = 1.0
@@ -29,27 +30,30 @@ class Choice(NamedTuple):
 
 
 def greedy() -> Choice:
-  """The likeliest token, the first of several."""
+  """Always chooses the most likely token, the first one of equals."""
   return Choice(filters=(likeliest,))
 
 
 def make_choice(
   temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
 ) -> Choice:
-  """The usual three settings; top_k = 0 and top_p = 1 leave all tokens.
+  """Makes a choice of the three usual settings.
+
+  top_k = 0 and top_p = 1 exclude no token.
 
   Raises:
-    ValueError: a temperature that is not positive, or a filter out of range.
+    ValueError: the temperature is not positive, or top_k or top_p is out of
+      range.
   """
   if not temperature > 0:
     raise ValueError(
-      f'Expected a temperature above 0, got {temperature}. Take greedy '
-      'decoding, of one sample to a prompt, for the likeliest answer.'
+      f'Expected a temperature above 0, got {temperature}. For the '
+      'most likely completion use greedy decoding with one sample per prompt.'
     )
   if top_k < 0 or not 0 < top_p <= 1:
     raise ValueError(
-      f'Expected top_k of 0 (all) or more and 0 < top_p <= 1, got {top_k} and '
-      f'{top_p}.'
+      f'Expected top_k of 0 (all) or more and 0 < top_p <= 1, got '
+      f'top_k={top_k} and top_p={top_p}.'
     )
   filters: list[Filter] = []
   if top_k:
@@ -60,63 +64,65 @@ def make_choice(
 
 
 def largest(k: int) -> Filter:
-  """Leaves the k largest logits, and what ties with the last of them."""
+  """Keeps the k largest logits, and all that equal the smallest of them."""
 
-  def kept(logits: Array) -> Array:
+  def filtered(logits: Array) -> Array:
     count = min(k, logits.shape[-1])
     last = jax.lax.top_k(logits, count)[0][..., -1:]
     return jnp.where(logits >= last, logits, -jnp.inf)
 
-  return kept
+  return filtered
 
 
 def nucleus(p: float) -> Filter:
-  """Leaves the likeliest tokens whose probabilities reach p together.
+  """Keeps the fewest most likely tokens whose probabilities add up to p.
 
   Holtzman et al., 2020, arXiv:1904.09751.
   """
 
-  def kept(logits: Array) -> Array:
+  def filtered(logits: Array) -> Array:
     ordered = jnp.sort(logits, axis=-1, descending=True)
     probability = jax.nn.softmax(ordered, axis=-1)
     before = jnp.cumsum(probability, -1) - probability
     last = jnp.where(before < p, ordered, jnp.inf).min(-1, keepdims=True)
     return jnp.where(logits >= last, logits, -jnp.inf)
 
-  return kept
+  return filtered
 
 
 def likeliest(logits: Array) -> Array:
-  """Leaves the first of the largest logits."""
+  """Keeps only the largest logit, the first one of equals."""
   best = jnp.argmax(logits, -1)
   chosen = jax.nn.one_hot(best, logits.shape[-1], dtype=bool)
   return jnp.where(chosen, logits, -jnp.inf)
 
 
 def choose(choice: Choice, logits: Array, keys: Array) -> Array:
-  """A token for each row, from a key of its own. [B, V], [B] -> [B]
+  """Samples a token for each row with the key of the row. [B, V], [B] -> [B]
 
-  By one uniform number a row, where its cumulative probability passes it: of
-  parts of the vocabulary first, then of the tokens of that part. The maximum of
-  noisy logits, `jax.random.categorical`, draws V numbers a row.
+  It draws one uniform number per row and returns the token at which the
+  cumulative probability exceeds it. It searches the parts of the vocabulary
+  first, then the tokens of one part. `jax.random.categorical`, the maximum of
+  noisy logits, would draw V numbers per row.
   """
   rows = logits.shape[0]
-  left = _left(choice, logits)
-  likelihood = jnp.exp(left - left.max(-1, keepdims=True))
+  filtered = _filtered_logits(choice, logits)
+  likelihood = jnp.exp(filtered - filtered.max(-1, keepdims=True))
   room = -likelihood.shape[1] % PART
   parts = jnp.pad(likelihood, ((0, 0), (0, room))).reshape(rows, -1, PART)
   sums = parts.sum(-1)
   uniform = jax.vmap(jax.random.uniform)(keys) * sums.sum(-1)
-  part, rest = _passed(sums, uniform)
+  part, rest = _search(sums, uniform)
   inside = jnp.take_along_axis(parts, part[:, None, None], 1)[:, 0]
-  token = part * PART + _passed(inside, rest)[0]
-  return jnp.minimum(token, logits.shape[1] - 1)  # Should logits be NaN.
+  token = part * PART + _search(inside, rest)[0]
+  return jnp.minimum(token, logits.shape[1] - 1)  # For logits that are NaN.
 
 
-def _passed(likelihood: Array, level: Array) -> tuple[Array, Array]:
-  """Where running sums pass a level. [B, N], [B] -> [B], what is left of it
+def _search(likelihood: Array, level: Array) -> tuple[Array, Array]:
+  """Finds the entry at which the cumulative sum exceeds a level.
 
-  Never where the likelihood is 0, however sums are rounded.
+  likelihood [B, N], level [B] -> index [B], and the rest of the level within
+  that entry [B]. The entry never has likelihood 0, however sums are rounded.
   """
   below = jnp.cumsum(likelihood, -1) - likelihood
   reached = (likelihood > 0) & (below <= level[:, None])
@@ -125,18 +131,19 @@ def _passed(likelihood: Array, level: Array) -> tuple[Array, Array]:
 
 
 def log_prob(choice: Choice, logits: Array, tokens: Array) -> Array:
-  """log p(token) in float32. [*, V], [*] -> [*]
+  """Returns log p(token) in float32. [*, V], [*] -> [*]
 
-  A token that was sampled counts as left, should a filter of the trained policy
-  exclude it: its probability is small, and not zero.
+  If a filter excludes a sampled token under the trained policy, the token still
+  counts as allowed, so that its probability is small but not zero.
   """
   divided = logits.astype(jnp.float32) / choice.temperature
-  left = None
+  allowed = None
   if choice.filters:
-    left = jax.lax.stop_gradient(jnp.isfinite(_left(choice, logits)))
-    left |= jax.nn.one_hot(tokens, logits.shape[-1], dtype=bool)
+    filtered = _filtered_logits(choice, logits)
+    allowed = jax.lax.stop_gradient(jnp.isfinite(filtered))
+    allowed |= jax.nn.one_hot(tokens, logits.shape[-1], dtype=bool)
   chosen = jnp.take_along_axis(divided, tokens[..., None], -1)[..., 0]
-  return chosen - jax.nn.logsumexp(divided, -1, where=left)
+  return chosen - jax.nn.logsumexp(divided, -1, where=allowed)
 
 
 def log_prob_and_entropy(
@@ -153,8 +160,8 @@ def log_prob_and_entropy(
   return log_prob(choice, logits, tokens), entropy
 
 
-def _left(choice: Choice, logits: Array) -> Array:
-  left = logits.astype(jnp.float32) / choice.temperature
-  for kept in choice.filters:
-    left = kept(left)
-  return left
+def _filtered_logits(choice: Choice, logits: Array) -> Array:
+  filtered = logits.astype(jnp.float32) / choice.temperature
+  for apply in choice.filters:
+    filtered = apply(filtered)
+  return filtered

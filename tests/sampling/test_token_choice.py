@@ -13,12 +13,8 @@ PROBABILITY = np.array([0.15, 0.5, 0.1, 0.25], np.float32)
 LOGITS = jnp.log(PROBABILITY) + 3.0
 
 
-def left(kept):
-  return np.flatnonzero(np.isfinite(kept(LOGITS))).tolist()
-
-
 @pytest.mark.parametrize(
-  ('kept', 'tokens'),
+  ('apply', 'tokens'),
   [
     (token_choice.largest(1), [1]),
     (token_choice.largest(3), [0, 1, 3]),
@@ -31,9 +27,9 @@ def left(kept):
     (token_choice.likeliest, [1]),
   ],
 )
-def test_what_a_filter_leaves(kept, tokens):
-  assert left(kept) == tokens
-  rows = kept(jnp.stack([LOGITS, LOGITS[::-1]]))
+def test_the_tokens_that_a_filter_keeps(apply, tokens):
+  assert np.flatnonzero(np.isfinite(apply(LOGITS))).tolist() == tokens
+  rows = apply(jnp.stack([LOGITS, LOGITS[::-1]]))
   assert np.flatnonzero(np.isfinite(rows[0])).tolist() == tokens
   backwards = sorted(3 - token for token in tokens)
   assert np.flatnonzero(np.isfinite(rows[1])).tolist() == backwards
@@ -54,7 +50,7 @@ def test_ties():
     (make_choice(0.5), PROBABILITY**2 / (PROBABILITY**2).sum()),
     (make_choice(top_k=2), np.array([0, 2 / 3, 0, 1 / 3])),
     (make_choice(top_p=0.76), np.array([0.15, 0.5, 0, 0.25]) / 0.9),
-    # Of what top-k leaves, 2/3 and 1/3, the first alone reaches 0.6.
+    # Top-k keeps 2/3 and 1/3; the first alone reaches 0.6.
     (make_choice(top_k=2, top_p=0.6), np.array([0, 1, 0, 0])),
     (token_choice.greedy(), np.array([0, 1, 0, 0])),
   ],
@@ -62,58 +58,58 @@ def test_ties():
 def test_log_probabilities_and_frequencies(choice, expected):
   tokens = jnp.arange(4)
   rows = jnp.tile(LOGITS, (4, 1))
-  told = np.exp(log_prob(choice, rows, tokens))
+  probability = np.exp(log_prob(choice, rows, tokens))
   inside = expected > 0
-  np.testing.assert_allclose(told[inside], expected[inside], rtol=1e-5)
+  np.testing.assert_allclose(probability[inside], expected[inside], rtol=1e-5)
   count = 4000
   keys = jax.random.split(jax.random.key(0), count)
-  drawn = choose(choice, jnp.tile(LOGITS, (count, 1)), keys)
-  frequency = np.bincount(np.asarray(drawn), minlength=4) / count
+  sampled = choose(choice, jnp.tile(LOGITS, (count, 1)), keys)
+  frequency = np.bincount(np.asarray(sampled), minlength=4) / count
   np.testing.assert_allclose(frequency, expected, atol=0.03)
 
 
 def test_tokens_of_several_parts_of_the_vocabulary():
-  """300 tokens are three parts; those of odd number are left out."""
+  """300 tokens are three parts; odd tokens have probability 0."""
   weight = np.where(np.arange(300) % 2, 0.0, 1.0 + np.arange(300) % 7)
   weight /= weight.sum()
   logits = jnp.log(jnp.asarray(weight, jnp.float32))
   count = 20_000
   keys = jax.random.split(jax.random.key(1), count)
-  drawn = choose(make_choice(), jnp.tile(logits, (count, 1)), keys)
-  assert not (np.asarray(drawn) % 2).any()
-  frequency = np.bincount(drawn, minlength=300) / count
+  sampled = choose(make_choice(), jnp.tile(logits, (count, 1)), keys)
+  assert not (np.asarray(sampled) % 2).any()
+  frequency = np.bincount(sampled, minlength=300) / count
   error = np.sqrt(weight * (1 - weight) / count)
   assert (np.abs(frequency - weight) <= 4.5 * error).all()
 
 
-def test_a_token_of_broken_logits_is_still_one_of_the_vocabulary():
+def test_nan_logits_still_give_a_token_of_the_vocabulary():
   keys = jax.random.split(jax.random.key(0), 2)
-  drawn = choose(make_choice(), jnp.full((2, 5), jnp.nan), keys)
-  assert ((np.asarray(drawn) >= 0) & (np.asarray(drawn) < 5)).all()
+  sampled = choose(make_choice(), jnp.full((2, 5), jnp.nan), keys)
+  assert ((np.asarray(sampled) >= 0) & (np.asarray(sampled) < 5)).all()
 
 
 def test_a_sampled_token_that_a_filter_now_excludes_keeps_a_probability():
-  """Of 0.5 and 0.25 left beside it, the token of 0.1 has 0.1/0.85."""
-  told = log_prob(make_choice(top_k=2), LOGITS[None], jnp.array([2]))
-  assert float(jnp.exp(told[0])) == pytest.approx(0.1 / 0.85, rel=1e-5)
+  """Beside the allowed 0.5 and 0.25, the token of 0.1 has 0.1/0.85."""
+  value = log_prob(make_choice(top_k=2), LOGITS[None], jnp.array([2]))
+  assert float(jnp.exp(value[0])) == pytest.approx(0.1 / 0.85, rel=1e-5)
   slope = jax.grad(
     lambda logits: log_prob(make_choice(top_k=2), logits, jnp.array(2))
   )(LOGITS)
   assert np.isfinite(slope).all()
-  assert float(slope[0]) == 0.0  # Neither left nor sampled.
+  assert float(slope[0]) == 0.0  # Neither allowed nor sampled.
   assert float(slope.sum()) == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize(
-  ('given', 'said'),
+  ('settings', 'message'),
   [
-    ({'temperature': 0.0}, 'temperature above 0, got 0.0. Take greedy'),
+    ({'temperature': 0.0}, 'temperature above 0, got 0.0. For the most'),
     ({'temperature': float('nan')}, 'temperature above 0'),
     ({'top_k': -1}, 'top_k of 0'),
     ({'top_p': 0.0}, '0 < top_p <= 1'),
     ({'top_p': 1.5}, '0 < top_p <= 1'),
   ],
 )
-def test_settings_that_make_no_sense(given, said):
-  with pytest.raises(ValueError, match=said):
-    make_choice(**given)
+def test_invalid_settings_are_refused(settings, message):
+  with pytest.raises(ValueError, match=message):
+    make_choice(**settings)
