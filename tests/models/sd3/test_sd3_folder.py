@@ -196,17 +196,35 @@ def conditions(folder, texts, **changes):
 
 def test_conditions_do_not_depend_on_the_batch_or_the_mesh(written):
   texts = ['a fox', 'an owl on a hill', 'a hare']
-  alone = conditions(written, texts, batch=1)
-  mesh = sharding.make_mesh(1, 4, 2)
-  split = conditions(written, texts, batch=3, with_shardings=on(mesh))
+  float32 = {'compute': Compute(dtype=jnp.float32)}
+  alone = conditions(written, texts, batch=1, **float32)
+  sharded = on(sharding.make_mesh(1, 4, 2))
+  split = conditions(written, texts, batch=3, with_shardings=sharded, **float32)
   for one, other in zip(alone, split, strict=True):
     assert one.states.shape == (77 + 6, 48)
-    assert one.states.dtype == jnp.bfloat16
     assert not one.states[:77, 32:].any()  # CLIP's channels, then zeros
     for a, b in zip(one, other, strict=True):
-      np.testing.assert_allclose(
-        a.astype(np.float32), b.astype(np.float32), atol=0.03
-      )
+      np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_bfloat16_conditions_round_no_more_on_a_mesh(written):
+  """Where a product's sum is split over devices, XLA may round its parts.
+
+  With jax 0.12 on the CPU it does: two results are then 0.066 apart, each up
+  to 0.08 from the float32 one. So both are held against float32.
+  """
+  texts = ['a fox', 'an owl on a hill', 'a hare']
+  exact = conditions(written, texts, compute=Compute(dtype=jnp.float32))
+  sharded = on(sharding.make_mesh(1, 4, 2))
+  for rounded in (
+    conditions(written, texts, batch=1),
+    conditions(written, texts, batch=3, with_shardings=sharded),
+  ):
+    for one, other in zip(rounded, exact, strict=True):
+      assert one.states.dtype == jnp.bfloat16
+      for a, b in zip(one, other, strict=True):
+        error = a.astype(np.float32) - b
+        assert np.sqrt(np.mean(error**2)) < 0.01 * np.abs(b).max()
 
 
 def test_a_prompt_that_is_cut_is_told_of(written, caplog):
