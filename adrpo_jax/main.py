@@ -77,7 +77,9 @@ def main(argv: Sequence[str]) -> int:
 def usage() -> str:
   """What --help prints: modes, flags, and what configs can name."""
   from adrpo_jax.method import language_methods, methods
-  from adrpo_jax.rewards import image_table, text_table
+  from adrpo_jax.rewards.image_table import REWARDS
+  from adrpo_jax.rewards.table import descriptions
+  from adrpo_jax.rewards.text_table import TEXT_REWARDS
 
   own = flags.FLAGS.find_module_defining_flag('workdir')
   told = [
@@ -85,14 +87,14 @@ def usage() -> str:
     flags.FLAGS.module_help(own).partition(':\n')[2].rstrip(),
   ]
   for medium, known, rewards in (
-    ('pictures', methods.METHODS, image_table.described()),
-    ('texts', language_methods.METHODS, text_table.described()),
+    ('pictures', methods.METHODS, REWARDS),
+    ('texts', language_methods.METHODS, TEXT_REWARDS),
   ):
-    lines = '\n'.join(f'  {name}: {line}' for name, line in rewards.items())
     told += [
       f'\nMethods for {medium}, --config.method.name=NAME:',
       f'  {", ".join(known)}',
-      f'\nRewards of {medium}, --config.reward.weights.NAME=WEIGHT:\n{lines}',
+      f'\nRewards of {medium}, --config.reward.weights.NAME=WEIGHT:',
+      descriptions(rewards),
     ]
   return '\n'.join(told)
 

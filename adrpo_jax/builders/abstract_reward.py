@@ -8,22 +8,12 @@ from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
 from adrpo_jax.builders.parts import reward_parameters
-from adrpo_jax.models.clip.towers import ClipVision, ClipVisionConfig
+from adrpo_jax.models.clip.towers import ClipVision
 from adrpo_jax.models.compute import Compute
+from adrpo_jax.rewards import image_table
 from adrpo_jax.rewards.clip.preprocess import clip_pixels
 from adrpo_jax.rewards.clip.towers import PRECISION
 from adrpo_jax.types import Array, Modality, PyTree
-
-L14 = ClipVisionConfig()
-H14 = ClipVisionConfig(
-  hidden_size=1280,
-  intermediate_size=5120,
-  projection_dim=1024,
-  num_hidden_layers=32,
-  hidden_act='gelu',
-)
-# The tower that each reward on the device is published with.
-TOWERS = {'clip_score': L14, 'aesthetic': L14, 'pick_score': H14, 'hps_v2': H14}
 
 
 def reward_stage(
@@ -38,8 +28,11 @@ def reward_stage(
   Rewards on the host have no program; one tower is embedded with once for all
   rewards that share it.
   """
-  names = reward_parameters(config)
-  sizes = dict.fromkeys(TOWERS[name] for name in names if name in TOWERS)
+  rows = [
+    image_table.REWARDS.get(parameters.get('row', term))
+    for term, parameters in reward_parameters(config).items()
+  ]
+  sizes = dict.fromkeys(row.tower for row in rows if row and row.tower)
   towers = [ClipVision(size, Compute(scan_layers=True)) for size in sizes]
   whole = sharding.replicated(mesh)
   weights = [

@@ -1,20 +1,22 @@
-"""The table of rewards of images: one row each, by the name a config gives.
+"""The table of rewards of images: one row each, by the name in a config.
 
-A row is a factory (texts of all prompts, invalid_limit, **parameters of the
-row) -> Reward; a step with more than that share of invalid samples is an error.
+Every row gets (texts of all prompts, invalid_limit) before its parameters; a
+step with a larger share of invalid samples than that limit is an error.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 import functools
 from typing import Any
 
 from adrpo_jax.rewards import jpeg, table
 from adrpo_jax.rewards.clip.aesthetic import aesthetic
 from adrpo_jax.rewards.clip.scores import clip_score, hps_v2, pick_score
-from adrpo_jax.rewards.host.host_reward import HostFunction, HostReward
+from adrpo_jax.rewards.clip.towers import VIT_H14, VIT_L14
+from adrpo_jax.rewards.host.image_view import IMAGES
 from adrpo_jax.rewards.normalizers import Named
 from adrpo_jax.rewards.protocol import Reward, on_device
 from adrpo_jax.rewards.remote.client import remote
+from adrpo_jax.rewards.table import RewardRow, device_row
 from adrpo_jax.worlds import shapes_judge
 
 
@@ -27,56 +29,32 @@ def shapes(
   fidelity. A `success_weight` w makes the reward (1 − w)·facts + w·success:
   the last missing fact is then worth more than the first.
   """
-  del texts, invalid_limit  # It reads prompts['facts'], and never fails.
+  del texts, invalid_limit  # It reads the facts of prompts, and never fails.
   return on_device(
     functools.partial(shapes_judge.judge, success_weight=success_weight)
   )
 
 
-HOST_FUNCTIONS: dict[str, Callable[..., HostFunction]] = {
-  'jpeg_compressibility': jpeg.compressibility,
-  'jpeg_incompressibility': jpeg.incompressibility,
-  'remote': remote,
+# (name, host, ...) -> the row of a function on the host; see `table.host_row`.
+host_row = functools.partial(
+  table.host_row,
+  inputs=lambda texts, invalid_limit: (texts, invalid_limit, IMAGES),
+)
+
+REWARDS: dict[str, RewardRow] = {
+  'shapes': device_row(shapes),
+  'clip_score': device_row(clip_score, tower=VIT_L14),
+  'pick_score': device_row(pick_score, tower=VIT_H14, path=''),
+  'hps_v2': device_row(hps_v2, tower=VIT_H14, path=''),
+  'aesthetic': device_row(aesthetic, tower=VIT_L14, head=''),
+  'jpeg_compressibility': host_row(
+    'jpeg_compressibility', jpeg.compressibility
+  ),
+  'jpeg_incompressibility': host_row(
+    'jpeg_incompressibility', jpeg.incompressibility
+  ),
+  'remote': host_row('remote', remote, url=''),
 }
-
-
-def hosted(name: str) -> Callable[..., Reward]:
-  """The row of a host function: its parameters, and two of `HostReward`."""
-
-  def row(
-    texts: Sequence[str],
-    invalid_limit: float,
-    *,
-    batch_size: int = 16,
-    workers: int = 4,
-    **parameters: Any,
-  ) -> Reward:
-    return HostReward(
-      table.made(name, HOST_FUNCTIONS[name], **parameters),
-      texts,
-      name=name,
-      batch_size=batch_size,
-      workers=workers,
-      invalid_limit=invalid_limit,
-    )
-
-  row.__doc__ = HOST_FUNCTIONS[name].__doc__
-  return row
-
-
-REWARDS: dict[str, Callable[..., Reward]] = {
-  'shapes': shapes,
-  'clip_score': clip_score,
-  'pick_score': pick_score,
-  'hps_v2': hps_v2,
-  'aesthetic': aesthetic,
-  **{name: hosted(name) for name in HOST_FUNCTIONS},
-}
-
-
-def described() -> dict[str, str]:
-  """Name -> the first line of the docstring, for each row."""
-  return table.described(REWARDS)
 
 
 def make_reward(
@@ -88,7 +66,7 @@ def make_reward(
   normalize: Mapping[str, Named] | None = None,
   hold_out: Collection[str] = (),
 ) -> Reward:
-  """The weighted sum of rows, see `rows.sum_of_rows`.
+  """The weighted sum of rows, see `table.sum_of_rows`.
 
   Args:
     weights: name of a term -> its weight.

@@ -66,7 +66,7 @@ def group(*, eps: float = 1e-4) -> Normalizer:
   return lambda rewards, valid: standardized_by_group(rewards, valid, eps=eps)
 
 
-NORMALISERS: dict[str, Callable[..., Normalizer]] = {
+NORMALIZERS: dict[str, Callable[..., Normalizer]] = {
   'raw': raw,
   'fixed': fixed,
   'standard': standard,
@@ -78,7 +78,7 @@ _OF_A_STEP = ('standard', 'group')
 Named = str | Mapping[str, Any]
 
 
-def row_and_parameters(named: Named) -> tuple[str, dict[str, Any]]:
+def name_and_parameters(named: Named) -> tuple[str, dict[str, Any]]:
   """'standard', or {'name': 'fixed', 'scale': 26} -> name, parameters."""
   if isinstance(named, str):
     return named, {}
@@ -95,5 +95,5 @@ def comparable(given: Mapping[str, Named]) -> dict[str, Named]:
   return {
     term: named
     for term, named in given.items()
-    if row_and_parameters(named)[0] not in _OF_A_STEP
+    if name_and_parameters(named)[0] not in _OF_A_STEP
   }

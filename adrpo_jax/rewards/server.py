@@ -7,7 +7,7 @@ a proxy with both before it.
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import contextlib
 import http.server
 import json
@@ -20,12 +20,15 @@ import numpy as np
 
 from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.rewards.host.host_reward import HostFunction
-from adrpo_jax.rewards.image_table import HOST_FUNCTIONS
+from adrpo_jax.rewards.image_table import REWARDS
 from adrpo_jax.rewards.remote import wire
-from adrpo_jax.rewards.table import described, made
-from adrpo_jax.rewards.text.protocol import in_batches
-from adrpo_jax.rewards.text_table import TEXT_FUNCTIONS
+from adrpo_jax.rewards.table import Table, call, descriptions
+from adrpo_jax.rewards.text_table import TEXT_REWARDS
 
+# The rows that a server can serve: a function on the host judges.
+SERVED: Table = {
+  name: row for name, row in (TEXT_REWARDS | REWARDS).items() if row.host
+}
 MOST_BYTES = 2**26  # of a request
 
 
@@ -176,13 +179,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-  lines = described({**HOST_FUNCTIONS, **TEXT_FUNCTIONS})
   parser = argparse.ArgumentParser(
     prog='python -m adrpo_jax.rewards.server',
     formatter_class=argparse.RawDescriptionHelpFormatter,
     description='Serves a reward over HTTP.',
-    epilog='rewards:\n'
-    + '\n'.join(f'  {name}: {line}' for name, line in lines.items()),
+    epilog=f'rewards:\n{descriptions(SERVED)}',
   )
   add = parser.add_argument
   add('--reward', required=True, help='a name of those below')
@@ -194,9 +195,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _server(given: argparse.Namespace) -> RewardServer:
-  known: dict[str, Callable[..., Any]] = {**HOST_FUNCTIONS, **TEXT_FUNCTIONS}
-  if given.reward not in known:
-    raise unknown_name(given.reward, known, 'host reward')
+  if given.reward not in SERVED:
+    raise unknown_name(given.reward, SERVED, 'host reward')
   try:
     parameters = json.loads(given.parameters)
   except ValueError:
@@ -206,13 +206,15 @@ def _server(given: argparse.Namespace) -> RewardServer:
       'Expected --parameters of a JSON object and --workers of at least 1, got '
       f'{given.parameters} and {given.workers}.'
     )
-  function = made(given.reward, known[given.reward], **parameters)
-  of_texts = given.reward in TEXT_FUNCTIONS
+  of_images, of_texts = (
+    _host_function(table, given.reward, parameters)
+    for table in (REWARDS, TEXT_REWARDS)
+  )
   try:
     return RewardServer(
-      None if of_texts else function,
+      of_images,
       given.reward,
-      of_texts=in_batches(function) if of_texts else None,
+      of_texts=of_texts,
       host=given.host,
       port=given.port,
       workers=given.workers,
@@ -222,6 +224,13 @@ def _server(given: argparse.Namespace) -> RewardServer:
       f'Expected an address that is free, got {given.host}:{given.port}: '
       f'{error}. Choose another --port, or 0 for any.'
     ) from error
+
+
+def _host_function(
+  table: Table, name: str, parameters: Mapping[str, Any]
+) -> HostFunction | None:
+  row = table.get(name)
+  return call(name, row.host, **parameters) if row and row.host else None
 
 
 if __name__ == '__main__':

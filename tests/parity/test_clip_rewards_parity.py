@@ -174,13 +174,17 @@ def test_scores_of_a_pair(activation, end, drawn, tmp_path):
     'pick_score': model.logit_scale.exp() * cosine,
   }
   for name, theirs in expected.items():
-    scores = REWARDS[name](TEXTS, 0.0, path=str(tmp_path))({'ids': ids}, images)
+    scores = REWARDS[name].make(TEXTS, 0.0, path=str(tmp_path))(
+      {'ids': ids}, images
+    )
     assert scores.valid.all()
     assert np.abs(scores.rewards - theirs.numpy()[ids]).max() < 1e-3
     assert np.ptp(scores.rewards) > 1
-  measured = REWARDS['clip_score'](TEXTS, 0.0, path=str(tmp_path))(
-    {'ids': ids}, images
-  ).measures
+  measured = (
+    REWARDS['clip_score']
+    .make(TEXTS, 0.0, path=str(tmp_path))({'ids': ids}, images)
+    .measures
+  )
   apart = np.linalg.norm(embeddings[:, 0] - embeddings[:, 1], axis=-1)[ids]
   np.testing.assert_allclose(
     measured['clip_diversity'], np.stack([apart, apart], 1), rtol=1e-4
@@ -197,7 +201,7 @@ def test_scores_of_large_pictures(tmp_path):
   model = saved_pair(tmp_path)
   large = np.stack([pictures(100, 75, seed) for seed in range(4)])
   cosine, _ = their_scores(model, tmp_path, large)
-  scores = REWARDS['clip_score'](TEXTS, 0.0, path=str(tmp_path))(
+  scores = REWARDS['clip_score'].make(TEXTS, 0.0, path=str(tmp_path))(
     {'ids': np.arange(4)}, large
   )
   assert np.abs(scores.rewards - 100 * cosine.numpy()).max() < 0.02
@@ -209,7 +213,7 @@ def test_hps_of_square_pictures(tmp_path):
   model = saved_pair(tmp_path, 'gelu')
   square = np.stack([pictures(28, 28, seed) for seed in range(4)])
   cosine, _ = their_scores(model, tmp_path, square)
-  scores = REWARDS['hps_v2'](TEXTS, 0.0, path=str(tmp_path))(
+  scores = REWARDS['hps_v2'].make(TEXTS, 0.0, path=str(tmp_path))(
     {'ids': np.arange(4)}, square
   )
   assert np.abs(scores.rewards - cosine.numpy()).max() < 1e-5
@@ -246,7 +250,7 @@ def test_aesthetic_of_pictures(drawn, tmp_path):
   save_tree(tmp_path / 'both' / 'model.safetensors', with_head)
   save_tree(tmp_path / 'head.safetensors', held)
   for path, at in (('pair', 'head.safetensors'), ('both', 'both')):
-    scores = REWARDS['aesthetic'](
+    scores = REWARDS['aesthetic'].make(
       TEXTS, 0.0, path=str(tmp_path / path), head=str(tmp_path / at)
     )({'ids': np.arange(4)}, drawn)
     assert np.abs(scores.rewards - expected.numpy()).max() < 1e-5

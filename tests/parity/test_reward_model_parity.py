@@ -58,7 +58,7 @@ def test_scores(template, tmp_path):
     [their_score(QUESTIONS[p], answer) for answer in ANSWERS[p]]
     for p in range(2)
   ]
-  reward = TEXT_REWARDS['reward_model'](
+  reward = TEXT_REWARDS['reward_model'].make(
     QUESTIONS,
     (None, None),
     0.0,

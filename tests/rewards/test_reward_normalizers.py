@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.rewards.normalizers import NORMALISERS, comparable
+from adrpo_jax.rewards.normalizers import NORMALIZERS, comparable
 
 REWARDS = jnp.array([[1.0, 3.0, 900.0], [5.0, 7.0, 9.0]])
 VALID = jnp.array([[True, True, False], [True, True, True]])
@@ -23,18 +23,18 @@ BY_HAND = {
 }
 
 
-@pytest.mark.parametrize('name', NORMALISERS)
+@pytest.mark.parametrize('name', NORMALIZERS)
 def test_by_hand(name):
   parameters, expected = BY_HAND[name]
-  found = NORMALISERS[name](**parameters)(REWARDS, VALID)
+  found = NORMALIZERS[name](**parameters)(REWARDS, VALID)
   assert found.shape == REWARDS.shape
   np.testing.assert_allclose(found[0, :2], expected[0], rtol=1e-6, atol=1e-6)
   np.testing.assert_allclose(found[1], expected[1], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize('name', NORMALISERS)
+@pytest.mark.parametrize('name', NORMALIZERS)
 def test_an_invalid_number_reaches_no_other(name):
-  normalize = NORMALISERS[name]()
+  normalize = NORMALIZERS[name]()
   for number in (0.0, jnp.nan, jnp.inf):
     found = normalize(REWARDS.at[0, 2].set(number), VALID)
     np.testing.assert_array_equal(
@@ -45,7 +45,7 @@ def test_an_invalid_number_reaches_no_other(name):
 @pytest.mark.parametrize(('name', 'far'), [('standard', 1e-4), ('group', 1e-4)])
 def test_offset_and_scale_of_a_reward_do_not_matter(name, far):
   """To ε = 1e-4 over the spread, and rounding of the larger numbers."""
-  normalize = NORMALISERS[name]()
+  normalize = NORMALIZERS[name]()
   np.testing.assert_allclose(
     normalize(20.0 + 8.0 * REWARDS, VALID)[VALID],
     normalize(REWARDS, VALID)[VALID],
@@ -53,9 +53,9 @@ def test_offset_and_scale_of_a_reward_do_not_matter(name, far):
   )
 
 
-@pytest.mark.parametrize('name', NORMALISERS)
+@pytest.mark.parametrize('name', NORMALIZERS)
 def test_equal_rewards_stay_equal_and_none_at_all_is_no_nan(name):
-  normalize = NORMALISERS[name]()
+  normalize = NORMALIZERS[name]()
   equal = normalize(jnp.full((2, 3), 0.1), VALID)
   assert np.ptp(equal[VALID]) == 0
   if name in ('standard', 'group'):
@@ -66,7 +66,7 @@ def test_equal_rewards_stay_equal_and_none_at_all_is_no_nan(name):
 @pytest.mark.parametrize('scale', [0.0, -1.0, float('nan')])
 def test_a_scale_is_above_0(scale):
   with pytest.raises(InputError, match=r'above 0.*negative weight'):
-    NORMALISERS['fixed'](scale=scale)
+    NORMALIZERS['fixed'](scale=scale)
 
 
 def test_evaluations_keep_what_two_of_them_share():

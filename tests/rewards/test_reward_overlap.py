@@ -14,7 +14,7 @@ import pytest
 
 from adrpo_jax.rewards.host import transfer
 from adrpo_jax.rewards.host.host_reward import HostReward
-from adrpo_jax.rewards.normalizers import NORMALISERS
+from adrpo_jax.rewards.normalizers import NORMALIZERS
 from adrpo_jax.rewards.overlap import draw_and_judge, joined, split, staged
 from adrpo_jax.rewards.protocol import RewardError, on_device
 from adrpo_jax.rewards.weighted_sum import weighted_sum
@@ -60,7 +60,7 @@ def both():
   return weighted_sum(
     {'host': hosted(batch_size=2), 'device': on_device(brightness)},
     {'host': 1.0, 'device': 0.5},
-    normalizers={'host': NORMALISERS['standard']()},
+    normalizers={'host': NORMALIZERS['standard']()},
   )
 
 

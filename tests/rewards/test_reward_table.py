@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import inspect
 import io
 import threading
 
@@ -17,12 +18,7 @@ import tiny_reward_model
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards import jpeg
-from adrpo_jax.rewards.image_table import (
-  HOST_FUNCTIONS,
-  REWARDS,
-  described,
-  make_reward,
-)
+from adrpo_jax.rewards.image_table import REWARDS, host_row, make_reward
 from adrpo_jax.rewards.protocol import RewardError
 from adrpo_jax.rewards.server import RewardServer
 from adrpo_jax.rewards.text.match import exact_match
@@ -97,7 +93,7 @@ def served(server):
 @pytest.fixture(params=REWARDS)
 def of_images(request, truth, needed):
   """A reward of the table, and what it judges."""
-  row = REWARDS[request.param]
+  row = REWARDS[request.param].make
   return row(TEXTS, 0.1, **needed.get(request.param, {})), *truth
 
 
@@ -116,7 +112,7 @@ def of_text(request, needed_of_text):
     made = prompt_sources.load('reasoning_gym:countdown:3')
     asked, known = made.texts, made.answers
     decode = in_tags
-  reward = TEXT_REWARDS[name](
+  reward = TEXT_REWARDS[name].make(
     asked,
     known,
     0.1,
@@ -166,8 +162,8 @@ def test_shapes_reward_between_facts_and_success(truth):
   """(1 − w)·facts + w·success, by hand from its own measures."""
   prompts, images = truth
   wrong = {'facts': jax.tree.map(lambda leaf: leaf[::-1], prompts['facts'])}
-  plain = REWARDS['shapes'](TEXTS, 0.1)(wrong, images)
-  mixed = REWARDS['shapes'](TEXTS, 0.1, success_weight=0.25)(wrong, images)
+  plain = REWARDS['shapes'].make(TEXTS, 0.1)(wrong, images)
+  mixed = REWARDS['shapes'].make(TEXTS, 0.1, success_weight=0.25)(wrong, images)
   facts, success = plain.measures['facts'], plain.measures['success']
   np.testing.assert_array_equal(plain.rewards, facts)
   np.testing.assert_allclose(
@@ -179,7 +175,7 @@ def test_shapes_reward_between_facts_and_success(truth):
 
 def test_shapes_reward_of_truth_and_of_the_wrong_prompt(truth):
   prompts, images = truth
-  reward = REWARDS['shapes'](TEXTS, 0.1)
+  reward = REWARDS['shapes'].make(TEXTS, 0.1)
   scores = reward(prompts, images)
   np.testing.assert_array_equal(scores.rewards, 1.0)
   np.testing.assert_array_equal(scores.measures['success'], 1.0)
@@ -210,7 +206,7 @@ def test_jpeg_is_minus_kilobytes():
 def test_make_reward_adds_rows_up(truth):
   prompts, images = truth
   parts = [
-    REWARDS[n](TEXTS, 0.1)(prompts, images)
+    REWARDS[n].make(TEXTS, 0.1)(prompts, images)
     for n in ('shapes', 'jpeg_compressibility')
   ]
   both = make_reward(
@@ -234,7 +230,7 @@ def test_make_reward_names_the_nearest():
 def test_incompressibility_is_the_negative(truth):
   prompts, images = truth
   small, large = (
-    REWARDS[f'jpeg_{kind}'](TEXTS, 0.1, quality=50)(prompts, images)
+    REWARDS[f'jpeg_{kind}'].make(TEXTS, 0.1, quality=50)(prompts, images)
     for kind in ('compressibility', 'incompressibility')
   )
   np.testing.assert_array_equal(large.rewards, -small.rewards)
@@ -243,25 +239,46 @@ def test_incompressibility_is_the_negative(truth):
 
 def test_a_remote_row_says_what_its_server_says(truth, needed):
   prompts, images = truth
-  far = REWARDS['remote'](TEXTS, 0.0, batch_size=4, **needed['remote'])
-  near = REWARDS['jpeg_compressibility'](TEXTS, 0.0)
+  far = REWARDS['remote'].make(TEXTS, 0.0, batch_size=4, **needed['remote'])
+  near = REWARDS['jpeg_compressibility'].make(TEXTS, 0.0)
   np.testing.assert_array_equal(
     far(prompts, images).rewards, near(prompts, images).rewards
   )
 
 
 def test_every_row_is_described():
-  lines = described()
-  assert set(lines) == set(REWARDS)
-  assert all(len(line) > 20 for line in lines.values())
-  assert lines['remote'] == 'What the server at `url` says, asked over HTTP.'
+  for row in (*REWARDS.values(), *TEXT_REWARDS.values()):
+    assert len(row.description) > 20
+  assert (
+    REWARDS['remote'].description
+    == 'What the server at `url` says, asked over HTTP.'
+  )
+
+
+@pytest.mark.parametrize(
+  ('table', 'inputs'),
+  [
+    (REWARDS, (TEXTS, 0.1)),
+    (TEXT_REWARDS, (TEXTS, [None] * 3, 0.1, made_answers.decode)),
+  ],
+)
+def test_every_parameter_of_a_row_is_listed_with_a_value(table, inputs):
+  for row in table.values():
+    options = {'batch_size', 'workers'} if row.host else set()
+    assert options <= set(row.parameters)
+    if row.host:
+      own = {k: v for k, v in row.parameters.items() if k not in options}
+      bound = inspect.signature(row.host).bind(**own)
+    else:
+      bound = inspect.signature(row.make).bind(*inputs, **row.parameters)
+    assert set(bound.arguments) == set(bound.signature.parameters)
 
 
 def test_parameters_that_a_row_does_not_take_are_named():
   with pytest.raises(InputError, match=r"'jpeg_compressibility'.*\['qualty'\]"):
-    REWARDS['jpeg_compressibility'](TEXTS, 0.1, qualty=3)
+    REWARDS['jpeg_compressibility'].make(TEXTS, 0.1, qualty=3)
   with pytest.raises(InputError, match=r"'remote'.*'url'"):
-    REWARDS['remote'](TEXTS, 0.1)
+    REWARDS['remote'].make(TEXTS, 0.1)
   with pytest.raises(InputError, match=r"'pick_score'.*'path'"):
     make_reward({'pick_score': 1.0}, TEXTS)
 
@@ -269,7 +286,7 @@ def test_parameters_that_a_row_does_not_take_are_named():
 @pytest.mark.parametrize('option', ['batch_size', 'workers'])
 def test_a_row_passes_on_the_options_of_host_rewards(option):
   with pytest.raises(InputError, match='batch_size ≥ 1, workers ≥ 1'):
-    REWARDS['jpeg_compressibility'](TEXTS, 0.1, **{option: 0})
+    REWARDS['jpeg_compressibility'].make(TEXTS, 0.1, **{option: 0})
 
 
 def test_an_unknown_name_is_answered_with_what_is_known():
@@ -280,12 +297,14 @@ def test_an_unknown_name_is_answered_with_what_is_known():
     "Unknown reward 'jpeg_compresibility'. Did you mean "
     "'jpeg_compressibility'? Known:"
   )
-  assert said[1:] == [f'  {k}: {line}' for k, line in described().items()]
+  assert said[1:] == [f'  {k}: {row.description}' for k, row in REWARDS.items()]
 
 
 def test_make_reward_normalizes_by_name_or_with_parameters(truth):
   prompts, images = truth
-  sizes = REWARDS['jpeg_compressibility'](TEXTS, 0.1)(prompts, images).rewards
+  sizes = (
+    REWARDS['jpeg_compressibility'].make(TEXTS, 0.1)(prompts, images).rewards
+  )
   for normalize, expected in (
     ('standard', (sizes - sizes.mean()) / (sizes.std() + 1e-4)),
     ({'name': 'fixed', 'offset': -1, 'scale': 0.5}, (sizes + 1) / 0.5),
@@ -320,9 +339,9 @@ def test_a_row_can_be_taken_twice_under_other_names(truth):
     parameters={'fine': row | {'quality': 95}, 'coarse': row | {'quality': 10}},
   )(prompts, images)
   fine, coarse = (
-    REWARDS['jpeg_compressibility'](TEXTS, 0.1, quality=quality)(
-      prompts, images
-    ).rewards
+    REWARDS['jpeg_compressibility']
+    .make(TEXTS, 0.1, quality=quality)(prompts, images)
+    .rewards
     for quality in (95, 10)
   )
   np.testing.assert_allclose(scores.rewards, fine - coarse, rtol=1e-6)
@@ -332,7 +351,7 @@ def test_a_reward_held_out_stops_no_run(truth, monkeypatch):
   def never(texts, images):
     raise RuntimeError('away')
 
-  monkeypatch.setitem(HOST_FUNCTIONS, 'remote', lambda: never)
+  monkeypatch.setitem(REWARDS, 'remote', host_row('remote', lambda: never))
   prompts, images = truth
   held_out = make_reward({'shapes': 1.0}, TEXTS, 0.1, hold_out=('remote',))
   scores = held_out(prompts, images)

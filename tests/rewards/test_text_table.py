@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.rewards import text_table
-from adrpo_jax.rewards.text_table import TEXT_REWARDS, make_text_reward
+from adrpo_jax.rewards.text_table import (
+  TEXT_REWARDS,
+  host_row,
+  make_text_reward,
+)
 
 QUESTIONS = ('sort: 2 1 =', 'sort: 9 3 3 =')
 KNOWN = ('1 2', None)
@@ -72,7 +75,7 @@ def test_a_function_of_ones_own_is_a_row(samples, monkeypatch):
       'empty': [answer == '' for answer in answers],
     }
 
-  row = text_table.hosted('brevity', lambda: brevity, ('empty',))
+  row = host_row('brevity', lambda: brevity, measures=('empty',))
   monkeypatch.setitem(TEXT_REWARDS, 'brevity', row)
   scores = summed({'brevity': 1.0})(PROMPTS, samples)
   np.testing.assert_array_equal(scores.rewards, [[-3, -3, 0], [-5, -3, -5]])
@@ -99,12 +102,3 @@ def test_what_is_wrong_is_said_when_it_is_made(weights, parameters, says):
 def test_one_known_answer_or_none_for_each_prompt():
   with pytest.raises(InputError, match='each of 2 prompts, got 1'):
     make_text_reward({'sort': 1.0}, QUESTIONS, ['1 2'], made_answers.decode)
-
-
-def test_every_row_is_described():
-  lines = text_table.described()
-  assert set(lines) == set(TEXT_REWARDS)
-  assert set(text_table.TEXT_FUNCTIONS) | {'remote', 'reward_model'} == set(
-    lines
-  )
-  assert all(len(line) > 20 for line in lines.values())

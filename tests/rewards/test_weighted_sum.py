@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.rewards.normalizers import NORMALISERS
+from adrpo_jax.rewards.normalizers import NORMALIZERS
 from adrpo_jax.rewards.overlap import Stages, staged
 from adrpo_jax.rewards.weighted_sum import known, weighted_sum
 from adrpo_jax.types import Scores
@@ -70,8 +70,8 @@ def test_terms_are_normalized_before_they_are_weighted():
     },
     {'a': 1.0, 'b': 2.0, 'c': 4.0},
     normalizers={
-      'a': NORMALISERS['standard'](eps=0.0),
-      'b': NORMALISERS['fixed'](offset=50.0, scale=100.0),
+      'a': NORMALIZERS['standard'](eps=0.0),
+      'b': NORMALIZERS['fixed'](offset=50.0, scale=100.0),
     },
   )
   scores = reward(*NOTHING)
@@ -88,7 +88,7 @@ def test_statistics_are_of_the_samples_that_are_trained_on():
       'b': constant([[0.0, 0.0, 0.0]], valid=[[True, True, False]]),
     },
     {'a': 1.0, 'b': 1.0},
-    normalizers={'a': NORMALISERS['standard'](eps=0.0)},
+    normalizers={'a': NORMALIZERS['standard'](eps=0.0)},
   )
   np.testing.assert_allclose(reward(*NOTHING).rewards, [[-1.0, 1.0, 0.0]])
 
@@ -97,7 +97,7 @@ def test_one_reward_of_weight_one_is_normalized_too():
   reward = weighted_sum(
     {'a': constant([[1.0, 5.0]])},
     {'a': 1.0},
-    normalizers={'a': NORMALISERS['fixed'](scale=2.0)},
+    normalizers={'a': NORMALIZERS['fixed'](scale=2.0)},
   )
   np.testing.assert_allclose(reward(*NOTHING).rewards, [[0.5, 2.5]])
 
@@ -154,7 +154,7 @@ def test_normalizers_see_the_whole_step():
   reward = weighted_sum(
     {'a': halves, 'b': Stages(lambda p, x: x, lambda x: halves({}, images))},
     {'a': 1.0, 'b': 0.0},
-    normalizers={'a': NORMALISERS['standard']()},
+    normalizers={'a': NORMALIZERS['standard']()},
   )
   stages = staged(reward)
   begun = [stages.begin({}, images[k::2]) for k in range(2)]

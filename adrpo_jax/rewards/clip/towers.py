@@ -16,7 +16,7 @@ import numpy as np
 
 from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.clip.towers import ClipText, ClipVision
+from adrpo_jax.models.clip.towers import ClipText, ClipVision, ClipVisionConfig
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.tensor_files import tensor_files
@@ -26,6 +26,16 @@ from adrpo_jax.rewards.clip.weight_tables import layout_of
 from adrpo_jax.types import Array, PyTree
 
 PRECISION = 'float32'  # of products, which are rougher by default on a TPU
+
+# Sizes of the vision towers that rewards are published with.
+VIT_L14 = ClipVisionConfig()
+VIT_H14 = ClipVisionConfig(
+  hidden_size=1280,
+  intermediate_size=5120,
+  projection_dim=1024,
+  num_hidden_layers=32,
+  hidden_act='gelu',
+)
 
 
 class Whole:

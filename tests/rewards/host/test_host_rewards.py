@@ -202,11 +202,11 @@ def test_ids_beyond_the_texts_are_refused(images):
 TWO_PROCESSES = textwrap.dedent("""
   import numpy as np
   from jax.sharding import NamedSharding, PartitionSpec
-  from adrpo_jax.rewards.host import HostReward
-  from adrpo_jax.rewards.normalizers import NORMALISERS
+  from adrpo_jax.rewards.host.host_reward import HostReward
+  from adrpo_jax.rewards.normalizers import NORMALIZERS
   from adrpo_jax.rewards.overlap import draw_and_judge, joined
   from adrpo_jax.rewards.protocol import on_device
-  from adrpo_jax.rewards.sums import weighted_sum
+  from adrpo_jax.rewards.weighted_sum import weighted_sum
   mesh = jax.make_mesh(
     (4,), ('data',), axis_types=(jax.sharding.AxisType.Auto,)
   )
@@ -240,7 +240,7 @@ TWO_PROCESSES = textwrap.dedent("""
       'device': on_device(lambda x, facts: {'reward': x.mean((1, 2, 3))}),
     },
     {'host': 1.0, 'device': 0.5},
-    normalizers={'host': NORMALISERS['standard'](eps=0.0)},
+    normalizers={'host': NORMALIZERS['standard'](eps=0.0)},
   )
   whole = gather(both(prompts, images))
   draw = jax.jit(lambda part: ((), part['images']))

@@ -11,9 +11,9 @@ PROGRAM = textwrap.dedent("""
   import numpy as np
   from jax.sharding import NamedSharding, PartitionSpec
   from adrpo_jax import sharding
-  from adrpo_jax.rewards.chat_tokens import chat_tokens
-  from adrpo_jax.rewards.reward_model import reward_model
-  from adrpo_jax.rewards.reward_scorer import scorer
+  from adrpo_jax.rewards.reward_model.chat_tokens import chat_tokens
+  from adrpo_jax.rewards.reward_model.reward import reward_model
+  from adrpo_jax.rewards.reward_model.scorer import scorer
   from adrpo_jax.rewards.text_table import TEXT_REWARDS
   import pathlib
 
@@ -32,7 +32,7 @@ PROGRAM = textwrap.dedent("""
     return shown[-1]
 
   given = questions, [None] * 4, 0.0, decode
-  scores = TEXT_REWARDS['sort'](*given)(prompts, placed)
+  scores = TEXT_REWARDS['sort'].make(*given)(prompts, placed)
   own = texts[:2] if sys.argv[2] == '0' else texts[2:]
   assert sorted(shown) == sorted(sum(own, []))
   np.testing.assert_array_equal(scores.rewards, [[1, 0]] * 4)

@@ -11,7 +11,7 @@ from adrpo_jax.rewards.text import answers
 from adrpo_jax.rewards.text import match as text_match
 from adrpo_jax.rewards.text.form import overlong_punishment, regex_format
 from adrpo_jax.rewards.text.protocol import TextPrompt, in_batches, text_prompts
-from adrpo_jax.rewards.text_table import MEASURES, TEXT_FUNCTIONS
+from adrpo_jax.rewards.text_table import TEXT_REWARDS
 from adrpo_jax.worlds import TEXT_WORLDS, sort_tokenizer
 
 PIECES = (
@@ -28,6 +28,11 @@ MADE = {  # Every row but two that need a library.
   'sort': [{}, {'success_weight': 0.5}],
   'sort_or_pass': [{}],
 }
+
+
+def factory(row):
+  """The function of a row that makes the judge of a single text."""
+  return TEXT_REWARDS[row].host.__wrapped__
 
 
 @pytest.mark.parametrize(
@@ -138,11 +143,11 @@ def test_a_text_is_normalized_as_stated():
   ],
 )
 def test_a_reward_by_hand(row, parameters, text, known, reward):
-  assert TEXT_FUNCTIONS[row](**parameters)('?', text, known) == reward
+  assert factory(row)(**parameters)('?', text, known) == reward
 
 
 def test_the_worlds_judge_by_their_prompt():
-  sort = TEXT_FUNCTIONS['sort'](success_weight=0.5)
+  sort = factory('sort')(success_weight=0.5)
   right = sort('sort: 2 1 =', '1 2', None)
   assert right == dict.fromkeys(
     ('reward', 'format', 'multiset', 'prefix', 'success'), 1
@@ -153,7 +158,7 @@ def test_the_worlds_judge_by_their_prompt():
     **{'format': 1, 'multiset': 1, 'prefix': 0, 'success': 0},
   }
   assert sort('sort 2 1', '1 2', None) is None
-  lured = TEXT_FUNCTIONS['sort_or_pass']()
+  lured = factory('sort_or_pass')()
   assert lured('sort or pass: 2 1 =', 'pass', None) == {
     **{'reward': 0.3, 'worked': 0, 'passed': 1, 'success': 0}
   }
@@ -162,9 +167,7 @@ def test_the_worlds_judge_by_their_prompt():
 
 def test_length_is_counted_in_tokens_where_a_tokenizer_is_given(tmp_path):
   sort_tokenizer.write_tokenizer(tmp_path)
-  shaped = TEXT_FUNCTIONS['soft_overlong'](
-    limit=3, margin=2, tokenizer=str(tmp_path)
-  )
+  shaped = factory('soft_overlong')(limit=3, margin=2, tokenizer=str(tmp_path))
   assert [shaped('', text, None) for text in ('1', '12', '<eos>12')] == [
     *(0, -0.5, -1)
   ]
@@ -188,7 +191,7 @@ def test_length_is_counted_in_tokens_where_a_tokenizer_is_given(tmp_path):
 )
 def test_a_wrong_parameter_is_said_when_it_is_made(row, parameters, says):
   with pytest.raises(InputError, match=says):
-    TEXT_FUNCTIONS[row](**parameters)
+    factory(row)(**parameters)
 
 
 @pytest.mark.parametrize('row', MADE)
@@ -197,12 +200,13 @@ def test_no_string_breaks_a_reward(row):
   prompts = made_strings.strings(PIECES, 400, seed=1)
   known = [*made_strings.strings(PIECES, 399, seed=2), None]
   for parameters in MADE[row]:
-    reward = TEXT_FUNCTIONS[row](**parameters)
+    reward = factory(row)(**parameters)
     for sample in zip(prompts, texts, known, strict=True):
       said = reward(*sample)
       named = said if isinstance(said, dict) else {'reward': said}
       assert all(n is None or -1 <= n <= 1 for n in named.values())
-  assert set(MADE) == set(TEXT_FUNCTIONS) - {'math_match', 'reasoning_gym'}
+  hosted = {name for name, row in TEXT_REWARDS.items() if row.host}
+  assert set(MADE) == hosted - {'math_match', 'reasoning_gym', 'remote'}
 
 
 def test_numbers_of_any_string_are_numbers():
@@ -222,14 +226,15 @@ def test_many_samples_at_once():
 
 
 def test_many_samples_with_measures():
-  batch = in_batches(TEXT_FUNCTIONS['sort'](), ('success', 'format'))
+  batch = in_batches(factory('sort')(), ('success', 'format'))
   said = batch([TextPrompt('sort: 2 1 ='), TextPrompt('?')], ['2 1', '2 1'])
   assert list(said) == ['reward', 'success', 'format']
   np.testing.assert_array_equal(said['reward'], [0, np.nan])
   np.testing.assert_array_equal(said['format'], [1, np.nan])
-  for name, facts in MEASURES.items():
-    prompt, _ = TEXT_WORLDS[name].prompts('train')[0]
-    assert set(TEXT_FUNCTIONS[name]()(prompt, '', None)) == {'reward', *facts}
+  for name, world in TEXT_WORLDS.items():
+    prompt, _ = world.prompts('train')[0]
+    judged = TEXT_REWARDS[name].host()([TextPrompt(prompt)], [''])
+    assert set(judged) == set(factory(name)()(prompt, '', None))
 
 
 def test_every_prompt_has_something_known_or_none():

@@ -1,0 +1,28 @@
+"""The reward of a step in a compile report: which CLIP towers it counts."""
+
+import types
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from adrpo_jax import sharding
+from adrpo_jax.builders.abstract_reward import reward_stage
+
+
+def test_a_tower_is_counted_once_for_each_size_whatever_a_term_is_called():
+  config = ConfigDict(
+    {
+      'weights': {'clip_score': 1.0, 'shapes': 1.0, 'hps_v2': 0.0},
+      'hold_out': ('taste', 'far'),
+      'taste': {'row': 'pick_score', 'path': ''},
+      'far': {'row': 'remote', 'url': ''},
+    }
+  )
+  modality = types.SimpleNamespace(decode=lambda frozen, samples: samples)
+  samples = jax.ShapeDtypeStruct((2, 3, 32, 32, 3), jnp.float32)
+  mesh = sharding.make_mesh(1, devices=jax.devices()[:1])
+  judge, arguments = reward_stage(config, mesh, modality, {}, samples)
+  assert [text.shape for text in arguments[-1]] == [(2, 768), (2, 1024)]
+  cosines = jax.eval_shape(judge, *arguments)
+  assert [cosine.shape for cosine in cosines] == [(2, 3), (2, 3)]
