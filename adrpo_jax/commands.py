@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -29,6 +30,7 @@ from adrpo_jax.models.files.hub import cache_folder
 from adrpo_jax.report import write as report
 from adrpo_jax.samples import image_file
 from adrpo_jax.scoring import image_scores
+from adrpo_jax.system import wandb_mirror
 from adrpo_jax.system.files import Staged, in_bucket, replacing
 from adrpo_jax.types import TrainState
 
@@ -50,31 +52,54 @@ def train(config: ConfigDict, workdir: epath.Path) -> int:
   if finished and finished['steps'] >= config.steps:
     _say(f'{workdir} is finished:\n{json.dumps(finished, indent=1)}')
     return 0
+  project = config.log.wandb.project
+  wandb_mirror.check(project)
   run = builders.build(config)
   _claim_workdir(config, workdir)
   _say(f'{config.method.name} on {_device()}, workdir {workdir}')
+  with wandb_mirror.mirrored(project, workdir, config.to_dict()) as mirror:
+    return _train(config, workdir, run, mirror)
+
+
+def _train(
+  config: ConfigDict,
+  workdir: epath.Path,
+  run: builders.Run,
+  mirror: wandb_mirror.Mirror,
+) -> int:
   base = _base_evaluation(config, run)
   evaluations = workdir / 'evaluations.jsonl'
 
+  def keep(step: int, name: str, evaluation: Evaluation) -> None:
+    samples = workdir / 'samples' / f'{name}.npz'
+    _keep_samples(run, samples, evaluation)
+    _append(evaluations, {'step': step} | evaluation.figures)
+    logged = functools.partial(run.medium.logged, samples)
+    mirror.evaluation(step, plain(evaluation.figures), logged)
+
   def evaluate(step: int, state: TrainState) -> Evaluation:
     evaluation = run.evaluate(run.policy(state, run.frozen), run.frozen)
-    _append(evaluations, {'step': step} | evaluation.figures)
-    _keep_samples(run, workdir / 'samples' / f'step_{step:06d}.npz', evaluation)
+    keep(step, f'step_{step:06d}', evaluation)
     return evaluation
 
-  if jax.process_index() == 0 and not evaluations.exists():
-    _append(evaluations, {'step': 0} | base.figures)
-  _keep_samples(run, workdir / 'samples' / 'base.npz', base)
+  if evaluations.exists():  # A run that goes on has its base's figures.
+    _keep_samples(run, workdir / 'samples' / 'base.npz', base)
+  else:
+    keep(0, 'base', base)
   outcome = loop.train(
-    run, _experience(config, run, workdir), evaluate, _schedule(config), workdir
+    run,
+    _experience(config, run, workdir),
+    evaluate,
+    _schedule(config),
+    workdir,
+    mirror.metrics,
   )
   if outcome.preempted:
     step = int(outcome.state.step)
     _say(f'Stopped at step {step} and saved. {_go_on(workdir)}')
     return 0
   final = run.evaluate(run.policy(outcome.state, run.frozen), run.frozen)
-  _append(evaluations, {'step': config.steps} | final.figures)
-  _keep_samples(run, workdir / 'samples' / 'final.npz', final)
+  keep(config.steps, 'final', final)
   if jax.process_index() == 0:  # It alone knows of a whole metrics.jsonl.
     summary = _summary(config, run, workdir, base.figures, final.figures)
     loop.write_json(workdir / 'summary.json', summary)

@@ -71,6 +71,7 @@ def train(
   evaluate: Callable[[int, TrainState], Evaluation],
   schedule: Schedule,
   workdir: epath.Path,
+  mirror: Callable[[int, dict[str, Any]], None] = lambda step, line: None,
 ) -> Outcome:
   """Runs all steps that `workdir` has not seen yet.
 
@@ -81,6 +82,7 @@ def train(
     evaluate: (step, state) -> Evaluation, which it also keeps.
     schedule: see `Schedule`.
     workdir: receives metrics.jsonl, evaluations and checkpoints.
+    mirror: (step, line of metrics.jsonl) -> None, another place for the line.
 
   Raises:
     NonFiniteError: with the step, the metric and the last good checkpoint.
@@ -128,6 +130,7 @@ def train(
         metrics = jax.device_get(metrics)
         line = record(metrics, jax.device_get(scores), timings)
         log.write(step, line)
+        mirror(step, line)
         progress.update(step + 1, _shown(line))
         if not metrics['finite']:
           raise NonFiniteError(_not_finite(step, metrics, checkpoints.steps()))

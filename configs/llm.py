@@ -106,7 +106,9 @@ def get_config(preset: str = 'default') -> ConfigDict:
       },
       'checkpoint': {'every': 50, 'keep': 2},
       'mesh': {'data': -1, 'fsdp': 1, 'tensor': 1},
-      'log': {'tensorboard': True},
+      # Mirrors of metrics.jsonl. A W&B project also gets evaluations and
+      # samples; '' is none.
+      'log': {'tensorboard': True, 'wandb': {'project': ''}},
       'compare': {},  # what a method's runs of a comparison change, by its name
       'pretrain': {
         'steps': 200,  # 300 for sort_or_pass; more leave RL less to do

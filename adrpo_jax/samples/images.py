@@ -25,6 +25,7 @@ def pictures(describe: Callable[[Array], list[str]]) -> Medium:
     diagnosed=(),
     keep=functools.partial(_keep, describe),
     write=_write,
+    logged=_logged,
     noun='pictures',
   )
 
@@ -67,6 +68,29 @@ def _write(folder: epath.Path, texts: Sequence[str], arrays: Arrays) -> None:
     words = re.sub(r'[^\w]+', '_', text.lower()).strip('_')[:NAME_LENGTH]
     for i, picture in enumerate(row):
       name = f'{p:05d}_{i:02d}_{words}.png'
-      times = max(1, SMALL // max(picture.shape))
-      enlarged = np.kron(picture, np.ones((times, times, 1), np.uint8))
-      Image.fromarray(enlarged).save(folder / name)
+      Image.fromarray(_enlarged(picture)).save(folder / name)
+
+
+def _enlarged(image: np.ndarray) -> np.ndarray:
+  """An image [H, W, 3] with sides of up to SMALL pixels; larger ones as is."""
+  times = max(1, SMALL // max(image.shape))
+  return np.kron(image, np.ones((times, times, 1), np.uint8))
+
+
+def _logged(path: epath.Path) -> dict[str, Any]:
+  """An image for each prompt of a kept file: its samples side by side."""
+  import wandb
+
+  kept = image_file.read(path)
+  large = max(kept.images.shape[2:4]) > SMALL
+  rows = zip(kept.images, kept.prompts, kept.rewards, strict=True)
+  return {
+    'samples': [
+      wandb.Image(
+        np.concatenate([_enlarged(image) for image in images], 1),
+        caption=f'{prompt}: {", ".join(f"{r:.3g}" for r in rewards)}',
+        file_type='jpg' if large else 'png',
+      )
+      for images, prompt, rewards in rows
+    ]
+  }

@@ -1,7 +1,7 @@
 """What differs between pictures and texts once they are made."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from etils import epath
 import numpy as np
@@ -21,6 +21,7 @@ class Medium(NamedTuple):
              these prompts) -> None: writes what a report shows
   write:     (folder, prompts, what is kept of their samples) -> None: writes
              what --mode=sample leaves
+  logged:    (file that `keep` wrote) -> name -> what W&B logs of its samples
   noun:      what samples are called
   """
 
@@ -28,4 +29,5 @@ class Medium(NamedTuple):
   diagnosed: tuple[str, ...]
   keep: Callable[[epath.Path, Arrays, PromptSet], None]
   write: Callable[[epath.Path, Sequence[str], Arrays], None]
+  logged: Callable[[epath.Path], Mapping[str, Any]]
   noun: str

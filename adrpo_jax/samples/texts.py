@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 import functools
 import json
+from typing import Any
 
 from etils import epath
 import numpy as np
@@ -27,6 +28,7 @@ def texts(answer: Spell, piece: Spell) -> Medium:
     diagnosed=('log_ratio',),
     keep=functools.partial(_keep, answer, piece),
     write=functools.partial(_write, answer),
+    logged=_logged,
     noun='answers',
   )
 
@@ -91,3 +93,19 @@ def _write(
   )
   for line in lines:
     print(line['prompt'], *(f'  {a}' for a in line['answers']), sep='\n')
+
+
+def _logged(path: epath.Path) -> dict[str, Any]:
+  """A table of the answers of a kept file, a row for each."""
+  import wandb
+
+  kept = text_file.read(path)
+  names = ('category', 'prompt', 'answer', 'reward', 'success')
+  rows = [
+    [
+      *(str(kept.categories[p]), str(kept.prompts[p]), str(kept.answers[p, g])),
+      *(float(kept.rewards[p, g]), bool(kept.success[p, g])),
+    ]
+    for p, g in np.ndindex(kept.answers.shape)
+  ]
+  return {'samples': wandb.Table(columns=list(names), data=rows)}
