@@ -14,7 +14,14 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.weighted_sum import known
 from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.stats.prompt_means import by_category, mean_and_error, over_group
-from adrpo_jax.types import Array, Modality, PyTree, Scores, Weights
+from adrpo_jax.types import (
+  Array,
+  Modality,
+  PromptBatch,
+  PyTree,
+  Scores,
+  Weights,
+)
 
 KEY = 20_250_206  # of evaluation noise; does not depend on a run's seed
 
@@ -33,7 +40,7 @@ def make_evaluate(
   modality: Modality,
   reward: Callable,
   measure: Callable[[Array, PyTree], Mapping[str, Array]],
-  prompts: Callable[[np.ndarray], Mapping[str, PyTree]],
+  prompts: Callable[[np.ndarray], PromptBatch],
   categories: Sequence[str],
   *,
   seen: Callable[[Array], Mapping[str, Array]],
@@ -93,13 +100,13 @@ def make_evaluate(
   def evaluate(params: PyTree, frozen: PyTree) -> Evaluation:
     parts = []
     for start in range(0, total, batch):
-      part = place(dict(prompts(np.arange(start, start + batch))))
+      part = place(prompts(np.arange(start, start + batch)))
       key = jax.random.fold_in(jax.random.key(KEY), start)
       samples = rollout(params, frozen, part, key)
       decoded = decode(frozen, samples)
       scores = reward(part, decoded)
       gap, diagnostics = diagnose(params, frozen, samples, part, key)
-      groups = of_groups(decoded, part['facts'])
+      groups = of_groups(decoded, part.facts)
       kept = dict(show(decoded)) | diagnostics
       parts.append(gather((kept, scores, groups | gap)))
     kept, scores, groups = jax.tree.map(

@@ -23,7 +23,7 @@ from adrpo_jax.rewards.protocol import check_invalid_share
 from adrpo_jax.rewards.weighted_sum import known
 from adrpo_jax.system.files import replacing
 from adrpo_jax.system.preemption import Preemption
-from adrpo_jax.types import PyTree, Scores, TrainState
+from adrpo_jax.types import PromptBatch, PyTree, Scores, TrainState
 from adrpo_jax.update import behavior_params
 
 BETA_BINS = 24
@@ -61,7 +61,8 @@ class Outcome(NamedTuple):
 
 
 Experience = Callable[
-  [TrainState, int, jax.Array], tuple[PyTree, PyTree, Scores, dict[str, float]]
+  [TrainState, int, jax.Array],
+  tuple[PromptBatch, PyTree, Scores, dict[str, float]],
 ]
 
 
@@ -156,7 +157,7 @@ def online(run: Any) -> Experience:
     since = time.monotonic()
     noise_key = jax.random.fold_in(key, 0)
 
-    def draw(part: PyTree) -> tuple[PyTree, jax.Array]:
+    def draw(part: PromptBatch) -> tuple[PyTree, jax.Array]:
       samples = run.rollout(params, run.frozen, part, noise_key)
       return samples, run.decode(run.frozen, samples)
 
@@ -190,7 +191,7 @@ def offline(run: Any, path: epath.Path, steps: int, seed: int) -> Experience:
       )
       decoded = run.decode(run.frozen, samples)
       scores = run.gather(run.reward(prompts, decoded))
-      return prompts['ids'], samples, scores
+      return prompts.ids, samples, scores
 
     preferences.draw(
       path,

@@ -12,10 +12,11 @@ x_σ = (1−σ)·x₀ + σ·ε, and the velocity is u = dx/dσ = ε − x₀.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import flax.struct
 import jax
+import numpy as np
 import optax
 
 Array = jax.Array
@@ -48,6 +49,31 @@ class LossTerms(NamedTuple):
   divergences: tuple[Array, ...]
   mask: Array
   metrics: dict[str, Any]
+
+
+@flax.struct.dataclass
+class PromptBatch:
+  """The prompts of a step, or of a part of it: a pytree of P rows.
+
+  ids:       [P] int32, the index of each prompt in the set it comes from
+  condition: pytree [P, ...], what the model reads
+  facts:     pytree [P, ...], what rewards compare samples with, or ()
+  index:     [P] int32, the index of each prompt in its step. A sample's random
+             key follows from it, so that a part draws what the whole would.
+  """
+
+  ids: Array
+  condition: PyTree
+  facts: PyTree
+  index: Array
+
+  @classmethod
+  def of_step(
+    cls, ids: Any, condition: PyTree = (), facts: PyTree = ()
+  ) -> Self:
+    """A whole step: its prompts have the index 0 to P − 1."""
+    index: Any = np.arange(len(ids), dtype=np.int32)
+    return cls(ids, condition, facts, index)
 
 
 class Scores(NamedTuple):

@@ -79,7 +79,7 @@ def make_update(
       rewards=scores.rewards,
       valid=valid,
       step=state.step,
-      prompt_ids=prompts['ids'],
+      prompt_ids=prompts.ids,
     )
     held = divergence_weights(method, weights, valid)
     copies = _anchor_parameters(method, state, frozen, materialize)

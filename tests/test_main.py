@@ -16,6 +16,7 @@ from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.rewards.image_table import REWARDS, make_reward
 from adrpo_jax.samples import image_file
 from adrpo_jax.tree_names import leaf_names
+from adrpo_jax.types import PromptBatch
 from adrpo_jax.worlds import shapes_prompts
 
 
@@ -141,8 +142,10 @@ def test_drawn_pictures_are_judged_as_they_lie(trained, tmp_path):
     kept.rewards.size,
   )
   texts = tuple(kept.prompts)
-  told = {'ids': np.arange(len(texts)), 'facts': shapes_prompts.facts(texts)}
-  judged = make_reward({'shapes': 1.0}, texts)(told, kept.images)
+  asked = PromptBatch.of_step(
+    np.arange(len(texts)), facts=shapes_prompts.facts(texts)
+  )
+  judged = make_reward({'shapes': 1.0}, texts)(asked, kept.images)
   for name in ('facts', 'success', 'fidelity'):
     figure = scores['figures'][f'shapes/{name}']
     expected = float(judged.measures[name].mean())

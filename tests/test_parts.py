@@ -26,7 +26,7 @@ def test_parts_change_nothing(reward, parts, devices, monkeypatch):
   whole = experience(1, reward, monkeypatch, 1)
   parted = experience(parts, reward, monkeypatch, devices)
   assert whole[1]['x0'].std() > 0.1
-  np.testing.assert_array_equal(parted[0]['ids'], whole[0]['ids'])
+  np.testing.assert_array_equal(parted[0].ids, whole[0].ids)
   np.testing.assert_allclose(parted[1]['x0'], whole[1]['x0'], atol=1e-5)
   assert parted[2].valid.all()
   np.testing.assert_allclose(parted[2].rewards, whole[2].rewards, atol=1e-2)

@@ -13,7 +13,7 @@ from adrpo_jax.builders.families import FAMILIES, family_of
 from adrpo_jax.builders.parts import make_method
 from adrpo_jax.builders.programs import make_programs
 from adrpo_jax.errors import InputError
-from adrpo_jax.types import PyTree, Scores
+from adrpo_jax.types import PromptBatch, PyTree, Scores
 from adrpo_jax.update import behavior_params
 
 Stage = tuple[Any, tuple[PyTree, ...]]
@@ -43,19 +43,19 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
   def placed(shapes: PyTree, where: jax.sharding.NamedSharding) -> PyTree:
     return sharding.abstract(shapes, jax.tree.map(lambda _: where, shapes))
 
+  def row_of(shape: tuple[int, ...], dtype: Any) -> Any:
+    return jax.ShapeDtypeStruct((count, *shape), dtype, sharding=split)
+
   count, samples = config.prompts.per_step, config.prompts.samples
   frozen = generator.frozen
-  prompts = {
-    'condition': jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(
-        (count, *leaf.shape), leaf.dtype, sharding=split
-      ),
-      generator.condition,
+  prompts = PromptBatch(
+    ids=row_of((), jnp.int32),
+    condition=jax.tree.map(
+      lambda leaf: row_of(leaf.shape, leaf.dtype), generator.condition
     ),
-    'facts': (),
-    'ids': jax.ShapeDtypeStruct((count,), jnp.int32, sharding=split),
-    'places': jax.ShapeDtypeStruct((count,), jnp.int32, sharding=split),
-  }
+    facts=(),
+    index=row_of((), jnp.int32),
+  )
   if 'null_condition' in frozen:
     null = placed(frozen['null_condition'], whole)
     frozen = frozen | {'null_condition': null}

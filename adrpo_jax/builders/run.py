@@ -22,9 +22,10 @@ from adrpo_jax.method.record import Method
 from adrpo_jax.rewards.normalizers import comparable
 from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.samples.sample_kind import Medium
-from adrpo_jax.types import PyTree, TrainState
+from adrpo_jax.types import PromptBatch, PyTree, TrainState
 
-Prompts = Callable[[np.ndarray], dict[str, PyTree]]
+# (ids [P]) -> these prompts, on the host.
+Batches = Callable[[np.ndarray], PromptBatch]
 
 # Of the mean of |Δ log p|. In bfloat16 two programs round apart by far more,
 # and it is logged only.
@@ -54,10 +55,10 @@ class Run(NamedTuple):
 
   method: Method
   frozen: dict[str, PyTree]
-  prompts_at: Callable[[int], dict[str, PyTree]]
-  prompts_of: Prompts
+  prompts_at: Callable[[int], PromptBatch]
+  prompts_of: Batches
   place: Callable[[PyTree], PyTree]
-  encode: Callable[[Sequence[str]], Prompts]
+  encode: Callable[[Sequence[str]], Batches]
   rollout: Callable[..., PyTree]
   decode: Callable[..., PyTree]
   measures: Callable[..., Any]
@@ -103,7 +104,7 @@ def build(config: ConfigDict) -> Run:
   encode = _encoder(generator, task)
   prompts_of = encode(task.training.texts)
 
-  def prompts_at(step: int) -> dict[str, PyTree]:
+  def prompts_at(step: int) -> PromptBatch:
     ids = prompt_sources.indices(
       len(task.training), groups[0], step, config.seed
     )
@@ -165,19 +166,18 @@ def _replay_tolerance(config: ConfigDict, method: Method) -> float:
 
 def _encoder(
   generator: Generator, task: Task
-) -> Callable[[Sequence[str]], Prompts]:
-  """(texts) -> (ids) -> these prompts, on the host; see `modalities.flow`."""
+) -> Callable[[Sequence[str]], Batches]:
+  """(texts) -> (ids) -> these prompts, on the host."""
 
-  def encode(texts: Sequence[str]) -> Prompts:
+  def encode(texts: Sequence[str]) -> Batches:
     conditions, facts = generator.encode(texts), task.facts(texts)
 
-    def rows(ids: np.ndarray) -> dict[str, PyTree]:
-      return {
-        'condition': conditions(ids),
-        'facts': jax.tree.map(lambda leaf: np.asarray(leaf)[ids], facts),
-        'ids': np.asarray(ids, np.int32),
-        'places': np.arange(len(ids), dtype=np.int32),
-      }
+    def rows(ids: np.ndarray) -> PromptBatch:
+      return PromptBatch.of_step(
+        np.asarray(ids, np.int32),
+        condition=conditions(ids),
+        facts=jax.tree.map(lambda leaf: np.asarray(leaf)[ids], facts),
+      )
 
     return rows
 
@@ -188,7 +188,7 @@ def _evaluator(
   config: ConfigDict,
   task: Task,
   generator: Generator,
-  encode: Callable[[Sequence[str]], Prompts],
+  encode: Callable[[Sequence[str]], Batches],
   place: Callable,
   gather: Callable,
 ) -> Callable[[PyTree, PyTree], Evaluation]:

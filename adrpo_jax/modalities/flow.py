@@ -1,7 +1,6 @@
 """Flow matching as a modality: rollout by a solver, losses on its samples.
 
-prompts: {'ids': [P], 'condition': pytree [P, ...], 'facts': pytree [P, ...]};
-  'condition' is read here, and 'places' [P], if these are a part of a step's.
+prompts: `types.PromptBatch`, whose condition and index are read.
 frozen: {'reference': full parameters, 'autoencoder': its parameters,
   'null_condition': a condition without batch axis, for guidance only}.
 samples: {'x0': [P, G, *D]} and, for trajectory methods, the fields of
@@ -90,9 +89,9 @@ def make(
     view = flow_views.renoised(draws, quantile)
 
   def rollout(params, frozen, prompts, key):
-    condition = prompts['condition']
+    condition = prompts.condition
     groups = (jax.tree.leaves(condition)[0].shape[0], samples_per_prompt)
-    keys = sample_keys(key, *groups, prompts.get('places'))
+    keys = sample_keys(key, *groups, prompts.index)
     keys = constrain(_rows(keys, 2))
     condition = constrain(_repeat(condition, samples_per_prompt))
     full = materialize(params, frozen)
@@ -108,7 +107,7 @@ def make(
 
   def loss_terms(params, frozen, anchors, samples, prompts, weights, keys):
     x, sigma, target, finish = view(samples, keys)
-    condition = _repeat(prompts['condition'], x.shape[1] * x.shape[2])
+    condition = _repeat(prompts.condition, x.shape[1] * x.shape[2])
     rows = constrain((_rows(x, 3), _rows(sigma, 3), condition))
     model = _guided(velocity, training_guidance, frozen)
 

@@ -1,8 +1,7 @@
 """Language as a modality: answers sampled token by token, losses on them.
 
-prompts: {'ids': [P], 'condition': {'tokens': [P, L], 'mask': [P, L]},
-  'facts': pytree [P, ...]}, padded on the left; 'places' [P], if these are a
-  part of a step's.
+prompts: `types.PromptBatch` with the condition {'tokens': [P, L], 'mask':
+  [P, L]}, padded on the left.
 frozen: {'reference': full parameters}.
 samples: {'tokens', 'mask', 'log_prob': [P, G, T], 'ended': [P, G]}, see
   `decoding.Answers`.
@@ -82,12 +81,12 @@ def make(
   """
 
   def rollout(params, frozen, prompts, key):
-    given = prompts['condition']
+    given = prompts.condition
     groups = (len(given['tokens']), samples_per_prompt)
     answers = generate(
       model.decode_fns(gather(materialize(params, frozen))),
       *constrain((given['tokens'], given['mask'])),
-      sample_keys(key, *groups, prompts.get('places')),
+      sample_keys(key, *groups, prompts.index),
       longest=longest,
       stops=stops,
       pad=pad,
@@ -100,7 +99,7 @@ def make(
   def loss_terms(params, frozen, anchors, samples, prompts, weights, keys):
     del keys  # Nothing is drawn: the loss looks at the rollout's tokens.
     groups = samples['tokens'].shape[:2]
-    tokens, mask = constrain(_read_whole(prompts['condition'], samples))
+    tokens, mask = constrain(_read_whole(prompts.condition, samples))
     chosen = samples['tokens'].reshape(-1, longest)
 
     def states_of(full):

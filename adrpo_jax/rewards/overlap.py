@@ -16,19 +16,19 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
-from adrpo_jax.rewards.protocol import Prompts, Reward
-from adrpo_jax.types import Array, PyTree, Scores
+from adrpo_jax.rewards.protocol import Reward
+from adrpo_jax.types import Array, PromptBatch, PyTree, Scores
 
 
 @runtime_checkable
 class Staged(Protocol):
   """A reward that also gives its two stages."""
 
-  def __call__(self, prompts: Prompts, seen: PyTree, /) -> Scores:
+  def __call__(self, prompts: PromptBatch, seen: PyTree, /) -> Scores:
     """`finish` of the one `begin`."""
 
   @property
-  def begin(self) -> Callable[[Prompts, PyTree], Any]:
+  def begin(self) -> Callable[[PromptBatch, PyTree], Any]:
     """(prompts of [P′], samples [P′, G, ...]) -> what `finish` waits for."""
 
   @property
@@ -40,10 +40,10 @@ class Staged(Protocol):
 class Stages:
   """A `Staged` made of two functions."""
 
-  begin: Callable[[Prompts, PyTree], Any]
+  begin: Callable[[PromptBatch, PyTree], Any]
   finish: Callable[[Sequence[Any]], Scores]
 
-  def __call__(self, prompts: Prompts, seen: PyTree, /) -> Scores:
+  def __call__(self, prompts: PromptBatch, seen: PyTree, /) -> Scores:
     """`finish` of the one `begin`."""
     return self.finish([self.begin(prompts, seen)])
 
@@ -57,9 +57,9 @@ def staged(reward: Reward) -> Staged:
 
 
 def draw_and_judge(
-  draw: Callable[[Prompts], tuple[PyTree, PyTree]],
+  draw: Callable[[PromptBatch], tuple[PyTree, PyTree]],
   reward: Reward,
-  prompts: Prompts,
+  prompts: PromptBatch,
   *,
   parts: int = 1,
 ) -> tuple[tuple[PyTree, PyTree], Callable[[], Scores]]:

@@ -1,7 +1,6 @@
 """The one protocol of rewards, and how a judge of images becomes one.
 
-A reward is a function (prompts, what it sees) -> `types.Scores`. `prompts`
-holds 'ids' [P], and 'facts', a pytree [P, ...], where its world states any. It
+A reward is a function (`types.PromptBatch`, what it sees) -> `types.Scores`. It
 sees what a modality's `decode` gives: images [P, G, H, W, 3] in [0, 1], or
 uint8 as files have them; or the samples of a language model, see
 `modalities.language`. A reward never raises for a single sample that it could
@@ -9,15 +8,13 @@ not judge: it says valid = False there, and the method leaves it out.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from adrpo_jax.types import Array, PyTree, Scores
+from adrpo_jax.types import Array, PromptBatch, PyTree, Scores
 
-Prompts = Mapping[str, Any]
-Reward = Callable[[Prompts, PyTree], Scores]
+Reward = Callable[[PromptBatch, PyTree], Scores]
 Judge = Callable[[Array, PyTree], Mapping[str, Array]]
 
 
@@ -66,14 +63,8 @@ def on_device(judge: Judge) -> Reward:
     }
     return Scores(kept.pop('reward'), valid, kept)
 
-  def reward(prompts: Prompts, images: Array) -> Scores:
-    if 'facts' not in prompts:
-      raise ValueError(
-        "Expected prompts['facts'], what the prompts state: this reward holds "
-        f'images against them. Got {sorted(prompts)}. Take prompts of its '
-        'world, or a reward that reads the text.'
-      )
-    return score(prompts['facts'], images)
+  def reward(prompts: PromptBatch, images: Array) -> Scores:
+    return score(prompts.facts, images)
 
   return reward
 

@@ -10,8 +10,8 @@ import numpy as np
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.normalizers import Normalizer, raw
 from adrpo_jax.rewards.overlap import Stages, staged
-from adrpo_jax.rewards.protocol import Prompts, Reward
-from adrpo_jax.types import Metrics, PyTree, Scores
+from adrpo_jax.rewards.protocol import Reward
+from adrpo_jax.types import Metrics, PromptBatch, PyTree, Scores
 
 
 def weighted_sum(
@@ -64,7 +64,7 @@ def weighted_sum(
 
   stages = {name: staged(reward) for name, reward in rewards.items()}
 
-  def begin(prompts: Prompts, seen: PyTree) -> dict[str, Any]:
+  def begin(prompts: PromptBatch, seen: PyTree) -> dict[str, Any]:
     return {name: stage.begin(prompts, seen) for name, stage in stages.items()}
 
   def finish(begun: Sequence[Mapping[str, Any]]) -> Scores:

@@ -10,16 +10,16 @@ def sample_keys(
   key: Array,
   prompts: int,
   samples_per_prompt: int,
-  places: Array | None = None,
+  index: Array | None = None,
 ) -> Array:
   """Returns a key for every sample, fold_in(key, p·G + g). [P, G]
 
   The key of a sample does not depend on its device or microbatch. To draw only
-  a part of the prompts of a step with the same keys, pass their indices p
-  within the step as `places` [P].
+  a part of the prompts of a step with the same keys, pass their `index` [P], the
+  p of each within the step.
   """
-  places = jnp.arange(prompts) if places is None else places
-  own = places[:, None] * samples_per_prompt
+  index = jnp.arange(prompts) if index is None else index
+  own = index[:, None] * samples_per_prompt
   own = own + jnp.arange(samples_per_prompt)[None]
   fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
   keys = fold(key, own.reshape(-1))

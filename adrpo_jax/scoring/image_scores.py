@@ -13,7 +13,7 @@ from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.scoring.image_folder import ImageFolder, read
 from adrpo_jax.stats.measures import plain
 from adrpo_jax.stats.prompt_means import by_category, mean_and_error, over_group
-from adrpo_jax.types import Array, PyTree
+from adrpo_jax.types import Array, PromptBatch, PyTree
 
 
 class Figure(NamedTuple):
@@ -61,14 +61,14 @@ def score(
   parts = []
   for start in range(0, total, batch):
     ids = np.minimum(np.arange(start, start + batch), total - 1)
-    rows = {
-      'ids': ids.astype(np.int32),
-      'facts': jax.tree.map(lambda leaf, i=ids: np.asarray(leaf)[i], known),
-    }
+    rows = PromptBatch.of_step(
+      ids.astype(np.int32),
+      facts=jax.tree.map(lambda leaf, i=ids: np.asarray(leaf)[i], known),
+    )
     pictures = reduced(read([folder.files[i] for i in ids]))
     placed, images = place((rows, pictures))
     said = {name: reward(placed, images) for name, reward in rewards.items()}
-    groups = measure(images, placed['facts'])
+    groups = measure(images, placed.facts)
     parts.append(jax.device_get(gather((said, dict(groups)))))
   seen, of_groups = jax.tree.map(
     lambda *leaves: np.concatenate(leaves)[:total], *parts

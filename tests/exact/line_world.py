@@ -19,7 +19,7 @@ from adrpo_jax import update
 from adrpo_jax.method.record import Method
 from adrpo_jax.modalities import flow
 from adrpo_jax.sampling import noise_levels, solvers
-from adrpo_jax.types import Scores
+from adrpo_jax.types import PromptBatch, Scores
 
 STEPS = 10  # of the solver
 SIGMAS = noise_levels.uniform_sigmas(STEPS)
@@ -97,12 +97,12 @@ class World(NamedTuple):
 
   def prompts(self, count):
     kind = jnp.arange(count) % len(self.rewards)
-    return {'ids': jnp.arange(count), 'condition': kind, 'facts': kind}
+    return PromptBatch.of_step(jnp.arange(count), kind, kind)
 
   def scores(self, x0, prompts):
     """x₀ [P, G, 1] -> Scores of [P, G]."""
     each = jnp.stack([reward(x0) for reward in self.rewards], axis=-1)
-    asked = jax.nn.one_hot(prompts['facts'], len(self.rewards))
+    asked = jax.nn.one_hot(prompts.facts, len(self.rewards))
     rewards = jnp.sum(each * asked[:, None, None], axis=(2, 3))
     return Scores(rewards, jnp.ones(rewards.shape, bool), {})
 

@@ -7,7 +7,7 @@ import numpy as np
 from adrpo_jax.modalities import flow
 from adrpo_jax.sampling import noise_levels, solvers
 from adrpo_jax.sampling.keys import sample_keys
-from adrpo_jax.types import Weights
+from adrpo_jax.types import PromptBatch, Weights
 
 P, G, S = 3, 4, 2
 LATENT, TEXT, HIDDEN = (2, 3), 4, 16
@@ -48,7 +48,7 @@ def decode(autoencoder, latents):
 
 def make_prompts(count, seed=5):
   text = jax.random.normal(jax.random.key(seed), (count, TEXT))
-  return {'ids': jnp.arange(count), 'condition': {'text': text}, 'facts': ()}
+  return PromptBatch.of_step(jnp.arange(count), {'text': text})
 
 
 def make_frozen():

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from adrpo_jax.modalities import language
 from adrpo_jax.sampling.decoding import DecodeFns
 from adrpo_jax.sampling.token_choice import make_choice
+from adrpo_jax.types import PromptBatch
 
 P, G, L, T, V = 4, 4, 3, 5, 6
 END, PAD = 5, 0
@@ -68,8 +69,4 @@ def make_prompts():
   """Prompts of one to three tokens, padded on the left."""
   tokens = jnp.array([[0, 0, 1], [0, 2, 3], [4, 1, 2], [0, 3, 3]])
   mask = jnp.array([[0, 0, 1], [0, 1, 1], [1, 1, 1], [0, 1, 1]], bool)
-  return {
-    'ids': jnp.arange(P),
-    'condition': {'tokens': tokens, 'mask': mask},
-    'facts': (),
-  }
+  return PromptBatch.of_step(jnp.arange(P), {'tokens': tokens, 'mask': mask})

@@ -99,7 +99,7 @@ def test_rollout_solves_from_the_noise_of_each_sample():
       for key in keys.reshape(-1)
     ]
   )
-  text = jnp.repeat(texts['condition']['text'], G, axis=0)
+  text = jnp.repeat(texts.condition['text'], G, axis=0)
   grid = noise_levels.shifted_sigmas(4, 3.0)
   for sigma, after in itertools.pairwise(grid):
     levels = jnp.full(P * G, sigma)

@@ -54,7 +54,7 @@ def seen_by(method, **options):
 
 def plain_velocities(params, x, sigma):
   """[P, G, S, *D], with the text of prompt p for all of x[p]."""
-  text = np.asarray(make_prompts(P)['condition']['text'])
+  text = np.asarray(make_prompts(P).condition['text'])
   text = np.repeat(text, x.shape[1] * x.shape[2], axis=0)
   rows = x.reshape((-1,) + x.shape[3:])
   v = small_flow.velocity(params, rows, sigma.reshape(-1), {'text': text})

@@ -41,7 +41,7 @@ def by_hand(params, prompts, samples):
   """log π of every sampled token, one at a time."""
   found = np.zeros((P, G, T))
   for p, g in np.ndindex(P, G):
-    given = prompts['condition']
+    given = prompts.condition
     real = np.asarray(given['tokens'][p])[np.asarray(given['mask'][p])]
     before, first = real[-1], real[0]
     for t in range(T):
@@ -145,7 +145,7 @@ def test_the_gradient_is_the_policy_gradient():
 
   def surrogate(params):
     rows = small_language.model()
-    given = prompts['condition']
+    given = prompts.condition
     tokens = jnp.concatenate(
       [
         jnp.repeat(given['tokens'], G, 0),

@@ -8,7 +8,7 @@ from tiny_trl import END, PAD, PROMPTS, L, P, T
 
 from adrpo_jax.modalities import language
 from adrpo_jax.sampling.token_choice import make_choice
-from adrpo_jax.types import Scores
+from adrpo_jax.types import PromptBatch, Scores
 from adrpo_jax.update import init_state, make_update
 
 
@@ -67,11 +67,10 @@ def our_step(method, model, params, reference, samples, rewards, temperature=1):
     )
   )
   tokens, mask = padded(PROMPTS, L, left=True)
-  prompts = {
-    'ids': jnp.arange(P),
-    'condition': {'tokens': jnp.asarray(tokens), 'mask': jnp.asarray(mask)},
-    'facts': (),
-  }
+  prompts = PromptBatch.of_step(
+    jnp.arange(P),
+    {'tokens': jnp.asarray(tokens), 'mask': jnp.asarray(mask)},
+  )
   state = init_state(params, method, kept, rewards.shape, averaged=False)
 
   def step(valid):

@@ -15,6 +15,7 @@ from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.models.tiny.sd3 import write_clip_tokenizer
 from adrpo_jax.rewards.clip import preprocess
 from adrpo_jax.rewards.image_table import REWARDS
+from adrpo_jax.types import PromptBatch
 
 pytestmark = pytest.mark.parity
 
@@ -175,14 +176,14 @@ def test_scores_of_a_pair(activation, end, drawn, tmp_path):
   }
   for name, theirs in expected.items():
     scores = REWARDS[name].make(TEXTS, 0.0, path=str(tmp_path))(
-      {'ids': ids}, images
+      PromptBatch.of_step(ids), images
     )
     assert scores.valid.all()
     assert np.abs(scores.rewards - theirs.numpy()[ids]).max() < 1e-3
     assert np.ptp(scores.rewards) > 1
   measured = (
     REWARDS['clip_score']
-    .make(TEXTS, 0.0, path=str(tmp_path))({'ids': ids}, images)
+    .make(TEXTS, 0.0, path=str(tmp_path))(PromptBatch.of_step(ids), images)
     .measures
   )
   apart = np.linalg.norm(embeddings[:, 0] - embeddings[:, 1], axis=-1)[ids]
@@ -202,7 +203,7 @@ def test_scores_of_large_pictures(tmp_path):
   large = np.stack([pictures(100, 75, seed) for seed in range(4)])
   cosine, _ = their_scores(model, tmp_path, large)
   scores = REWARDS['clip_score'].make(TEXTS, 0.0, path=str(tmp_path))(
-    {'ids': np.arange(4)}, large
+    PromptBatch.of_step(np.arange(4)), large
   )
   assert np.abs(scores.rewards - 100 * cosine.numpy()).max() < 0.02
 
@@ -214,7 +215,7 @@ def test_hps_of_square_pictures(tmp_path):
   square = np.stack([pictures(28, 28, seed) for seed in range(4)])
   cosine, _ = their_scores(model, tmp_path, square)
   scores = REWARDS['hps_v2'].make(TEXTS, 0.0, path=str(tmp_path))(
-    {'ids': np.arange(4)}, square
+    PromptBatch.of_step(np.arange(4)), square
   )
   assert np.abs(scores.rewards - cosine.numpy()).max() < 1e-5
 
@@ -252,6 +253,6 @@ def test_aesthetic_of_pictures(drawn, tmp_path):
   for path, at in (('pair', 'head.safetensors'), ('both', 'both')):
     scores = REWARDS['aesthetic'].make(
       TEXTS, 0.0, path=str(tmp_path / path), head=str(tmp_path / at)
-    )({'ids': np.arange(4)}, drawn)
+    )(PromptBatch.of_step(np.arange(4)), drawn)
     assert np.abs(scores.rewards - expected.numpy()).max() < 1e-5
     assert np.ptp(scores.rewards) > 1e-3

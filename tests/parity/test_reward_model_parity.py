@@ -10,6 +10,7 @@ import tiny_qwen
 
 from adrpo_jax.models.files.tokenizers import text_decoder
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
+from adrpo_jax.types import PromptBatch
 from adrpo_jax.worlds import sort_tokenizer
 
 pytestmark = pytest.mark.parity
@@ -67,6 +68,6 @@ def test_scores(template, tmp_path):
     template=template,
     batch_size=3,
   )
-  scores = reward({'ids': np.arange(2)}, answered(tokenizer))
+  scores = reward(PromptBatch.of_step(np.arange(2)), answered(tokenizer))
   assert np.ptp(expected) > 0.1
   np.testing.assert_allclose(scores.rewards, expected, rtol=0, atol=2e-5)

@@ -18,6 +18,7 @@ from adrpo_jax.rewards.normalizers import NORMALIZERS
 from adrpo_jax.rewards.overlap import draw_and_judge, joined, split, staged
 from adrpo_jax.rewards.protocol import RewardError, on_device
 from adrpo_jax.rewards.weighted_sum import weighted_sum
+from adrpo_jax.types import PromptBatch
 
 P, G = 8, 3
 TEXTS = tuple(f'prompt {i}' for i in range(P))
@@ -27,13 +28,15 @@ LIMIT = 20  # seconds, of a test that fails
 def prompts():
   """Prompts whose ids are not their places."""
   ids = np.arange(P)[::-1].copy()
-  return {'ids': ids, 'facts': {'wanted': jnp.asarray(ids, jnp.float32)}}
+  return PromptBatch.of_step(
+    ids, facts={'wanted': jnp.asarray(ids, jnp.float32)}
+  )
 
 
 @jax.jit
 def draw(prompts):
   """The pixels of sample (p, g) are (10·id + g) / 255, its latent is that."""
-  level = 10.0 * prompts['facts']['wanted'][:, None] + jnp.arange(G)[None]
+  level = 10.0 * prompts.facts['wanted'][:, None] + jnp.arange(G)[None]
   pixels = jnp.broadcast_to(
     level[..., None, None, None], level.shape + (2, 2, 3)
   )
@@ -103,7 +106,7 @@ def test_the_device_draws_one_part_while_the_one_before_is_judged(parts):
   @jax.jit
   def slow_draw(prompts):
     shape = jax.ShapeDtypeStruct((1, G, 2, 2, 3), jnp.float32)
-    images = jax.pure_callback(on_the_device, shape, prompts['ids'])
+    images = jax.pure_callback(on_the_device, shape, prompts.ids)
     return {}, images
 
   def judge(texts, images):
@@ -113,7 +116,7 @@ def test_the_device_draws_one_part_while_the_one_before_is_judged(parts):
 
   reward = hosted(judge, texts, workers=1, invalid_limit=0.0)
   _, finish = draw_and_judge(
-    slow_draw, reward, {'ids': np.arange(parts)}, parts=parts
+    slow_draw, reward, PromptBatch.of_step(np.arange(parts)), parts=parts
   )
   assert finish().valid.all()
   assert sorted(met) == [
@@ -158,12 +161,12 @@ def test_a_part_is_on_its_way_to_the_host_before_the_next_is_drawn(
   begin = reward.begin
 
   def noted_draw(prompts):
-    order.append(('draw', int(prompts['ids'][0])))
+    order.append(('draw', int(prompts.ids[0])))
     return draw(prompts)
 
   def noted_begin(prompts, images):
     begun = begin(prompts, images)
-    order.append(('begun', int(prompts['ids'][0])))
+    order.append(('begun', int(prompts.ids[0])))
     return begun
 
   monkeypatch.setattr(reward, 'begin', noted_begin)

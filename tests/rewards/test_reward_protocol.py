@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from adrpo_jax.rewards import protocol
+from adrpo_jax.types import PromptBatch
 
 
 def brightness(images, facts):
@@ -22,7 +23,9 @@ def images():
 
 @pytest.fixture
 def prompts():
-  return {'ids': np.array([5, 7]), 'facts': {'wanted': jnp.array([0.5, 1.0])}}
+  return PromptBatch.of_step(
+    np.array([5, 7]), facts={'wanted': jnp.array([0.5, 1.0])}
+  )
 
 
 def test_on_device_holds_every_sample_against_the_facts_of_its_prompt(
@@ -60,9 +63,9 @@ def test_on_device_compiles_once_and_works_inside_jit(prompts, images):
   for shift in (0.0, 0.1):
     reward(prompts, images + shift)
   assert traces == [(6, 4, 4, 3)]
-  inside = jax.jit(lambda facts, x: reward({'facts': facts}, x))
+  inside = jax.jit(reward)
   np.testing.assert_allclose(
-    inside(prompts['facts'], images).rewards, reward(prompts, images).rewards
+    inside(prompts, images).rewards, reward(prompts, images).rewards
   )
 
 
@@ -76,12 +79,12 @@ def test_on_device_sharded_equals_unsharded(images):
     axis_types=(jax.sharding.AxisType.Auto,),
   )
   split = NamedSharding(mesh, PartitionSpec('data'))
-  facts = {'wanted': jnp.array([0.5, 1.0])}
-  reward = protocol.on_device(brightness)
-  whole = reward({'facts': facts}, images)
-  parts = reward(
-    {'facts': jax.device_put(facts, split)}, jax.device_put(images, split)
+  asked = PromptBatch.of_step(
+    np.arange(2), facts={'wanted': jnp.array([0.5, 1.0])}
   )
+  reward = protocol.on_device(brightness)
+  whole = reward(asked, images)
+  parts = reward(jax.device_put(asked, split), jax.device_put(images, split))
   np.testing.assert_array_equal(whole.rewards, parts.rewards)
 
 
@@ -89,8 +92,6 @@ def test_on_device_says_what_is_wrong_with_a_judge(prompts, images):
   reward = protocol.on_device(lambda x, facts: {'reward': x.mean((2, 3))})
   with pytest.raises(ValueError, match=r"'reward'.*\(6,\).*got \(6, 4\)"):
     reward(prompts, images)
-  with pytest.raises(ValueError, match=r"prompts\['facts'\].*\['ids'\]"):
-    protocol.on_device(brightness)({'ids': prompts['ids']}, images)
 
 
 def test_the_limit_on_invalid_samples():

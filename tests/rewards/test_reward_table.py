@@ -24,6 +24,7 @@ from adrpo_jax.rewards.server import RewardServer
 from adrpo_jax.rewards.text.match import exact_match
 from adrpo_jax.rewards.text.protocol import in_batches
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
+from adrpo_jax.types import PromptBatch
 from adrpo_jax.worlds import shapes, shapes_prompts
 
 # Of rewards of text that need one, which an extra brings.
@@ -43,7 +44,7 @@ def truth():
   scenes = [scene(of, at) for of in objects for at in places]
   stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *scenes)
   images = jax.jit(jax.vmap(shapes.render))(stacked)
-  prompts = {'ids': np.arange(3), 'facts': shapes_prompts.facts(TEXTS)}
+  prompts = PromptBatch.of_step(np.arange(3), facts=shapes_prompts.facts(TEXTS))
   return prompts, images.reshape(3, 2, *images.shape[1:])
 
 
@@ -119,7 +120,11 @@ def of_text(request, needed_of_text):
     decode,
     **needed_of_text.get(name, {}),
   )
-  return reward, {'ids': np.arange(3)}, made_answers.samples(answers)
+  return (
+    reward,
+    PromptBatch.of_step(np.arange(3)),
+    made_answers.samples(answers),
+  )
 
 
 def in_tags(ids):
@@ -161,7 +166,7 @@ def check_contract(reward, prompts, seen):
 def test_shapes_reward_between_facts_and_success(truth):
   """(1 − w)·facts + w·success, by hand from its own measures."""
   prompts, images = truth
-  wrong = {'facts': jax.tree.map(lambda leaf: leaf[::-1], prompts['facts'])}
+  wrong = jax.tree.map(lambda leaf: leaf[::-1], prompts)
   plain = REWARDS['shapes'].make(TEXTS, 0.1)(wrong, images)
   mixed = REWARDS['shapes'].make(TEXTS, 0.1, success_weight=0.25)(wrong, images)
   facts, success = plain.measures['facts'], plain.measures['success']
@@ -179,7 +184,7 @@ def test_shapes_reward_of_truth_and_of_the_wrong_prompt(truth):
   scores = reward(prompts, images)
   np.testing.assert_array_equal(scores.rewards, 1.0)
   np.testing.assert_array_equal(scores.measures['success'], 1.0)
-  wrong = {'facts': jax.tree.map(lambda leaf: leaf[::-1], prompts['facts'])}
+  wrong = jax.tree.map(lambda leaf: leaf[::-1], prompts)
   swapped = reward(wrong, images)
   np.testing.assert_array_equal(swapped.rewards[1], 1.0)  # its own prompt
   assert (swapped.rewards[::2] < 1).all()

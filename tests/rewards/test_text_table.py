@@ -10,11 +10,12 @@ from adrpo_jax.rewards.text_table import (
   host_row,
   make_text_reward,
 )
+from adrpo_jax.types import PromptBatch
 
 QUESTIONS = ('sort: 2 1 =', 'sort: 9 3 3 =')
 KNOWN = ('1 2', None)
 ANSWERS = [['1 2', '2 1', ''], ['3 3 9', '3 3', '3 9 3']]
-PROMPTS = {'ids': np.arange(2)}
+PROMPTS = PromptBatch.of_step(np.arange(2))
 
 
 @pytest.fixture(scope='module')

@@ -32,7 +32,7 @@ def folder(tmp_path):
 def gray(prompts, pictures):
   """Levels; full white cannot be judged. A measure: the id of the prompt."""
   levels = pictures.astype(jnp.float32).mean((2, 3, 4))
-  ids = jnp.broadcast_to(jnp.asarray(prompts['ids'])[:, None], levels.shape)
+  ids = jnp.broadcast_to(jnp.asarray(prompts.ids)[:, None], levels.shape)
   valid = levels < 255
   return Scores(
     jnp.where(valid, levels, 0), valid, {'ids': ids.astype(jnp.float32)}
@@ -78,7 +78,7 @@ def test_rewards_of_the_table_and_a_mesh(folder):
 
 def test_facts_reach_rewards_of_a_world(folder):
   def told(prompts, pictures):
-    value = jnp.broadcast_to(prompts['facts']['n'][:, None], pictures.shape[:2])
+    value = jnp.broadcast_to(prompts.facts['n'][:, None], pictures.shape[:2])
     return Scores(value, jnp.ones_like(value, bool), {})
 
   figures = image_scores.score(

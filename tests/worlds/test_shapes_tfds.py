@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from adrpo_jax.data import prompts
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.protocol import on_device
+from adrpo_jax.types import PromptBatch
 from adrpo_jax.worlds import shapes_judge, shapes_prompts, shapes_tfds
 
 KEPT = 70  # examples of a split: more than are drawn at once
@@ -46,7 +47,8 @@ def test_images_show_their_prompts(data_dir):
   facts = shapes_prompts.facts([r['prompt'].decode() for r in rows])
   images = np.stack([r['image'] for r in rows])[:, None] / 255
   scores = on_device(shapes_judge.judge)(
-    {'facts': facts}, images.astype(np.float32)
+    PromptBatch.of_step(np.arange(len(rows)), facts=facts),
+    images.astype(np.float32),
   )
   assert scores.measures['success'].mean() >= 0.995
 

@@ -28,8 +28,8 @@ from adrpo_jax.rewards.clip.towers import (
   logit_scale,
   vision_tower,
 )
-from adrpo_jax.rewards.protocol import Prompts, Reward
-from adrpo_jax.types import Array, Metrics, PyTree, Scores
+from adrpo_jax.rewards.protocol import Reward
+from adrpo_jax.types import Array, Metrics, PromptBatch, PyTree, Scores
 
 OPENAI_L14 = 'openai/clip-vit-large-patch14'
 
@@ -119,10 +119,10 @@ def embedding_reward(
       jnp.where(valid, rewards, 0), valid, measures(embeddings, valid)
     )
 
-  def reward(prompts: Prompts, images: Array) -> Scores:
+  def reward(prompts: PromptBatch, images: Array) -> Scores:
     images = jnp.asarray(images)
     params, rows = tower.params.beside(images), held.beside(images)
-    return score(params, rows, prompts['ids'], images)
+    return score(params, rows, prompts.ids, images)
 
   return reward
 

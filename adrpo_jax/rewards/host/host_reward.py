@@ -19,8 +19,8 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.host.image_view import IMAGES
 from adrpo_jax.rewards.host.numbers import gathered, numbers_of
 from adrpo_jax.rewards.host.transfer import Place, Sample, View, held_samples
-from adrpo_jax.rewards.protocol import Prompts, check_invalid_share
-from adrpo_jax.types import PyTree, Scores
+from adrpo_jax.rewards.protocol import check_invalid_share
+from adrpo_jax.types import PromptBatch, PyTree, Scores
 
 # (what is told of B prompts, B samples) -> [B] numbers, or name -> [B].
 HostFunction = Callable[[Sequence[Any], Any], Any]
@@ -100,15 +100,15 @@ class HostReward:
     )
     self._shown: set[str] = set()
 
-  def __call__(self, prompts: Prompts, seen: PyTree) -> Scores:
-    """prompts['ids'] [P], samples as the view takes them -> Scores [P, G].
+  def __call__(self, prompts: PromptBatch, seen: PyTree) -> Scores:
+    """prompts.ids [P], samples as the view takes them -> Scores [P, G].
 
     Raises:
       RewardError: more invalid samples than the limit allows.
     """
     return self.finish([self.begin(prompts, seen)])
 
-  def begin(self, prompts: Prompts, seen: PyTree) -> _Begun:
+  def begin(self, prompts: PromptBatch, seen: PyTree) -> _Begun:
     """Queues batches of the samples whose content and id this process holds."""
     samples = held_samples(self._view, self._told, prompts, seen, self._name)
     batches = [

@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adrpo_jax.rewards.protocol import Prompts
-from adrpo_jax.types import PyTree
+from adrpo_jax.types import PromptBatch, PyTree
 
 Place = tuple[int, ...]  # (p, g) of a sample
 
@@ -58,14 +57,14 @@ class Sample(NamedTuple):
 
 
 def held_samples(
-  view: View, told: Sequence[Any], prompts: Prompts, seen: PyTree, name: str
+  view: View, told: Sequence[Any], prompts: PromptBatch, seen: PyTree, name: str
 ) -> list[Sample]:
   """The samples whose content and id this process holds, on their way.
 
   Args:
     view: of the samples.
     told: of every prompt, what the judge is told; a sample has told[id].
-    prompts: 'ids' [P].
+    prompts: `types.PromptBatch`, of which the ids are read.
     seen: what rewards see, leaves [P, G, ...].
     name: of the reward, for messages.
 
@@ -75,7 +74,7 @@ def held_samples(
   # What the device does for the host is dispatched here, with the samples, and
   # so before the work of the next part: a device works in order.
   viewed = view.pieces(seen)
-  rows = held(jnp.asarray(prompts['ids']), 1)
+  rows = held(jnp.asarray(prompts.ids), 1)
   ids = {p: int(piece.read()) for (p,), piece in rows.items()}
   if not all(0 <= i < len(told) for i in ids.values()):
     raise ValueError(

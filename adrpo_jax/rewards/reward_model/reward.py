@@ -23,12 +23,12 @@ from adrpo_jax.rewards.host.numbers import gathered
 from adrpo_jax.rewards.host.text_view import Decode, text_view
 from adrpo_jax.rewards.host.transfer import Place, Sample, View, held_samples
 from adrpo_jax.rewards.overlap import Stages
-from adrpo_jax.rewards.protocol import Prompts, Reward, check_invalid_share
+from adrpo_jax.rewards.protocol import Reward, check_invalid_share
 from adrpo_jax.rewards.reward_model.chat_tokens import Encode, chat_tokens
 from adrpo_jax.rewards.reward_model.scorer import Score, scorer
 from adrpo_jax.rewards.text.protocol import TextPrompt, text_prompts
 from adrpo_jax.sharding import make_mesh
-from adrpo_jax.types import PyTree, Scores
+from adrpo_jax.types import PromptBatch, PyTree, Scores
 
 
 def reward_model(
@@ -141,7 +141,7 @@ def scored(
       )
     return _Tokens(ids)
 
-  def begin(prompts: Prompts, seen: PyTree) -> _Begun:
+  def begin(prompts: PromptBatch, seen: PyTree) -> _Begun:
     samples = held_samples(view, told, prompts, seen, 'reward_model')
     return _Begun(
       jax.tree.leaves(seen)[0].shape[:2],

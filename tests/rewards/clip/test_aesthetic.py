@@ -7,6 +7,7 @@ import tiny_clip
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.rewards.clip.aesthetic import aesthetic, read_head
+from adrpo_jax.types import PromptBatch
 
 
 def test_a_head_is_its_layers_one_after_the_other(tmp_path):
@@ -61,7 +62,7 @@ def test_a_head_of_another_tower_or_none(folder, tmp_path):
 def test_aesthetic_does_not_look_at_the_prompt(folder, images, tmp_path):
   head = tiny_clip.write_head(tmp_path)
   reward = aesthetic(tiny_clip.TEXTS, 0.0, path=folder, head=head)
-  first = reward({'ids': np.arange(4)}, images)
-  second = reward({'ids': np.arange(4)[::-1]}, images)
+  first = reward(PromptBatch.of_step(np.arange(4)), images)
+  second = reward(PromptBatch.of_step(np.arange(4)[::-1]), images)
   np.testing.assert_array_equal(first.rewards, second.rewards)
   assert first.valid.all()

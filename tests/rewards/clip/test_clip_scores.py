@@ -14,6 +14,7 @@ from adrpo_jax.models.files import tokenizers
 from adrpo_jax.rewards.clip import towers
 from adrpo_jax.rewards.clip.folder import read_clip
 from adrpo_jax.rewards.clip.scores import clip_score, pick_score
+from adrpo_jax.types import PromptBatch
 
 
 def test_a_sample_that_is_not_finite_costs_itself_alone(folder, images):
@@ -22,7 +23,10 @@ def test_a_sample_that_is_not_finite_costs_itself_alone(folder, images):
   broken[1, 0, 3, 12, 2] = np.inf  # clipped: a picture all the same
   broken[2, 1, 3, 12, 2] = np.nan
   ids = np.arange(4)
-  whole, scores = reward({'ids': ids}, images), reward({'ids': ids}, broken)
+  whole, scores = (
+    reward(PromptBatch.of_step(ids), images),
+    reward(PromptBatch.of_step(ids), broken),
+  )
   expected = np.ones((4, 2), bool)
   expected[2, 1] = False
   np.testing.assert_array_equal(scores.valid, expected)
@@ -40,18 +44,18 @@ def test_a_sample_that_is_not_finite_costs_itself_alone(folder, images):
 def test_rows_are_those_of_the_ids(folder, images):
   reward = clip_score(tiny_clip.TEXTS, 0.0, path=folder)
   order = np.array([3, 1, 0, 0])
-  scores = reward({'ids': order}, images[[0, 0, 0, 0]])
+  scores = reward(PromptBatch.of_step(order), images[[0, 0, 0, 0]])
   np.testing.assert_array_equal(scores.rewards[0], scores.rewards[1])  # owls
   np.testing.assert_array_equal(scores.rewards[2], scores.rewards[3])
   assert np.abs(scores.rewards[0] - scores.rewards[2]).min() > 0.1
-  beyond = reward({'ids': np.array([0, 4, 1, 2])}, images)
+  beyond = reward(PromptBatch.of_step(np.array([0, 4, 1, 2])), images)
   np.testing.assert_array_equal(
     beyond.valid, [[True] * 2, [False] * 2, [True] * 2, [True] * 2]
   )
 
 
 def test_scores_are_cosines_times_a_scale(folder, images):
-  ids = {'ids': np.arange(4)}
+  ids = PromptBatch.of_step(np.arange(4))
   hundred = clip_score(tiny_clip.TEXTS, 0.0, path=folder)(ids, images).rewards
   picked = pick_score(tiny_clip.TEXTS, 0.0, path=folder)(ids, images).rewards
   divided = pick_score(tiny_clip.TEXTS, 0.0, path=folder, divided_by=26.0)(
@@ -76,9 +80,10 @@ def test_split_over_devices_equals_whole(folder, images):
   split = NamedSharding(mesh, PartitionSpec('data'))
   reward = clip_score(tiny_clip.TEXTS, 0.0, path=folder)
   ids = np.array([2, 0, 3, 1])
-  whole = reward({'ids': ids}, images)
+  whole = reward(PromptBatch.of_step(ids), images)
   parts = reward(
-    {'ids': jax.device_put(ids, split)}, jax.device_put(images, split)
+    PromptBatch.of_step(jax.device_put(ids, split)),
+    jax.device_put(images, split),
   )
   assert parts.rewards.sharding.is_equivalent_to(split, 2)
   np.testing.assert_allclose(whole.rewards, parts.rewards, atol=1e-4)
@@ -104,7 +109,7 @@ def test_compiles_once_and_shares_its_tower(folder, images, monkeypatch):
   monkeypatch.setattr(type(tower.model), '__call__', counted)
   reward = clip_score(tiny_clip.TEXTS, 0.0, path=folder)
   for shift in (0.0, 0.1):
-    reward({'ids': np.arange(4)}, images + shift)
+    reward(PromptBatch.of_step(np.arange(4)), images + shift)
   assert len(traced) == 1
   assert tower.params.beside(jax.numpy.asarray(images)) is placed
 

@@ -17,6 +17,7 @@ from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.rewards.clip import towers, weight_tables
 from adrpo_jax.rewards.clip.folder import read_clip
 from adrpo_jax.rewards.clip.scores import hps_v2
+from adrpo_jax.types import PromptBatch
 
 
 def open_clip_tensors(prefix):
@@ -77,7 +78,7 @@ def open_clip_tensors(prefix):
 def test_the_layout_of_open_clip(prefix, folder, images, tmp_path):
   """Fused queries, keys and values; config and tokenizer from elsewhere."""
   save_tree(tmp_path / 'model.safetensors', open_clip_tensors(prefix))
-  ids = {'ids': np.arange(4)}
+  ids = PromptBatch.of_step(np.arange(4))
   ours = hps_v2(tiny_clip.TEXTS, 0.0, path=folder)(ids, images)
   theirs = hps_v2(tiny_clip.TEXTS, 0.0, path=str(tmp_path), base=folder)(
     ids, images
@@ -91,7 +92,7 @@ def test_the_layout_of_open_clip(prefix, folder, images, tmp_path):
 
 def test_a_file_of_weights_with_a_base(folder, images):
   file = f'{folder}/model.safetensors'
-  ids = {'ids': np.arange(4)}
+  ids = PromptBatch.of_step(np.arange(4))
   np.testing.assert_array_equal(
     hps_v2(tiny_clip.TEXTS, 0.0, path=file, base=folder)(ids, images).rewards,
     hps_v2(tiny_clip.TEXTS, 0.0, path=folder)(ids, images).rewards,

@@ -13,6 +13,7 @@ import pytest
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.host.host_reward import HostReward
 from adrpo_jax.rewards.protocol import RewardError
+from adrpo_jax.types import PromptBatch
 
 TEXTS = ('zero', 'one', 'two', 'three')
 
@@ -31,7 +32,7 @@ def images():
 
 @pytest.fixture
 def prompts():
-  return {'ids': np.array([3, 1])}
+  return PromptBatch.of_step(np.array([3, 1]))
 
 
 def first_pixel(texts, images):
@@ -196,7 +197,7 @@ def test_bad_options_are_refused(options):
 
 def test_ids_beyond_the_texts_are_refused(images):
   with pytest.raises(ValueError, match=r'below 4.*got \[3, 4\]'):
-    make(first_pixel)({'ids': np.array([3, 4])}, images)
+    make(first_pixel)(PromptBatch.of_step(np.array([3, 4])), images)
 
 
 TWO_PROCESSES = textwrap.dedent("""
@@ -216,7 +217,7 @@ TWO_PROCESSES = textwrap.dedent("""
   levels = np.arange(24).reshape(8, 3)
   images = np.broadcast_to(levels[..., None, None, None], (8, 3, 2, 2, 3))
   images = placed(images.astype(np.float32) / 255)
-  prompts = {'ids': placed(np.arange(8)), 'facts': placed(np.ones(8))}
+  prompts = PromptBatch.of_step(placed(np.arange(8)), facts=placed(np.ones(8)))
   calls = []
   def function(texts, batch):
     calls.extend(batch[:, 0, 0, 0].tolist())
@@ -260,7 +261,7 @@ TWO_PROCESSES = textwrap.dedent("""
   apart = placed(np.arange(8), NamedSharding(turned, PartitionSpec('data')))
   said = ''
   try:
-    reward({'ids': apart}, images)
+    reward(PromptBatch.of_step(apart), images)
   except ValueError as error:
     said = str(error)
   assert 'got none for 24 of 24' in said, said

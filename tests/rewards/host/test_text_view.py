@@ -12,11 +12,12 @@ from adrpo_jax.rewards.host.host_reward import HostReward
 from adrpo_jax.rewards.host.text_view import text_view
 from adrpo_jax.rewards.protocol import RewardError
 from adrpo_jax.rewards.text.protocol import TextPrompt
+from adrpo_jax.types import PromptBatch
 from adrpo_jax.worlds import sort_tokenizer
 
 TOLD = tuple(TextPrompt(f'prompt {i}', known) for i, known in enumerate('ab'))
 TEXTS = [['12', '', '3 4'], ['123456', '1234567', 'abc']]
-PROMPTS = {'ids': np.array([1, 0])}
+PROMPTS = PromptBatch.of_step(np.array([1, 0]))
 
 
 @pytest.fixture(scope='module')

@@ -19,6 +19,7 @@ from adrpo_jax.rewards.host.text_view import text_view
 from adrpo_jax.rewards.remote import exchange, wire
 from adrpo_jax.rewards.remote.client import remote
 from adrpo_jax.rewards.text.protocol import TextPrompt
+from adrpo_jax.types import PromptBatch
 
 TIMEOUT = 0.2
 TEXTS = ('zero', 'one')
@@ -159,7 +160,7 @@ def judge(server, images, *, batch_size=1, limit=1.0, **options):
     invalid_limit=limit,
     view=text_view(made_answers.decode) if of_text else IMAGES,
   )
-  return reward({'ids': np.arange(2)}, images), reward
+  return reward(PromptBatch.of_step(np.arange(2)), images), reward
 
 
 @pytest.mark.parametrize('encoding', ['png', 'npy'])

@@ -24,11 +24,12 @@ from adrpo_jax.rewards.reward_model.scorer import (
   scorer,
 )
 from adrpo_jax.rewards.text.protocol import TextPrompt
+from adrpo_jax.types import PromptBatch
 from adrpo_jax.worlds import sort_tokenizer
 
 TOLD = (TextPrompt('a'), TextPrompt('bb'))
 TEXTS = [['1', '22', ''], ['333', '4', '55']]
-PROMPTS = {'ids': np.array([0, 1])}
+PROMPTS = PromptBatch.of_step(np.array([0, 1]))
 
 
 @pytest.fixture(scope='module')

@@ -15,6 +15,7 @@ PROGRAM = textwrap.dedent("""
   from adrpo_jax.rewards.reward_model.reward import reward_model
   from adrpo_jax.rewards.reward_model.scorer import scorer
   from adrpo_jax.rewards.text_table import TEXT_REWARDS
+  from adrpo_jax.types import PromptBatch
   import pathlib
 
   path = pathlib.Path(sys.argv[3])
@@ -24,7 +25,7 @@ PROGRAM = textwrap.dedent("""
   placed = sharding.put_rows(
     mesh, {'ids': np.arange(4), **made_answers.samples(texts, 24)}
   )
-  prompts = {'ids': placed.pop('ids')}
+  prompts = PromptBatch.of_step(placed.pop('ids'))
   shown = []
 
   def decode(ids):
