@@ -49,6 +49,7 @@ def resumed(tmp_path_factory):
     assert status == 0, err
     if steps == 2:  # A finished run is not begun again.
       (workdir / 'summary.json').unlink()
+  wandb.teardown()  # Its service has written the file once it has ended.
   return workdir
 
 
@@ -132,12 +133,13 @@ def test_another_project_is_refused_for_a_workdir(resumed):
 
 
 def test_texts_are_a_table(tmp_path):
-  synthetic_texts.samples(tmp_path / 'final.npz', 0.5)
+  synthetic_texts.samples(tmp_path / 'final.npz', [0.5] * 3)
   kind = texts(str, str)
   with wandb_mirror.mirrored('p', epath.Path(tmp_path), {'seed': 0}) as mirror:
     mirror.evaluation(
       7, {'reward': 0.5}, lambda: kind.logged(tmp_path / 'final.npz')
     )
+  wandb.teardown()  # Its service has written the file once it has ended.
   (file,) = wandb_records.files(tmp_path)
   (row,) = wandb_records.history(file)
   assert row['_step'] == 7
