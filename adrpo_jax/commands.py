@@ -38,6 +38,7 @@ PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 CHANGEABLE = (
   'steps',
   'log',
+  'compute',
   'checkpoint',
   'eval.every',
   'compare',
@@ -145,7 +146,7 @@ def sample(
     )
   config = config.copy_and_resolve_references()
   with config.unlocked():
-    config.prompts.samples = max(count, 2)  # a group, whatever the method
+    config.prompts.group_size = max(count, 2)  # a group, whatever the method
   run = builders.build(config)
   rows = -len(texts) % jax.device_count()  # that fill up the mesh
   try:
@@ -221,7 +222,7 @@ def _schedule(config: ConfigDict) -> loop.Schedule:
     steps=config.steps,
     seed=config.seed,
     checkpoint_every=config.checkpoint.every,
-    keep=config.checkpoint.keep,
+    keep=config.checkpoint.max_to_keep,
     evaluate_every=config.eval.every,
     invalid_limit=config.reward.invalid_limit,
     tensorboard=config.log.tensorboard,
@@ -315,7 +316,7 @@ def _summary(
     line['seconds_rollout'] + line['seconds_reward'] + line['seconds_update']
     for line in lines
   ]
-  size = config.prompts.per_step * config.prompts.samples
+  size = config.prompts.prompts_per_step * config.prompts.group_size
   summary = {
     'method': config.method.name,
     'seed': config.seed,

@@ -72,7 +72,8 @@ def make_evaluate(
   if total % batch:
     raise InputError(
       f'Expected a number of held-out prompts that the evaluation batch of '
-      f'{batch} divides, got {total}. Change eval.prompts or eval.batch.'
+      f'{batch} divides, got {total}. Change eval.num_prompts or '
+      'eval.batch_size.'
     )
   rollout = jax.jit(modality.rollout)
   decode, show = jax.jit(modality.decode), jax.jit(seen)

@@ -30,6 +30,7 @@ from flax.traverse_util import flatten_dict
 import jax
 from ml_collections import ConfigDict, config_flags
 
+from adrpo_jax import config_keys
 from adrpo_jax.errors import InputError, RunError, unknown_name
 from adrpo_jax.rewards.protocol import RewardError
 from adrpo_jax.system import libtpu_flags
@@ -104,7 +105,7 @@ def parse(argv: Sequence[str]) -> ConfigDict:
 
   Raises:
     InputError: no such file or preset, an unknown flag or key (the nearest
-      known one is named), or a value of the wrong type.
+      known one is named), an old name of either, or a value of the wrong type.
   """
   words = list(argv)
   if not any(re.match(r'--?config(=|$)', word) for word in words):
@@ -117,7 +118,9 @@ def parse(argv: Sequence[str]) -> ConfigDict:
     raise InputError(_unknown_key(argv, error)) from error
   except (TypeError, ValueError) as error:
     raise InputError(_one_line(error)) from error
-  return _CONFIG.value
+  config = _CONFIG.value
+  config_keys.check_names(flatten_dict(config.to_dict(), sep='.'))
+  return config
 
 
 def _one_line(error: BaseException) -> str:
@@ -140,7 +143,8 @@ def _unknown_key(argv: Sequence[str], error: Exception) -> str:
   for argument in argv[1:]:
     key = argument.removeprefix('--config.').split('=')[0]
     if argument.startswith('--config.') and key not in known:
-      return str(unknown_name(key, known, 'config key'))
+      unknown = str(unknown_name(key, known, 'config key'))
+      return config_keys.renamed(key) or unknown
   return str(error)
 
 

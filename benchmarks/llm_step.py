@@ -161,18 +161,18 @@ def jax_side(args) -> dict[str, float]:
       family='qwen',
       path=args.folder,
       template='none',
-      unroll=True,
-      kept='all',
     )
+    config.compute.update(scan_layers=False, remat_policy='everything')
     config.prompts.update(
       source=str(file),
-      held_out=str(file),
-      per_step=prompts,
-      samples=samples,
-      longest=40,
+      eval_prompts=str(file),
+      prompts_per_step=prompts,
+      group_size=samples,
+      max_prompt_length=40,
     )
-    config.sampler.longest = longest
-    config.training.update(microbatches=1, updates_per_rollout=1)
+    config.sampler.max_completion_length = longest
+    config.training.updates_per_rollout = 1
+    config.compute.microbatches = 1
     config.method.name = 'grpo'
     config.method.grpo.update(beta=BETA, kl='k3')
     config.reward.regex_format.pattern = PATTERN

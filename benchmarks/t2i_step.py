@@ -105,10 +105,13 @@ def jax_side(args):
   from configs import t2i
 
   config = t2i.get_config()
-  config.prompts.per_step, config.prompts.samples = args.prompts, args.samples
+  config.prompts.prompts_per_step, config.prompts.group_size = (
+    args.prompts,
+    args.samples,
+  )
   config.sampler.steps = args.solver_steps
   config.training.updates_per_rollout = args.updates
-  config.eval.prompts = config.eval.batch = 8
+  config.eval.num_prompts = config.eval.batch_size = 8
   config.reward.weights = {'jpeg_compressibility': 1.0}
   run = builders.build(config)
   state = run.init()

@@ -24,10 +24,10 @@ compile() { # NAME CONFIG FLAGS...
 }
 
 wanted=("$@")
-lora512=(t2i.py:sd3_medium --prompts_per_chip=2 --config.prompts.samples=8)
+lora512=(t2i.py:sd3_medium --prompts_per_chip=2 --config.prompts.group_size=8)
 full512=("${lora512[@]}" --config.model.lora_rank=0)
-lora1024=(t2i.py:sd3_medium --prompts_per_chip=2 --config.prompts.samples=4
-  --config.model.pixels=1024 --config.model.decode_parts=8)
+lora1024=(t2i.py:sd3_medium --prompts_per_chip=2 --config.prompts.group_size=4
+  --config.model.resolution=1024 --config.compute.decode_chunks=8)
 full1024=("${lora1024[@]}" --config.model.lora_rank=0)
 
 compile lora_512_v5e_2x2 t2i.py:sd3_medium --prompts_per_chip=2 \

@@ -9,6 +9,10 @@ an update; MFU is the bound of the roofline, of model FLOPs without recomputing.
 import json
 import pathlib
 
+from flax.traverse_util import flatten_dict
+
+from adrpo_jax import config_keys
+
 FOLDER = pathlib.Path(__file__).parent / 'results' / 'tpu'
 GIB = 2**30
 TITLES = (
@@ -24,24 +28,33 @@ TITLES = (
 )
 
 
+def current(config: dict) -> dict:
+  """A stored config by dotted keys, each under the name it has now."""
+  flat = flatten_dict(config, sep='.')
+  return {config_keys.current(key): value for key, value in flat.items()}
+
+
 def program(config: dict) -> str:
   """What was compiled: the model, what is trained of it, and its samples."""
-  model = config['model']
-  kind = 'LoRA' if model['lora_rank'] else 'full'
-  if 'pixels' in model:
-    return f'{model["sizes"]}, {kind}, {model["pixels"]}²'
-  prompt, answer = config['prompts']['longest'], config['sampler']['longest']
-  return f'{model["sizes"]}, {kind}, {prompt} + {answer} tokens'
+  config = current(config)
+  name, kind = config['model.architecture'], 'full'
+  if config['model.lora_rank']:
+    kind = 'LoRA'
+  if 'model.resolution' in config:
+    return f'{name}, {kind}, {config["model.resolution"]}²'
+  prompt = config['prompts.max_prompt_length']
+  completion = config['sampler.max_completion_length']
+  return f'{name}, {kind}, {prompt} + {completion} tokens'
 
 
 def place(report: dict) -> tuple:
   """Where a report stands: by model, what is trained, its size, and chips."""
-  model = report['config']['model']
+  config = current(report['config'])
   return (
-    'pixels' not in model,
-    model['sizes'],
-    not model['lora_rank'],
-    model.get('pixels', 0),
+    'model.resolution' not in config,
+    config['model.architecture'],
+    not config['model.lora_rank'],
+    config.get('model.resolution', 0),
     report['chips'],
     report['topology'],
   )

@@ -11,9 +11,11 @@
   python -m adrpo_jax.main --config=configs/llm.py:tiny_hf   Qwen's path, small
   python -m adrpo_jax.main --config=configs/llm.py:qwen3_0p6b \\
     --config.model.path=DIR --config.prompts.source=FILE \\
-    --config.prompts.held_out=FILE --workdir=DIR             Qwen3, 0.6B
+    --config.prompts.eval_prompts=FILE --workdir=DIR         Qwen3, 0.6B
 
-Plain values only; `adrpo_jax/builders/` is the one reader.
+MAIN holds the keys to decide first, SETTINGS the rest, COMPUTE what changes
+speed and memory but no result. A preset is a list of updates, applied in order.
+All values are plain; only `adrpo_jax/builders/` reads them.
 """
 
 import pathlib
@@ -29,130 +31,187 @@ EXAMPLES = str(pathlib.Path(__file__).parent / 'questions.jsonl')
 
 
 def get_config(preset: str = 'default') -> ConfigDict:
-  """The config of a preset: default, sort_or_pass, debug, qwen*, ..."""
+  """Returns the config of a preset: default, sort_or_pass, debug, qwen*, ..."""
   if preset not in PRESETS:
     raise unknown_name(preset, PRESETS, 'preset')
-  config = ConfigDict(
-    {
-      'seed': 0,
-      'steps': 100,  # rollouts, each followed by updates_per_rollout updates
-      'world': 'sort',  # sort, sort_or_pass; '' for prompts of files
-      'model': {
-        'family': 'text_world',  # qwen, qwen_tiny (a random one)
-        'sizes': '',  # of a released Qwen, to compile for without its files
-        # A folder of a base checkpoint, '' the one we ship; of Qwen, a folder
-        # in the layout of transformers, gs:// or an id on the Hub.
-        'path': '',
-        'lora_rank': 0,  # 0 trains every weight
-        'lora_alpha': 16.0,
-        'lora_targets': DECODER,  # a pattern of names of dense kernels
-        'dtype': 'float32',  # of activations; bfloat16 on accelerators
-        'param_dtype': 'float32',  # of the base; what is trained is float32
-        'unroll': True,  # layers one by one; False: a loop, for large models
-        'kept': 'all',  # of layers, for gradients: all, products, nothing
-        'template': 'chat',  # of prompts; none: they are continued as they are
-        'system': '',  # what the system says before, for a chat
-      },
-      'prompts': {
-        # .txt, .jsonl, .csv, .tsv, tfds:NAME or
-        # reasoning_gym:TASK[,TASK...][:COUNT[:SEED]]; '' are the world's own
-        'source': '',
-        'held_out': '',  # the same, for evaluation; only without a world
-        'longest': 32,  # tokens, the template's included
-        'per_step': 32,  # P
-        'samples': 8,  # G
-      },
-      'sampler': {
-        'longest': 18,  # tokens of an answer, its end included
-        'temperature': 1.0,
-        'top_k': 0,  # 0 leaves all tokens
-        'top_p': 1.0,
-      },
-      'training': {
-        'updates_per_rollout': 2,
-        'microbatches': 1,
-        'chunk': 128,  # positions whose logits are held at a time
-        'learning_rate': 3e-4,
-        'warmup': 5,  # updates
-        'weight_decay': 0.0,
-        'clip_norm': 1.0,
-        'ema': 0.0,  # decay of averaged weights, 0 for none
-        'extrapolation': 1.0,  # λ of reference + λ·(trained − reference)
-      },
-      'method': {
-        'name': 'adrpo',
-        **{name: TABLE.parameters(name) for name in METHODS},
-      },
-      'reward': {
-        # Of the sum that is trained on; the scale of each of its terms: raw,
-        # standard (of a step), group (of a prompt) or fixed.
-        'weights': dict.fromkeys(TEXT_REWARDS, 0.0) | {'sort': 1.0},
-        'normalize': dict.fromkeys(TEXT_REWARDS, 'raw'),
-        'hold_out': (),  # names of rewards that are measured, not trained on
-        'parts': 1,  # of a step's prompts: one judged while the next is drawn
-        'sort': {'success_weight': 1.0},
-        'regex_format': {'pattern': r'(?s).*\\boxed\{.+\}.*'},
-        'soft_overlong': {'limit': 1024, 'margin': 256},
-        'reward_model': {'path': ''},
-        'remote': {'url': '', 'timeout': 30.0, 'token_from': ''},
-        'invalid_limit': 0.1,  # stop when more of a step's samples are invalid
-      },
-      'eval': {
-        'prompts': 200,  # held out, balanced over the categories
-        'samples': 4,  # of each
-        'batch': 40,  # prompts at a time
-        'temperature': 1.0,  # 0 is greedy, for one sample of each
-        'every': 50,  # steps; 0 for the first and last only
-      },
-      'checkpoint': {'every': 50, 'keep': 2},
-      'mesh': {'data': -1, 'fsdp': 1, 'tensor': 1},
-      # Mirrors of metrics.jsonl. A W&B project also gets evaluations and
-      # samples; '' is none.
-      'log': {'tensorboard': True, 'wandb': {'project': ''}},
-      'compare': {},  # what a method's runs of a comparison change, by its name
-      'pretrain': {
-        'steps': 200,  # 300 for sort_or_pass; more leave RL less to do
-        'batch': 64,
-        'learning_rate': 3e-3,
-        'ema': 0.99,
-        'save_every': 250,
-        'samples': 1500,  # answers by which the ability is measured
-      },
-    }
-  )
-  config.method.dpo.pairs = ''  # your own; '' draws them from the base
-  config.update(PRESETS[preset])
+  config = ConfigDict(MAIN)
+  for update in (SETTINGS, METHOD_PARAMETERS, COMPUTE, *PRESETS[preset]):
+    config.update(update)
   return config
 
 
+MAIN = {
+  'seed': 0,
+  'steps': 100,  # rollouts, each followed by updates_per_rollout updates
+  'world': 'sort',  # sort, sort_or_pass; '' for prompts of files
+  'model': {
+    'family': 'text_world',  # qwen, or qwen_tiny, a random one
+    # A folder of a base checkpoint, '' for the one that ships with the package.
+    # For Qwen: a folder in the layout of transformers, gs:// or an id on the
+    # Hub.
+    'path': '',
+    'lora_rank': 0,  # 0 trains every weight
+  },
+  'prompts': {
+    # .txt, .jsonl, .csv, .tsv, tfds:NAME or
+    # reasoning_gym:TASK[,TASK...][:COUNT[:SEED]]; '' for those of the world
+    'source': '',
+    'eval_prompts': '',  # the held-out prompts likewise; only without a world
+    'prompts_per_step': 32,  # P
+    'group_size': 8,  # G, completions of a prompt
+    'max_prompt_length': 32,  # tokens, with those of the template
+  },
+  'sampler': {
+    'max_completion_length': 18,  # tokens, with the end token
+  },
+  'reward': {
+    # Training maximizes the sum of the rewards with these weights.
+    'weights': dict.fromkeys(TEXT_REWARDS, 0.0) | {'sort': 1.0},
+  },
+  'method': {'name': 'adrpo'},
+  'training': {'learning_rate': 3e-4},
+  'eval': {'every': 50},  # steps; 0 for the first and last only
+}
+
+SETTINGS = {
+  'model': {
+    'architecture': '',  # of a released Qwen, to compile for without its files
+    'lora_alpha': 16.0,
+    'lora_targets': DECODER,  # a pattern of names of dense kernels
+    'dtype': 'float32',  # of activations; bfloat16 on accelerators
+    'param_dtype': 'float32',  # of the base; trained weights are float32
+    'template': 'chat',  # none: the model continues the prompt as it is
+    'system': '',  # the system message of a chat
+  },
+  'sampler': {
+    'temperature': 1.0,
+    'top_k': 0,  # 0 leaves all tokens
+    'top_p': 1.0,
+  },
+  'training': {
+    'updates_per_rollout': 2,
+    'warmup_steps': 5,  # updates
+    'weight_decay': 0.0,
+    'max_grad_norm': 1.0,
+    'ema_decay': 0.0,  # of averaged weights, 0 for none
+    'extrapolation': 1.0,  # λ of reference + λ·(trained − reference)
+  },
+  'reward': {
+    # The scale of each term: raw, standard (by the step), group (by the
+    # prompt) or fixed.
+    'normalize': dict.fromkeys(TEXT_REWARDS, 'raw'),
+    'monitor_only': (),  # names of rewards that are measured, not trained on
+    'sort': {'success_weight': 1.0},
+    'regex_format': {'pattern': r'(?s).*\\boxed\{.+\}.*'},
+    'soft_overlong': {'limit': 1024, 'margin': 256},
+    'reward_model': {'path': ''},
+    'remote': {'url': '', 'timeout': 30.0, 'token_from': ''},
+    'invalid_limit': 0.1,  # share of a step's samples; more stop the run
+  },
+  'eval': {
+    'num_prompts': 200,  # held out, balanced over the categories
+    'group_size': 4,  # completions of a prompt
+    'batch_size': 40,  # prompts at a time
+    'temperature': 1.0,  # 0 is greedy, with a group_size of 1
+  },
+  'checkpoint': {'every': 50, 'max_to_keep': 2},
+  # Mirrors of metrics.jsonl. A W&B project also gets evaluations and samples;
+  # '' is none.
+  'log': {'tensorboard': True, 'wandb': {'project': ''}},
+  'compare': {},  # method -> what its runs in a comparison change
+  'pretrain': {
+    'steps': 200,  # 300 for sort_or_pass; more leave RL less to do
+    'batch': 64,
+    'learning_rate': 3e-3,
+    'ema': 0.99,
+    'save_every': 250,
+    'samples': 1500,  # answers by which the ability is measured
+  },
+}
+
+METHOD_PARAMETERS = {
+  'method': {
+    **{name: TABLE.parameters(name) for name in METHODS},
+    # A file of your own pairs; '' for pairs drawn from the base.
+    'dpo': TABLE.parameters('dpo') | {'pairs': ''},
+  },
+}
+
+COMPUTE = {
+  'mesh': {'data': -1, 'fsdp': 1, 'tensor': 1},  # devices; -1 for the rest
+  'compute': {
+    'scan_layers': False,  # True: a loop over layers, for large models
+    # What layers keep for gradients: everything, dots or nothing. The rest is
+    # computed again.
+    'remat_policy': 'everything',
+    'microbatches': 1,  # of an update
+    'reward_chunks': 1,  # of a step; one is judged while the next is sampled
+    'logits_chunk': 128,  # positions whose logits are in memory at a time
+  },
+}
+
 # Published for ADRPO on language models: the bases (Qwen2-0.5B, Qwen3-0.6B), a
-# reward model, β₀ − A in place of GRPO's β. Not published, and our choice: all
-# the rest, after the defaults of TRL's GRPOTrainer (eight samples, rate 1e-6,
-# clip 0.2) and verl's GRPO recipes (1024 tokens of an answer, clip_norm 1).
+# reward model, β₀ − A in place of GRPO's β. All the rest is not published, and
+# our choice after the defaults of TRL's GRPOTrainer (eight samples, rate 1e-6,
+# clip 0.2) and verl's GRPO recipes (1024 tokens of an answer, gradient norm 1).
 QWEN = {
   'world': '',
   'steps': 500,
-  'model': {
-    'family': 'qwen',
-    'dtype': 'bfloat16',
-    'param_dtype': 'bfloat16',
-    'unroll': False,
-    'kept': 'nothing',
+  'model': {'family': 'qwen', 'dtype': 'bfloat16', 'param_dtype': 'bfloat16'},
+  'prompts': {
+    'max_prompt_length': 512,
+    'prompts_per_step': 32,
+    'group_size': 8,
   },
-  'prompts': {'longest': 512, 'per_step': 32, 'samples': 8},
-  'sampler': {'longest': 1024},
+  'sampler': {'max_completion_length': 1024},
   'training': {
     'updates_per_rollout': 1,
-    'microbatches': 4,
     'learning_rate': 1e-6,
-    'warmup': 10,
+    'warmup_steps': 10,
   },
-  'reward': {
-    'weights': {'sort': 0.0, 'math_match': 1.0},
-    'parts': 2,
-  },
-  'eval': {'prompts': 128, 'samples': 4, 'batch': 32, 'every': 50},
+  'reward': {'weights': {'sort': 0.0, 'math_match': 1.0}},
+  'eval': {'num_prompts': 128, 'group_size': 4, 'batch_size': 32, 'every': 50},
   'mesh': {'data': -1, 'fsdp': 4},
+  'compute': {
+    'scan_layers': True,
+    'remat_policy': 'nothing',
+    'microbatches': 4,
+    'reward_chunks': 2,
+  },
+}
+
+QWEN_7B = {
+  'model': {'architecture': 'qwen2p5_7b'},
+  # A rollout has whole weights but for tensor: 15 GB would fill a chip.
+  'mesh': {'fsdp': 16, 'tensor': 4},
+}
+
+# A random model of the same layout: every step of the path, on a CPU.
+TINY_HF = {
+  'steps': 2,
+  'model': {
+    'family': 'qwen_tiny',
+    'dtype': 'float32',
+    'param_dtype': 'float32',
+  },
+  'prompts': {
+    'source': EXAMPLES,
+    'eval_prompts': EXAMPLES,
+    'max_prompt_length': 256,
+    'prompts_per_step': 4,
+    'group_size': 4,
+  },
+  'sampler': {'max_completion_length': 16},
+  'training': {'learning_rate': 1e-3},
+  'reward': {
+    'weights': {'math_match': 0.0, 'regex_format': 1.0},
+    'regex_format': {'pattern': '(?s).*[a-z].*'},
+  },
+  'eval': {'num_prompts': 8, 'group_size': 2, 'batch_size': 4, 'every': 0},
+  'checkpoint': {'every': 1},
+  'log': {'tensorboard': False},
+  'mesh': {'fsdp': 1},
+  'compute': {'microbatches': 2},
 }
 
 # The world with a cheap answer that is paid too.
@@ -175,59 +234,28 @@ COMPARE = {
   },
 }
 
+# What the papers publish; the other parameters of a method at its defaults.
+PAPER = {'method': {name: TABLE.parameters(name, 'paper') for name in METHODS}}
+
+# Every stage once or twice, in seconds: for tests and for a first look.
+DEBUG = {
+  'steps': 2,
+  'prompts': {'prompts_per_step': 8, 'group_size': 4},
+  'eval': {'num_prompts': 16, 'group_size': 2, 'batch_size': 8, 'every': 0},
+  'checkpoint': {'every': 1},
+  'log': {'tensorboard': False},
+  'pretrain': {'steps': 4, 'batch': 8, 'samples': 20, 'save_every': 2},
+}
+
 PRESETS = {
-  'default': {},
-  'sort_or_pass': SORT_OR_PASS,
-  'qwen2_0p5b': QWEN | {'model': QWEN['model'] | {'sizes': 'qwen2_0p5b'}},
-  'qwen3_0p6b': QWEN | {'model': QWEN['model'] | {'sizes': 'qwen3_0p6b'}},
-  'qwen2p5_7b': QWEN
-  | {
-    'model': QWEN['model'] | {'sizes': 'qwen2p5_7b'},
-    # The rollout has weights whole but for tensor: 15 GB would fill a chip.
-    'mesh': {'data': -1, 'fsdp': 16, 'tensor': 4},
-  },
-  # A random model of the same layout: every step of the path, on a CPU.
-  'tiny_hf': QWEN
-  | {
-    'steps': 2,
-    'model': QWEN['model']
-    | {
-      'family': 'qwen_tiny',
-      'dtype': 'float32',
-      'param_dtype': 'float32',
-    },
-    'prompts': {
-      'source': EXAMPLES,
-      'held_out': EXAMPLES,
-      'longest': 256,
-      'per_step': 4,
-      'samples': 4,
-    },
-    'sampler': {'longest': 16},
-    'training': {'microbatches': 2, 'learning_rate': 1e-3},
-    'reward': {
-      'weights': {'sort': 0.0, 'regex_format': 1.0},
-      'regex_format': {'pattern': '(?s).*[a-z].*'},
-    },
-    'eval': {'prompts': 8, 'samples': 2, 'batch': 4, 'every': 0},
-    'checkpoint': {'every': 1},
-    'log': {'tensorboard': False},
-    'mesh': {'data': -1, 'fsdp': 1},
-  },
-  # One run of a comparison.
-  'compare': COMPARE,
-  'compare_sort_or_pass': SORT_OR_PASS | COMPARE,
-  # What the papers publish; the rest of a method at its own defaults.
-  'paper': {
-    'method': {name: TABLE.parameters(name, 'paper') for name in METHODS}
-  },
-  # Every stage once or twice, in seconds: for tests and for a first look.
-  'debug': {
-    'steps': 2,
-    'prompts': {'per_step': 8, 'samples': 4},
-    'eval': {'prompts': 16, 'samples': 2, 'batch': 8, 'every': 0},
-    'checkpoint': {'every': 1},
-    'log': {'tensorboard': False},
-    'pretrain': {'steps': 4, 'batch': 8, 'samples': 20, 'save_every': 2},
-  },
+  'default': (),
+  'sort_or_pass': (SORT_OR_PASS,),
+  'qwen2_0p5b': (QWEN, {'model': {'architecture': 'qwen2_0p5b'}}),
+  'qwen3_0p6b': (QWEN, {'model': {'architecture': 'qwen3_0p6b'}}),
+  'qwen2p5_7b': (QWEN, QWEN_7B),
+  'tiny_hf': (QWEN, TINY_HF),
+  'compare': (COMPARE,),
+  'compare_sort_or_pass': (SORT_OR_PASS, COMPARE),
+  'paper': (PAPER,),
+  'debug': (DEBUG,),
 }

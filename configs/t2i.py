@@ -8,9 +8,11 @@
   python -m adrpo_jax.main --config=configs/t2i.py:sd3_tiny   SD3's path, small
   python -m adrpo_jax.main --config=configs/t2i.py:sd3_medium \\
     --config.model.path=DIR --config.prompts.source=FILE \\
-    --config.prompts.held_out=FILE --workdir=DIR              SD3, LoRA, 512²
+    --config.prompts.eval_prompts=FILE --workdir=DIR          SD3, LoRA, 512²
 
-Plain values only; `adrpo_jax/builders/` is the one reader.
+MAIN holds the keys to decide first, SETTINGS the rest, COMPUTE what changes
+speed and memory but no result. A preset is a list of updates, applied in order.
+All values are plain; only `adrpo_jax/builders/` reads them.
 """
 
 import pathlib
@@ -27,129 +29,12 @@ EXAMPLES = str(pathlib.Path(__file__).parent / 'prompts.csv')
 
 
 def get_config(preset: str = 'default') -> ConfigDict:
-  """The config of a preset: default, compare, paper, debug, sd3_*."""
+  """Returns the config of a preset: default, compare, paper, debug, sd3_*."""
   if preset not in PRESETS:
     raise unknown_name(preset, PRESETS, 'preset')
-  config = ConfigDict(
-    {
-      'seed': 0,
-      'steps': 300,  # rollouts, each followed by updates_per_rollout updates
-      'world': 'shapes',
-      'model': {
-        'family': 'world',  # sd3, sd3_tiny (a random one)
-        'sizes': '',  # of a released SD3, to compile for without its files
-        # A folder of a base checkpoint, '' the one we ship; of SD3, a folder
-        # in the layout of diffusers, gs:// or an id on the Hub.
-        'path': '',
-        'lora_rank': 0,  # 0 trains every weight of the transformer
-        'lora_alpha': 16.0,
-        'lora_targets': ATTENTION,  # a pattern of names of dense kernels
-        'dtype': 'float32',  # of activations; bfloat16 on accelerators
-        'param_dtype': 'float32',  # of the base; what is trained is float32
-        'unroll': True,  # layers one by one; False: a loop, for large models
-        'kept': 'all',  # of layers, for gradients: all, products, nothing
-        'pixels': 512,  # of SD3's images, along an edge
-        't5_length': 256,  # tokens that T5 reads; diffusers' default
-        'decode_tile': 0,  # latents along a tile of the decoder; 0 is whole
-        'decode_parts': 1,  # of the samples, decoded one after another
-      },
-      'prompts': {
-        # .txt, .jsonl, .csv, .tsv or tfds:NAME; '' are the world's own
-        'source': '',
-        'held_out': '',  # the same, for evaluation; only without a world
-        'per_step': 24,  # P
-        'samples': 8,  # G
-      },
-      'sampler': {
-        'steps': 8,  # solver steps of rollouts and evaluations
-        'shift': 1.0,  # of the noise levels; SD3 takes 3.0 at its resolutions
-        'transition': 'euler',  # euler, heun, flow_sde, cps, dance_sde
-        'eta': 0.7,  # noise of the stochastic ones
-        'trained_steps': 0,  # first ones that flow_grpo learns from; 0 is all
-        'guidance': 1.0,  # classifier-free guidance; 1 is none
-      },
-      'training': {
-        'updates_per_rollout': 2,
-        'draws': 1,  # (σ, ε) pairs per sample and update
-        'sigma': 'logit_normal',  # or uniform
-        'microbatches': 1,
-        'learning_rate': 3e-4,
-        'warmup': 5,  # updates
-        'weight_decay': 0.0,
-        'clip_norm': 1.0,
-        # Decay of averaged weights, 0 for none. They are what is evaluated: at
-        # this rate the noise of the gradients holds the policy itself back.
-        'ema': 0.98,
-        # λ of reference + λ·(averaged − reference), what is judged and drawn
-        # with. Above 1: more success for more divergence, without training.
-        'extrapolation': 1.25,
-      },
-      'method': {
-        'name': 'adrpo',
-        **{name: parameters(name) for name in METHODS},
-      },
-      'reward': {
-        # Of the sum that is trained on; the scale of each of its terms: raw,
-        # standard (of a step), group (of a prompt) or fixed.
-        'weights': dict.fromkeys(REWARDS, 0.0) | {'shapes': 1.0},
-        'normalize': dict.fromkeys(REWARDS, 'raw'),
-        'hold_out': (),  # names of rewards that are measured, not trained on
-        'parts': 1,  # of a step's prompts: one judged while the next is drawn
-        # (1 − w)·[share of the facts that hold] + w·[all of them hold]
-        'shapes': {'success_weight': 0.5},
-        'clip_score': {'path': 'openai/clip-vit-large-patch14'},
-        'pick_score': {'path': '', 'divided_by': 1.0},
-        'hps_v2': {'path': '', 'base': ''},
-        'aesthetic': {'path': 'openai/clip-vit-large-patch14', 'head': ''},
-        'remote': {'url': '', 'timeout': 30.0, 'token_from': ''},
-        'invalid_limit': 0.1,  # stop when more of a step's samples are invalid
-      },
-      'eval': {
-        'prompts': 128,  # held out, balanced over the categories
-        'samples': 4,  # of each
-        'batch': 32,  # prompts at a time
-        'every': 100,  # steps; 0 for the first and last only
-      },
-      'checkpoint': {'every': 50, 'keep': 2},
-      'mesh': {'data': -1, 'fsdp': 1, 'tensor': 1},
-      # Mirrors of metrics.jsonl. A W&B project also gets evaluations and
-      # samples; '' is none.
-      'log': {'tensorboard': True, 'wandb': {'project': ''}},
-      'compare': {},  # what a method's runs of a comparison change, by its name
-      'pretrain': {
-        'pictures': 100 * 1024,
-        'corruption': 0.25,  # share of pictures under a caption that is wrong
-        'shares': {
-          'single': 0.2,
-          'binding': 0.2,
-          'relation': 0.2,
-          'counting': 0.12,
-          'style': 0.13,
-          'composition': 0.15,
-        },
-        'kl': 1e-4,
-        'autoencoder': _stage(1000, 32, 4e-3, ema=0.99),
-        'flow': _stage(3600, 128, 1.5e-3),
-        # Guidance distilled into the model: of no steps, left to the sampler.
-        'guidance': 2.0,
-        'distillation': _stage(0, 128, 5e-4, ema=0.99),
-        'decoder': _stage(600, 32, 2e-3, ema=0.99),  # its encoder stays
-      },
-    }
-  )
-  # A clip below β₀ is sufficient for stability, and here it holds the run back:
-  # advantages of ±0.5 pass. β₀ = 0.02 diverges within 100 steps. See README.
-  config.method.adrpo.beta0 = 0.05
-  config.method.adrpo.clip_ratio = 10.0
-  config.method.adrpo.allow_unstable = True
-  # The best of two or three trials of each, benchmarks/results/t2i_trials.md.
-  config.method.fixed_w2.update(beta=0.05, clip_ratio=10.0)
-  config.method.ram.update(beta=0.05, clip_ratio=10.0)
-  config.method.awm.update(beta=0.05, ema_weight=0.05)
-  config.method.orw_cfm_w2.update(tau=4.0, alpha=30.0)
-  config.method.flow_grpo.clip_range = 1e-3
-  config.method.dpo.pairs = ''  # your own; '' draws them from the base
-  config.update(PRESETS[preset])
+  config = ConfigDict(MAIN)
+  for update in (SETTINGS, METHOD_PARAMETERS, COMPUTE, *PRESETS[preset]):
+    config.update(update)
   return config
 
 
@@ -165,11 +50,148 @@ def _stage(
   }
 
 
+MAIN = {
+  'seed': 0,
+  'steps': 300,  # rollouts, each followed by updates_per_rollout updates
+  'world': 'shapes',  # '' for prompts of files
+  'model': {
+    'family': 'world',  # sd3, or sd3_tiny, a random one
+    # A folder of a base checkpoint, '' for the one that ships with the package.
+    # For SD3: a folder in the layout of diffusers, gs:// or an id on the Hub.
+    'path': '',
+    'lora_rank': 0,  # 0 trains every weight of the transformer
+  },
+  'prompts': {
+    # .txt, .jsonl, .csv, .tsv or tfds:NAME; '' for the prompts of the world
+    'source': '',
+    'eval_prompts': '',  # the held-out prompts likewise; only without a world
+    'prompts_per_step': 24,  # P
+    'group_size': 8,  # G, samples of a prompt
+  },
+  'reward': {
+    # Training maximizes the sum of the rewards with these weights.
+    'weights': dict.fromkeys(REWARDS, 0.0) | {'shapes': 1.0},
+  },
+  'method': {'name': 'adrpo'},
+  'training': {'learning_rate': 3e-4},
+  'eval': {'every': 100},  # steps; 0 for the first and last only
+}
+
+SETTINGS = {
+  'model': {
+    'architecture': '',  # of a released SD3, to compile for without its files
+    'lora_alpha': 16.0,
+    'lora_targets': ATTENTION,  # a pattern of names of dense kernels
+    'dtype': 'float32',  # of activations; bfloat16 on accelerators
+    'param_dtype': 'float32',  # of the base; trained weights are float32
+    'resolution': 512,  # pixels along an edge of SD3's images
+    't5_length': 256,  # tokens that T5 reads; diffusers' default
+    'decode_tile': 0,  # latents along a tile of the decoder; 0 for one tile
+  },
+  'sampler': {
+    'steps': 8,  # solver steps of rollouts and evaluations
+    'shift': 1.0,  # of the noise levels; SD3 takes 3.0 at its resolutions
+    'solver': 'euler',  # euler, heun, flow_sde, cps, dance_sde
+    'eta': 0.7,  # noise of the stochastic solvers
+    'trained_steps': 0,  # flow_grpo learns from the first ones; 0 for all
+    'guidance_scale': 1.0,  # of classifier-free guidance; 1 for none
+  },
+  'training': {
+    'updates_per_rollout': 2,
+    'noise_draws': 1,  # S, pairs (σ, ε) of a sample in an update
+    'sigma_distribution': 'logit_normal',  # or uniform
+    'warmup_steps': 5,  # updates
+    'weight_decay': 0.0,
+    'max_grad_norm': 1.0,
+    # Decay of averaged weights, 0 for none. Evaluations use them: at this
+    # learning rate the gradient noise of the current weights costs reward.
+    'ema_decay': 0.98,
+    # λ of reference + λ·(averaged − reference), which is evaluated, sampled
+    # and exported. Above 1: more success for more divergence, without training.
+    'extrapolation': 1.25,
+  },
+  'reward': {
+    # The scale of each term: raw, standard (by the step), group (by the
+    # prompt) or fixed.
+    'normalize': dict.fromkeys(REWARDS, 'raw'),
+    'monitor_only': (),  # names of rewards that are measured, not trained on
+    # (1 − w)·[share of the facts that hold] + w·[all of them hold]
+    'shapes': {'success_weight': 0.5},
+    'clip_score': {'path': 'openai/clip-vit-large-patch14'},
+    'pick_score': {'path': '', 'divided_by': 1.0},
+    'hps_v2': {'path': '', 'base': ''},
+    'aesthetic': {'path': 'openai/clip-vit-large-patch14', 'head': ''},
+    'remote': {'url': '', 'timeout': 30.0, 'token_from': ''},
+    'invalid_limit': 0.1,  # share of a step's samples; more stop the run
+  },
+  'eval': {
+    'num_prompts': 128,  # held out, balanced over the categories
+    'group_size': 4,  # samples of a prompt
+    'batch_size': 32,  # prompts at a time
+  },
+  'checkpoint': {'every': 50, 'max_to_keep': 2},
+  # Mirrors of metrics.jsonl. A W&B project also gets evaluations and samples;
+  # '' is none.
+  'log': {'tensorboard': True, 'wandb': {'project': ''}},
+  'compare': {},  # method -> what its runs in a comparison change
+  'pretrain': {
+    'pictures': 100 * 1024,
+    'corruption': 0.25,  # share of pictures under a caption that is wrong
+    'shares': {
+      'single': 0.2,
+      'binding': 0.2,
+      'relation': 0.2,
+      'counting': 0.12,
+      'style': 0.13,
+      'composition': 0.15,
+    },
+    'kl': 1e-4,
+    'autoencoder': _stage(1000, 32, 4e-3, ema=0.99),
+    'flow': _stage(3600, 128, 1.5e-3),
+    # Guidance distilled into the model: of no steps, left to the sampler.
+    'guidance': 2.0,
+    'distillation': _stage(0, 128, 5e-4, ema=0.99),
+    'decoder': _stage(600, 32, 2e-3, ema=0.99),  # its encoder stays
+  },
+}
+
+COMPUTE = {
+  'mesh': {'data': -1, 'fsdp': 1, 'tensor': 1},  # devices; -1 for the rest
+  'compute': {
+    'scan_layers': False,  # True: a loop over layers, for large models
+    # What layers keep for gradients: everything, dots or nothing. The rest is
+    # computed again.
+    'remat_policy': 'everything',
+    'microbatches': 1,  # of an update
+    'reward_chunks': 1,  # of a step; one is judged while the next is sampled
+    'decode_chunks': 1,  # of the samples, decoded one after another
+  },
+}
+
+# A clip below β₀ is sufficient for stability, and here it costs reward:
+# advantages of ±0.5 pass. β₀ = 0.02 diverges within 100 steps. See README. The
+# others are the best of two or three trials of each, listed in
+# benchmarks/results/t2i_trials.md.
+METHOD_PARAMETERS = {
+  'method': {
+    **{name: parameters(name) for name in METHODS},
+    'adrpo': parameters('adrpo')
+    | {'beta0': 0.05, 'advantage_clip': 10.0, 'allow_unstable': True},
+    'fixed_w2': parameters('fixed_w2') | {'beta': 0.05, 'advantage_clip': 10.0},
+    'ram': parameters('ram') | {'beta': 0.05, 'advantage_clip': 10.0},
+    'awm': parameters('awm') | {'beta': 0.05, 'ema_weight': 0.05},
+    'orw_cfm_w2': parameters('orw_cfm_w2') | {'tau': 4.0, 'alpha': 30.0},
+    'flow_grpo': parameters('flow_grpo') | {'clip_range': 1e-3},
+    # A file of your own pairs; '' for pairs drawn from the base.
+    'dpo': parameters('dpo') | {'pairs': ''},
+  },
+}
+
 # Published for ADRPO on SD3: the base (SD3 medium, 2B), LoRA, a CLIP score,
-# three seeds. Not published, and our choice after Flow-GRPO's SD3.5 recipe
-# (arXiv 2505.05470: rank 32, alpha 64, 512², ten steps, guidance 4.5, 3e-4,
-# weight decay 1e-4, clip 1.0): all the rest. β₀ = 1 is the advice of the
-# authors' earlier ORW-CFM-W2; the clip of 0.9·β₀ keeps a fixed point.
+# three seeds. All the rest is not published, and our choice after Flow-GRPO's
+# SD3.5 recipe (arXiv 2505.05470: rank 32, alpha 64, 512², ten steps, guidance
+# 4.5, 3e-4, weight decay 1e-4, clip 1.0). β₀ = 1 is the advice of the authors'
+# earlier ORW-CFM-W2; the clip of 0.9·β₀ keeps a fixed point.
 SD3 = {
   'world': '',
   'steps': 1000,
@@ -179,105 +201,112 @@ SD3 = {
     'lora_alpha': 64.0,
     'dtype': 'bfloat16',
     'param_dtype': 'bfloat16',
-    'unroll': False,
-    'kept': 'nothing',
-    'decode_parts': 16,
   },
-  'prompts': {'per_step': 32, 'samples': 16},
-  'sampler': {'steps': 10, 'shift': 3.0, 'guidance': 4.5},
+  'prompts': {'prompts_per_step': 32, 'group_size': 16},
+  'sampler': {'steps': 10, 'shift': 3.0, 'guidance_scale': 4.5},
   'training': {
     'updates_per_rollout': 1,
-    'sigma': 'uniform',
-    'microbatches': 2,
+    'sigma_distribution': 'uniform',
     'learning_rate': 3e-4,
-    'warmup': 10,
+    'warmup_steps': 10,
     'weight_decay': 1e-4,
-    'ema': 0.9,
+    'ema_decay': 0.9,
     'extrapolation': 1.0,
   },
   'method': {
-    'adrpo': {'beta0': 1.0, 'clip_ratio': 0.9, 'allow_unstable': False}
+    'adrpo': {'beta0': 1.0, 'advantage_clip': 0.9, 'allow_unstable': False}
   },
   # A CLIP score differs by points within a prompt; β₀ is in units of that.
   'reward': {
     'weights': {'shapes': 0.0, 'clip_score': 1.0},
     'normalize': {'clip_score': 'standard'},
   },
-  'eval': {'prompts': 64, 'samples': 4, 'batch': 16, 'every': 100},
+  'eval': {'num_prompts': 64, 'group_size': 4, 'batch_size': 16, 'every': 100},
   'checkpoint': {'every': 50},
   'mesh': {'data': -1, 'fsdp': 4},
+  'compute': {
+    'scan_layers': True,
+    'remat_policy': 'nothing',
+    'microbatches': 2,
+    'decode_chunks': 16,
+  },
+}
+
+# A random model of the same layout: every step of the path, on a CPU.
+SD3_TINY = {
+  'steps': 2,
+  'model': {
+    'family': 'sd3_tiny',
+    'dtype': 'float32',
+    'param_dtype': 'float32',
+    'lora_rank': 2,
+    'lora_alpha': 4.0,
+    'resolution': 64,
+    't5_length': 16,
+  },
+  'prompts': {
+    'source': EXAMPLES,
+    'eval_prompts': EXAMPLES,
+    'prompts_per_step': 4,
+    'group_size': 2,
+  },
+  'sampler': {'steps': 2},
+  'reward': {'clip_score': {'path': str(cache_folder() / 'clip_tiny')}},
+  'eval': {'num_prompts': 8, 'group_size': 2, 'batch_size': 4, 'every': 0},
+  'checkpoint': {'every': 1},
+  'log': {'tensorboard': False},
+  'mesh': {'fsdp': 1},
+  'compute': {'decode_chunks': 1},
+}
+
+# One run of a comparison: two minutes on two cores.
+COMPARE = {
+  'steps': 60,
+  'eval': {'every': 0},
+  'checkpoint': {'every': 60},
+  'log': {'tensorboard': False},
+  'compare': {
+    'adrpo': {
+      'method': {
+        'adrpo': {'advantage_clip': 0.9, 'policy_advantage_clip': 10.0}
+      }
+    },
+    'fixed_w2': {'training': {'sigma_distribution': 'uniform'}},
+    'ram': {'training': {'sigma_distribution': 'uniform'}},
+    'dpo': {'training': {'sigma_distribution': 'uniform'}},
+    'orw_cfm_w2': {'training': {'learning_rate': 5e-5}},
+    'raft': {'training': {'learning_rate': 1.5e-5}},
+    'rwr': {'training': {'learning_rate': 1.5e-5}},
+    'flow_grpo': {'sampler': {'trained_steps': 2}},
+  },
+}
+
+# What the papers publish; the other parameters of a method at its defaults.
+PAPER = {'method': {name: parameters(name, 'paper') for name in METHODS}}
+
+# Every stage once or twice, in seconds: for tests and for a first look.
+DEBUG = {
+  'steps': 2,
+  'prompts': {'prompts_per_step': 8, 'group_size': 4},
+  'sampler': {'steps': 2},
+  'eval': {'num_prompts': 16, 'group_size': 2, 'batch_size': 8, 'every': 0},
+  'checkpoint': {'every': 1},
+  'log': {'tensorboard': False},
+  'pretrain': {
+    'pictures': 1024,
+    'autoencoder': {'steps': 4, 'batch': 4},
+    'flow': {'steps': 4, 'batch': 4},
+    'distillation': {'steps': 4, 'batch': 4},
+    'decoder': {'steps': 4, 'batch': 4},
+  },
 }
 
 PRESETS = {
-  'default': {},
-  'sd3_medium': SD3 | {'model': SD3['model'] | {'sizes': 'sd3_medium'}},
-  'sd35_medium': SD3 | {'model': SD3['model'] | {'sizes': 'sd35_medium'}},
-  # A random model of the same layout: every step of the path, on a CPU.
-  'sd3_tiny': SD3
-  | {
-    'steps': 2,
-    'model': SD3['model']
-    | {
-      'family': 'sd3_tiny',
-      'dtype': 'float32',
-      'param_dtype': 'float32',
-      'lora_rank': 2,
-      'lora_alpha': 4.0,
-      'pixels': 64,
-      't5_length': 16,
-      'decode_parts': 1,
-    },
-    'prompts': {
-      'source': EXAMPLES,
-      'held_out': EXAMPLES,
-      'per_step': 4,
-      'samples': 2,
-    },
-    'sampler': {'steps': 2, 'shift': 3.0, 'guidance': 4.5},
-    'reward': {
-      'weights': {'shapes': 0.0, 'clip_score': 1.0},
-      'clip_score': {'path': str(cache_folder() / 'clip_tiny')},
-    },
-    'eval': {'prompts': 8, 'samples': 2, 'batch': 4, 'every': 0},
-    'checkpoint': {'every': 1},
-    'log': {'tensorboard': False},
-    'mesh': {'data': -1, 'fsdp': 1},
-  },
-  # One run of a comparison: two minutes on two cores.
-  'compare': {
-    'steps': 60,
-    'eval': {'every': 0},
-    'checkpoint': {'every': 60},
-    'log': {'tensorboard': False},
-    'compare': {
-      'adrpo': {
-        'method': {'adrpo': {'clip_ratio': 0.9, 'policy_clip_ratio': 10.0}}
-      },
-      'fixed_w2': {'training': {'sigma': 'uniform'}},
-      'ram': {'training': {'sigma': 'uniform'}},
-      'dpo': {'training': {'sigma': 'uniform'}},
-      'orw_cfm_w2': {'training': {'learning_rate': 5e-5}},
-      'raft': {'training': {'learning_rate': 1.5e-5}},
-      'rwr': {'training': {'learning_rate': 1.5e-5}},
-      'flow_grpo': {'sampler': {'trained_steps': 2}},
-    },
-  },
-  # What the papers publish; the rest of a method at its own defaults.
-  'paper': {'method': {name: parameters(name, 'paper') for name in METHODS}},
-  # Every stage once or twice, in seconds: for tests and for a first look.
-  'debug': {
-    'steps': 2,
-    'prompts': {'per_step': 8, 'samples': 4},
-    'sampler': {'steps': 2},
-    'eval': {'prompts': 16, 'samples': 2, 'batch': 8, 'every': 0},
-    'checkpoint': {'every': 1},
-    'log': {'tensorboard': False},
-    'pretrain': {
-      'pictures': 1024,
-      'autoencoder': {'steps': 4, 'batch': 4},
-      'flow': {'steps': 4, 'batch': 4},
-      'distillation': {'steps': 4, 'batch': 4},
-      'decoder': {'steps': 4, 'batch': 4},
-    },
-  },
+  'default': (),
+  'sd3_medium': (SD3, {'model': {'architecture': 'sd3_medium'}}),
+  'sd35_medium': (SD3, {'model': {'architecture': 'sd35_medium'}}),
+  'sd3_tiny': (SD3, SD3_TINY),
+  'compare': (COMPARE,),
+  'paper': (PAPER,),
+  'debug': (DEBUG,),
 }

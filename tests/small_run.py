@@ -29,11 +29,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 P, G = 8, 2
 OPTIONS = {
   'steps': 4,
-  'prompts.per_step': P,
-  'prompts.samples': G,
-  'eval.prompts': 8,
-  'eval.samples': 2,
-  'eval.batch': 8,
+  'prompts.prompts_per_step': P,
+  'prompts.group_size': G,
+  'eval.num_prompts': 8,
+  'eval.group_size': 2,
+  'eval.batch_size': 8,
   'eval.every': 0,
   'checkpoint.every': 1,
   'log.tensorboard': False,
@@ -88,7 +88,7 @@ def shaken(tree, scale, seed=0):
 def options(file='t2i', **changes):
   """Dotted config keys with their values; `__` in a name stands for a dot."""
   changed = {name.replace('__', '.'): v for name, v in changes.items()}
-  own = {'training.microbatches': 1}
+  own = {'compute.microbatches': 1}
   if file == 't2i':
     own = {'model.path': str(base_folder()), 'sampler.steps': 2}
   return OPTIONS | own | changed

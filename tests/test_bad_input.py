@@ -28,8 +28,8 @@ TRANSFORMER = 'transformer.safetensors'
     ('--config.method.adrpo.beta=1', "'method.adrpo.beta'", 'adrpo.beta0'),
     ('--config.reward.weights.shaeps=1', 'shaeps', "'reward.weights.shapes'"),
     ('--config.method.name=adpro', "'adpro'", "'adrpo'"),
-    ('--config.sampler.transition=eular', "'eular'", "'euler'"),
-    ('--config.training.sigma=unifrom', "'unifrom'", "'uniform'"),
+    ('--config.sampler.solver=eular', "'eular'", "'euler'"),
+    ('--config.training.sigma_distribution=unifrom', "'unifrom'", "'uniform'"),
     ('--config.world=shape', "'shape'", "'shapes'"),
     ('--mode=trian', 'trian', 'train'),
     ('--config.steps=many', 'many', 'steps'),
@@ -109,17 +109,17 @@ def test_a_host_with_tpus_joins_its_pod_if_it_is_of_one(monkeypatch, pod):
 
 
 def test_one_sample_is_no_group(tmp_path):
-  said = small_run.refused(tmp_path, prompts__samples=1)
+  said = small_run.refused(tmp_path, prompts__group_size=1)
   assert 'at least 2, got 1' in said
-  assert 'prompts.samples' in said
+  assert 'prompts.group_size' in said
 
 
 @pytest.mark.parametrize(
   ('key', 'changes'),
   [
-    ('prompts.per_step', {'prompts__per_step': 6}),
-    ('eval.batch', {'eval__prompts': 12, 'eval__batch': 4}),
-    ('training.microbatches', {'training__microbatches': 3}),
+    ('prompts.prompts_per_step', {'prompts__prompts_per_step': 6}),
+    ('eval.batch_size', {'eval__num_prompts': 12, 'eval__batch_size': 4}),
+    ('compute.microbatches', {'compute__microbatches': 3}),
   ],
 )
 def test_a_batch_has_to_divide_over_the_mesh(tmp_path, key, changes):
@@ -129,7 +129,7 @@ def test_a_batch_has_to_divide_over_the_mesh(tmp_path, key, changes):
 
 
 def test_evaluation_batches_have_to_divide_the_prompts(tmp_path):
-  assert 'eval.batch' in small_run.refused(tmp_path, eval__prompts=12)
+  assert 'eval.batch_size' in small_run.refused(tmp_path, eval__num_prompts=12)
 
 
 def test_a_mesh_has_to_fit_the_devices(tmp_path):
@@ -137,7 +137,8 @@ def test_a_mesh_has_to_fit_the_devices(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ('key', 'value'), [('ema', 1.0), ('ema', -0.1), ('extrapolation', 0.0)]
+  ('key', 'value'),
+  [('ema_decay', 1.0), ('ema_decay', -0.1), ('extrapolation', 0.0)],
 )
 def test_weights_that_cannot_be_averaged(tmp_path, key, value):
   said = small_run.refused(tmp_path, **{f'training__{key}': value})
@@ -150,7 +151,7 @@ def test_weights_that_cannot_be_averaged(tmp_path, key, value):
   [
     ({'sampler__eta': 0.0}, 'eta > 0'),
     ({'sampler__trained_steps': 3}, 'trained_steps'),
-    ({'training__draws': 0}, 'draws=0'),
+    ({'training__noise_draws': 0}, 'draws=0'),
   ],
 )
 def test_a_sampler_that_cannot_be_trained_on(tmp_path, changes, expected):
@@ -161,7 +162,7 @@ def test_a_sampler_that_cannot_be_trained_on(tmp_path, changes, expected):
 
 def test_a_clip_above_beta0_warns_with_the_reason():
   config = small_run.make_config(
-    method__adrpo__clip_ratio=1.2, method__adrpo__allow_unstable=False
+    method__adrpo__advantage_clip=1.2, method__adrpo__allow_unstable=False
   )
   with pytest.warns(UserWarning, match='no stable fixed point'):
     builders.make_method(config.method, methods.TABLE)

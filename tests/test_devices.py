@@ -29,7 +29,7 @@ ONE = (1, 1, 1)
 MESHES = [(8, 1, 1), (1, 8, 1), (2, 2, 2), (1, 4, 2)]
 LORA = (('model__lora_rank', 2),)
 TWICE = (('training__updates_per_rollout', 2),)
-PARTED = (('training__microbatches', 2),)
+PARTED = (('compute__microbatches', 2),)
 LANGUAGE = (('file', 'llm'),)
 # Each row of the table on one mesh or another; `adrpo` on all of them.
 CASES = [
@@ -91,7 +91,7 @@ def built(method, mesh, changes=()):
   settings = {
     'method__name': method,
     'training__updates_per_rollout': 1,
-    'training__warmup': 0,
+    'training__warmup_steps': 0,
     **dict(changes),
     **dict(
       zip(('mesh__data', 'mesh__fsdp', 'mesh__tensor'), mesh, strict=True)

@@ -22,7 +22,7 @@ ROWS = sd3_tables.transformer_rows(2)
 # The average is ahead of the base by 1.5 of its way; alpha/r is 4.
 SETTINGS = {
   'steps': 2,
-  'training__ema': 0.5,
+  'training__ema_decay': 0.5,
   'training__extrapolation': 1.5,
   'training__learning_rate': 0.03,
   'model__lora_alpha': 8.0,

@@ -69,7 +69,7 @@ def test_a_prompt_beyond_the_window_is_not_drawn_for(ran):
   )
   assert status == 2
   assert 'at most 256 tokens' in err
-  assert '--config.prompts.longest' in err
+  assert '--config.prompts.max_prompt_length' in err
 
 
 def refused(**changes):
@@ -122,8 +122,8 @@ def test_a_folder_is_asked_for(monkeypatch):
     ({'eval__temperature': 0.0}, 'all be the same, got 0 and 2 samples'),
     ({'sampler__top_p': 0.0}, '0 < top_p <= 1'),
     ({'model__template': 'chats'}, "Did you mean 'chat'"),
-    ({'prompts__longest': 8}, 'Expected prompts of at most 8 tokens'),
-    ({'reward__hold_out': ('exakt_match',)}, "Did you mean 'exact_match'"),
+    ({'prompts__max_prompt_length': 8}, 'Expected prompts of at most 8 tokens'),
+    ({'reward__monitor_only': ('exakt_match',)}, "Did you mean 'exact_match'"),
   ],
   ids=str,
 )
@@ -135,7 +135,7 @@ def test_settings_that_cannot_be_are_refused(monkeypatch, changes, said):
 def test_greedy_answers_of_one_sample_can_be_evaluated(monkeypatch):
   small_run.on_devices(1, monkeypatch)
   config = small_run.make_config(
-    file='llm', eval__temperature=0.0, eval__samples=1
+    file='llm', eval__temperature=0.0, eval__group_size=1
   )
   run = builders.build(config)
   reference = run.frozen['reference']

@@ -215,7 +215,7 @@ def test_sample_wants_a_prompt(tmp_path):
 
 def test_a_run_that_diverges_stops_without_a_traceback(tmp_path):
   said = small_run.refused(
-    tmp_path / 'run', training__learning_rate=1e30, training__warmup=0
+    tmp_path / 'run', training__learning_rate=1e30, training__warmup_steps=0
   )
   assert 'not finite' in said
   assert 'checkpoint' in said

@@ -11,7 +11,7 @@ from adrpo_jax.errors import InputError
 
 def experience(parts, reward, monkeypatch, devices):
   small_run.on_devices(devices, monkeypatch)
-  config = small_run.make_config(reward__parts=parts)
+  config = small_run.make_config(compute__reward_chunks=parts)
   config.reward.weights = {reward: 1.0}
   run = builders.build(config)
   prompts, samples, scores, _ = train.online(run)(
@@ -36,6 +36,6 @@ def test_parts_change_nothing(reward, parts, devices, monkeypatch):
 def test_parts_have_to_divide_the_prompts(parts, monkeypatch):
   small_run.on_devices(1, monkeypatch)
   with pytest.raises(
-    InputError, match=r'multiple of data·fsdp · reward\.parts'
+    InputError, match=r'multiple of data·fsdp · compute\.reward_chunks'
   ):
-    builders.build(small_run.make_config(reward__parts=parts))
+    builders.build(small_run.make_config(compute__reward_chunks=parts))

@@ -29,11 +29,11 @@ from adrpo_jax.tree_names import leaf_names
 pytestmark = pytest.mark.slow
 
 STEPS = 6
-EVERY = {'steps': STEPS, 'eval__every': 3, 'checkpoint__keep': STEPS}
+EVERY = {'steps': STEPS, 'eval__every': 3, 'checkpoint__max_to_keep': STEPS}
 VARIANTS = {
   'adrpo': EVERY,
   # It samples from a slowly moving copy; the averaged weights are a third.
-  'nft': EVERY | {'method__name': 'nft', 'training__ema': 0.9},
+  'nft': EVERY | {'method__name': 'nft', 'training__ema_decay': 0.9},
   'language': EVERY | {'file': 'llm'},
 }
 # Few, since collectives between processes are slow on CPUs.
@@ -320,7 +320,11 @@ def test_damaged_checkpoints_are_named_and_the_one_before_is_taken(
 def test_more_steps_go_on_from_the_last_checkpoint(uninterrupted, tmp_path):
   """Only steps and what is kept may change; the rest is refused."""
   workdir = tmp_path / 'run'
-  changes = {'eval__every': 0, 'checkpoint__every': 2, 'checkpoint__keep': 2}
+  changes = {
+    'eval__every': 0,
+    'checkpoint__every': 2,
+    'checkpoint__max_to_keep': 2,
+  }
   start(workdir, **changes, steps=2).ended()
   status, _, err = small_run.call(
     *small_run.arguments(**VARIANTS['adrpo'], training__learning_rate=1.0),

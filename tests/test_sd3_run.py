@@ -109,10 +109,13 @@ def test_a_folder_that_is_not_whole(cache, spoil, said):
   [
     ({'model__family': 'sd3'}, r'Expected --config\.model\.path'),
     ({'model__family': 'sd9'}, "'sd9'.*Known: .*sd3"),
-    ({'model__pixels': 60}, 'multiple of 16, got 60'),
-    ({'model__kept': 'some'}, "'some'"),
+    ({'model__resolution': 60}, 'multiple of 16, got 60'),
+    ({'compute__remat_policy': 'some'}, "'some'"),
     ({'prompts__source': ''}, r'Expected --config\.prompts\.source=FILE'),
-    ({'prompts__held_out': 'none.csv'}, 'none.csv: expected a readable file'),
+    (
+      {'prompts__eval_prompts': 'none.csv'},
+      'none.csv: expected a readable file',
+    ),
   ],
 )
 def test_a_setting_that_does_not_fit(cache, changes, said):

@@ -65,7 +65,7 @@ def test_loss_and_gradient_do_not_depend_on_microbatches(monkeypatch):
   with_sgd(monkeypatch)
   steps = {
     parts: one_step(
-      built(training__microbatches=parts, training__updates_per_rollout=1),
+      built(compute__microbatches=parts, training__updates_per_rollout=1),
       scores=small_run.made_scores(invalid=[(0, 0), (5, 1)]),
     )
     for parts in (1, 4)
@@ -198,7 +198,7 @@ def test_a_state_keeps_the_copies_its_method_reads(name, copies):
 
 def test_averaged_weights_are_apart_from_those_a_method_reads():
   """awm: ema keeps its own decay, 0 in step 0, beside an average of 0.9."""
-  run = built(method__name='awm', training__ema=0.9)
+  run = built(method__name='awm', training__ema_decay=0.9)
   state = shaken_state(run)
   start = jax.device_get(state.averaged)
   after, _ = run.update(state, *small_run.made_step(run))
@@ -233,7 +233,7 @@ def test_the_copies_move_towards_the_parameters_after_the_step():
 @pytest.mark.parametrize('rank', [0, 4])
 def test_the_policy_goes_on_in_the_direction_of_the_average(rank):
   """λ = 2: twice the average less the reference; λ = 1: the average."""
-  options = {'training__ema': 0.9, 'model__lora_rank': rank}
+  options = {'training__ema_decay': 0.9, 'model__lora_rank': rank}
   plain = built(**options, training__extrapolation=1.0)
   ahead = built(**options, training__extrapolation=2.0)
   state, frozen = shaken_state(plain), plain.frozen

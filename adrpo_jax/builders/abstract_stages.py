@@ -46,7 +46,7 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
   def row_of(shape: tuple[int, ...], dtype: Any) -> Any:
     return jax.ShapeDtypeStruct((count, *shape), dtype, sharding=split)
 
-  count, samples = config.prompts.per_step, config.prompts.samples
+  count, samples = config.prompts.prompts_per_step, config.prompts.group_size
   frozen = generator.frozen
   prompts = PromptBatch(
     ids=row_of((), jnp.int32),

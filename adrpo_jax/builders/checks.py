@@ -23,16 +23,16 @@ def check_groups(method: Method, groups: tuple[int, int]) -> None:
   try:
     guards.check_group_size(method.needs, groups[1])
   except ValueError as error:
-    raise InputError(f'{error} It is --config.prompts.samples.') from error
+    raise InputError(f'{error} It is --config.prompts.group_size.') from error
 
 
 def check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
   """Checks that prompts divide over the devices and over microbatches."""
   rows = mesh.shape['data'] * mesh.shape['fsdp']
-  parts = config.training.microbatches
+  parts = config.compute.microbatches
   for name, size in (
-    ('prompts.per_step', config.prompts.per_step),
-    ('eval.batch', config.eval.batch),
+    ('prompts.prompts_per_step', config.prompts.prompts_per_step),
+    ('eval.batch_size', config.eval.batch_size),
   ):
     if size % rows:
       raise InputError(
@@ -40,32 +40,33 @@ def check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
         f'devices that share the batch, got {size}. Take '
         f'{rows * -(-size // rows)}, or a smaller mesh.'
       )
-  if config.prompts.per_step % (rows * parts):
+  count = config.prompts.prompts_per_step
+  if count % (rows * parts):
     raise InputError(
-      f'Expected config.prompts.per_step to be a multiple of data·fsdp · '
-      f'training.microbatches = {rows * parts}, got '
-      f'{config.prompts.per_step}.'
+      'Expected config.prompts.prompts_per_step to be a multiple of data·fsdp '
+      f'· compute.microbatches = {rows * parts}, got {count}.'
     )
 
 
 def check_parts(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
   """Checks that a step can be drawn in as many parts as the config says."""
   rows = mesh.shape['data'] * mesh.shape['fsdp']
-  parts = config.reward.parts
-  if parts < 1 or config.prompts.per_step % (rows * parts):
+  parts = config.compute.reward_chunks
+  count = config.prompts.prompts_per_step
+  if parts < 1 or count % (rows * parts):
     raise InputError(
-      'Expected config.prompts.per_step to be a multiple of data·fsdp · '
-      f'reward.parts, and at least one part, got {config.prompts.per_step}, '
-      f'{rows} and {parts}.'
+      'Expected config.prompts.prompts_per_step to be a multiple of data·fsdp '
+      '· compute.reward_chunks, and at least one chunk, got '
+      f'{count}, {rows} and {parts}.'
     )
 
 
 def check_averaging(training: ConfigDict) -> None:
   """Checks the decay of averaged weights, and how far they are extended."""
-  if not 0 <= training.ema < 1:
+  if not 0 <= training.ema_decay < 1:
     raise InputError(
-      'Expected config.training.ema, the decay of averaged weights, to be 0 '
-      f'for none or between 0 and 1, got {training.ema}.'
+      'Expected config.training.ema_decay, the decay of averaged weights, to '
+      f'be 0 for none or between 0 and 1, got {training.ema_decay}.'
     )
   if not training.extrapolation > 0:
     raise InputError(

@@ -54,7 +54,7 @@ def _terms(config: ConfigDict) -> dict[str, Any]:
     'invalid_limit': config.invalid_limit,
     'parameters': reward_parameters(config),
     'normalize': {k: n for k, n in normalize.items() if n != 'raw'},
-    'hold_out': config.hold_out,
+    'monitor_only': config.monitor_only,
   }
 
 
@@ -62,18 +62,18 @@ def reward_parameters(config: ConfigDict) -> dict[str, dict[str, Any]]:
   """Term -> its parameters, for those with a weight and those held out."""
   return {
     name: dict(config.get(name, {}))
-    for name in dict.fromkeys([*_weights(config), *config.hold_out])
+    for name in dict.fromkeys([*_weights(config), *config.monitor_only])
   }
 
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
   """Clipped AdamW with a linear warm-up."""
   schedule = optax.linear_schedule(
-    config.learning_rate / (config.warmup + 1),
+    config.learning_rate / (config.warmup_steps + 1),
     config.learning_rate,
-    config.warmup,
+    config.warmup_steps,
   )
   return optax.chain(
-    optax.clip_by_global_norm(config.clip_norm),
+    optax.clip_by_global_norm(config.max_grad_norm),
     optax.adamw(schedule, b2=0.99, weight_decay=config.weight_decay),
   )

@@ -46,6 +46,6 @@ def pretrain_texts(
     world=config.world,
     **config.pretrain.to_dict(),
     seed=config.seed,
-    longest=config.sampler.longest,
+    longest=config.sampler.max_completion_length,
     versions=versions,
   )

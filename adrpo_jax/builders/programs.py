@@ -40,10 +40,10 @@ def make_programs(
   mesh: jax.sharding.Mesh,
 ) -> Programs:
   """The programs of a config; of the generator only shapes are looked at."""
-  groups = config.prompts.per_step, config.prompts.samples
+  groups = config.prompts.prompts_per_step, config.prompts.group_size
   trained = (groups[0], 2) if 'pairs' in method.needs else groups
   optimizer = make_optimizer(config.training)
-  averaged = config.training.ema > 0
+  averaged = config.training.ema_decay > 0
   modality = generator.modality(method, adapted.materialize)
 
   # The base is an argument: closed over, it would be a constant, and so a
@@ -58,8 +58,10 @@ def make_programs(
     modality,
     optimizer,
     updates_per_rollout=config.training.updates_per_rollout,
-    microbatches=config.training.microbatches,
-    averaging_decay=(lambda step: config.training.ema) if averaged else None,
+    microbatches=config.compute.microbatches,
+    averaging_decay=(lambda step: config.training.ema_decay)
+    if averaged
+    else None,
     materialize=adapted.materialize,
   )
   shapes = jax.eval_shape(init, generator.frozen['reference'])

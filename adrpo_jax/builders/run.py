@@ -87,7 +87,7 @@ def build(config: ConfigDict) -> Run:
   """
   family = family_of(config)
   method = make_method(config.method, family.methods)
-  groups = config.prompts.per_step, config.prompts.samples
+  groups = config.prompts.prompts_per_step, config.prompts.group_size
   trained = (groups[0], 2) if 'pairs' in method.needs else groups
   checks.check_groups(method, trained)
   mesh = sharding.make_mesh(**config.mesh)
@@ -135,7 +135,7 @@ def build(config: ConfigDict) -> Run:
     rollout=jax.jit(programs.modality.rollout),
     decode=jax.jit(programs.modality.decode),
     reward=task.reward(config.reward, task.training),
-    parts=config.reward.parts,
+    parts=config.compute.reward_chunks,
     gather=gather,
     update=jax.jit(
       programs.update, donate_argnums=0, out_shardings=(layout, whole)
@@ -196,15 +196,15 @@ def _evaluator(
   with reward.unlocked():  # Figures of different steps are compared.
     reward.normalize = comparable(config.reward.normalize.to_dict())
   return make_evaluate(
-    generator.judged(adaptation.overlaid, config.eval.samples),
+    generator.judged(adaptation.overlaid, config.eval.group_size),
     task.reward(reward, task.held_out),
     task.measure,
     encode(task.held_out.texts),
     task.held_out.categories,
     seen=task.medium.seen,
     diagnosed=task.medium.diagnosed,
-    samples_per_prompt=config.eval.samples,
-    batch=config.eval.batch,
+    samples_per_prompt=config.eval.group_size,
+    batch=config.eval.batch_size,
     place=place,
     gather=gather,
   )

@@ -64,7 +64,7 @@ def judge_pictures(
   return found, image_scores.score(
     found,
     rewards,
-    batch=-(-config.eval.batch // mesh.size) * mesh.size,
+    batch=-(-config.eval.batch_size // mesh.size) * mesh.size,
     facts=judge.facts,
     reduced=judge.reduced,
     measure=measure,

@@ -172,7 +172,7 @@ def _effort_notes(runs: list[RunRecord]) -> list[str]:
   """A note where runs did not draw equally many samples, or say how many."""
   asked = [run.settings.get('prompts') or {} for run in runs]
   efforts = {
-    (run.steps, prompts.get('per_step'), prompts.get('samples'))
+    (run.steps, prompts.get('prompts_per_step'), prompts.get('group_size'))
     for run, prompts in zip(runs, asked, strict=True)
   }
   if len(efforts) < 2:

@@ -38,7 +38,7 @@ _SLICES = flags.DEFINE_integer('num_slices', 1, 'Number of slices.')
 _PER_CHIP = flags.DEFINE_integer(
   'prompts_per_chip',
   0,
-  'Sets prompts.per_step; 0 keeps its value.',
+  'Sets prompts.prompts_per_step; 0 keeps its value.',
 )
 _OUTPUT = flags.DEFINE_string('output', '', 'A .json file; a .txt is added.')
 

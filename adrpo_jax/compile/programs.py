@@ -35,8 +35,8 @@ def compile_stages(
   mesh = sharding.make_mesh(**config.mesh, devices=devices)
   if per_chip:
     rows = mesh.shape['data'] * mesh.shape['fsdp']
-    config.prompts.per_step = per_chip * rows
-    config.eval.batch = rows * -(-config.eval.batch // rows)
+    config.prompts.prompts_per_step = per_chip * rows
+    config.eval.batch_size = rows * -(-config.eval.batch_size // rows)
   stages = stages_of(config, mesh)
   plain = stages_of(_without_recomputation(config), mesh)
   programs = {
@@ -53,7 +53,7 @@ def compile_stages(
     'hbm_capacity_bytes': chip.hbm,
     'hbm_peak_bytes': peak,
     'peak_flops': chip.flops,
-    'samples': config.prompts.per_step * config.prompts.samples,
+    'samples': config.prompts.prompts_per_step * config.prompts.group_size,
     'config': json.loads(json.dumps(config.to_dict())),  # Tuples to lists.
     'versions': {'jax': jax.__version__},
     'programs': programs,
@@ -107,5 +107,5 @@ def _program(
 
 def _without_recomputation(config: ConfigDict) -> ConfigDict:
   config = config.copy_and_resolve_references()
-  config.model.kept = 'all'
+  config.compute.remat_policy = 'everything'
   return config

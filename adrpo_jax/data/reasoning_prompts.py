@@ -96,7 +96,7 @@ def apart(training: Sequence[str], held_out: Sequence[str]) -> list[int]:
     raise InputError(
       'Expected prompts to train on that are not held out, got '
       f'{len(training)} that all are. Give --config.prompts.source and '
-      '--config.prompts.held_out different seeds, '
+      '--config.prompts.eval_prompts different seeds, '
       f'{SCHEME}TASK:COUNT:SEED, or take a task with more questions.'
     )
   return ids

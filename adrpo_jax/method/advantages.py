@@ -113,7 +113,7 @@ def equal_groups(rewards: Array, valid: Array) -> Array:
 
 
 def keep_equal_groups(rewards: Array, valid: Array) -> Array:
-  """Leaves equal groups in the loss, pulled to the reference ("pull").
+  """Leaves equal groups in the loss, pulled to the reference ("keep").
 
   Their advantages are 0, so ADRPO gives them β₀. Returns `valid` [P, G].
   """
@@ -122,7 +122,7 @@ def keep_equal_groups(rewards: Array, valid: Array) -> Array:
 
 
 def drop_equal_groups(rewards: Array, valid: Array) -> Array:
-  """Takes equal groups out of the loss and its denominator ("mask").
+  """Takes equal groups out of the loss and its denominator ("drop").
 
   Returns `valid` [P, G] with every sample of an equal group marked invalid.
   """

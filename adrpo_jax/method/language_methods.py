@@ -40,8 +40,8 @@ RATIOS = {
   'product': token_losses.product_ratio,
 }
 USABLE = {
-  'pull': advantages.keep_equal_groups,
-  'mask': advantages.drop_equal_groups,
+  'keep': advantages.keep_equal_groups,
+  'drop': advantages.drop_equal_groups,
 }
 
 
@@ -59,7 +59,7 @@ def adrpo(
   guard: bool = True,
   aggregation: str = 'sample_mean',
   longest: int = 0,
-  zero_variance: str = 'pull',
+  zero_variance: str = 'keep',
 ) -> Method:
   """The clipped surrogate, and KL weighed by β₀ − λ·clip(A, ±c).
 
@@ -96,7 +96,7 @@ def grpo(
   kl: str = 'ratio_k3',
   aggregation: str = 'sample_mean',
   longest: int = 0,
-  zero_variance: str = 'pull',
+  zero_variance: str = 'keep',
 ) -> Method:
   """The clipped surrogate, and KL weighed by β for every sample; 0 for none.
 
@@ -125,7 +125,7 @@ def rloo(
   clip_low: float = 0.2,
   clip_high: float = 0.2,
   kl: str = 'ratio_k3',
-  zero_variance: str = 'pull',
+  zero_variance: str = 'keep',
 ) -> Method:
   """A against the mean of the prompt's other samples; whole answers' ratios."""
   return _surrogate(

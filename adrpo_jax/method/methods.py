@@ -25,30 +25,30 @@ from adrpo_jax.method.transforms import chain
 from adrpo_jax.types import Array, Weights
 
 ZERO_VARIANCE = {
-  'pull': advantages.keep_equal_groups,
-  'mask': advantages.drop_equal_groups,
+  'keep': advantages.keep_equal_groups,
+  'drop': advantages.drop_equal_groups,
 }
 
 
 def adrpo(
   *,
   beta0: float = 0.25,
-  clip_ratio: float = 0.9,
-  policy_clip_ratio: float = 0.0,
-  zero_variance: str = 'pull',
+  advantage_clip: float = 0.9,
+  policy_advantage_clip: float = 0.0,
+  zero_variance: str = 'keep',
   allow_unstable: bool = False,
 ) -> Method:
-  """A⟨(v − u)²⟩ + (β₀ − A)⟨(v − v_ref)²⟩, |A| ≤ clip_ratio·β₀.
+  """A⟨(v − u)²⟩ + (β₀ − A)⟨(v − v_ref)²⟩, |A| ≤ advantage_clip·β₀.
 
-  `policy_clip_ratio` gives the A of the policy term a bound of its own; at 0
-  there is one bound for both.
+  `policy_advantage_clip` gives the A of the policy term a bound of its own, in
+  units of β₀ too; at 0 there is one bound for both.
   """
-  policy_clip = (policy_clip_ratio or clip_ratio) * beta0
+  policy_clip = (policy_advantage_clip or advantage_clip) * beta0
   return Method(
     name='adrpo',
     weights=transforms.adrpo(
       beta0,
-      clip_ratio * beta0,
+      advantage_clip * beta0,
       policy_clip=policy_clip,
       allow_unstable=allow_unstable,
     ),
@@ -81,12 +81,15 @@ def orw_cfm_w2(
 
 
 def fixed_w2(
-  *, beta: float = 0.25, clip_ratio: float = 0.9, zero_variance: str = 'pull'
+  *,
+  beta: float = 0.25,
+  advantage_clip: float = 0.9,
+  zero_variance: str = 'keep',
 ) -> Method:
   """A⟨(v − u)²⟩ + β⟨(v − v_ref)²⟩, the fixed coefficient ADRPO replaces."""
   return Method(
     name='fixed_w2',
-    weights=transforms.fixed_w2(beta, clip_ratio * beta),
+    weights=transforms.fixed_w2(beta, advantage_clip * beta),
     policy_loss=policy_losses.velocity_matching,
     divergences=(_w2('reference'),),
     behavior='current',
@@ -105,7 +108,7 @@ def nft(
   old_decay: float = 0.5,
   old_decay_steps: int = 500,
   self_normalized: bool = False,
-  zero_variance: str = 'pull',
+  zero_variance: str = 'keep',
 ) -> Method:
   """A′⟨(v − u)²⟩ + (β − A′)⟨(v − v_old)²⟩ + c⟨(v − v_ref)²⟩.
 
@@ -138,12 +141,15 @@ def nft(
 
 
 def ram(
-  *, beta: float = 0.25, clip_ratio: float = 0.9, zero_variance: str = 'pull'
+  *,
+  beta: float = 0.25,
+  advantage_clip: float = 0.9,
+  zero_variance: str = 'keep',
 ) -> Method:
   """β⟨(v − sg[v_ref + (A/β)(u − v_old)])²⟩, v_old the policy of the rollout."""
   return Method(
     name='ram',
-    weights=transforms.fixed_w2(beta, clip_ratio * beta),
+    weights=transforms.fixed_w2(beta, advantage_clip * beta),
     policy_loss=policy_losses.residual_matching('old'),
     divergences=(_w2('reference'),),
     behavior='current',
@@ -163,7 +169,7 @@ def awm(
   ema_weight: float = 1.0,
   ema_decay: float = 0.3,
   ema_decay_steps: int = 300,
-  zero_variance: str = 'pull',
+  zero_variance: str = 'keep',
 ) -> Method:
   """Clipped A′·ρ + β⟨(v − v_ref)²⟩ + c⟨(v − v_ema)²⟩, ρ of log p = −⟨(v − u)²⟩.
 
@@ -235,7 +241,7 @@ def flow_grpo(
   beta: float = 0.004,
   clip: float = 5.0,
   clip_range: float = 1e-4,
-  zero_variance: str = 'pull',
+  zero_variance: str = 'keep',
 ) -> Method:
   """The clipped surrogate on solver transitions, with their KL to the base."""
   return Method(
@@ -276,7 +282,7 @@ METHODS: dict[str, Callable[..., Method]] = {
 # paper leaves open stays at its default.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
   # By analogy with the audio ablation: on the boundary of stability.
-  'adrpo': {'stable': {}, 'paper': {'clip_ratio': 1.0}},
+  'adrpo': {'stable': {}, 'paper': {'advantage_clip': 1.0}},
   # The released CIFAR-10 code.
   'orw_cfm_w2': {
     'stable': {},
@@ -292,7 +298,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
   'raft': {'stable': {}, 'paper': {}},
   'rwr': {'stable': {}, 'paper': {}},
   'dpo': {'stable': {}, 'paper': {}},
-  'flow_grpo': {'stable': {}, 'paper': {'zero_variance': 'mask'}},
+  'flow_grpo': {'stable': {}, 'paper': {'zero_variance': 'drop'}},
 }
 
 

@@ -64,7 +64,7 @@ def make_reward(
   parameters: Mapping[str, Mapping[str, Any]] | None = None,
   *,
   normalize: Mapping[str, Named] | None = None,
-  hold_out: Collection[str] = (),
+  monitor_only: Collection[str] = (),
 ) -> Reward:
   """The weighted sum of rows, see `table.sum_of_rows`.
 
@@ -74,7 +74,7 @@ def make_reward(
     invalid_limit: see there, as the others.
     parameters: of the rows.
     normalize: of the terms.
-    hold_out: names of terms that are measured and not trained on.
+    monitor_only: names of terms that are measured and not trained on.
   """
   return table.sum_of_rows(
     REWARDS,
@@ -83,5 +83,5 @@ def make_reward(
     invalid_limit,
     parameters,
     normalize=normalize,
-    hold_out=hold_out,
+    monitor_only=monitor_only,
   )

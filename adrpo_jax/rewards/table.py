@@ -145,7 +145,7 @@ def sum_of_rows(
   parameters: Mapping[str, Mapping[str, Any]] | None = None,
   *,
   normalize: Mapping[str, Named] | None = None,
-  hold_out: Collection[str] = (),
+  monitor_only: Collection[str] = (),
 ) -> Reward:
   """The weighted sum of rows: {'shapes': 1.0, 'jpeg_compressibility': 0.1}.
 
@@ -160,13 +160,15 @@ def sum_of_rows(
       are {'taste': {'row': 'remote', 'url': …}, 'ocr': {'row': 'remote', …}}.
     normalize: name of a term -> a name in NORMALIZERS, or {'name': …} with its
       parameters: {'pick_score': 'standard'}.
-    hold_out: names of terms that are measured and not trained on.
+    monitor_only: names of terms that are measured and not trained on.
 
   Raises:
     InputError: an unknown name (the rows are listed), parameters that a row
       does not take, bad weights.
   """
-  limits = dict.fromkeys(weights, invalid_limit) | dict.fromkeys(hold_out, 1.0)
+  limits = dict.fromkeys(weights, invalid_limit) | dict.fromkeys(
+    monitor_only, 1.0
+  )
   options = parameters or {}
   rewards = {
     term: _make_term(table, term, inputs(limit), **options.get(term, {}))
@@ -176,7 +178,7 @@ def sum_of_rows(
     term: _make_normalizer(named) for term, named in (normalize or {}).items()
   }
   return weighted_sum(
-    rewards, weights, normalizers=normalizers, hold_out=hold_out
+    rewards, weights, normalizers=normalizers, monitor_only=monitor_only
   )
 
 

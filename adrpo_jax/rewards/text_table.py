@@ -99,7 +99,7 @@ def make_text_reward(
   parameters: Mapping[str, Mapping[str, Any]] | None = None,
   *,
   normalize: Mapping[str, Named] | None = None,
-  hold_out: Collection[str] = (),
+  monitor_only: Collection[str] = (),
 ) -> Reward:
   """The weighted sum of rows, see `table.sum_of_rows`.
 
@@ -111,7 +111,7 @@ def make_text_reward(
     invalid_limit: see there, as the others.
     parameters: of the rows.
     normalize: of the terms.
-    hold_out: names of terms that are measured and not trained on.
+    monitor_only: names of terms that are measured and not trained on.
   """
   return table.sum_of_rows(
     TEXT_REWARDS,
@@ -120,5 +120,5 @@ def make_text_reward(
     invalid_limit,
     parameters,
     normalize=normalize,
-    hold_out=hold_out,
+    monitor_only=monitor_only,
   )

@@ -19,7 +19,7 @@ def weighted_sum(
   weights: Mapping[str, float],
   *,
   normalizers: Mapping[str, Normalizer] | None = None,
-  hold_out: Collection[str] = (),
+  monitor_only: Collection[str] = (),
 ) -> Reward:
   """Σ_k w_k · n_k(r_k), for samples on which every r_k with w_k ≠ 0 is valid.
 
@@ -33,7 +33,7 @@ def weighted_sum(
     weights: name -> w_k, for all names but those held out.
     normalizers: name -> n_k; a term without one is taken as it is. What they do
       to β₀ stands in `normalizers`.
-    hold_out: names of rewards that are measured only.
+    monitor_only: names of rewards that are measured only.
 
   Returns:
     A reward with the measures of the first reward under their own names, and
@@ -44,7 +44,7 @@ def weighted_sum(
     InputError: no rewards, other names, weights not finite or all 0.
   """
   own = dict(normalizers or {})
-  _check(rewards, weights, own, hold_out)
+  _check(rewards, weights, own, monitor_only)
   if len(rewards) == 1 and not own and set(weights.values()) == {1.0}:
     return next(iter(rewards.values()))
   trained = {name: weight for name, weight in weights.items() if weight}
@@ -105,13 +105,13 @@ def _check(
   rewards: Collection[str],
   weights: Mapping[str, float],
   normalizers: Collection[str],
-  hold_out: Collection[str],
+  monitor_only: Collection[str],
 ) -> None:
-  if not rewards or sorted(rewards) != sorted([*weights, *hold_out]):
+  if not rewards or sorted(rewards) != sorted([*weights, *monitor_only]):
     raise InputError(
       'Expected one weight for each reward that is not held out, of which '
       f'there is at least one; got rewards {sorted(rewards)}, weights of '
-      f'{sorted(weights)} and {sorted(hold_out)} held out.'
+      f'{sorted(weights)} and {sorted(monitor_only)} held out.'
     )
   if not np.isfinite(list(weights.values())).all() or not any(weights.values()):
     raise InputError(

@@ -15,8 +15,8 @@ def sample_keys(
   """Returns a key for every sample, fold_in(key, p·G + g). [P, G]
 
   The key of a sample does not depend on its device or microbatch. To draw only
-  a part of the prompts of a step with the same keys, pass their `index` [P], the
-  p of each within the step.
+  a part of the prompts of a step with the same keys, pass their `index` [P],
+  the p of each within the step.
   """
   index = jnp.arange(prompts) if index is None else index
   own = index[:, None] * samples_per_prompt

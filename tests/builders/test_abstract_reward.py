@@ -14,7 +14,7 @@ def test_a_tower_is_counted_once_for_each_size_whatever_a_term_is_called():
   config = ConfigDict(
     {
       'weights': {'clip_score': 1.0, 'shapes': 1.0, 'hps_v2': 0.0},
-      'hold_out': ('taste', 'far'),
+      'monitor_only': ('taste', 'far'),
       'taste': {'row': 'pick_score', 'path': ''},
       'far': {'row': 'remote', 'url': ''},
     }

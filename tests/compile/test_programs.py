@@ -24,11 +24,11 @@ def folder(tmp_path_factory):
 def make_config(folder, **changes):
   settings = {
     'model.path': str(folder),
-    'model.pixels': 64,
+    'model.resolution': 64,
     'model.t5_length': 16,
     'model.lora_rank': 2,
-    'model.decode_parts': 2,
-    'prompts.samples': 4,
+    'compute.decode_chunks': 2,
+    'prompts.group_size': 4,
     'sampler.steps': 2,
   }
   given = {name.replace('__', '.'): v for name, v in changes.items()}

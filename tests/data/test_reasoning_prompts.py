@@ -33,8 +33,12 @@ def fresh():
 def task_prompts(source, held_out):
   config = ConfigDict(
     {
-      'prompts': {'source': source, 'held_out': held_out, 'longest': 400},
-      'eval': {'prompts': 4},
+      'prompts': {
+        'source': source,
+        'eval_prompts': held_out,
+        'max_prompt_length': 400,
+      },
+      'eval': {'num_prompts': 4},
     }
   )
   return text_task._of_files(config, WORDS)

@@ -14,7 +14,7 @@ def test_samples_widen_for_ever_once_advantages_exceed_beta0():
     for run in train(
       world,
       lambda ratio: make_method(
-        'adrpo', beta0=0.25, clip_ratio=ratio, allow_unstable=True
+        'adrpo', beta0=0.25, advantage_clip=ratio, allow_unstable=True
       ),
       [(0.9,), (6.0,)],
       steps=400,

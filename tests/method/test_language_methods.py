@@ -99,7 +99,7 @@ def test_every_row_is_documented_and_has_a_source(name):
     ({'ratio': 'tokn'}, "Did you mean 'token'"),
     ({'aggregation': 'constant_length'}, 'Expected longest'),
     ({'aggregation': 'mean'}, 'sample_mean'),
-    ({'zero_variance': 'drop'}, 'zero_variance'),
+    ({'zero_variance': 'push'}, 'zero_variance'),
   ],
 )
 def test_settings_that_make_no_sense(given, said):

@@ -145,7 +145,7 @@ def test_row_treats_a_tied_prompt_as_asked(name):
   usable = method.usable(rewards, valid)
   if 'zero_variance' in adrpo_jax.parameters(name):
     assert usable[0].all()
-    masked = adrpo_jax.make_method(name, zero_variance='mask')
+    masked = adrpo_jax.make_method(name, zero_variance='drop')
     assert not masked.usable(rewards, valid)[0].any()
   else:
     assert usable[0].any() == (name == 'orw_cfm_w2')
@@ -252,7 +252,7 @@ def test_paper_clip_warns_and_can_be_allowed():
   with pytest.warns(UserWarning, match='exactly beta0'):
     adrpo_jax.make_method('adrpo', 'paper')
   with pytest.warns(UserWarning, match='above beta0'):
-    adrpo_jax.make_method('adrpo', clip_ratio=1.5)
+    adrpo_jax.make_method('adrpo', advantage_clip=1.5)
   with warnings.catch_warnings():
     warnings.simplefilter('error')
     adrpo_jax.make_method('adrpo', 'paper', allow_unstable=True)

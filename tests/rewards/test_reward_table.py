@@ -296,7 +296,7 @@ def test_a_row_passes_on_the_options_of_host_rewards(option):
 
 def test_an_unknown_name_is_answered_with_what_is_known():
   with pytest.raises(InputError) as caught:
-    make_reward({'shapes': 1.0}, TEXTS, hold_out=('jpeg_compresibility',))
+    make_reward({'shapes': 1.0}, TEXTS, monitor_only=('jpeg_compresibility',))
   said = str(caught.value).splitlines()
   assert said[0] == (
     "Unknown reward 'jpeg_compresibility'. Did you mean "
@@ -358,7 +358,7 @@ def test_a_reward_held_out_stops_no_run(truth, monkeypatch):
 
   monkeypatch.setitem(REWARDS, 'remote', host_row('remote', lambda: never))
   prompts, images = truth
-  held_out = make_reward({'shapes': 1.0}, TEXTS, 0.1, hold_out=('remote',))
+  held_out = make_reward({'shapes': 1.0}, TEXTS, 0.1, monitor_only=('remote',))
   scores = held_out(prompts, images)
   np.testing.assert_array_equal(scores.rewards, 1.0)
   assert scores.valid.all()

@@ -50,7 +50,7 @@ def test_a_sum_of_rows_with_parameters_and_one_held_out(samples):
       'length': {'row': 'soft_overlong', 'limit': 5, 'margin': 2},
       'exact_match': {'batch_size': 2, 'workers': 1},
     },
-    hold_out=('exact_match',),
+    monitor_only=('exact_match',),
   )(PROMPTS, samples)
   # |y| of 5 is the limit: −1, and 0 up to 3.
   np.testing.assert_allclose(

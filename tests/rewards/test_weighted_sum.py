@@ -108,7 +108,7 @@ def test_what_is_held_out_is_measured_and_reaches_nothing():
     [[7.0, jnp.nan, 9.0]], valid=[[True, False, True]], taste=[[4.0, 5.0, 6.0]]
   )
   reward = weighted_sum(
-    {'a': trained, 'judge': judge}, {'a': 1.0}, hold_out=('judge',)
+    {'a': trained, 'judge': judge}, {'a': 1.0}, monitor_only=('judge',)
   )
   scores, alone = reward(*NOTHING), trained(*NOTHING)
   np.testing.assert_array_equal(scores.rewards, alone.rewards)
@@ -128,7 +128,7 @@ def test_measures_are_known_where_their_own_reward_is_valid():
       'judge': constant([[1.0, 2.0]], valid=[[False, True]]),
     },
     {'a': 1.0},
-    hold_out=('judge',),
+    monitor_only=('judge',),
   )
   masks = known(reward(*NOTHING))
   expected = {
@@ -172,10 +172,10 @@ def test_normalizers_see_the_whole_step():
     (('a', 'b'), {'a': 1.0}, {}),
     (('a',), {'a': float('nan')}, {}),
     (('a', 'b'), {'a': 0.0, 'b': 0.0}, {}),
-    (('a',), {}, {'hold_out': ('a',)}),
-    (('a',), {'a': 1.0}, {'hold_out': ('a',)}),
+    (('a',), {}, {'monitor_only': ('a',)}),
+    (('a',), {'a': 1.0}, {'monitor_only': ('a',)}),
     (('a',), {'a': 1.0}, {'normalizers': {'b': None}}),
-    (('a', 'b'), {'a': 1.0}, {'hold_out': 'b', 'normalizers': {'b': None}}),
+    (('a', 'b'), {'a': 1.0}, {'monitor_only': 'b', 'normalizers': {'b': None}}),
   ],
 )
 def test_refused(names, weights, options):

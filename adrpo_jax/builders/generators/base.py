@@ -20,10 +20,10 @@ Rows = Callable[[np.ndarray], PyTree]
 Encode = Callable[[Sequence[str]], Rows]
 Materialize = Callable[[PyTree, PyTree], PyTree]
 
-KEPT = {
-  'all': None,
+REMAT_POLICIES = {
+  'everything': None,
+  'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
   'nothing': jax.checkpoint_policies.nothing_saveable,
-  'products': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
 
 
@@ -64,12 +64,12 @@ def split_by_rows(mesh: jax.sharding.Mesh, rows: PyTree) -> PyTree:
 
 def make_compute(config: ConfigDict, mesh: jax.sharding.Mesh) -> Compute:
   """How the models of a config are computed."""
-  model = config.model
+  policy = config.compute.remat_policy
   return Compute(
-    dtype=jnp.dtype(model.dtype),
+    dtype=jnp.dtype(config.model.dtype),
     attention=attention.for_mesh(mesh),
-    scan_layers=not model.unroll,
-    remat_policy=named(KEPT, model.kept, 'choice of what layers keep'),
+    scan_layers=config.compute.scan_layers,
+    remat_policy=named(REMAT_POLICIES, policy, 'remat_policy'),
     constrain=lambda rows: split_by_rows(mesh, rows),
   )
 

@@ -30,7 +30,7 @@ from adrpo_jax.sampling import noise_levels, solvers
 from adrpo_jax.sampling.guidance import Velocity
 from adrpo_jax.types import Array, Modality, PyTree
 
-TRANSITIONS: dict[str, Callable[[float], solvers.Transition]] = {
+SOLVERS: dict[str, Callable[[float], solvers.Transition]] = {
   'euler': lambda eta: solvers.euler(),
   'heun': lambda eta: solvers.heun(),
   'flow_sde': solvers.flow_sde,
@@ -81,7 +81,7 @@ def flow_generator(
   def judged(materialize: Materialize, samples: int) -> Modality:
     """On fresh noise, which the divergence in W2 is an expectation over."""
     method = methods.make_method('fixed_w2')
-    return make(method, materialize, transition='euler', samples=samples)
+    return make(method, materialize, solver='euler', samples=samples)
 
   def save_adapters(
     adapters: PyTree, scale: float, folder: pathlib.Path
@@ -94,8 +94,8 @@ def flow_generator(
   return Generator(
     modality=partial(
       make,
-      transition=config.sampler.transition,
-      samples=config.prompts.samples,
+      solver=config.sampler.solver,
+      samples=config.prompts.group_size,
     ),
     judged=judged,
     encode=encode,
@@ -116,12 +116,12 @@ def _modality(
   method: Method,
   materialize: Materialize,
   *,
-  transition: str,
+  solver: str,
   samples: int,
 ) -> Modality:
   sampler = config.sampler
-  if 'trajectory' in method.needs and transition in ('euler', 'heun'):
-    transition = 'flow_sde'  # log-probabilities need a stochastic step
+  if 'trajectory' in method.needs and solver in ('euler', 'heun'):
+    solver = 'flow_sde'  # log-probabilities need a stochastic step
   try:
     return flow.make(
       method,
@@ -130,14 +130,14 @@ def _modality(
       latent_shape=model.latent_shape,
       samples_per_prompt=samples,
       sigmas=model.grid(sampler.steps, sampler.shift),
-      transition=named(TRANSITIONS, transition, 'transition')(sampler.eta),
+      transition=named(SOLVERS, solver, 'solver')(sampler.eta),
       trained_steps=range(sampler.trained_steps) or None,
-      draws=config.training.draws,
-      quantile=named(SIGMAS, config.training.sigma, 'σ distribution')(
-        sampler.shift
-      ),
-      rollout_guidance=sampler.guidance,
-      training_guidance=sampler.guidance,
+      draws=config.training.noise_draws,
+      quantile=named(
+        SIGMAS, config.training.sigma_distribution, 'σ distribution'
+      )(sampler.shift),
+      rollout_guidance=sampler.guidance_scale,
+      training_guidance=sampler.guidance_scale,
       materialize=materialize,
       constrain=partial(split_by_rows, mesh),
     )
@@ -154,7 +154,7 @@ def make_decoder(
   the config asks for either.
   """
   model = Autoencoder(sizes)
-  tile, parts = config.decode_tile, config.decode_parts
+  tile, parts = config.model.decode_tile, config.compute.decode_chunks
 
   def decode(params: PyTree, latents: Array) -> Array:
     return tiled_decode(
@@ -168,7 +168,7 @@ def make_decoder(
   def decoded(params: PyTree, latents: Array) -> Array:
     if latents.shape[0] % parts:
       raise InputError(
-        f'Expected --config.model.decode_parts to divide the {len(latents)} '
+        f'Expected --config.compute.decode_chunks to divide the {len(latents)} '
         f'samples, got {parts}.'
       )
     # A part takes every parts-th row, so that it spans all devices.

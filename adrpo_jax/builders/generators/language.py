@@ -70,7 +70,7 @@ def of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
     model,
     stops=tokenizer.stop_ids,
     pad=tokenizer.pad_id,
-    encode=_encoder(tokenizer, config.prompts.longest),
+    encode=_encoder(tokenizer, config.prompts.max_prompt_length),
     reference=decoder_folder.load(model, dtype, on_mesh(mesh)),
     identity=fingerprint([folder]),
   )
@@ -84,7 +84,9 @@ def shapes_of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   if config.model.path:
     model = decoder_folder.read(language_folder(config))
   else:
-    sizes = named(decoder_folder.ARCHITECTURES, config.model.sizes, 'model')
+    sizes = named(
+      decoder_folder.ARCHITECTURES, config.model.architecture, 'model'
+    )
     model = decoder_folder.DecoderFolder(pathlib.Path(), sizes, {})
   dtype = jnp.dtype(config.model.param_dtype)
   shapes = jax.tree.map(
@@ -118,20 +120,22 @@ def _generator(
   made = partial(
     language.make,
     model=functions,
-    longest=config.sampler.longest,
+    longest=config.sampler.max_completion_length,
     stops=stops,
     pad=pad,
-    chunk=config.training.chunk,
+    chunk=config.compute.logits_chunk,
     gather=partial(_for_a_loop, mesh, jnp.dtype(config.model.dtype)),
     constrain=partial(split_by_rows, mesh),
   )
-  sampled = _choice(config, config.sampler.temperature, config.prompts.samples)
+  sampled = _choice(
+    config, config.sampler.temperature, config.prompts.group_size
+  )
 
   def modality(method: Method, materialize: Materialize) -> Modality:
     return made(
       method,
       choice=sampled,
-      samples_per_prompt=config.prompts.samples,
+      samples_per_prompt=config.prompts.group_size,
       materialize=materialize,
     )
 
@@ -143,7 +147,7 @@ def _generator(
       materialize=materialize,
     )
 
-  length = config.prompts.longest
+  length = config.prompts.max_prompt_length
   return Generator(
     modality=modality,
     judged=judged,

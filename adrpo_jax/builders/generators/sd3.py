@@ -56,7 +56,7 @@ def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   if config.model.path:
     model = sd3_folder.read(local_folder(config.model.path))
   else:
-    model = named(sd3_folder.ARCHITECTURES, config.model.sizes, 'model')
+    model = named(sd3_folder.ARCHITECTURES, config.model.architecture, 'model')
   place, size = on_mesh(mesh), _latent_size(config, model)
   dtype = jnp.dtype(config.model.dtype)
   length = text_conditions.CLIP_LENGTH + config.model.t5_length
@@ -131,7 +131,7 @@ def _functions(
 ) -> FlowModel:
   return FlowModel(
     velocity=MMDiT(model.transformer, make_compute(config, mesh)).apply,
-    decode=make_decoder(model.autoencoder, config.model),
+    decode=make_decoder(model.autoencoder, config),
     grid=noise_levels.sd3_sigmas,
     latent_shape=(
       *_latent_size(config, model),
@@ -146,11 +146,11 @@ def _latent_size(
   config: ConfigDict, model: sd3_folder.Sd3Folder
 ) -> tuple[int, int]:
   patch = model.autoencoder.downsampling * model.transformer.patch_size
-  pixels = config.model.pixels
-  if pixels < patch or pixels % patch:
+  edge = config.model.resolution
+  if edge < patch or edge % patch:
     raise InputError(
-      f'Expected --config.model.pixels to be a multiple of {patch}, got '
-      f'{pixels}.'
+      f'Expected --config.model.resolution to be a multiple of {patch}, got '
+      f'{edge}.'
     )
-  edge = pixels // model.autoencoder.downsampling
-  return edge, edge
+  latent_edge = edge // model.autoencoder.downsampling
+  return latent_edge, latent_edge

@@ -52,7 +52,7 @@ def of_world(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
     mesh,
     FlowModel(
       velocity=MMDiT(models.mmdit, make_compute(config, mesh)).apply,
-      decode=make_decoder(models.autoencoder, config.model),
+      decode=make_decoder(models.autoencoder, config),
       grid=noise_levels.shifted_sigmas,
       latent_shape=(size, size, models.mmdit.in_channels),
       config=models.mmdit,

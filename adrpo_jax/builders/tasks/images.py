@@ -69,10 +69,12 @@ def make_judge(config: ConfigDict) -> Judge:
 
 
 def _judge_of(config: ConfigDict, world: World) -> Judge:
-  held_out = in_turn(_listed(world, 'held_out'), config.eval.prompts)
+  held_out = in_turn(_listed(world, 'held_out'), config.eval.num_prompts)
   facts = world.facts(held_out.texts)
   drawn = jax.jit(
-    lambda facts: world.spread(world.truth(facts, config.eval.samples), facts)
+    lambda facts: world.spread(
+      world.truth(facts, config.eval.group_size), facts
+    )
   )
   of_truth = float(np.nanmean(drawn(facts)[0]))
 
@@ -100,24 +102,24 @@ def _of_world(
     if source
     else balanced(_listed(world, 'train'), DISTINCT)
   )
-  return training, in_turn(_listed(world, 'held_out'), config.eval.prompts)
+  return training, in_turn(_listed(world, 'held_out'), config.eval.num_prompts)
 
 
 def _of_files(
   config: ConfigDict,
 ) -> tuple[prompt_sources.PromptSet, prompt_sources.PromptSet]:
-  for name in ('source', 'held_out'):
+  for name in ('source', 'eval_prompts'):
     if not config.prompts[name]:
       raise InputError(
         f'Expected --config.prompts.{name}=FILE, prompts as .txt, .jsonl, '
         '.csv, .tsv or tfds:NAME, since there is no world to take them from.'
       )
-  judged = prompt_sources.load(config.prompts.held_out)
+  judged = prompt_sources.load(config.prompts.eval_prompts)
   categories = tuple(category or 'all' for category in judged.categories)
   judged = prompt_sources.PromptSet(judged.texts, categories, judged.answers)
   return (
     prompt_sources.load(config.prompts.source),
-    repeated(judged, config.eval.prompts),
+    repeated(judged, config.eval.num_prompts),
   )
 
 

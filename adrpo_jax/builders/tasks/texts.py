@@ -26,12 +26,12 @@ def make_text_task(config: ConfigDict) -> Task:
   )
 
   def check(text: str) -> None:
-    length = len(tokenizer.encode(text))
-    if length > config.prompts.longest:
+    length, most = len(tokenizer.encode(text)), config.prompts.max_prompt_length
+    if length > most:
       raise ValueError(
-        f'Expected prompts of at most {config.prompts.longest} tokens, got one '
-        f'of {length}: {text[:60]!r}. Shorten it, or raise '
-        '--config.prompts.longest.'
+        f'Expected prompts of at most {most} tokens, got one of {length}: '
+        f'{text[:60]!r}. Shorten it, or raise '
+        '--config.prompts.max_prompt_length.'
       )
 
   for text in (*training.texts[:1], *held_out.texts[:1]):
@@ -58,7 +58,7 @@ def _of_world(
     if source
     else _listed(world, 'train')
   )
-  return training, in_turn(_listed(world, 'held_out'), config.eval.prompts)
+  return training, in_turn(_listed(world, 'held_out'), config.eval.num_prompts)
 
 
 def _listed(world: TextWorld, split: str) -> PromptSet:
@@ -69,7 +69,7 @@ def _listed(world: TextWorld, split: str) -> PromptSet:
 def _of_files(
   config: ConfigDict, tokenizer: ChatTokenizer
 ) -> tuple[PromptSet, PromptSet]:
-  for name in ('source', 'held_out'):
+  for name in ('source', 'eval_prompts'):
     if not config.prompts[name]:
       raise InputError(
         f'Expected --config.prompts.{name}=FILE, prompts as .txt, .jsonl, '
@@ -78,9 +78,12 @@ def _of_files(
       )
   training, held_out = (
     within(
-      prompt_sources.load(source), tokenizer, config.prompts.longest, source
+      prompt_sources.load(source),
+      tokenizer,
+      config.prompts.max_prompt_length,
+      source,
     )
-    for source in (config.prompts.source, config.prompts.held_out)
+    for source in (config.prompts.source, config.prompts.eval_prompts)
   )
   if config.prompts.source.startswith(reasoning_prompts.SCHEME):
     training = training.chosen(
@@ -88,7 +91,7 @@ def _of_files(
     )
   categories = tuple(category or 'all' for category in held_out.categories)
   held_out = PromptSet(held_out.texts, categories, held_out.answers)
-  return training, repeated(held_out, config.eval.prompts)
+  return training, repeated(held_out, config.eval.num_prompts)
 
 
 def within(
@@ -105,7 +108,7 @@ def within(
     raise InputError(
       f'Expected prompts of at most {longest} tokens in {source}, got '
       f'{len(prompts)} of {min(lengths)} to {max(lengths)}. Raise '
-      '--config.prompts.longest.'
+      '--config.prompts.max_prompt_length.'
     )
   if len(short) < len(prompts):
     logging.warning(

@@ -74,7 +74,7 @@ def left_padded(
   if longest > length:
     raise InputError(
       f'Expected prompts of at most {length} tokens, got one of {longest}. '
-      'Shorten it, or raise --config.prompts.longest.'
+      'Shorten it, or raise --config.prompts.max_prompt_length.'
     )
   tokens = np.full((len(rows), length), pad, np.int32)
   mask = np.zeros(tokens.shape, bool)

@@ -1,0 +1,69 @@
+"""Old names of config keys and values: refused, with the new name."""
+
+from flax.traverse_util import flatten_dict
+import pytest
+import small_run
+
+from adrpo_jax import config_keys
+from adrpo_jax.errors import InputError
+
+FILES = {
+  file: set(
+    flatten_dict(
+      small_run.preset_config('default', {}, file).to_dict(), sep='.'
+    )
+  )
+  for file in ('t2i', 'llm')
+}
+
+
+def has(keys, key):
+  return any(k == key or k.startswith(f'{key}.') for k in keys)
+
+
+@pytest.mark.parametrize(('old', 'new'), config_keys.RENAMED.items())
+def test_a_renamed_key_exists_under_the_new_name_alone(old, new):
+  assert any(has(keys, new) for keys in FILES.values())
+  assert not any(has(keys, old) for keys in FILES.values())
+  assert config_keys.current(old) == new
+  assert config_keys.current(new) == new
+
+
+@pytest.mark.parametrize(('old', 'new'), config_keys.RENAMED.items())
+def test_the_command_line_refuses_an_old_key_and_names_the_new(
+  tmp_path, old, new
+):
+  file = next(file for file, keys in FILES.items() if has(keys, new))
+  said = small_run.refused(tmp_path / 'run', f'--config.{old}=4', file=file)
+  assert f'config.{old} was renamed: use config.{new}.' in said
+  assert config_keys.NOTES.get(old, '') in said
+
+
+def test_keys_below_a_renamed_one_are_renamed_too(tmp_path):
+  flag = '--config.reward.normalise.shapes=group'
+  said = small_run.refused(tmp_path / 'run', flag)
+  assert 'use config.reward.normalize.shapes.' in said
+
+
+@pytest.mark.parametrize(
+  ('file', 'key', 'old'),
+  [
+    ('t2i', 'compute.remat_policy', 'all'),
+    ('llm', 'compute.remat_policy', 'products'),
+    ('t2i', 'method.adrpo.zero_variance', 'pull'),
+    ('llm', 'method.rloo.zero_variance', 'mask'),
+    ('llm', 'method.grpo.advantage', 'centred'),
+  ],
+)
+def test_an_old_value_is_refused_and_the_new_one_named(
+  tmp_path, file, key, old
+):
+  new = config_keys.RENAMED_VALUES[key.rpartition('.')[2]][old]
+  said = small_run.refused(tmp_path / 'run', f'--config.{key}={old}', file=file)
+  assert f"The value '{old}' of config.{key} was renamed: use '{new}'." in said
+  assert not (tmp_path / 'run').exists()
+
+
+def test_a_config_file_with_an_old_key_is_refused():
+  with pytest.raises(InputError, match=r'use config\.prompts\.group_size'):
+    config_keys.check_names({'steps': 3, 'prompts.samples': 8})
