@@ -1,10 +1,10 @@
-"""Softmax attention, and the one place that chooses how it is computed.
+"""Softmax attention: three implementations, and the choice between them.
 
-An `Attention` is a function (query, key, value, mask) of arrays [B, L, heads,
-d] each -> [B, L, heads·d]; of keys and values there may be fewer heads, each
-for several of the queries. `mask` says where to attend: None, everywhere; an
-array [B, 1, 1 or L, L], where it is True; or `Causal`. Softmax is float32,
-whatever the arrays are.
+An `Attention` is a function (query, key, value, mask) -> [B, L, heads·d] of
+arrays [B, L, heads, d]. Keys and values may have fewer heads than queries; each
+of these then serves several heads of the queries. `mask` is None (attend
+everywhere), a boolean array [B, 1, 1 or L, L] (attend where it is True) or
+`Causal`. The softmax is computed in float32 whatever the dtype of the arrays.
 """
 
 from collections.abc import Callable
@@ -25,22 +25,23 @@ Attention = Callable[..., Array]
 
 
 class Causal(NamedTuple):
-  """Every position attends to the real ones up to itself.
+  """A causal mask: a position attends to the real positions up to itself.
 
-  real: [B, L] bool. What is said of a position that is not real is of no use.
+  token_mask: [B, L] bool, True for real positions. The output at the other
+    positions has no meaning.
   """
 
-  real: Array
+  token_mask: Array
 
 
 Mask = Array | Causal | None
 
-BLOCK = 512  # of positions, in the kernel of a TPU
-LANES = 128  # a block is a multiple of
+BLOCK = 512  # positions of a block of the TPU kernel
+LANES = 128  # the number of positions that divides every block
 
 
 def for_mesh(mesh: Mesh) -> Attention:
-  """What suits the devices of a mesh: splash on TPU, cuDNN on GPU, or XLA."""
+  """Chooses by the mesh's platform: splash on TPU, cuDNN on GPU, else XLA."""
   platform = mesh.devices.flat[0].platform
   if platform == 'tpu':
     return splash(mesh)
@@ -48,22 +49,22 @@ def for_mesh(mesh: Mesh) -> Attention:
 
 
 def mask_array(mask: Mask) -> Array | None:
-  """The mask as an array, if there is one."""
+  """Returns the mask as an array; None stays None."""
   if not isinstance(mask, Causal):
     return mask
-  length = mask.real.shape[1]
-  before = jnp.tril(jnp.ones((length, length), bool))
-  return (before[None] & mask.real[:, None].astype(bool))[:, None]
+  length = mask.token_mask.shape[1]
+  causal = jnp.tril(jnp.ones((length, length), bool))
+  return (causal[None] & mask.token_mask[:, None].astype(bool))[:, None]
 
 
 def xla(query: Array, key: Array, value: Array, mask: Mask = None) -> Array:
-  """softmax(q·kᵀ/√d)·v as plain operations: on any platform."""
+  """Computes softmax(q·kᵀ/√d)·v in plain operations, on any platform."""
   out = jax.nn.dot_product_attention(query, key, value, mask=mask_array(mask))
   return out.reshape(*out.shape[:2], -1)
 
 
 def cudnn(query: Array, key: Array, value: Array, mask: Mask = None) -> Array:
-  """The fused kernel of cuDNN, which has half precision only."""
+  """Runs cuDNN's fused kernel; other than half precision goes to `xla`."""
   if query.dtype not in (jnp.bfloat16, jnp.float16):
     return xla(query, key, value, mask)
   out = jax.nn.dot_product_attention(
@@ -73,54 +74,54 @@ def cudnn(query: Array, key: Array, value: Array, mask: Mask = None) -> Array:
 
 
 def splash(mesh: Mesh, interpret: bool = False) -> Attention:
-  """The fused kernel of a TPU, on each device's own rows and heads.
+  """Makes the attention of the fused TPU kernel, sharded by row and head.
 
-  Scores never reach the memory. Positions are filled up to a whole number of
-  blocks; what was filled in is masked, and so is what is not real: it attends
-  to its like. With an array for a mask, or heads that tensor does not divide:
-  XLA.
+  Attention scores never reach the main memory. Positions are padded to a whole
+  number of blocks. Padding, like the positions that are not real, attends only
+  to its own kind. An array as mask, and a number of heads that the axis tensor
+  does not divide, go to `xla`.
 
   Args:
-    mesh: with the axes data, fsdp and tensor.
-    interpret: run the kernel as plain operations, on any platform.
+    mesh: has the axes data, fsdp and tensor.
+    interpret: True runs the kernel as plain operations, on any platform.
   """
 
   def attention(
     query: Array, key: Array, value: Array, mask: Mask = None
   ) -> Array:
     batch, length, heads, features = query.shape
-    ways = mesh.shape['tensor']
+    tensor = mesh.shape['tensor']
     causal = isinstance(mask, Causal)
-    if not (mask is None or causal) or heads % ways or key.shape[2] % ways:
+    if not (mask is None or causal) or heads % tensor or key.shape[2] % tensor:
       return xla(query, key, value, mask)
-    block = min(BLOCK, _filled(length, LANES))
-    filled = _filled(length, block)
-    kernel = _kernel(heads // ways, filled, block, causal, interpret)
-    if isinstance(mask, Causal):  # of rows that differ
-      real = jnp.pad(mask.real, ((0, 0), (0, filled - length)))
+    block = min(BLOCK, _round_up(length, LANES))
+    padded = _round_up(length, block)
+    kernel = _kernel(heads // tensor, padded, block, causal, interpret)
+    if isinstance(mask, Causal):  # Rows differ.
+      token_mask = jnp.pad(mask.token_mask, ((0, 0), (0, padded - length)))
       axis, split = 0, P(('data', 'fsdp'))
     else:
-      real, axis, split = jnp.arange(filled) < length, None, P()
+      token_mask, axis, split = jnp.arange(padded) < length, None, P()
 
-    def row(query: Array, key: Array, value: Array, real: Array) -> Array:
-      segments = splash_attention_kernel.SegmentIds(real, real)
+    def row(query: Array, key: Array, value: Array, mask: Array) -> Array:
+      segments = splash_attention_kernel.SegmentIds(mask, mask)
       return kernel(query, key, value, segments)
 
     def heads_first(array: Array) -> Array:
-      padding = ((0, 0), (0, 0), (0, filled - length), (0, 0))
+      padding = ((0, 0), (0, 0), (0, padded - length), (0, 0))
       return jnp.pad(array.transpose(0, 2, 1, 3), padding)
 
     spec = P(('data', 'fsdp'), 'tensor')
-    own: Callable[..., Array] = jax.vmap(row, in_axes=(0, 0, 0, axis))
+    batched: Callable[..., Array] = jax.vmap(row, in_axes=(0, 0, 0, axis))
     out = jax.shard_map(
-      own,
+      batched,
       mesh=mesh,
       in_specs=(spec, spec, spec, split),
       out_specs=spec,
       check_vma=False,
     )(
       *map(heads_first, (query * features**-0.5, key, value)),
-      real.astype(jnp.int32),
+      token_mask.astype(jnp.int32),
     )
     out = out[:, :, :length].transpose(0, 2, 1, 3)
     return out.reshape(batch, length, heads * features)
@@ -129,12 +130,12 @@ def splash(mesh: Mesh, interpret: bool = False) -> Attention:
 
 
 def _kernel(heads: int, length: int, block: int, causal: bool, interpret: bool):
-  kind = (
+  mask_type = (
     splash_attention_mask.CausalMask
     if causal
     else splash_attention_mask.FullMask
   )
-  each = kind((length, length))
+  mask = mask_type((length, length))
   sizes = splash_attention_kernel.BlockSizes(
     block_q=block,
     block_kv=block,
@@ -146,11 +147,11 @@ def _kernel(heads: int, length: int, block: int, causal: bool, interpret: bool):
     block_kv_dq=block,
   )
   return splash_attention_kernel.make_splash_mha_single_device(
-    splash_attention_mask.MultiHeadMask([each] * heads),
+    splash_attention_mask.MultiHeadMask([mask] * heads),
     block_sizes=sizes,
     interpret=interpret,
   )
 
 
-def _filled(length: int, block: int) -> int:
+def _round_up(length: int, block: int) -> int:
   return -(-length // block) * block

@@ -1,7 +1,7 @@
-"""How a model is computed, as opposed to what it is.
+"""Precision, kernels, rematerialization and sharding of a model.
 
-None of it changes a result beyond rounding, so none of it is in a model's
-config or in its file.
+These settings change a result by rounding only. They are therefore separate
+from the model's config, and no file of a model stores them.
 """
 
 from collections.abc import Callable
@@ -16,38 +16,41 @@ import jax.numpy as jnp
 from adrpo_jax.models.attention import Attention, xla
 
 
-def _as_it_is(rows: Any) -> Any:
+def _identity(rows: Any) -> Any:
   return rows
 
 
 @dataclasses.dataclass(frozen=True)
 class Compute:
-  """Precision, kernels, and the layout of the loop over layers.
+  """How a model is computed.
 
   Attributes:
-    dtype: of activations; norms, softmax and sinusoids are float32.
-    attention: see there.
-    unroll: layers as one straight program, faster on a CPU; otherwise a loop,
-      whose compile time and memory do not grow with the depth.
-    checkpoint: a policy of `jax.checkpoint_policies` for what a layer keeps
-      for the backward pass; None keeps all, and nothing is computed twice.
-    constrain: puts activations [B, ...] onto the mesh, rows split over its
-      devices. Without it the compiler may split features instead, as the
-      parameters are, and add up every norm over all devices.
+    dtype: the dtype of activations; norms, softmax and sinusoids are float32.
+    attention: a function of the module `attention`.
+    scan_layers: True compiles the layers as a loop, whose compile time and
+      memory do not grow with the depth. False unrolls them, which is faster on
+      a CPU.
+    remat_policy: a policy of `jax.checkpoint_policies` that says what a layer
+      saves for the backward pass. None saves everything, and nothing is
+      computed twice.
+    constrain: shards activations [B, ...] by row over the devices of the mesh.
+      Without it the compiler may shard the features instead, like those of the
+      parameters, and then every norm is a sum over all devices.
   """
 
   dtype: Any = jnp.float32
   attention: Attention = xla
   scan_layers: bool = False
   remat_policy: Callable[..., bool] | None = None
-  constrain: Callable[[Any], Any] = _as_it_is
+  constrain: Callable[[Any], Any] = _identity
 
 
 def stack(block: type[nn.Module], count: int, compute: Compute) -> Any:
-  """A module class of `count` layers in a row, their parameters stacked.
+  """Returns a module class of `count` layers with stacked parameters.
 
-  `block` is called as (carry, *constants) -> (carry, None). Each parameter
-  gets a leading axis of layers, and so do adapters put beside it.
+  `block` is called as (carry, *constants) -> (carry, None). Each parameter has
+  a leading axis that counts the layers, and so have the adapters attached to
+  it.
   """
   if compute.remat_policy is not None:
     block = nn.remat(block, policy=compute.remat_policy, prevent_cse=False)
@@ -62,34 +65,35 @@ def stack(block: type[nn.Module], count: int, compute: Compute) -> Any:
 
 
 def gradient_barrier(module: nn.Module, carry: Any, *constants: Any) -> Any:
-  """module(carry, *constants); backwards it is done before the rest goes on.
+  """Calls module(carry, *constants) and groups the gradients it produces.
 
-  The gradient of the carry leaves together with those of the parameters that
-  are trained. Without it a compiler may put the products for these off until
-  the end, with all that they read waiting: in SD3-medium on two slices of v5e,
-  0.7 GiB of the last layer.
+  In the backward pass, the gradient of the carry becomes available together
+  with the gradients of the trained parameters. Without this barrier a compiler
+  may postpone the matrix products of the parameters' gradients until the end
+  and keep their operands in memory: for SD3-medium on two slices of v5e, 0.7
+  GiB of the last layer.
   """
   if module.is_initializing():
     return module(carry, *constants)
   module, variables = module.unbind()
-  carry, params = _together((carry, variables['params']))
+  carry, params = _barrier((carry, variables['params']))
   return module.apply(variables | {'params': params}, carry, *constants)
 
 
 @jax.custom_jvp
-def _together(tree: Any) -> Any:
-  """The tree as it is; of its cotangents none is used before all are there."""
+def _barrier(tree: Any) -> Any:
+  """Returns the tree; its cotangents become available all at once."""
   return tree
 
 
-def _only_what_changes(primals: tuple[Any], tangents: tuple[Any]) -> Any:
-  """The rule of `_together`: what is not trained stays without a gradient."""
+def _barrier_jvp(primals: tuple[Any], tangents: tuple[Any]) -> Any:
+  """The derivative of `_barrier`: frozen leaves stay without a gradient."""
   leaves, structure = jax.tree.flatten(*tangents)
-  moving = [i for i, x in enumerate(leaves) if not isinstance(x, SymbolicZero)]
-  tied = jax.lax.optimization_barrier([leaves[i] for i in moving])
-  for i, leaf in zip(moving, tied, strict=True):
+  trained = [i for i, x in enumerate(leaves) if not isinstance(x, SymbolicZero)]
+  outputs = jax.lax.optimization_barrier([leaves[i] for i in trained])
+  for i, leaf in zip(trained, outputs, strict=True):
     leaves[i] = leaf
   return *primals, jax.tree.unflatten(structure, leaves)
 
 
-_together.defjvp(_only_what_changes, symbolic_zeros=True)
+_barrier.defjvp(_barrier_jvp, symbolic_zeros=True)

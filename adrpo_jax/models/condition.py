@@ -1,4 +1,4 @@
-"""What a text encoder says of a prompt."""
+"""The encoded prompt that conditions an image model."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from adrpo_jax.types import Array
 
 
 class Condition(NamedTuple):
-  """An encoded prompt: states [*, L, D] and one pooled vector [*, D]."""
+  """An encoded prompt: states [*, L, D] and a pooled vector [*, D]."""
 
   states: Array | np.ndarray
   pooled: Array | np.ndarray

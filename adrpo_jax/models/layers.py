@@ -11,12 +11,12 @@ from adrpo_jax.types import Array
 
 
 class Linear(nn.Module):
-  """y = x·W + b over the last axis, with all leading axes flattened to one.
+  """y = x·W + b over the last axis, with the leading axes flattened into one.
 
-  Where an adapter lies beside W (see `lora.attach`), y = x·W + b + (x·A)·B: no
-  product, and no gradient, of the size of W is made for it. The flattening is
-  for the CPU, where XLA turns a gradient of a dense layer on [B, L, D] into a
-  slow batched product; elsewhere it costs nothing.
+  If an adapter is attached to W (see `lora.attach`), y = x·W + b + (x·A)·B. No
+  product and no gradient of the size of W is computed for it. The leading axes
+  are flattened for the sake of the CPU, where XLA turns the gradient of a dense
+  layer on [B, L, D] into a slow batched product; elsewhere this costs nothing.
   """
 
   features: int
@@ -44,10 +44,10 @@ class Linear(nn.Module):
 
 
 class GroupNorm(nn.Module):
-  """GroupNorm over [B, H, W, C], two-pass variance, eps 1e-6.
+  """GroupNorm over [B, H, W, C] with a two-pass variance and ε = 1e-6.
 
-  Means over a group are products with a small pooling matrix: seven times
-  faster on the CPU than a reduction over [B, H, W, groups, C/groups].
+  The mean over a group is a product with a small pooling matrix. On the CPU,
+  this is seven times faster than a reduction over [B, H, W, groups, C/groups].
   """
 
   groups: int
@@ -57,8 +57,8 @@ class GroupNorm(nn.Module):
     width = x.shape[-1]
     scale = self.param('scale', nn.initializers.ones_init(), (width,))
     bias = self.param('bias', nn.initializers.zeros_init(), (width,))
-    share = width // self.groups
-    pool = jnp.kron(jnp.eye(self.groups), jnp.full((share, share), 1 / share))
+    size = width // self.groups
+    pool = jnp.kron(jnp.eye(self.groups), jnp.full((size, size), 1 / size))
     flat = x.reshape(x.shape[0], -1, width).astype(jnp.float32)
     centered = flat - (flat.mean(1) @ pool)[:, None]
     variance = jnp.mean(centered**2, 1) @ pool
@@ -75,7 +75,7 @@ def rms_norm(name: str | None, dtype: Any, epsilon: float = 1e-6) -> nn.RMSNorm:
 
 
 def layer_norm(x: Array, eps: float = 1e-6) -> Array:
-  """LayerNorm without scale and bias, in float32, two-pass variance."""
+  """LayerNorm without scale and bias, in float32 with a two-pass variance."""
   x32 = x.astype(jnp.float32)
   centered = x32 - x32.mean(-1, keepdims=True)
   variance = jnp.mean(centered**2, -1, keepdims=True)

@@ -1,10 +1,10 @@
-"""Functional LoRA: adapters are a pytree of their own, laid beside the base.
+"""Functional LoRA: adapters are a pytree of their own beside the base.
 
   y = x·W + (alpha/r)·(x·A)·B,   A [in, r] of std 1/r,   B [r, out] = 0
 
-The base is never written, so it is the reference, and to unmerge is to take it.
-Stacked layers have stacked adapters. Hu et al., `LoRA
-<https://arxiv.org/abs/2106.09685>`_, 2021.
+The base is never changed. It is therefore the reference model as well, and
+using the base is how one removes an adapter. Stacked layers have stacked
+adapters. Hu et al., `LoRA <https://arxiv.org/abs/2106.09685>`_, 2021.
 """
 
 import re
@@ -17,25 +17,25 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import Array, PyTree
 
-# The attention projections that the scripts of diffusers and Flow-GRPO adapt.
+# The attention projections, as in the scripts of diffusers and Flow-GRPO.
 ATTENTION = r'(to_[qkv]|add_[qkv]_proj|to_out|to_add_out)/dense/kernel$'
-# All dense layers of a decoder: PEFT's "all-linear".
+# All dense layers of a decoder, PEFT's "all-linear".
 DECODER = r'([qkvo]|gate|up|down)_proj/dense/kernel$'
 
 _KERNEL = '/dense/kernel'
 
 
 def init(base: PyTree, rank: int, key: Array, targets: str = ATTENTION):
-  """Adapters for every kernel whose name matches: name -> {'a', 'b'}.
+  """Initializes adapters for matching kernels: name -> {'a', 'b'}.
 
   Args:
     base: parameters; its kernels are [..., in, out].
     rank: r.
-    key: for A.
-    targets: pattern, searched in the names of the dense layers' kernels.
+    key: the random key of A.
+    targets: a pattern that is searched in the names of dense kernels.
 
   Raises:
-    InputError: no dense kernel matches, or a rank below 1.
+    InputError: no dense kernel matches, or the rank is below 1.
   """
   kernels = {
     name: kernel
@@ -61,7 +61,7 @@ def init(base: PyTree, rank: int, key: Array, targets: str = ATTENTION):
 
 
 def attach(base: PyTree, adapters: PyTree, scale: float) -> PyTree:
-  """The base with A and scale·B beside each kernel, where `Linear` looks.
+  """Adds A and scale·B beside each kernel, where `Linear` finds them.
 
   Nothing of the size of a kernel is computed, neither here nor in a gradient.
   """
@@ -74,9 +74,9 @@ def attach(base: PyTree, adapters: PyTree, scale: float) -> PyTree:
 
 
 def merge(base: PyTree, adapters: PyTree, scale: float) -> PyTree:
-  """The base with scale·A·B added where there is an adapter, in its dtype."""
+  """Returns the base plus scale·A·B of each adapter, in the base's dtype."""
   flat = flatten_dict(base, sep='/')
   for name, adapter in adapters.items():
-    change = scale * adapter['a'] @ adapter['b']
-    flat[name] = flat[name] + change.astype(flat[name].dtype)
+    delta = scale * adapter['a'] @ adapter['b']
+    flat[name] = flat[name] + delta.astype(flat[name].dtype)
   return unflatten_dict(flat, sep='/')

@@ -58,7 +58,7 @@ def causal_inputs(length=150):
 
 
 def kept(out, mask):
-  return jnp.where(mask.real[..., None], out, 0.0)
+  return jnp.where(mask.token_mask[..., None], out, 0.0)
 
 
 def test_causal_attention_by_hand():
@@ -93,7 +93,7 @@ def test_causal_splash_is_causal_attention_where_it_is_of_use():
 def test_causal_splash_on_eight_devices():
   arrays, mask = causal_inputs(40)
   arrays = [jnp.repeat(array, 2, 0) for array in arrays]
-  mask = attention.Causal(jnp.repeat(mask.real, 2, 0))
+  mask = attention.Causal(jnp.repeat(mask.token_mask, 2, 0))
   mesh = sharding.make_mesh(2, 2, 2)
   split = jax.jit(attention.splash(mesh, interpret=True))(*arrays, mask)
   plain = attention.xla(*arrays, mask)

@@ -81,7 +81,7 @@ def test_a_layer_that_the_file_leaves_out_is_zero(tmp_path):
   ('tensors', 'said'),
   [
     ({'layers.0.to_q.weight': A}, 'Expected adapters MODULE'),
-    ({'layers.0.to_q.lora_A.weight': A}, 'one half only'),
+    ({'layers.0.to_q.lora_A.weight': A}, 'only one half'),
     (
       {'layers.0.x.lora_A.weight': A, 'layers.0.x.lora_B.weight': B},
       'modules that the model has, got layers.0.x',

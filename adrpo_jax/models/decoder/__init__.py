@@ -1,1 +1,1 @@
-"""Decoder-only language models: the network, its cache, its folder."""
+"""Decoder-only language models: the network, its cache, its files."""

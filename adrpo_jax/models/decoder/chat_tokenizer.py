@@ -1,4 +1,4 @@
-"""The tokenizer of a language model as the functions that a run needs."""
+"""The tokenizer of a language model, with its chat template."""
 
 from collections.abc import Callable, Sequence
 import json
@@ -12,14 +12,14 @@ from adrpo_jax.models.files.tokenizers import load_tokenizer, text_decoder
 
 
 class ChatTokenizer(NamedTuple):
-  """What texts are made of.
+  """A tokenizer as the functions and numbers that a run needs.
 
-  ids:    (prompt) -> its tokens, as the model is asked
-  answer: (tokens) -> their text, without special tokens
-  piece:  (tokens) -> their text with all there is, for reports
-  stops:  tokens that end an answer
-  pad:    stands where there is nothing
-  size:   how many tokens the tokenizer has
+  encode:     (prompt) -> token ids, in the template of the model
+  decode:     (token ids) -> text without special tokens
+  decode_raw: (token ids) -> text with special tokens, for reports
+  stop_ids:   the tokens that end a completion
+  pad_id:     the token that fills padding
+  vocab_size: the number of tokens of the tokenizer
   """
 
   encode: Callable[[str], list[int]]
@@ -33,17 +33,18 @@ class ChatTokenizer(NamedTuple):
 def load_chat_tokenizer(
   folder: pathlib.Path, template: str = 'chat', system: str = ''
 ) -> ChatTokenizer:
-  """The words of a folder of Hugging Face.
+  """Loads the tokenizer of a Hugging Face folder.
 
   Args:
-    folder: with a tokenizer; its generation_config.json, where it has one,
-      says which tokens end an answer.
-    template: 'chat', a prompt is what the user says in the tokenizer's own
-      template; 'none', the model goes on from the prompt as it stands.
-    system: what the system says before, if anything; for 'chat'.
+    folder: has a tokenizer. If it has a generation_config.json as well, this
+      file says which tokens end a completion.
+    template: 'chat' makes the prompt a message of the user in the tokenizer's
+      chat template; 'none' lets the model continue the plain prompt.
+    system: the system message before the prompt, or ''; only for 'chat'.
 
   Raises:
-    InputError: no tokenizer, no chat template, no token that ends an answer.
+    InputError: there is no tokenizer, no chat template, or no token that ends a
+      completion.
   """
   tokenizer = load_tokenizer(folder)
   if template not in TEMPLATES:
@@ -65,10 +66,10 @@ def load_chat_tokenizer(
 def left_padded(
   rows: Sequence[Sequence[int]], length: int, pad: int
 ) -> dict[str, np.ndarray]:
-  """{'tokens' int32, 'mask' bool}, [N, length] each.
+  """Pads rows on the left: {'tokens' int32, 'mask' bool}, [N, length] each.
 
   Raises:
-    InputError: a row is longer.
+    InputError: a row is longer than `length`.
   """
   longest = max(map(len, rows))
   if longest > length:
@@ -90,19 +91,19 @@ def _chat(
   if tokenizer.chat_template is None:
     raise InputError(
       f'Expected a chat template with the tokenizer in {folder}, found none. '
-      'Take the folder of a model that was trained to chat (-Instruct), or set '
-      '--config.model.template=none to have prompts continued as they stand.'
+      'Use the folder of a model that was trained to chat (-Instruct), or set '
+      '--config.model.template=none to let the model continue plain prompts.'
     )
-  before = [{'role': 'system', 'content': system}] if system else []
+  first = [{'role': 'system', 'content': system}] if system else []
 
-  def ids(prompt: str) -> list[int]:
-    messages = [*before, {'role': 'user', 'content': prompt}]
+  def encode(prompt: str) -> list[int]:
+    messages = [*first, {'role': 'user', 'content': prompt}]
     text = tokenizer.apply_chat_template(
       messages, tokenize=False, add_generation_prompt=True
     )
     return tokenizer(text, add_special_tokens=False)['input_ids']
 
-  return ids
+  return encode
 
 
 def _plain(
@@ -111,7 +112,7 @@ def _plain(
   if system:
     raise InputError(
       f"Expected template 'chat' beside a system prompt, got 'none' for "
-      f'{folder}: without a template there is nobody else to speak.'
+      f'{folder}: without a template there is no place for a system message.'
     )
   return lambda prompt: tokenizer(prompt)['input_ids']
 
@@ -121,12 +122,12 @@ TEMPLATES = {'chat': _chat, 'none': _plain}
 
 def _stop_ids(folder: pathlib.Path, tokenizer: Any) -> tuple[int, ...]:
   path = folder / 'generation_config.json'
-  told = json.loads(path.read_text()) if path.is_file() else {}
-  listed = told.get('eos_token_id', tokenizer.eos_token_id)
-  stops = tuple(listed) if isinstance(listed, list) else (listed,)
-  if not stops or None in stops:
+  config = json.loads(path.read_text()) if path.is_file() else {}
+  value = config.get('eos_token_id', tokenizer.eos_token_id)
+  stop_ids = tuple(value) if isinstance(value, list) else (value,)
+  if not stop_ids or None in stop_ids:
     raise InputError(
-      'Expected a token that ends an answer, eos_token_id in '
-      f'{path} or of the tokenizer, got {listed!r}.'
+      'Expected a token that ends a completion, as eos_token_id in '
+      f'{path} or of the tokenizer, got {value!r}.'
     )
-  return stops
+  return stop_ids

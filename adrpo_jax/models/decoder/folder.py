@@ -1,10 +1,11 @@
-"""A Qwen2, Qwen2.5 or Qwen3 (dense) folder in the layout of transformers.
+"""Reads and writes folders of Qwen2, Qwen2.5 and dense Qwen3 models.
 
 config.json                    {"model_type": "qwen2", ...}
 model.safetensors              or a sharded set with its index
 
-Configs are read in both spellings: `rope_theta`, `rope_scaling`, `torch_dtype`
-of the files on the Hub, and `rope_parameters`, `dtype` of transformers 5.
+The layout is that of transformers. Configs may have either spelling:
+`rope_theta`, `rope_scaling`, `torch_dtype` of the files on the Hub, or
+`rope_parameters`, `dtype` of transformers 5.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,9 +37,9 @@ ROPE = ('rope_parameters', 'rope_scaling')
 
 
 class DecoderFolder(NamedTuple):
-  """Where a model lies, and what its config says.
+  """The folder of a decoder and its config.
 
-  fields: of the whole config.json, for the one that is saved.
+  fields: all fields of config.json, which a model saved from it keeps.
   """
 
   path: pathlib.Path
@@ -46,9 +47,9 @@ class DecoderFolder(NamedTuple):
   fields: Mapping[str, Any]
 
 
-# Sizes of the released models, for programs that are compiled without weights;
-# from the config.json of Qwen/Qwen2.5-0.5B, Qwen/Qwen2.5-7B (as of their
-# Instruct versions) and Qwen/Qwen3-0.6B on the Hub.
+# Configs of released models, for programs that are compiled without weights.
+# The numbers are from the config.json of Qwen/Qwen2.5-0.5B, Qwen/Qwen2.5-7B (the
+# Instruct versions have the same) and Qwen/Qwen3-0.6B on the Hub.
 ARCHITECTURES = {
   'qwen2_0p5b': DecoderConfig(
     vocab_size=151936,
@@ -99,35 +100,36 @@ def read(folder: pathlib.Path) -> DecoderFolder:
   """Reads the config of a folder.
 
   Raises:
-    InputError: it is of another kind of model, or has values that this package
-      does not implement; the file and the field are named.
+    InputError: the model is of another type, or the config has values that this
+      package does not implement. The message names the file and the field.
   """
   path = folder / 'config.json'
   fields = read_config(path)
-  kind = fields.get('model_type')
-  if kind not in ('qwen2', 'qwen3'):
+  model_type = fields.get('model_type')
+  if model_type not in ('qwen2', 'qwen3'):
     raise InputError(
-      f"Expected model_type 'qwen2' or 'qwen3' in {path}, got {kind!r}. Give "
-      'the folder of a Qwen2, Qwen2.5 or dense Qwen3 model.'
+      f"Expected model_type 'qwen2' or 'qwen3' in {path}, got "
+      f'{model_type!r}. Give the folder of a Qwen2, Qwen2.5 or dense Qwen3 '
+      'model.'
     )
-  # Qwen2 has the biases whatever its file says; Qwen3's field adds one to o.
-  wanted = {} if kind == 'qwen2' else {'attention_bias': False}
+  # Qwen2 always has the biases. In Qwen3 the field would add a bias to o too.
+  expected = {} if model_type == 'qwen2' else {'attention_bias': False}
   check_fields(
-    path, fields, hidden_act='silu', use_sliding_window=False, **wanted
+    path, fields, hidden_act='silu', use_sliding_window=False, **expected
   )
   others = set(fields.get('layer_types') or ()) - {'full_attention'}
   if others:
     raise InputError(
       f"Expected layer_types of 'full_attention' in {path}, got "
-      f'{sorted(map(str, others))}: they are not implemented here.'
+      f'{sorted(map(str, others))}, which are not implemented here.'
     )
   inferred = {
     'rope_theta': _theta(fields, path),
     'tie_word_embeddings': bool(fields.get('tie_word_embeddings')),
-    'attention_bias': kind == 'qwen2',
-    'qk_norm': kind == 'qwen3',
+    'attention_bias': model_type == 'qwen2',
+    'qk_norm': model_type == 'qwen3',
   }
-  if kind == 'qwen2' and fields.get('head_dim') is None:
+  if model_type == 'qwen2' and fields.get('head_dim') is None:
     width, heads = (
       fields.get(name) for name in ('hidden_size', 'num_attention_heads')
     )
@@ -139,12 +141,12 @@ def read(folder: pathlib.Path) -> DecoderFolder:
 
 
 def param_shapes(module: nn.Module) -> PyTree:
-  """{'params'} of a `Decoder` or a `Scorer`, float32."""
+  """The shapes of {'params'} of a `Decoder` or a `Scorer`, float32."""
   return jax.eval_shape(lambda: init_params(module, jax.random.key(0)))
 
 
 def init_params(module: nn.Module, key: Array) -> PyTree:
-  """Random parameters of one, {'params': ...}."""
+  """Random parameters {'params': ...} of a `Decoder` or a `Scorer`."""
   rows = jnp.zeros((1, 2), jnp.int32)
   return module.init(key, rows, rows, jnp.ones((1, 2), bool))
 
@@ -152,40 +154,40 @@ def init_params(module: nn.Module, key: Array) -> PyTree:
 def load(
   model: DecoderFolder, dtype: Any, with_shardings: Callable[[PyTree], PyTree]
 ) -> PyTree:
-  """The parameters of a `Decoder`, from a `...ForCausalLM`.
+  """Loads the parameters of a `Decoder` from a `...ForCausalLM`.
 
   Args:
     model: see `read`.
-    dtype: of the parameters.
-    with_shardings: gives the shapes their shardings.
+    dtype: the dtype of the parameters.
+    with_shardings: returns a tree of shapes with their shardings.
 
   Raises:
-    InputError: see `layout.load`.
+    InputError: see `weight_table.load`.
   """
-  return _loaded(model, Decoder(model.config), dtype, with_shardings)
+  return _load(model, Decoder(model.config), dtype, with_shardings)
 
 
 def load_scorer(
   model: DecoderFolder, dtype: Any, with_shardings: Callable[[PyTree], PyTree]
 ) -> PyTree:
-  """The parameters of a `Scorer`, from a `...ForSequenceClassification`."""
-  return _loaded(model, Scorer(model.config), dtype, with_shardings)
+  """Loads the parameters of a `Scorer`: `...ForSequenceClassification`."""
+  return _load(model, Scorer(model.config), dtype, with_shardings)
 
 
 def config_fields(config: DecoderConfig) -> dict[str, Any]:
-  """A config.json, in the spelling that all versions of transformers read."""
+  """Returns a config.json that all versions of transformers can read."""
   fields = dataclasses.asdict(config)
-  kind = 'qwen3' if fields.pop('qk_norm') else 'qwen2'
-  if config.attention_bias != (kind == 'qwen2'):
+  model_type = 'qwen3' if fields.pop('qk_norm') else 'qwen2'
+  if config.attention_bias != (model_type == 'qwen2'):
     raise InputError(
       'Expected attention_bias without qk_norm (Qwen2), or qk_norm without '
       f'attention_bias (Qwen3), got {config}.'
     )
-  if kind == 'qwen2':
+  if model_type == 'qwen2':
     fields.pop('attention_bias')
   return fields | {
-    'architectures': [f'{kind.capitalize()}ForCausalLM'],
-    'model_type': kind,
+    'architectures': [f'{model_type.capitalize()}ForCausalLM'],
+    'model_type': model_type,
     'hidden_act': 'silu',
     'use_sliding_window': False,
   }
@@ -197,10 +199,10 @@ def save(
   """Writes config.json and model.safetensors, for `from_pretrained`.
 
   Args:
-    folder: made if it is missing.
+    folder: created if it is missing.
     fields: `DecoderFolder.fields` of the model that the parameters come from,
-      or `config_fields`; its dtype becomes that of the parameters.
-    params: {'params': ...} in any float dtype, which is kept.
+      or `config_fields`; their dtype becomes that of the parameters.
+    params: {'params': ...} in any float dtype, in which they are saved.
 
   Returns:
     The path of the weights.
@@ -219,18 +221,18 @@ def save(
 
 
 def _theta(fields: Mapping[str, Any], path: pathlib.Path) -> float:
-  """θ of the rotary positions, from either spelling; no kind of scaling."""
+  """Reads θ of the rotary embeddings in either spelling; refuses scaling."""
   theta = fields.get('rope_theta')
   for name in ROPE:
     rope = fields.get(name) or {}
     if not isinstance(rope, dict):
       raise InputError(f'Expected an object as {name} in {path}, got {rope!r}.')
-    kind = rope.get('rope_type', rope.get('type', 'default'))
-    if kind != 'default' or rope.get('partial_rotary_factor', 1.0) != 1.0:
+    rope_type = rope.get('rope_type', rope.get('type', 'default'))
+    if rope_type != 'default' or rope.get('partial_rotary_factor', 1.0) != 1.0:
       raise InputError(
         f"Expected {name} of the type 'default' in {path}, got {rope!r}: "
-        'longer contexts by scaled or partial rotation are not implemented '
-        'here. Remove it, if your texts are within the original length.'
+        'scaled and partial rotations (for longer contexts) are not '
+        'implemented here. Remove the field if your texts are within the original length.'
       )
     theta = rope.get('rope_theta', theta)
   if theta is None or not matches_type(theta, float):
@@ -251,15 +253,15 @@ def _check_heads(config: DecoderConfig, path: pathlib.Path) -> None:
     )
 
 
-def _loaded(
+def _load(
   model: DecoderFolder, module: nn.Module, dtype: Any, with_shardings
 ) -> PyTree:
-  wanted = jax.tree.map(
+  shapes = jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), param_shapes(module)
   )
   tied = model.config.tie_word_embeddings
   ignored = decoder_table.TIED if tied else decoder_table.BUFFERS
   with tensor_files(model.path, ('model',)) as files:
     return weight_table.load(
-      files, decoder_table.decoder_rows(), with_shardings(wanted), ignored
+      files, decoder_table.decoder_rows(), with_shardings(shapes), ignored
     )

@@ -1,8 +1,9 @@
-"""The table of weights of Hugging Face's Qwen2 and Qwen3 decoders."""
+"""The weight table of Hugging Face's Qwen2 and Qwen3 decoders."""
 
 from adrpo_jax.models.files.weight_table import Row, linear, norm
 
-# Buffers of old files, and a tied embedding that is stored a second time.
+# Tensors that are not read: buffers of old files, and the second copy of a tied
+# embedding.
 BUFFERS = r'rotary_emb\.inv_freq$'
 TIED = rf'{BUFFERS}|^lm_head\.weight$'
 
@@ -12,7 +13,7 @@ _THEIR_LAYER = 'model.layers.{layer}'
 
 
 def decoder_rows() -> tuple[Row, ...]:
-  """Of `Decoder` (`...ForCausalLM`), and of `Scorer` around it."""
+  """The table of `Decoder` (`...ForCausalLM`) and of `Scorer` around it."""
   return (
     Row(rf'{_MODEL}embed_tokens/embedding', 'model.embed_tokens.weight'),
     *norm(

@@ -1,1 +1,1 @@
-"""Folders of Hugging Face, safetensors, tokenizers, adapters."""
+"""Hugging Face folders: configs, safetensors, tokenizers, adapters."""

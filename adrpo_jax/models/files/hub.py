@@ -1,9 +1,9 @@
-"""Where a model's folder lies: on this disk, in a bucket, or on the Hub.
+"""Finds the folder of a model: on this disk, in a bucket, or on the Hub.
 
-/models/sd3                       as it is
+/models/sd3                       used in place
 gs://bucket/sd3                   copied once into the cache, file by file
 stabilityai/stable-diffusion-3.5-medium[@REVISION]
-                                  through huggingface_hub, with its cache
+                                  downloaded by huggingface_hub into its cache
 """
 
 import os
@@ -16,21 +16,21 @@ from etils import epath
 from adrpo_jax.errors import InputError
 from adrpo_jax.system.files import below, replacing
 
-# Weights, configs, tokenizers, chat templates. Pickles are not even downloaded.
+# Weights, configs, tokenizers, chat templates. Pickles are not downloaded.
 PATTERNS = ('*.json', '*.safetensors', '*.txt', '*.model', '*.jinja')
 
 _HUB_ID = re.compile(r'(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?')
 
 
 def local_folder(source: str) -> pathlib.Path:
-  """The folder of a model on this machine, fetched if it is elsewhere.
+  """Returns a model's folder on this machine, after a download if needed.
 
   Raises:
-    InputError: no such folder or repository, no access, no network; with the
-      way out.
+    InputError: the folder or the repository does not exist, or cannot be
+      reached or read. The message says what to do.
   """
   if source.startswith('gs://'):
-    return _copied(epath.Path(source))
+    return _copy(epath.Path(source))
   path = pathlib.Path(source).expanduser()
   if path.is_dir():
     return path
@@ -40,22 +40,22 @@ def local_folder(source: str) -> pathlib.Path:
       f'Expected the folder of a model at {source}, found none. Give a folder, '
       'a gs:// path or the id of a repository on the Hub, owner/name.'
     )
-  return _downloaded(match['name'], match['revision'])
+  return _download(match['name'], match['revision'])
 
 
 def cache_folder() -> pathlib.Path:
-  """Where this package keeps what can be had again."""
+  """The folder for files of this package that can be made again."""
   root = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
   return pathlib.Path(root).expanduser() / 'adrpo_jax'
 
 
-def _copied(source: epath.Path) -> pathlib.Path:
+def _copy(source: epath.Path) -> pathlib.Path:
   if not source.is_dir():
     raise InputError(
-      f'Expected a folder at {source}, found none. Check the path, and that '
+      f'Expected a folder at {source}, found none. Check the path and that '
       'this machine may read the bucket.'
     )
-  # Quoted, so that no two sources share a folder.
+  # The name is quoted so that no two sources share a folder.
   name = urllib.parse.quote(os.fspath(source), safe='')
   target = cache_folder() / 'models' / name
   for file in filter(_is_wanted, below(source)):
@@ -72,7 +72,7 @@ def _is_wanted(file: epath.Path) -> bool:
   return any(pathlib.PurePath(file.name).match(p) for p in PATTERNS)
 
 
-def _downloaded(name: str, revision: str | None) -> pathlib.Path:
+def _download(name: str, revision: str | None) -> pathlib.Path:
   try:
     import huggingface_hub
     from huggingface_hub import errors
@@ -109,13 +109,13 @@ def _downloaded(name: str, revision: str | None) -> pathlib.Path:
     ) from error
   except (errors.HfHubHTTPError, errors.HFValidationError) as error:
     raise InputError(
-      f'The Hub did not give {name}: {error} Check the name, and that HF_TOKEN '
-      'is valid; or give a folder.'
+      f'The Hub refused {name}: {error} Check the name and that HF_TOKEN is '
+      'valid, or give a folder.'
     ) from error
   except OSError as error:
     raise InputError(
-      f'What the Hub has of {name} could not be fetched and stored: {error}. '
-      'Set HF_HOME to a folder with space that can be written to; the same '
-      'command again goes on with what is missing.'
+      f'The files of {name} could not be downloaded and stored: {error}. Set '
+      'HF_HOME to a writable folder with free space. The same command then '
+      'continues with the files that are missing.'
     ) from error
   return pathlib.Path(folder)

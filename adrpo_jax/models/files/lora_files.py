@@ -1,11 +1,11 @@
-"""Adapters as the files that PEFT and diffusers read and write.
+"""Reads and writes adapters in the files of PEFT and diffusers.
 
   PREFIX.MODULE.lora_A.weight [r, in]    PREFIX.MODULE.lora_B.weight [out, r]
 
-What we write for diffusers has alpha/r folded into B: it takes alpha = r where
-a file has no metadata, so the strength cannot be lost. PEFT's folder has alpha
-in its config. What we read may come from
-either, with alpha in the header (diffusers) or in adapter_config.json (PEFT).
+Files for diffusers have alpha/r folded into B: diffusers assumes alpha = r for
+a file without metadata, so the scale cannot get lost. A folder for PEFT has
+alpha in its config. Files of either origin can be read, with alpha in the
+header (diffusers) or in adapter_config.json (PEFT).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,9 +26,9 @@ from adrpo_jax.system.files import replacing
 from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import PyTree
 
-FILE = 'pytorch_lora_weights.safetensors'  # the name diffusers looks for
+FILE = 'pytorch_lora_weights.safetensors'  # the file that diffusers loads
 STEMS = ('pytorch_lora_weights', 'adapter_model')
-PEFT = 'base_model.model'  # what PEFT puts before every module
+PEFT = 'base_model.model'  # PEFT's prefix of every module
 
 _KEY = re.compile(r'(?P<module>.+)\.lora_(?P<part>[AB])(\.default)?\.weight')
 
@@ -43,8 +43,8 @@ def save(
   """Writes adapters for `pipeline.load_lora_weights`, alpha folded into B.
 
   Args:
-    path: of the .safetensors file.
-    rows: the table of the model that they adapt.
+    path: the .safetensors file.
+    rows: the weight table of the model that the adapters belong to.
     adapters: see `lora.init`.
     scale: alpha/r.
     prefix: the component of the pipeline; '' for none.
@@ -68,15 +68,15 @@ def save_peft(
   scale: float,
   base: str = '',
 ) -> None:
-  """Writes the folder of a causal language model for PEFT.
+  """Writes the adapters of a causal language model as a folder for PEFT.
 
-  adapter_model.safetensors    B as it is
-  adapter_config.json          ranks, and alphas that make up the scale
+  adapter_model.safetensors    A and B, without a scale
+  adapter_config.json          ranks, and alphas that give the scale
 
   Args:
-    folder: made if it is missing.
-    rows: the table of the model.
-    adapters: see `lora.init`; of every layer of a stack.
+    folder: created if it is missing.
+    rows: the weight table of the model.
+    adapters: see `lora.init`; every layer of a stack has one.
     scale: alpha/r.
     base: name or folder of the model, for `AutoPeftModel...`.
   """
@@ -87,14 +87,14 @@ def save_peft(
     for ours, source in _sources(rows, adapters).items()
     for name in source.names
   }
-  most = max(ranks.values())
-  others = {module: rank for module, rank in ranks.items() if rank < most}
+  max_rank = max(ranks.values())
+  others = {module: rank for module, rank in ranks.items() if rank < max_rank}
   settings = {
     'peft_type': 'LORA',
     'task_type': 'CAUSAL_LM',
     'base_model_name_or_path': base,
-    'r': most,
-    'lora_alpha': scale * most,
+    'r': max_rank,
+    'lora_alpha': scale * max_rank,
     'target_modules': sorted({name.split('.')[-1] for name in ranks}),
     'rank_pattern': others,
     'alpha_pattern': {name: scale * rank for name, rank in others.items()},
@@ -108,41 +108,42 @@ def load(
 ) -> dict[str, dict[str, Any]]:
   """Reads adapters of any origin, for `lora.attach` with a scale of 1.
 
-  Layers of a stack that the file leaves out get adapters of zero; ranks that
-  differ are filled up with zeros.
+  Layers of a stack that the file lacks get adapters of zeros. Adapters of lower
+  rank are padded with zeros.
 
   Args:
     path: a folder or a .safetensors file.
-    rows: the table of the model.
-    base: its parameters, or their shapes.
+    rows: the weight table of the model.
+    base: the model's parameters, or their shapes.
 
   Raises:
-    InputError: no adapter in the file, one for a module that the model does
-      not have, half of one, or shapes that do not fit.
+    InputError: the file has no adapter, one half of an adapter, an adapter of a
+      module that the model lacks, or one of another shape.
   """
   kernels = {
     name: leaf
     for name, leaf in leaf_names(base).items()
     if name.endswith('/dense/kernel')
   }
-  places = {
+  targets = {
     _module(theirs): (ours, i)
     for ours, source in sources(rows, kernels).items()
     for i, theirs in enumerate(source.names)
   }
   with tensor_files(path, STEMS) as files:
     pairs = _pairs(files)
-    strength = _strength(pathlib.Path(path))
-    found: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
+    alpha_over_rank = _alpha_over_rank(pathlib.Path(path))
+    loaded: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
     for module, names in pairs.items():
-      ours, layer = _place(module, places, files.where)
+      ours, layer = _target(module, targets, files.where)
       a, b = (files.read(name).astype(np.float32).T for name in names)
-      scale = strength(_bare(module, places) or module, a.shape[1])
-      _check_fit(module, a, b, kernels[ours].shape)
-      found.setdefault(ours, {})[layer] = (a, scale * b)
+      scale = alpha_over_rank(
+        _without_prefix(module, targets) or module, a.shape[1]
+      )
+      _check_shapes(module, a, b, kernels[ours].shape)
+      loaded.setdefault(ours, {})[layer] = (a, scale * b)
   return {
-    ours: _stacked(layers, kernels[ours].shape)
-    for ours, layers in found.items()
+    ours: _stack(layers, kernels[ours].shape) for ours, layers in loaded.items()
   }
 
 
@@ -150,14 +151,14 @@ def _sources(
   rows: Sequence[Row], adapters: Mapping[str, Any]
 ) -> dict[str, Source]:
   kernels = {name: adapter['a'] for name, adapter in adapters.items()}
-  found = sources(rows, kernels)
-  for name, source in found.items():
+  table = sources(rows, kernels)
+  for name, source in table.items():
     if source.axes != LINEAR or source.part != (0, 1):
       raise InputError(
         f'Expected adapters of plain dense layers, got one of {name}, which is '
         f'another kind of layer in the file. Leave it out of the targets.'
       )
-  return found
+  return table
 
 
 def _module(weight: str) -> str:
@@ -165,7 +166,7 @@ def _module(weight: str) -> str:
 
 
 def _pairs(files: TensorFiles) -> dict[str, tuple[str, str]]:
-  """module -> names of its A and its B."""
+  """Returns module -> names of its A and its B."""
   halves: dict[str, dict[str, str]] = {}
   for name in files.shapes:
     match = _KEY.fullmatch(name)
@@ -175,78 +176,83 @@ def _pairs(files: TensorFiles) -> dict[str, tuple[str, str]]:
         f'{files.where}, got {name}. Convert the file with peft or diffusers.'
       )
     halves.setdefault(match['module'], {})[match['part']] = name
-  lacking = [module for module, held in halves.items() if len(held) < 2]
-  if lacking or not halves:
+  incomplete = [module for module, names in halves.items() if len(names) < 2]
+  if incomplete or not halves:
     raise InputError(
-      f'Expected pairs of lora_A and lora_B in {files.where}, got one half '
-      f'only of {lacking[:4] or "nothing"}. The file is not whole.'
+      f'Expected pairs of lora_A and lora_B in {files.where}, got only one '
+      f'half of {incomplete[:4] or "nothing"}. The file is incomplete.'
     )
-  return {module: (held['A'], held['B']) for module, held in halves.items()}
+  return {module: (names['A'], names['B']) for module, names in halves.items()}
 
 
-def _bare(module: str, places: Mapping[str, Any]) -> str | None:
-  """The module without the prefix of a pipeline or of PEFT."""
+def _without_prefix(module: str, targets: Mapping[str, Any]) -> str | None:
+  """Removes the prefix of a pipeline or of PEFT; None for unknown modules."""
   for prefix in ('', 'transformer.', f'{PEFT}.'):
-    bare = module.removeprefix(prefix)
-    if bare in places:
-      return bare
+    name = module.removeprefix(prefix)
+    if name in targets:
+      return name
   return None
 
 
-def _place(
-  module: str, places: Mapping[str, tuple[str, int]], where: pathlib.Path
+def _target(
+  module: str, targets: Mapping[str, tuple[str, int]], where: pathlib.Path
 ) -> tuple[str, int]:
-  bare = _bare(module, places)
-  if bare is None:
+  """Returns the kernel and the layer that an adapter of a file belongs to."""
+  name = _without_prefix(module, targets)
+  if name is None:
     raise InputError(
       f'Expected adapters of modules that the model has, got {module} in '
       f'{where}. It belongs to another model or to a text encoder.'
     )
-  return places[bare]
+  return targets[name]
 
 
-def _strength(path: pathlib.Path) -> Callable[[str, int], float]:
-  """(module, rank) -> alpha/r, from whatever metadata there is."""
+def _alpha_over_rank(path: pathlib.Path) -> Callable[[str, int], float]:
+  """Makes (module, rank) -> alpha/r from the metadata, 1 without metadata."""
   config = _settings(path)
   rank, alpha = config.get('r'), config.get('lora_alpha')
   patterns = config.get('alpha_pattern') or {}
-  root = config.get('use_rslora', False)
+  use_rslora = config.get('use_rslora', False)
 
-  def strength(module: str, held: int) -> float:
+  def alpha_over_rank(module: str, file_rank: int) -> float:
+    divisor = file_rank**0.5 if use_rslora else file_rank
     for pattern, value in patterns.items():
       if re.search(rf'(^|\.){pattern}$', module):
-        return value / (held**0.5 if root else held)
+        return value / divisor
     if alpha is None or rank is None:
       return 1.0
-    return alpha / (held**0.5 if root else held)
+    return alpha / divisor
 
-  return strength
+  return alpha_over_rank
 
 
 def _settings(path: pathlib.Path) -> dict[str, Any]:
+  """Reads the settings from adapter_config.json or from a file's header."""
   if path.is_dir() and (path / 'adapter_config.json').is_file():
     return json.loads((path / 'adapter_config.json').read_text())
   for file in [path, *(path / f'{stem}.safetensors' for stem in STEMS)]:
     if file.is_file():
-      stored = read_metadata(file).get('lora_adapter_metadata')
-      held = json.loads(stored) if stored else {}
-      return {k.removeprefix('transformer.'): v for k, v in held.items()}
+      text = read_metadata(file).get('lora_adapter_metadata')
+      settings = json.loads(text) if text else {}
+      return {k.removeprefix('transformer.'): v for k, v in settings.items()}
   return {}
 
 
-def _check_fit(
+def _check_shapes(
   module: str, a: np.ndarray, b: np.ndarray, kernel: tuple[int, ...]
 ) -> None:
   expected = kernel[-2:]
-  got = (a.shape[0], b.shape[-1])
-  if a.ndim != 2 or b.ndim != 2 or got != expected or a.shape[1] != b.shape[0]:
+  actual = (a.shape[0], b.shape[-1])
+  if (
+    a.ndim != 2 or b.ndim != 2 or actual != expected or a.shape[1] != b.shape[0]
+  ):
     raise InputError(
       f'Expected an adapter of {module} from {expected[0]} to {expected[1]} '
       f'features, got A {list(a.T.shape)} and B {list(b.T.shape)}.'
     )
 
 
-def _stacked(
+def _stack(
   layers: Mapping[int, tuple[np.ndarray, np.ndarray]], kernel: tuple[int, ...]
 ) -> dict[str, Any]:
   rank = max(a.shape[1] for a, _ in layers.values())

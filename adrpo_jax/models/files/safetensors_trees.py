@@ -1,8 +1,8 @@
-"""Weights in and out: trees of arrays in safetensors files, never pickles.
+"""Saves and loads pytrees of arrays as safetensors files, never as pickles.
 
-A tensor's name is the path of its leaf, 'blocks_0/to_q/dense/bias'.
-Files are read by byte range: with shardings in the asked-for shapes, a process
-reads only what its devices hold.
+The name of a tensor is the path of its leaf, 'blocks_0/to_q/dense/bias'. Files
+are read by byte range: if the requested shapes have shardings, a process reads
+only the shards of its own devices.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,17 +33,17 @@ def save_tree(
   tree: PyTree,
   metadata: Mapping[str, str] | None = None,
 ) -> None:
-  """Writes a tree of arrays, whole or not at all; process 0 does the writing.
+  """Writes a tree of arrays atomically, from process 0.
 
-  Every process makes the call, since sharded arrays are gathered. Metadata is
-  text by text, as the format has it.
+  Every process must call it, because sharded arrays are gathered. The format
+  allows only strings as metadata.
   """
   metadata = dict(metadata or {})
   wrong = [k for k, v in metadata.items() if not isinstance(v, str)]
   if wrong:
     raise InputError(
-      f'Expected text as metadata of {path}, but the values of {wrong} are '
-      'not. Pass json.dumps(value).'
+      f'Expected strings as metadata of {path}, but the values of {wrong} '
+      'are of other types. Pass json.dumps(value).'
     )
   tensors = {name: _on_host(leaf) for name, leaf in leaf_names(tree).items()}
   if jax.process_index() == 0:
@@ -56,19 +56,19 @@ def load_tree(path: str | os.PathLike[str], shapes: PyTree) -> PyTree:
 
   Args:
     path: a .safetensors file.
-    shapes: a pytree of `jax.ShapeDtypeStruct`. Leaves with a sharding come back
-      as global arrays in it, the others as NumPy arrays. Floats are cast to
-      the dtype asked for (float16 files into float32 models and so on).
+    shapes: a pytree of `jax.ShapeDtypeStruct`. Leaves with a sharding become
+      global arrays with this sharding, the others NumPy arrays. Floats are
+      cast to the requested dtype (float16 of a file to float32, for example).
 
   Raises:
-    InputError: the file is a pickle, is cut short, or has missing, extra or
-      misshapen tensors; all are named.
+    InputError: the file is a pickle or incomplete, or tensors are missing,
+      unexpected or of another shape. The message names all of them.
   """
-  wanted = leaf_names(shapes)
+  leaves = leaf_names(shapes)
   with open_safetensors(path) as file:
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
     check_same(
-      {n: f'{dtype_kind(x.dtype)} {list(x.shape)}' for n, x in wanted.items()},
+      {n: f'{dtype_kind(x.dtype)} {list(x.shape)}' for n, x in leaves.items()},
       {
         n: f'{stored_dtype_kind(s.get_dtype())} {list(s.get_shape())}'
         for n, s in slices.items()
@@ -77,20 +77,24 @@ def load_tree(path: str | os.PathLike[str], shapes: PyTree) -> PyTree:
     )
     arrays = [
       _read(functools.partial(file.get_tensor, name), slices[name], leaf)
-      for name, leaf in wanted.items()
+      for name, leaf in leaves.items()
     ]
   return jax.tree.unflatten(jax.tree.structure(shapes), arrays)
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-  """The text that `save_tree` stored beside the tensors."""
+  """Reads the metadata that `save_tree` stored with the tensors."""
   with open_safetensors(path) as file:
     return dict(file.metadata() or {})
 
 
 @contextlib.contextmanager
 def open_safetensors(path: str | os.PathLike[str]) -> Iterator[Any]:
-  """Opens a safetensors file, with errors that say what else it is."""
+  """Opens a safetensors file.
+
+  Raises:
+    InputError: the file is missing, a pickle, or incomplete.
+  """
   path = pathlib.Path(path)
   if path.suffix in PICKLES:
     raise pickle_error(path)
@@ -103,7 +107,7 @@ def open_safetensors(path: str | os.PathLike[str]) -> Iterator[Any]:
       if stream.read(4).startswith(_PICKLE_STARTS):
         raise pickle_error(path) from error
     raise InputError(
-      f'Expected a whole safetensors file at {path}, got one of '
+      f'Expected a complete safetensors file at {path}, got one of '
       f'{path.stat().st_size} bytes that is cut short or damaged ({error}). '
       'Copy or download it again.'
     ) from error
@@ -112,11 +116,11 @@ def open_safetensors(path: str | os.PathLike[str]) -> Iterator[Any]:
 
 
 def pickle_error(path: pathlib.Path) -> InputError:
-  """What to say of a pickle: why it is refused, and the way out."""
+  """Makes the error for a pickle, which says why and what to do."""
   return InputError(
-    f'Expected weights as .safetensors, got {path}, a pickle: loading one can '
-    'run any code. Take the .safetensors file of the same model, or convert '
-    'it, where you trust its source, with PyTorch: '
+    f'Expected weights as .safetensors, got {path}, a pickle: loading a pickle '
+    'can run any code. Use the .safetensors file of the same model, or, if you '
+    'trust the source, convert it with PyTorch: '
     'safetensors.torch.save_file('
     f"torch.load('{path.name}', weights_only=True), "
     f"'{path.with_suffix('.safetensors').name}')"
@@ -126,11 +130,11 @@ def pickle_error(path: pathlib.Path) -> InputError:
 def _read(
   whole: Callable[[], np.ndarray], part: Any, leaf: jax.ShapeDtypeStruct
 ) -> jax.Array | np.ndarray:
-  """One tensor in the dtype and, where it has one, the sharding of `leaf`."""
+  """Reads a tensor in the dtype of `leaf` and, if any, in its sharding."""
   sharding = getattr(leaf, 'sharding', None)
   if sharding is None:
     return whole().astype(leaf.dtype)
-  # The format cannot slice what has no axis or no entry.
+  # The format cannot slice scalars and empty tensors.
   source = part if leaf.shape and 0 not in leaf.shape else whole()
   return jax.make_array_from_callback(
     leaf.shape, sharding, lambda index: source[index].astype(leaf.dtype)
@@ -138,21 +142,21 @@ def _read(
 
 
 def _on_host(leaf: Any) -> np.ndarray:
-  """C order, which the format takes for granted."""
+  """Copies an array to the host in C order, which the format requires."""
   if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
     leaf = multihost_utils.process_allgather(leaf, tiled=True)
   return np.asarray(leaf, order='C')
 
 
 def dtype_kind(dtype: Any) -> str:
-  """'float', 'integer' or 'bool': what a cast must not change."""
+  """Returns 'float', 'integer' or 'bool', which a cast must not change."""
   if jnp.issubdtype(dtype, jnp.floating):
     return 'float'
   return 'bool' if dtype == np.bool_ else 'integer'
 
 
 def stored_dtype_kind(dtype: str) -> str:
-  """The same of a dtype as the format writes it, 'BF16' or 'I64'."""
+  """`dtype_kind` of a dtype in the format's spelling, 'BF16' or 'I64'."""
   if dtype.startswith(('F', 'BF')):
     return 'float'
   return 'bool' if dtype == 'BOOL' else 'integer'

@@ -3,7 +3,7 @@
   NAME.safetensors              all tensors
   NAME.safetensors.index.json   {'weight_map': {tensor: file}}, and its files
 
-Nothing is read before it is asked for, and then by byte range.
+A tensor is read when it is requested, by byte range.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,12 +26,12 @@ STEMS = ('diffusion_pytorch_model', 'model')
 
 
 class TensorFiles:
-  """Name -> tensor, over all files of a model.
+  """The tensors of all files of a model, by name.
 
   Attributes:
     where: the folder or file, for messages.
     shapes: name -> shape.
-    dtypes: name -> dtype as the format writes it, 'F32', 'BF16' and so on.
+    dtypes: name -> dtype in the format's spelling, 'F32', 'BF16' and so on.
   """
 
   def __init__(self, where: pathlib.Path, files: dict[str, Any]):
@@ -42,7 +42,7 @@ class TensorFiles:
     self.dtypes = {n: s.get_dtype() for n, s in self._slices.items()}
 
   def read(self, name: str, index: tuple[slice, ...] = ()) -> np.ndarray:
-    """A tensor, or the part of it that `index` cuts out."""
+    """Reads a tensor, or the slice `index` of it."""
     if index and 0 not in self.shapes[name]:
       return self._slices[name][index]
     return self._files[name].get_tensor(name)
@@ -55,38 +55,39 @@ def tensor_files(
   """Opens the weights in a folder, or a single .safetensors file.
 
   Args:
-    path: of the folder or the file.
-    stems: names that the weights may have in a folder.
-    variant: 'fp16' for files that carry it in their names; '' for none.
+    path: the folder or the file.
+    stems: the file names, without suffix, that the weights may have.
+    variant: 'fp16' for files with this word in their names; '' for none.
 
   Raises:
-    InputError: no such folder, no weights in it, pickles alone, a file of the
-      set that is missing, cut short or damaged.
+    InputError: the folder does not exist, it has no weights or only pickles, or
+      a file of the set is missing, cut short or damaged.
   """
   path = pathlib.Path(path)
   if path.is_file() or path.suffix in (*PICKLES, '.safetensors'):
     with open_safetensors(path) as file:
       yield TensorFiles(path, dict.fromkeys(file.keys(), file))
     return
-  single, index = _found(path, stems, f'.{variant}' if variant else '')
+  single, index = _weight_files(path, stems, f'.{variant}' if variant else '')
   if single is not None:
     with open_safetensors(single) as file:
       yield TensorFiles(path, dict.fromkeys(file.keys(), file))
     return
-  held = _weight_map(index)
+  weight_map = _weight_map(index)
   with contextlib.ExitStack() as stack:
     files = {
       name: stack.enter_context(open_safetensors(path / name))
-      for name in sorted(set(held.values()))
+      for name in sorted(set(weight_map.values()))
     }
-    _check_index(index, held, {n: set(f.keys()) for n, f in files.items()})
-    yield TensorFiles(path, {n: files[file] for n, file in held.items()})
+    names = {file: set(opened.keys()) for file, opened in files.items()}
+    _check_index(index, weight_map, names)
+    yield TensorFiles(path, {n: files[file] for n, file in weight_map.items()})
 
 
-def _found(
+def _weight_files(
   folder: pathlib.Path, stems: Sequence[str], suffix: str
 ) -> tuple[pathlib.Path | None, pathlib.Path]:
-  """(the single file if there is one, the index of a sharded set)."""
+  """Returns (the single file, or None, and the index of a sharded set)."""
   if not folder.is_dir():
     raise InputError(
       f'Expected a folder of weights at {folder}, found none. Check the path.'
@@ -110,8 +111,8 @@ def _found(
 
 def _weight_map(index: pathlib.Path) -> dict[str, str]:
   try:
-    held = json.loads(index.read_text())['weight_map']
-    return {str(name): str(file) for name, file in held.items()}
+    weight_map = json.loads(index.read_text())['weight_map']
+    return {str(name): str(file) for name, file in weight_map.items()}
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise InputError(
       f"Expected {{'weight_map': {{tensor: file}}}} in {index}, got something "
@@ -120,12 +121,14 @@ def _weight_map(index: pathlib.Path) -> dict[str, str]:
 
 
 def _check_index(
-  index: pathlib.Path, held: dict[str, str], found: dict[str, set[str]]
+  index: pathlib.Path, weight_map: dict[str, str], names: dict[str, set[str]]
 ) -> None:
-  absent = [name for name, file in held.items() if name not in found[file]]
+  absent = [
+    name for name, file in weight_map.items() if name not in names[file]
+  ]
   if absent:
     raise InputError(
-      f'{index} says that {held[absent[0]]} holds {absent[0]}, but it does not '
-      f'({len(absent)} such tensors). Index and files are of different models: '
-      'copy or download both again.'
+      f'{index} says that {weight_map[absent[0]]} holds {absent[0]}, but it '
+      f'does not ({len(absent)} such tensors). Index and files belong to '
+      'different models: copy or download both again.'
     )

@@ -1,10 +1,10 @@
-"""The tables of weights of Hugging Face's CLIP towers and T5 encoder."""
+"""The weight tables of Hugging Face's CLIP towers and T5 encoder."""
 
 from adrpo_jax.models.files.weight_table import CONV2D, Row, linear, norm
 
 
 def clip_text_rows(prefix: str = 'text_model.') -> tuple[Row, ...]:
-  """Of `ClipText`; files of plain text models have no prefix."""
+  """The table of `ClipText`. Files of plain text models have no prefix."""
   embeddings = f'{prefix}embeddings'
   return (
     Row(
@@ -18,7 +18,7 @@ def clip_text_rows(prefix: str = 'text_model.') -> tuple[Row, ...]:
 
 
 def clip_vision_rows(prefix: str = 'vision_model.') -> tuple[Row, ...]:
-  """Of `ClipVision`."""
+  """The table of `ClipVision`."""
   embeddings = f'{prefix}embeddings'
   return (
     Row('params/class_embedding', f'{embeddings}.class_embedding'),
@@ -36,7 +36,7 @@ def clip_vision_rows(prefix: str = 'vision_model.') -> tuple[Row, ...]:
 
 
 def t5_rows() -> tuple[Row, ...]:
-  """Of `T5Encoder`."""
+  """The table of `T5Encoder`."""
   block, theirs = r'params/block_(?P<first>\d+)', 'encoder.block.{layer}.layer'
   bias = 'encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight'
   return (

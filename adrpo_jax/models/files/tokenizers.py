@@ -1,4 +1,4 @@
-"""Tokenizers of Hugging Face folders: texts as rows of one length."""
+"""Tokenizers of Hugging Face folders, read by transformers."""
 
 from collections.abc import Callable, Sequence
 import functools
@@ -14,9 +14,9 @@ from adrpo_jax.errors import InputError
 def padding_tokenizer(
   folder: pathlib.Path, length: int
 ) -> Callable[[Sequence[str]], np.ndarray]:
-  """(texts) -> [N, length] int32, padded as the folder's tokenizer pads.
+  """Makes (texts) -> [N, length] int32, padded as the tokenizer's config says.
 
-  Longer texts are cut, and said to be.
+  Longer texts are cut, with a warning.
 
   Raises:
     InputError: there is no tokenizer, or transformers cannot read it.
@@ -24,12 +24,12 @@ def padding_tokenizer(
   tokenizer = load_tokenizer(folder)
 
   def tokens(texts: Sequence[str]) -> np.ndarray:
-    whole = tokenizer(list(texts))['input_ids']
-    cut = [t for t, ids in zip(texts, whole, strict=True) if len(ids) > length]
+    rows = tokenizer(list(texts))['input_ids']
+    cut = [t for t, ids in zip(texts, rows, strict=True) if len(ids) > length]
     if cut:
       logging.warning(
-        '%d of %d prompts are longer than %d tokens; what is beyond is not '
-        'read by %s: %r',
+        '%d of %d prompts are longer than %d tokens; %s does not read what '
+        'is beyond: %r',
         *(len(cut), len(texts), length, folder.name, cut[0][:60]),
       )
     padded = tokenizer(
@@ -42,7 +42,7 @@ def padding_tokenizer(
 
 @functools.cache
 def load_tokenizer(folder: pathlib.Path) -> Any:
-  """The tokenizer in a folder; transformers reads it, and needs no PyTorch.
+  """Loads the tokenizer in a folder with transformers, without PyTorch.
 
   Raises:
     InputError: there is none, or transformers cannot read it.
@@ -53,15 +53,15 @@ def load_tokenizer(folder: pathlib.Path) -> Any:
     return transformers.AutoTokenizer.from_pretrained(str(folder))
   except (OSError, ValueError, KeyError) as error:
     raise InputError(
-      f'Expected a tokenizer in {folder}, that transformers reads. It says: '
+      f'Expected a tokenizer in {folder} that transformers can read. It says: '
       f'{str(error).splitlines()[0]}'
     ) from error
 
 
 def text_decoder(folder: pathlib.Path) -> Callable[[Sequence[int]], str]:
-  """(token ids) -> their text, without special tokens and otherwise as it is.
+  """Makes (token ids) -> text, which leaves out special tokens alone.
 
-  May be called from several threads.
+  The function may be called from several threads.
 
   Raises:
     InputError: see `load_tokenizer`.

@@ -1,14 +1,14 @@
-"""Our names and axes of weights beside those of Hugging Face files.
+"""Tables that map our weights to the tensors of Hugging Face files.
 
-A model's table has rows (our leaf, their tensor, how its axes go):
+A row of a model's table has our leaf, their tensor and the change of axes:
 
   Row('params/context_embedder/dense/kernel', 'context_embedder.weight', LINEAR)
   Row('params/blocks_(?P<first>\\d+)/to_q/dense/kernel',
       'transformer_blocks.{layer}.attn.to_q.weight', LINEAR)
 
-In a stack of layers the leading axis counts them, and `first` is the number of
-the first. Weights load straight into their shards: a process reads what its
-devices hold, one layer at a time.
+The leading axis of a stack counts its layers, and `first` is the number of its
+first layer. Weights are loaded directly into their shards: a process reads only
+the shards of its own devices, one layer at a time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,11 +31,11 @@ Index = tuple[slice, ...]
 
 
 class Axes(NamedTuple):
-  """ours = theirs.transpose(order), in the shape of ours.
+  """ours = theirs.transpose(order).reshape(shape of ours).
 
-  order: of their axes; None leaves them.
-  unfolded: our shape -> the shape before axes are merged or dropped, where
-    some are.
+  order: the order of their axes; None leaves it unchanged.
+  unfolded: maps our shape to the shape before the reshape; None if there is no
+    reshape.
   """
 
   order: tuple[int, ...] | None = None
@@ -45,24 +45,24 @@ class Axes(NamedTuple):
 SAME = Axes()  # biases, norms, embeddings
 LINEAR = Axes((1, 0))  # [out, in] -> [in, out]
 CONV2D = Axes((2, 3, 1, 0))  # [out, in, h, w] -> [h, w, in, out]
-# A 1×1 convolution that is a dense layer here.
+# A 1×1 convolution in the file, a dense layer here.
 CONV1X1 = Axes((2, 3, 1, 0), lambda ours: (1, 1, *ours))
 
 
 def patches(size: int) -> Axes:
-  """A size×size convolution of that stride -> a dense layer on flat patches."""
+  """A size×size convolution with this stride -> a dense layer on patches."""
   return Axes((2, 3, 1, 0), lambda ours: (size, size, -1, ours[-1]))
 
 
 class Row(NamedTuple):
-  """One kind of tensor.
+  """Maps the leaves that match a pattern to the tensors of a file.
 
-  ours: pattern of a whole leaf name; its first group, if named `first`, says
-    that the leaf stacks layers.
-  theirs: name of the tensor, with {layer} and the pattern's other groups by
-    their names.
-  axes: how the axes go.
-  part: (i, n), where ours is the i-th of n equal parts of theirs along its
+  ours: pattern of a whole leaf name. A group named `first` says that the leaf
+    is a stack of layers.
+  theirs: name of the tensor; it may contain {layer} and the names of the
+    pattern's other groups.
+  axes: the change of axes.
+  part: (i, n): our leaf is the i-th of n equal parts of their tensor along its
     first axis (a fused query, key and value).
   """
 
@@ -97,7 +97,7 @@ def norm(ours: str, theirs: str) -> tuple[Row, Row]:
 
 
 class Source(NamedTuple):
-  """Where a leaf's numbers come from: a tensor, or one for each layer."""
+  """The tensors that a leaf is read from: one, or one for each layer."""
 
   names: tuple[str, ...]
   stacked: bool
@@ -106,18 +106,19 @@ class Source(NamedTuple):
 
 
 def sources(rows: Sequence[Row], shapes: PyTree) -> dict[str, Source]:
-  """Leaf name -> its source, for every leaf of `shapes`.
+  """Returns leaf name -> `Source` for every leaf of `shapes`.
 
   Raises:
-    ValueError: the table lacks a leaf. A fault of ours, not of a file.
+    ValueError: no row matches a leaf. This is an error in the table, not in a
+      file.
   """
-  found = {}
+  table = {}
   for name, leaf in leaf_names(shapes).items():
     source = next(_matching(rows, name, leaf.shape), None)
     if source is None:
-      raise ValueError(f'No row of the table of weights matches {name}.')
-    found[name] = source
-  return found
+      raise ValueError(f'No row of the weight table matches {name}.')
+    table[name] = source
+  return table
 
 
 def load(
@@ -126,19 +127,19 @@ def load(
   shapes: PyTree,
   ignored: str = r'(?!)',
 ) -> PyTree:
-  """Reads the tree that `shapes` describes from files of the other layout.
+  """Reads the tree that `shapes` describes from Hugging Face files.
 
   Args:
     files: see `tensor_files`.
     rows: the model's table.
-    shapes: a pytree of `jax.ShapeDtypeStruct`. Leaves with a sharding come back
-      as global arrays in it, the others as NumPy arrays, in the dtype asked
-      for.
-    ignored: pattern of their tensors that we have no use for.
+    shapes: a pytree of `jax.ShapeDtypeStruct`. Leaves with a sharding become
+      global arrays with this sharding, the others NumPy arrays, both in the
+      requested dtype.
+    ignored: pattern of the files' tensors that this package does not use.
 
   Raises:
-    InputError: tensors missing, left over, misshapen or not of numbers of the
-      same kind; all are named.
+    InputError: tensors are missing, unexpected, or differ in shape or kind of
+      numbers. The message names all of them.
   """
   leaves, table = leaf_names(shapes), sources(rows, shapes)
   check_same(
@@ -161,20 +162,20 @@ def load(
 
 
 def to_hf(rows: Sequence[Row], tree: PyTree) -> dict[str, np.ndarray]:
-  """The tensors of the other layout, by name, on the host. Inverse of `load`.
+  """Returns a tree as Hugging Face tensors on the host: the inverse of `load`.
 
   Raises:
-    ValueError: a fused tensor, of which a leaf is only a part.
+    ValueError: a leaf is only a part of a fused tensor.
   """
   tensors: dict[str, np.ndarray] = {}
   leaves = leaf_names(tree)
   for ours, source in sources(rows, tree).items():
     if source.part != (0, 1):
       raise ValueError(f'{ours} is a part of a fused tensor.')
-    whole = np.asarray(leaves[ours])
-    layers = whole if source.stacked else whole[None]
+    leaf = np.asarray(leaves[ours])
+    layers = leaf if source.stacked else leaf[None]
     for name, array in zip(source.names, layers, strict=True):
-      tensors[name] = _backwards(array, source.axes)
+      tensors[name] = _to_their_axes(array, source.axes)
   return tensors
 
 
@@ -193,13 +194,12 @@ def _matching(rows: Sequence[Row], name: str, shape: Shape) -> Iterator[Source]:
 
 def _their_shapes(source: Source, ours: Shape) -> dict[str, Shape]:
   shape = ours[1:] if source.stacked else ours
-  permuted = np.empty(shape, np.bool_)
-  theirs = _backwards(permuted, source.axes).shape
-  whole = (theirs[0] * source.part[1], *theirs[1:]) if theirs else theirs
-  return dict.fromkeys(source.names, whole)
+  theirs = _to_their_axes(np.empty(shape, np.bool_), source.axes).shape
+  fused = (theirs[0] * source.part[1], *theirs[1:]) if theirs else theirs
+  return dict.fromkeys(source.names, fused)
 
 
-def _backwards(array: np.ndarray, axes: Axes) -> np.ndarray:
+def _to_their_axes(array: np.ndarray, axes: Axes) -> np.ndarray:
   if axes.unfolded is not None:
     array = array.reshape(axes.unfolded(array.shape))
   if axes.order is None:
@@ -231,9 +231,9 @@ def _assemble(
 def _part(
   files: TensorFiles, name: str, source: Source, shape: Shape, index: Index
 ) -> np.ndarray:
-  """`index` of one layer in our layout, read from one of their tensors."""
+  """Reads `index` of one layer, in our layout, from one of their tensors."""
   order, unfolded = source.axes
-  if unfolded is not None:  # Small tensors: no slices through merged axes.
+  if unfolded is not None:  # Such tensors are small, and are read whole.
     return files.read(name).transpose(order).reshape(shape)[index]
   order = tuple(range(len(shape))) if order is None else order
   theirs = [index[order.index(axis)] for axis in range(len(shape))]
