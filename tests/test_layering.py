@@ -20,6 +20,16 @@ LAYERS = [
 ]
 LEVEL = {part: i for i, line in enumerate(LAYERS) for part in line.split()}
 FILES = sorted(PACKAGE.rglob('*.py'))
+# The rooms at the bottom of a part, with the only siblings that each imports.
+ROOMS = {
+  'models/files': '',
+  'models/clip': 'compute layers',
+  'models/decoder': 'attention compute files layers',
+  'rewards/text': '',
+  'rewards/clip': 'protocol',
+  'rewards/host': 'overlap protocol',
+  'rewards/remote': 'text',
+}
 
 
 def imported(tree):
@@ -47,3 +57,14 @@ def test_imports_run_one_way(file):
 def test_every_part_has_its_place():
   found = {file.relative_to(PACKAGE).with_suffix('').parts[0] for file in FILES}
   assert found - {'__init__'} == set(LEVEL)
+
+
+@pytest.mark.parametrize('room', ROOMS)
+def test_a_room_imports_no_sibling_above_it(room):
+  part, name = room.split('/')
+  files = sorted((PACKAGE / room).rglob('*.py'))
+  assert files, f'There is no room {room}.'
+  for file in files:
+    names = [n.split('.') for n in imported(ast.parse(file.read_text()))]
+    siblings = {n[2] for n in names if n[:2] == ['adrpo_jax', part]} - {name}
+    assert siblings <= set(ROOMS[room].split()), file

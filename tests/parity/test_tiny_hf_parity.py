@@ -61,7 +61,7 @@ def test_from_a_folder_to_a_model_that_transformers_loads(rank, tmp_path):
   )
   with Checkpoints(tmp_path / 'checkpoints') as checkpoints:
     state = checkpoints.restore(run.abstract).state
-  module = Decoder(qwen_tiny.SIZES)
+  module = Decoder(qwen_tiny.CONFIG)
   full, reference = run.policy(state, run.frozen), run.frozen['reference']
   assert distance(plain, tuned) > 1e-3
   assert distance(tiny_qwen.compiled(module, full, **inputs), tuned) < 1e-4

@@ -1,1 +1,1 @@
-"""CLIP's towers, which conditions and rewards share."""
+"""CLIP's text and vision towers, used by conditions and rewards."""

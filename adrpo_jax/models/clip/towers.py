@@ -1,9 +1,9 @@
-"""CLIP's text and vision towers (`CLIPTextModelWithProjection` and the other).
+"""CLIP's text and vision towers (`CLIP{Text,Vision}ModelWithProjection`).
 
-SD3 takes the last-but-one states and the pooled vector of two text towers;
-rewards compare the embeddings of both kinds. Configs have Hugging Face's field
-names. Radford et al., `Learning Transferable Visual Models From Natural
-Language Supervision <https://arxiv.org/abs/2103.00020>`_, 2021.
+SD3 uses the penultimate states and the pooled vector of two text towers.
+Rewards compare the embeddings of texts and images. Configs have the field names
+of Hugging Face. Radford et al., `Learning Transferable Visual Models From
+Natural Language Supervision <https://arxiv.org/abs/2103.00020>`_, 2021.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ from adrpo_jax.models.compute import Compute, stack
 from adrpo_jax.models.layers import Linear
 from adrpo_jax.types import Array
 
-# Which formula a checkpoint means by its `hidden_act`.
+# The formulas that `hidden_act` of a checkpoint stands for.
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
   'quick_gelu': lambda x: x * jax.nn.sigmoid(1.702 * x),
   'gelu': lambda x: jax.nn.gelu(x, approximate=False),
 }
-OLD_END = 2  # an `eos_token_id` that old configs give whatever the vocabulary
+LEGACY_EOS_ID = 2  # the `eos_token_id` of old configs, whatever the vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ClipTextConfig:
   max_position_embeddings: int = 77
   hidden_act: str = 'quick_gelu'
   layer_norm_eps: float = 1e-5
-  eos_token_id: int = OLD_END
+  eos_token_id: int = LEGACY_EOS_ID
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +58,10 @@ class ClipVisionConfig:
 
 
 class ClipTextFeatures(NamedTuple):
-  """What a text tower says of its tokens.
+  """The outputs of a text tower.
 
   penultimate: [B, L, D], states before the last layer, not normalized
-  pooled:      [B, projection], of the end token, projected
+  pooled:      [B, projection], the projected state of the end token
   """
 
   penultimate: Array
@@ -71,7 +71,8 @@ class ClipTextFeatures(NamedTuple):
 class ClipText(nn.Module):
   """tokens [B, L] -> ClipTextFeatures.
 
-  The last layer has a stack of its own, since states before it are wanted.
+  The last layer is a stack of its own, because the states before it are an
+  output.
   """
 
   config: ClipTextConfig
@@ -81,13 +82,13 @@ class ClipText(nn.Module):
   def __call__(self, tokens: Array) -> ClipTextFeatures:
     c, dtype = self.config, self.compute.dtype
     embed = nn.Embed(c.vocab_size, c.hidden_size, name='token_embedding')
-    places = self.param(
+    positions = self.param(
       'position_embedding',
       nn.initializers.normal(0.02),
       (c.max_position_embeddings, c.hidden_size),
     )
     length = tokens.shape[1]
-    x = (embed(tokens) + places[None, :length]).astype(dtype)
+    x = (embed(tokens) + positions[None, :length]).astype(dtype)
     causal = jnp.tril(jnp.ones((length, length), bool))[None, None]
     last = c.num_hidden_layers - 1
     penultimate = _layers(c, self.compute, 0, last, x, causal)
@@ -112,7 +113,7 @@ class ClipVision(nn.Module):
     if images.shape[1:] != (size, size, 3):
       raise ValueError(
         f'Expected images [B, {size}, {size}, 3], got {images.shape}. '
-        'Preprocess them for this tower.'
+        'Preprocess the images for this tower.'
       )
     patches = nn.Conv(
       c.hidden_size,
@@ -125,13 +126,15 @@ class ClipVision(nn.Module):
     )(images)
     tokens = patches.reshape(images.shape[0], -1, c.hidden_size)
     normal = nn.initializers.normal(0.02)
-    first = self.param('class_embedding', normal, (c.hidden_size,))
-    places = self.param(
+    class_token = self.param('class_embedding', normal, (c.hidden_size,))
+    positions = self.param(
       'position_embedding', normal, (tokens.shape[1] + 1, c.hidden_size)
     )
-    first = jnp.broadcast_to(first, (images.shape[0], 1, c.hidden_size))
-    x = jnp.concatenate([first.astype(dtype), tokens], 1)
-    x = x + places.astype(dtype)[None]
+    class_token = jnp.broadcast_to(
+      class_token, (images.shape[0], 1, c.hidden_size)
+    )
+    x = jnp.concatenate([class_token.astype(dtype), tokens], 1)
+    x = x + positions.astype(dtype)[None]
     x = _norm(c, dtype, 'pre_layernorm')(x)
     x = _layers(c, self.compute, 0, c.num_hidden_layers, x, None)
     x = _norm(c, dtype, 'post_layernorm')(x[:, 0])
@@ -139,7 +142,7 @@ class ClipVision(nn.Module):
 
 
 class ClipLayer(nn.Module):
-  """Attention and MLP, each after its norm and added to its input."""
+  """Attention and an MLP, each after a norm and with a residual."""
 
   config: ClipTextConfig | ClipVisionConfig
   compute: Compute
@@ -160,15 +163,15 @@ class ClipLayer(nn.Module):
     return self.compute.constrain(x + y), None
 
 
-def eos_positions(tokens: Array, end: int) -> Array:
-  """Where each text ends, [B, L] -> [B]: the token whose state is pooled.
+def eos_positions(tokens: Array, eos_id: int) -> Array:
+  """The index of the end token, whose state is pooled: [B, L] -> [B].
 
-  The first token `end`; where a config has the old value 2, which no text
-  holds, the first of the largest id.
+  This is the first token with the id `eos_id`. Old configs have the value 2,
+  which occurs in no text; then it is the first token with the largest id.
   """
-  if end == OLD_END:
+  if eos_id == LEGACY_EOS_ID:
     return jnp.argmax(tokens, -1)
-  return jnp.argmax(tokens == end, -1)
+  return jnp.argmax(tokens == eos_id, -1)
 
 
 def _layers(config, compute: Compute, first: int, count: int, x, mask):

@@ -48,8 +48,8 @@ class DecoderFolder(NamedTuple):
 
 
 # Configs of released models, for programs that are compiled without weights.
-# The numbers are from the config.json of Qwen/Qwen2.5-0.5B, Qwen/Qwen2.5-7B (the
-# Instruct versions have the same) and Qwen/Qwen3-0.6B on the Hub.
+# The numbers are from the config.json of Qwen/Qwen2.5-0.5B, Qwen/Qwen2.5-7B
+# (their Instruct versions have the same) and Qwen/Qwen3-0.6B on the Hub.
 ARCHITECTURES = {
   'qwen2_0p5b': DecoderConfig(
     vocab_size=151936,
@@ -232,7 +232,8 @@ def _theta(fields: Mapping[str, Any], path: pathlib.Path) -> float:
       raise InputError(
         f"Expected {name} of the type 'default' in {path}, got {rope!r}: "
         'scaled and partial rotations (for longer contexts) are not '
-        'implemented here. Remove the field if your texts are within the original length.'
+        'implemented here. Remove the field if your texts are within the '
+        'original length.'
       )
     theta = rope.get('rope_theta', theta)
   if theta is None or not matches_type(theta, float):

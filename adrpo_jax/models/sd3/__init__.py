@@ -1,1 +1,1 @@
-"""Stable Diffusion 3: its transformer, autoencoder, T5, folder, export."""
+"""Stable Diffusion 3: transformer, autoencoder, text encoders, files."""

@@ -1,8 +1,9 @@
-"""The SD3 autoencoder (diffusers' `AutoencoderKL`), sized by its config.
+"""The SD3 autoencoder (`AutoencoderKL` of diffusers), sized by its config.
 
-Images are [B, H, W, 3] in [−1, 1]; latents [B, h, w, C] are what the flow model
-sees: z = (mean − shift_factor)·scaling_factor. GroupNorm and attention in
-float32-safe two-pass form. Parameter names follow the Hugging Face file.
+Images are [B, H, W, 3] in [−1, 1]. The flow model works on latents [B, h, w,
+C]: z = (mean − shift_factor)·scaling_factor. GroupNorm and attention have a
+two-pass form that is safe in float32. Parameters have the names of the Hugging
+Face file.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from adrpo_jax.types import Array
 
 @dataclasses.dataclass(frozen=True)
 class AutoencoderConfig:
-  """Defaults are those of Stable Diffusion 3."""
+  """Sizes of the autoencoder; the defaults are those of Stable Diffusion 3."""
 
   in_channels: int = 3
   latent_channels: int = 16
@@ -29,12 +30,12 @@ class AutoencoderConfig:
 
   @property
   def downsampling(self) -> int:
-    """How many pixels a latent is wide."""
+    """The width of a latent in pixels."""
     return 2 ** (len(self.block_out_channels) - 1)
 
 
 class Autoencoder(nn.Module):
-  """Encoder and decoder, each ResNets around one attention layer."""
+  """An encoder and a decoder of ResNet blocks and one attention layer each."""
 
   config: AutoencoderConfig
 
@@ -43,7 +44,7 @@ class Autoencoder(nn.Module):
     self.decoder = Decoder(self.config)
 
   def __call__(self, images: Array, key: Array) -> tuple[Array, Array, Array]:
-    """Reconstruction, mean and log-variance of the latents: for training."""
+    """For training: reconstruction, mean and log-variance of the latents."""
     mean, logvar = self.moments(images)
     noise = jax.random.normal(key, mean.shape)
     return self.decoder(mean + jnp.exp(logvar / 2) * noise), mean, logvar
@@ -66,7 +67,7 @@ class Autoencoder(nn.Module):
 
 
 class Encoder(nn.Module):
-  """Images to (mean | log-variance)."""
+  """Maps images to (mean | log-variance)."""
 
   config: AutoencoderConfig
 
@@ -79,7 +80,7 @@ class Encoder(nn.Module):
       for layer in range(c.layers_per_block):
         x = ResNet(width, c.norm_num_groups, name=f'down_{level}_{layer}')(x)
       if level < last:
-        # Pads one row and column, at the bottom and the right.
+        # The padding is one row at the bottom and one column at the right.
         x = _conv(width, f'downsample_{level}', 2, ((0, 1), (0, 1)))(x)
     x = Middle(c.norm_num_groups, name='mid')(x)
     x = nn.silu(GroupNorm(c.norm_num_groups, name='conv_norm_out')(x))
@@ -87,7 +88,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Unscaled latents to images."""
+  """Maps unscaled latents to images."""
 
   config: AutoencoderConfig
 
@@ -108,7 +109,7 @@ class Decoder(nn.Module):
 
 
 class ResNet(nn.Module):
-  """GN–SiLU–conv twice, plus the input (through a 1×1 where widths differ)."""
+  """GN–SiLU–conv twice plus the input, through a 1×1 if the widths differ."""
 
   width: int
   groups: int
@@ -127,7 +128,7 @@ class ResNet(nn.Module):
 
 
 class Middle(nn.Module):
-  """ResNet, one-head attention over all positions, ResNet."""
+  """A ResNet block, one-head attention over all positions, a ResNet block."""
 
   groups: int
 

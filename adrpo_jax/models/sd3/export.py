@@ -1,4 +1,4 @@
-"""A trained transformer as a folder that diffusers reads.
+"""Exports a transformer as a folder that diffusers can load.
 
 transformer/config.json                           SD3Transformer2DModel
 transformer/diffusion_pytorch_model.safetensors
@@ -21,7 +21,7 @@ POSITIONS = 'pos_embed.pos_embed'
 
 
 def diffusers_config(config: MMDiTConfig) -> dict[str, object]:
-  """The fields of `SD3Transformer2DModel`'s config.json."""
+  """Returns the fields of the config.json of `SD3Transformer2DModel`."""
   fields = dataclasses.asdict(config)
   return fields | {
     '_class_name': 'SD3Transformer2DModel',
@@ -41,11 +41,11 @@ def save_transformer(
   """Writes folder/transformer, for `SD3Transformer2DModel.from_pretrained`.
 
   Args:
-    folder: of the pipeline.
-    config: sizes.
-    params: {'params': ...} in any float dtype, which is kept.
-    positions: [1, M², D], the whole position table of the checkpoint that the
-      model comes from; computed if None.
+    folder: the folder of the pipeline.
+    config: the sizes of the transformer.
+    params: {'params': ...} in any float dtype, in which they are saved.
+    positions: [1, M², D], the uncropped position table of the checkpoint that
+      the model comes from; None computes the table.
 
   Returns:
     The path of the weights.
@@ -55,8 +55,8 @@ def save_transformer(
   rows = sd3_tables.transformer_rows(config.patch_size)
   tensors = weight_table.to_hf(rows, {'params': params['params']})
   if positions is None:
-    most = config.pos_embed_max_size
-    positions = position_table(config, most, most)[None]
+    size = config.pos_embed_max_size
+    positions = position_table(config, size, size)[None]
   path = target / 'diffusion_pytorch_model.safetensors'
   save_tree(path, tensors | {POSITIONS: positions}, {'format': 'pt'})
   with replacing(target / 'config.json') as new:

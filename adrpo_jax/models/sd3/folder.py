@@ -1,9 +1,9 @@
-"""A Stable Diffusion 3 or 3.5 folder in the layout of diffusers.
+"""Reads folders of Stable Diffusion 3 and 3.5 in the layout of diffusers.
 
 model_index.json               {"_class_name": "StableDiffusion3Pipeline", ...}
 transformer/  vae/             config.json and diffusion_pytorch_model.*
 scheduler/                     scheduler_config.json
-text_encoder/ ... tokenizer/   see `sd3_text`
+text_encoder/ ... tokenizer/   see `text_conditions`
 """
 
 from collections.abc import Callable
@@ -35,9 +35,9 @@ WithShardings = Callable[[PyTree], PyTree]
 
 
 class Sd3Folder(NamedTuple):
-  """Where a model lies, which may be nowhere, and what its configs say.
+  """The folder of a pipeline and its configs.
 
-  shift: of the scheduler's noise levels, see `sampling.sd3_sigmas`.
+  shift: the scheduler's shift of noise levels, see `noise_levels.sd3_sigmas`.
   """
 
   path: pathlib.Path
@@ -46,12 +46,12 @@ class Sd3Folder(NamedTuple):
   shift: float
 
 
-# Sizes of the released models, for programs that are compiled without weights.
-_NOWHERE = pathlib.Path('/dev/null')
+# Configs of released models, for programs that are compiled without weights.
+_NO_FOLDER = pathlib.Path('/dev/null')
 ARCHITECTURES = {
-  'sd3_medium': Sd3Folder(_NOWHERE, MMDiTConfig(), AutoencoderConfig(), 3.0),
+  'sd3_medium': Sd3Folder(_NO_FOLDER, MMDiTConfig(), AutoencoderConfig(), 3.0),
   'sd35_medium': Sd3Folder(
-    _NOWHERE,
+    _NO_FOLDER,
     MMDiTConfig(
       qk_norm=True,
       dual_attention_layers=tuple(range(13)),
@@ -67,8 +67,8 @@ def read(folder: pathlib.Path) -> Sd3Folder:
   """Reads the configs of a folder.
 
   Raises:
-    InputError: it is of another pipeline, or has values that this package
-      does not implement; the file and the field are named.
+    InputError: the pipeline is another one, or a config has values that this
+      package does not implement. The message names the file and the field.
   """
   index = folder / 'model_index.json'
   pipeline = read_config(index).get('_class_name')
@@ -92,17 +92,17 @@ def read(folder: pathlib.Path) -> Sd3Folder:
     )
   return Sd3Folder(
     folder,
-    _transformer(folder / 'transformer' / 'config.json'),
-    _autoencoder(folder / 'vae' / 'config.json'),
+    _transformer_config(folder / 'transformer' / 'config.json'),
+    _autoencoder_config(folder / 'vae' / 'config.json'),
     float(shift),
   )
 
 
 def transformer_shapes(config: MMDiTConfig, size: tuple[int, int]) -> PyTree:
-  """{'params', 'constants'} of a transformer for latents of one size, float32.
+  """The shapes of a transformer's {'params', 'constants'}, float32.
 
-  The parameters do not depend on the size; the position table, which is not
-  trained, is cropped to it.
+  `size` is the height and width of the latents. The parameters do not depend on
+  it; the position table, which is not trained, is cropped to it.
   """
   inputs = (
     jnp.zeros((1, *size, config.in_channels)),
@@ -126,16 +126,17 @@ def load_transformer(
   dtype: Any,
   with_shardings: WithShardings,
 ) -> PyTree:
-  """The transformer's parameters and constants.
+  """Loads the transformer's parameters and constants.
 
   Args:
     model: see `read`.
     size: height and width of the latents.
-    dtype: of the parameters; the position table stays float32.
-    with_shardings: gives the shapes their shardings.
+    dtype: the dtype of the parameters; the position table stays float32.
+    with_shardings: returns a tree of shapes with their shardings.
 
   Raises:
-    InputError: see `layout.load`; or latents larger than the position table.
+    InputError: see `weight_table.load`; or the latents are larger than the
+      position table.
   """
   config = model.transformer
   largest = config.pos_embed_max_size
@@ -157,21 +158,23 @@ def load_transformer(
   top, left = (largest - rows) // 2, (largest - columns) // 2
   crop = table[top : top + rows, left : left + columns]
   crop = crop.reshape(-1, config.width).astype(jnp.float32)
-  where = getattr(shapes['constants']['position_table'], 'sharding', None)
-  placed = jnp.asarray(crop) if where is None else jax.device_put(crop, where)
-  return params | {'constants': {'position_table': placed}}
+  sharding = getattr(shapes['constants']['position_table'], 'sharding', None)
+  array = (
+    jnp.asarray(crop) if sharding is None else jax.device_put(crop, sharding)
+  )
+  return params | {'constants': {'position_table': array}}
 
 
 def read_position_table(model: Sd3Folder) -> np.ndarray:
-  """The whole position table of a file, [1, M², D]."""
+  """Reads the uncropped position table of a file, [1, M², D]."""
   config = model.transformer
   expected = 1, config.pos_embed_max_size**2, config.width
   with tensor_files(model.path / 'transformer') as files:
-    stored = files.shapes.get(POSITIONS)
-    if stored != expected:
+    shape = files.shapes.get(POSITIONS)
+    if shape != expected:
       raise InputError(
         f'Expected {POSITIONS} {list(expected)} in {files.where}, got '
-        f'{stored and list(stored)}.'
+        f'{shape and list(shape)}.'
       )
     if stored_dtype_kind(files.dtypes[POSITIONS]) != 'float':
       raise InputError(
@@ -182,7 +185,7 @@ def read_position_table(model: Sd3Folder) -> np.ndarray:
 
 
 def autoencoder_shapes(config: AutoencoderConfig) -> PyTree:
-  """Of its parameters, float32."""
+  """The shapes of an autoencoder's parameters, float32."""
   edge = config.downsampling
   image = jnp.zeros((1, edge, edge, config.in_channels))
   key = jax.random.key(0)
@@ -192,7 +195,7 @@ def autoencoder_shapes(config: AutoencoderConfig) -> PyTree:
 def load_autoencoder(
   model: Sd3Folder, dtype: Any, with_shardings: WithShardings
 ) -> PyTree:
-  """The autoencoder's parameters; see `load_transformer`."""
+  """Loads the autoencoder's parameters; see `load_transformer`."""
   shapes = with_shardings(
     with_dtype(autoencoder_shapes(model.autoencoder), dtype)
   )
@@ -201,22 +204,25 @@ def load_autoencoder(
 
 
 def with_dtype(shapes: PyTree, dtype: Any) -> PyTree:
-  """The same shapes in another dtype, but for what is constant."""
+  """Returns the shapes in another dtype; constants keep theirs."""
 
-  def one(path, leaf):
+  def convert(path, leaf):
     constant = path[0].key == 'constants'
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype if constant else dtype)
 
-  return jax.tree_util.tree_map_with_path(one, shapes)
+  return jax.tree_util.tree_map_with_path(convert, shapes)
 
 
-def _transformer(path: pathlib.Path) -> MMDiTConfig:
+def _transformer_config(path: pathlib.Path) -> MMDiTConfig:
   fields = read_config(path)
   check_fields(path, fields, _class_name='SD3Transformer2DModel')
   # Files from before version 3.5 have neither of these.
   norm = fields.get('qk_norm')
   if norm not in (None, 'rms_norm'):
-    raise InputError(f"Expected 'rms_norm' or null as qk_norm in {path}.")
+    raise InputError(
+      f"Expected 'rms_norm' or null as qk_norm in {path}, got {norm!r}. "
+      'This belongs to a model that is not implemented here.'
+    )
   config = config_from_fields(
     MMDiTConfig,
     fields
@@ -235,7 +241,7 @@ def _transformer(path: pathlib.Path) -> MMDiTConfig:
   return config
 
 
-def _autoencoder(path: pathlib.Path) -> AutoencoderConfig:
+def _autoencoder_config(path: pathlib.Path) -> AutoencoderConfig:
   fields = read_config(path)
   check_fields(
     path,

@@ -1,8 +1,8 @@
 """SD3's multimodal diffusion transformer (`SD3Transformer2DModel`).
 
-Two streams, image and text, attend jointly; time and pooled text modulate every
-block (adaLN). The last block gives no text. One file for every size: the config
-has diffusers' field names, and the defaults of Stable Diffusion 3 medium.
+Two streams, image and text, attend jointly. The time and the pooled text
+modulate every block (adaLN). The last block has no text output. The config has
+the field names of diffusers and the defaults of Stable Diffusion 3 medium.
 Esser et al., `Scaling Rectified Flow Transformers for High-Resolution Image
 Synthesis <https://arxiv.org/abs/2403.03206>`_, 2024.
 """
@@ -21,7 +21,7 @@ from adrpo_jax.types import Array
 
 @dataclasses.dataclass(frozen=True)
 class MMDiTConfig:
-  """Sizes. Width = heads × head dimension; `sample_size` in latents."""
+  """Sizes; width = heads × head dimension, and `sample_size` is in latents."""
 
   sample_size: int = 128
   patch_size: int = 2
@@ -41,17 +41,17 @@ class MMDiTConfig:
 
   @property
   def groups(self) -> tuple[tuple[int, int], ...]:
-    """(first, count) of the runs of blocks with one structure.
+    """(first, count) of each run of blocks that have the same parameters.
 
-    Blocks with dual attention have parameters that others lack, the last block
-    lacks some; what is alike is stacked.
+    Blocks with dual attention have more parameters than the others, and the
+    last block has fewer. The blocks of a run are stacked.
     """
-    kinds = [i in self.dual_attention_layers for i in range(self.num_layers)]
+    dual = [i in self.dual_attention_layers for i in range(self.num_layers)]
     last = self.num_layers - 1
     starts = [
       i
       for i in range(self.num_layers)
-      if i in (0, last) or kinds[i] != kinds[i - 1]
+      if i in (0, last) or dual[i] != dual[i - 1]
     ]
     ends = [*starts[1:], self.num_layers]
     return tuple(
@@ -60,12 +60,12 @@ class MMDiTConfig:
 
 
 class MMDiT(nn.Module):
-  """v_θ(x_σ, σ, c).
+  """The velocity v_θ(x_σ, σ, c).
 
-  Parameters of the blocks i, i+1, ... of one structure are stacked under the
-  name `blocks_i`, see `MMDiTConfig.groups`. The position table is the one in
-  the collection `constants`, cropped to the image, where a checkpoint brings
-  it; otherwise it is computed.
+  The parameters of the blocks i, i+1, ... of a group are stacked under the name
+  `blocks_i`, see `MMDiTConfig.groups`. The position table comes from the
+  collection `constants`, cropped to the image, if the checkpoint has one;
+  otherwise it is computed.
   """
 
   config: MMDiTConfig
@@ -94,14 +94,14 @@ class MMDiT(nn.Module):
     image, text, signal = self.compute.constrain((image, text, signal))
     for first, count in c.groups:
       blocks = stack(JointBlock, count, self.compute)
-      run = blocks(
+      group = blocks(
         c,
         self.compute,
         dual=first in c.dual_attention_layers,
         last=first == c.num_layers - 1,
         name=f'blocks_{first}',
       )
-      (image, text), _ = gradient_barrier(run, (image, text), signal)
+      (image, text), _ = gradient_barrier(group, (image, text), signal)
     scale, shift = _modulation(2, c.width, 'norm_out', signal)
     image = layer_norm(image) * (1 + scale) + shift
     out = Linear(
@@ -119,14 +119,14 @@ class MMDiT(nn.Module):
     if table.shape != (rows * columns, self.config.width):
       raise ValueError(
         f'Expected latents of as many patches as the position table has rows, '
-        f'{table.shape[0]}, got {rows} × {columns}. Load the table for the '
-        'size of the images.'
+        f'{table.shape[0]}, got {rows} × {columns}. Load the table for this '
+        'image size.'
       )
     return table
 
 
 class JointBlock(nn.Module):
-  """Joint attention over both streams, then a gated MLP for each."""
+  """Joint attention over both streams, then a gated MLP for each stream."""
 
   config: MMDiTConfig
   compute: Compute
@@ -138,7 +138,7 @@ class JointBlock(nn.Module):
     c, (image, text) = self.config, streams
     parts = _modulation(9 if self.dual else 6, c.width, 'norm1', signal)
     shift1, scale1, gate1, shift2, scale2, gate2 = parts[:6]
-    # The last block's text modulation is (scale, shift), and no more.
+    # The last block modulates the text by (scale, shift) alone.
     text_parts = _modulation(
       2 if self.last else 6, c.width, 'norm1_context', signal
     )
@@ -203,16 +203,16 @@ def timestep_features(t: Array) -> Array:
 
 
 def position_table(config: MMDiTConfig, rows: int, columns: int) -> np.ndarray:
-  """The center crop of SD3's fixed position table: -> [rows·columns, D].
+  """Computes the center crop of SD3's position table, [rows·columns, D].
 
-  Position = index·(base size / maximum); first half of the channels encodes the
-  column, second the row, each sin | cos.
+  Position = index·(base size / maximum). The first half of the channels encodes
+  the column and the second half the row, each as sin | cos.
   """
   largest = config.pos_embed_max_size
   if max(rows, columns) > largest:
     raise ValueError(
       f'Expected at most {largest} patches along an axis, got {rows} × '
-      f'{columns}. Raise pos_embed_max_size or draw a smaller image.'
+      f'{columns}. Raise pos_embed_max_size or make the image smaller.'
     )
   base = config.sample_size // config.patch_size
   quarter = config.width // 4
@@ -220,8 +220,8 @@ def position_table(config: MMDiTConfig, rows: int, columns: int) -> np.ndarray:
 
   def axis(count: int) -> np.ndarray:
     first = (largest - count) // 2
-    places = (first + np.arange(count)) * base / largest
-    angles = places[:, None] * rates[None]
+    positions = (first + np.arange(count)) * base / largest
+    angles = positions[:, None] * rates[None]
     return np.concatenate([np.sin(angles), np.cos(angles)], -1)
 
   down = np.repeat(axis(rows)[:, None], columns, 1)
@@ -231,7 +231,7 @@ def position_table(config: MMDiTConfig, rows: int, columns: int) -> np.ndarray:
 
 
 def _heads(config: MMDiTConfig, name: str, norm: str, x: Array):
-  """Query, key and value of one stream, [B, L, heads, d] each."""
+  """Returns query, key and value of one stream, [B, L, heads, d] each."""
   split = *x.shape[:2], config.num_attention_heads, config.attention_head_dim
   query, key, value = (
     Linear(config.width, name=name.format(part))(x).reshape(split)
@@ -244,7 +244,7 @@ def _heads(config: MMDiTConfig, name: str, norm: str, x: Array):
 
 
 def _modulation(parts: int, width: int, name: str, signal: Array):
-  """Splits Linear(signal) into `parts` arrays [B, 1, D]; zero at first."""
+  """Splits Linear(signal), which starts as zero, into `parts` of [B, 1, D]."""
   zeros = nn.initializers.zeros_init()
   out = Linear(parts * width, kernel_init=zeros, name=name)(signal)
   return jnp.split(out[:, None, :], parts, -1)

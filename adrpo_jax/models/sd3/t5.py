@@ -1,9 +1,10 @@
 """The encoder of T5 v1.1 (`T5EncoderModel`).
 
-No position embeddings: attention adds a bias by the distance of two tokens, one
-table for all layers; its scores are not divided by √d. Padding takes part, as
-in SD3. Raffel et al., `Exploring the Limits of Transfer Learning with a Unified
-Text-to-Text Transformer <https://arxiv.org/abs/1910.10683>`_, 2020.
+There are no position embeddings. Attention adds a bias that depends on the
+distance of two tokens, from one table for all layers, and its scores are not
+divided by √d. Padding is attended to, as in SD3. Raffel et al., `Exploring the
+Limits of Transfer Learning with a Unified Text-to-Text Transformer
+<https://arxiv.org/abs/1910.10683>`_, 2020.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from adrpo_jax.types import Array
 
 @dataclasses.dataclass(frozen=True)
 class T5Config:
-  """Sizes, by Hugging Face's names; the defaults are those of T5 v1.1 XXL."""
+  """Sizes under Hugging Face's names; the defaults are those of T5 v1.1 XXL."""
 
   vocab_size: int = 32128
   d_model: int = 4096
@@ -61,7 +62,7 @@ class T5Encoder(nn.Module):
 
 
 class T5Layer(nn.Module):
-  """Attention and gated MLP, each after its norm and added to its input."""
+  """Attention and a gated MLP, each after a norm and with a residual."""
 
   config: T5Config
   compute: Compute
@@ -75,7 +76,7 @@ class T5Layer(nn.Module):
       Linear(inner, False, name=n)(y).reshape(*x.shape[:2], c.num_heads, -1)
       for n in 'qkv'
     )
-    # With a bias there is no fused kernel to choose from.
+    # No fused kernel supports a bias.
     mixed = jax.nn.dot_product_attention(q, k, v, bias, scale=1.0)
     mixed = mixed.reshape(*x.shape[:2], inner)
     x = x + Linear(c.d_model, False, name='o')(mixed)
@@ -87,20 +88,22 @@ class T5Layer(nn.Module):
 
 
 def relative_position_buckets(
-  length: int, buckets: int, furthest: int
+  length: int, buckets: int, max_distance: int
 ) -> np.ndarray:
-  """Which row of the bias table two positions share: [query, key].
+  """The row of the bias table for each pair of positions: [query, key].
 
-  r = key − query. Half of the buckets are for r > 0. Of a half, one half again
-  is for |r| = 0, 1, ...; the rest grow as log |r| up to `furthest`, and the
-  last is for all beyond.
+  r = key − query. Half of the buckets are for r > 0. Half of these are for |r|
+  = 0, 1, ...; the others grow as log |r| up to `max_distance`, and the last one
+  covers everything beyond.
   """
-  places = np.arange(length)
-  r = places[None] - places[:, None]
+  positions = np.arange(length)
+  r = positions[None] - positions[:, None]
   half, exact = buckets // 2, buckets // 4
   far = np.maximum(np.abs(r), 1) / exact
-  grown = exact + (
-    np.log(far) / np.log(furthest / exact) * (half - exact)
+  log_buckets = exact + (
+    np.log(far) / np.log(max_distance / exact) * (half - exact)
   ).astype(int)
-  within = np.where(np.abs(r) < exact, np.abs(r), np.minimum(grown, half - 1))
+  within = np.where(
+    np.abs(r) < exact, np.abs(r), np.minimum(log_buckets, half - 1)
+  )
   return half * (r > 0) + within

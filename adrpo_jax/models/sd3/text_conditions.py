@@ -1,11 +1,12 @@
-"""Prompts as Stable Diffusion 3 reads them: two CLIP towers and T5.
+"""Encodes prompts for Stable Diffusion 3: two CLIP towers and T5.
 
-  states [77 + T, 4096]: CLIP-L and bigG, channels side by side, filled up with
-                         zeros; below them T5's states, or zeros without T5
+  states [77 + T, 4096]: the channels of CLIP-L and bigG side by side, padded
+                         with zeros; below them T5's states, or zeros without T5
   pooled [2048]:         pooled CLIP-L and bigG, side by side
 
-Nothing is masked: padding takes part. The towers are 5.6 billion parameters and
-are needed once: they come one after another, encode all prompts, and go.
+Nothing is masked, so padding is attended to. The towers have 5.6 billion
+parameters and are needed once. They are loaded one after another; each encodes
+all prompts and is then freed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,12 +31,12 @@ from adrpo_jax.models.sd3.t5 import T5Config, T5Encoder
 from adrpo_jax.types import PyTree
 
 CLIP_LENGTH = 77
-# Buffers, and the embedding that T5's files may hold a second time.
+# Buffers, and the second copy of the embedding that files of T5 may have.
 IGNORED = r'position_ids$|^encoder\.embed_tokens\.weight$'
 
 
 class Tower(NamedTuple):
-  """A text encoder of a folder: how it is read and applied.
+  """A text encoder of a folder.
 
   tokens: (texts) -> [N, L]
   load:   () -> parameters, on the mesh
@@ -53,7 +54,7 @@ def clip_tower(
   compute: Compute,
   with_shardings: WithShardings,
 ) -> Tower:
-  """text_encoder`number` with its tokenizer; number is '' or '_2'."""
+  """Makes the `Tower` of text_encoder`number`; number is '' or '_2'."""
   path = folder / f'text_encoder{number}'
   config = config_from_fields(
     ClipTextConfig, read_config(path / 'config.json'), path / 'config.json'
@@ -74,7 +75,7 @@ def t5_tower(
   compute: Compute,
   with_shardings: WithShardings,
 ) -> Tower:
-  """text_encoder_3 with its tokenizer, for texts of `length` tokens."""
+  """Makes the `Tower` of text_encoder_3, for texts of `length` tokens."""
   path = folder / 'text_encoder_3'
   fields = read_config(path / 'config.json')
   if fields.get('feed_forward_proj') != 'gated-gelu':
@@ -104,37 +105,37 @@ def encode_prompts(
   with_shardings: WithShardings,
   batch: int = 8,
 ) -> Iterator[tuple[str, Condition]]:
-  """(text, its condition on the host), one by one, in the order of `texts`.
+  """Yields (text, its condition on the host) in the order of `texts`.
 
   Args:
-    folder: of the pipeline; without text_encoder_3, T5's states are zeros.
-    texts: prompts; '' is the empty one of classifier-free guidance.
-    width: of the states, the transformer's joint_attention_dim.
+    folder: the pipeline; without text_encoder_3, T5's states are zeros.
+    texts: prompts; '' is the empty prompt of classifier-free guidance.
+    width: the width of the states, the transformer's joint_attention_dim.
     t5_length: T, up to 512.
-    compute: its dtype is also that of the parameters and of the result.
-    with_shardings: gives parameters their shardings.
+    compute: its dtype is the dtype of the parameters and of the result too.
+    with_shardings: returns a tree of shapes with their shardings.
     batch: texts at a time.
   """
   pooled, states = [], []
   for number in ('', '_2'):
     tower = clip_tower(folder, number, compute, with_shardings)
-    seen = list(_features(tower, texts, batch))
-    states.append([features.penultimate for features in seen])
-    pooled.append([features.pooled for features in seen])
+    outputs = list(_features(tower, texts, batch))
+    states.append([features.penultimate for features in outputs])
+    pooled.append([features.pooled for features in outputs])
   if (folder / 'text_encoder_3').is_dir():
-    below = _features(
+    t5_states = _features(
       t5_tower(folder, t5_length, compute, with_shardings), texts, batch
     )
   else:
     zeros = np.zeros((t5_length, width), compute.dtype)
-    below = (zeros for _ in texts)
-  for i, (text, last) in enumerate(zip(texts, below, strict=True)):
-    beside = np.concatenate([tower[i] for tower in states], -1)
-    filled = np.pad(beside, ((0, 0), (0, width - beside.shape[-1])))
+    t5_states = (zeros for _ in texts)
+  for i, (text, last) in enumerate(zip(texts, t5_states, strict=True)):
+    clip = np.concatenate([tower[i] for tower in states], -1)
+    padded = np.pad(clip, ((0, 0), (0, width - clip.shape[-1])))
     yield (
       text,
       Condition(
-        np.concatenate([filled, last]),
+        np.concatenate([padded, last]),
         np.concatenate([tower[i] for tower in pooled]),
       ),
     )
@@ -143,7 +144,7 @@ def encode_prompts(
 def _features(
   tower: Tower, texts: Sequence[str], batch: int
 ) -> Iterator[PyTree]:
-  """Features of one text after another, on the host; then the tower goes."""
+  """Yields the features of each text on the host, then frees the tower."""
   tokens, params = tower.tokens(texts), tower.load()
   for start in range(0, len(texts), batch):
     rows = tokens[start : start + batch]

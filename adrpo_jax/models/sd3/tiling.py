@@ -1,10 +1,11 @@
-"""Decoding a large picture in overlapping tiles: the memory of one tile.
+"""Decodes a large image in overlapping tiles, with the memory of one tile.
 
   image = Σ_t w_t · decode(latents_t) / Σ_t w_t
 
-w_t falls linearly to the borders of a tile over its overlap with the next, so
-there are no seams. A decoder that looks at all of its input (attention, group
-norm) sees a tile alone: the picture is close to the whole one, not equal.
+The weight w_t falls linearly towards the borders of a tile over its overlap
+with the next one, so there are no seams. Layers that mix all positions
+(attention, group norm) see one tile at a time. The image is therefore close to
+the image decoded at once, but not equal to it.
 """
 
 from collections.abc import Callable
@@ -24,17 +25,18 @@ def tiled_decode(
   overlap: int,
   scale: int,
 ) -> Array:
-  """[B, h, w, C] -> [B, h·scale, w·scale, 3], one tile after another.
+  """Decodes [B, h, w, C] -> [B, h·scale, w·scale, 3], tile after tile.
 
   Args:
     decode: latents [B, t, t, C] -> images [B, t·scale, t·scale, 3].
-    latents: of the whole picture. No larger than a tile: decoded as it is.
+    latents: the latents of whole images. They are decoded at once if they are
+      no larger than a tile.
     tile: the largest edge of a tile, in latents.
-    overlap: of neighbors, at least, in latents.
-    scale: how many pixels a latent is wide.
+    overlap: the smallest overlap of neighboring tiles, in latents.
+    scale: the width of a latent in pixels.
 
   Raises:
-    ValueError: an overlap that is not in [0, tile).
+    ValueError: the overlap is not in [0, tile).
   """
   if not 0 <= overlap < tile:
     raise ValueError(
@@ -60,10 +62,10 @@ def tiled_decode(
       latents, (0, top, left, 0), (batch, *size, channels)
     )
     decoded = weight * decode(piece)
-    place = (0, top * scale, left * scale, 0)
+    start = (0, top * scale, left * scale, 0)
     return tuple(
       jax.lax.dynamic_update_slice(
-        total, jax.lax.dynamic_slice(total, place, part.shape) + part, place
+        total, jax.lax.dynamic_slice(total, start, part.shape) + part, start
       )
       for total, part in zip(sums, (decoded, weight), strict=True)
     ), None
@@ -75,7 +77,7 @@ def tiled_decode(
 
 
 def _starts(length: int, tile: int, overlap: int) -> np.ndarray:
-  """Even starts of as few tiles as cover `length` with that overlap."""
+  """Evenly spaced starts of the fewest tiles that cover `length`."""
   count = (
     -(-max(length - overlap, 1) // (tile - overlap)) if tile < length else 1
   )
@@ -83,7 +85,7 @@ def _starts(length: int, tile: int, overlap: int) -> np.ndarray:
 
 
 def _ramp(tile: int, overlap: int, scale: int) -> np.ndarray:
-  """Weights of a tile's pixels along an axis, positive everywhere."""
+  """The weights of a tile's pixels along an axis, all positive."""
   pixels = np.arange(tile * scale) + 0.5
   nearest = np.minimum(pixels, pixels[::-1])
   return np.minimum(nearest / max(overlap * scale, 1), 1.0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The tables of weights of diffusers' SD3 transformer and autoencoder."""
+"""The weight tables of diffusers' SD3 transformer and autoencoder."""
 
 from adrpo_jax.models.files.weight_table import (
   CONV1X1,
@@ -14,7 +14,7 @@ _THEIR_BLOCK = 'transformer_blocks.{layer}'
 
 
 def transformer_rows(patch_size: int) -> tuple[Row, ...]:
-  """Of `MMDiT` and `SD3Transformer2DModel`."""
+  """The table of `MMDiT`, for files of `SD3Transformer2DModel`."""
   attention = (
     (r'(?P<name>to_[qkv]|add_[qkv]_proj|to_add_out)', 'attn.{name}'),
     (r'to_out', 'attn.to_out.0'),
@@ -52,9 +52,9 @@ def transformer_rows(patch_size: int) -> tuple[Row, ...]:
 
 
 def autoencoder_rows() -> tuple[Row, ...]:
-  """Of `Autoencoder` and `AutoencoderKL`."""
+  """The table of `Autoencoder`, for files of `AutoencoderKL`."""
   side = r'params/(?P<side>encoder|decoder)'
-  places = {
+  blocks = {
     rf'{side}/mid/resnets_(?P<i>\d+)': '{side}.mid_block.resnets.{i}',
     r'params/encoder/down_(?P<level>\d+)_(?P<i>\d+)': (
       'encoder.down_blocks.{level}.resnets.{i}'
@@ -66,7 +66,7 @@ def autoencoder_rows() -> tuple[Row, ...]:
   return (
     *(
       row
-      for ours, theirs in places.items()
+      for ours, theirs in blocks.items()
       for row in (
         *conv(rf'{ours}/(?P<name>conv[12])', f'{theirs}.{{name}}'),
         *norm(rf'{ours}/(?P<name>norm[12])', f'{theirs}.{{name}}'),

@@ -1,1 +1,1 @@
-"""The small text-to-image base of the embedded world."""
+"""The small text-to-image base model of the embedded world."""

@@ -1,6 +1,6 @@
-"""A base checkpoint: three models, their configs, and how to read and write it.
+"""Reads and writes a base checkpoint, which consists of three models.
 
-config.json                 sizes of the three models, and where it came from
+config.json                 sizes of the three models, and the origin
 transformer.safetensors     the flow model (MMDiT)
 text_encoder.safetensors
 autoencoder.safetensors
@@ -31,7 +31,7 @@ CONFIGS = {
 
 
 class Base(NamedTuple):
-  """Configs of the three models, and their parameters by name."""
+  """The configs of the three models, and their parameters by name."""
 
   mmdit: MMDiTConfig
   text_encoder: TextEncoderConfig
@@ -40,7 +40,7 @@ class Base(NamedTuple):
 
 
 def save(folder: pathlib.Path, base: Base, origin: Mapping[str, Any]) -> None:
-  """Writes a base checkpoint; `origin` says what made it."""
+  """Writes a base checkpoint; `origin` describes how it was made."""
   folder.mkdir(parents=True, exist_ok=True)
   for name, tree in base.params.items():
     safetensors_trees.save_tree(folder / f'{name}.safetensors', tree)
@@ -58,8 +58,8 @@ def load(folder: pathlib.Path) -> Base:
   """Reads a base checkpoint.
 
   Raises:
-    InputError: no such folder, a config that does not fit, or weights that are
-      missing, extra, misshapen, cut short or pickled.
+    InputError: the folder or a file is missing, the config has other fields, or
+      weights are missing, unexpected, of another shape, cut short or pickled.
   """
   path = folder / 'config.json'
   if not path.is_file():
@@ -69,13 +69,16 @@ def load(folder: pathlib.Path) -> Base:
       '--mode=pretrain, or set --config.model.path.'
     )
   try:
-    stored = json.loads(path.read_text())
+    fields = json.loads(path.read_text())
     configs = [
-      kind(**{k: _frozen(v) for k, v in stored[name].items()})
-      for name, kind in CONFIGS.items()
+      config_type(**{k: _hashable(v) for k, v in fields[name].items()})
+      for name, config_type in CONFIGS.items()
     ]
   except (ValueError, KeyError, TypeError) as error:
-    raise InputError(f'{path} is no config of a base: {error!r}.') from error
+    raise InputError(
+      f'Expected the config of a base checkpoint in {path}, got one that does '
+      f'not fit: {error!r}. Make a new base with --mode=pretrain.'
+    ) from error
   base = Base._make([*configs, {}])
   shapes = jax.eval_shape(lambda: initialize(base, jax.random.key(0)))
   return base._replace(
@@ -87,12 +90,12 @@ def load(folder: pathlib.Path) -> Base:
 
 
 def read_origin(folder: pathlib.Path) -> dict[str, Any]:
-  """What made a base checkpoint, as `save` was told."""
+  """Reads how a base checkpoint was made, the `origin` of `save`."""
   return json.loads((folder / 'config.json').read_text())['origin']
 
 
 def initialize(base: Base, key: jax.Array) -> dict[str, PyTree]:
-  """Random parameters of the three models."""
+  """Initializes random parameters of the three models."""
   size = base.mmdit.sample_size
   latents = jnp.zeros((1, size, size, base.mmdit.in_channels))
   pixels = size * base.autoencoder.downsampling
@@ -100,15 +103,15 @@ def initialize(base: Base, key: jax.Array) -> dict[str, PyTree]:
   tokens = jnp.zeros((1, base.text_encoder.length), jnp.int32)
   keys = jax.random.split(key, 3)
   text = TextEncoder(base.text_encoder)
-  written = text.init(keys[0], tokens)
-  condition = text.apply(written, tokens)
+  text_params = text.init(keys[0], tokens)
+  condition = text.apply(text_params, tokens)
   flow = MMDiT(base.mmdit)
   return {
     'transformer': flow.init(keys[1], latents, jnp.zeros(1), condition),
-    'text_encoder': written,
+    'text_encoder': text_params,
     'autoencoder': Autoencoder(base.autoencoder).init(keys[2], images, key),
   }
 
 
-def _frozen(value: Any) -> Any:
+def _hashable(value: Any) -> Any:
   return tuple(value) if isinstance(value, list) else value

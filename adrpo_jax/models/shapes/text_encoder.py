@@ -1,8 +1,9 @@
-"""A small bidirectional transformer over word tokens: the prompts' encoder.
+"""The prompt encoder: a small bidirectional transformer over word tokens.
 
-Gives what SD3's transformer asks of its text encoders: a sequence of states
-and one pooled vector for each prompt. Token 0 is padding and is not attended;
-a prompt of padding alone is the empty prompt of classifier-free guidance.
+It returns what SD3's transformer takes from its text encoders: a sequence of
+states and a pooled vector for each prompt. Token 0 is padding and is not
+attended to. A prompt that is all padding is the empty prompt of classifier-free
+guidance.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from adrpo_jax.types import Array
 
 @dataclasses.dataclass(frozen=True)
 class TextEncoderConfig:
-  """Sizes of the encoder; `length` is the number of tokens it reads."""
+  """Sizes of the encoder; `length` is the number of tokens of a prompt."""
 
   vocabulary: int
   length: int
@@ -36,14 +37,15 @@ class TextEncoder(nn.Module):
   def __call__(self, tokens: Array) -> Condition:
     c = self.config
     embed = nn.Embed(c.vocabulary, c.width, name='token_embedding')
-    places = self.param(
+    positions = self.param(
       'position_embedding',
       nn.initializers.normal(0.02),
       (c.length, c.width),
     )
-    x = embed(tokens) + places[None]
-    # The first position is always attended, or an empty prompt had no softmax.
-    words = (jnp.asarray(tokens) > 0).at[:, 0].set(True)
+    x = embed(tokens) + positions[None]
+    # The first position is always attended to: the softmax of an empty prompt
+    # would not be defined otherwise.
+    mask = (jnp.asarray(tokens) > 0).at[:, 0].set(True)
     for layer in range(c.layers):
       y = _norm(f'norm1_{layer}')(x)
       q, k, v = (
@@ -52,13 +54,13 @@ class TextEncoder(nn.Module):
         )
         for n in 'qkv'
       )
-      y = attention.xla(q, k, v, words[:, None, None, :])
+      y = attention.xla(q, k, v, mask[:, None, None, :])
       x = x + Linear(c.width, name=f'out_proj_{layer}')(y)
       y = Linear(4 * c.width, name=f'fc1_{layer}')(_norm(f'norm2_{layer}')(x))
       x = x + Linear(c.width, name=f'fc2_{layer}')(nn.gelu(y))
     x = _norm('final_norm')(x)
-    share = words / words.sum(-1, keepdims=True)
-    return Condition(x, jnp.einsum('bl,bld->bd', share.astype(x.dtype), x))
+    weights = mask / mask.sum(-1, keepdims=True)
+    return Condition(x, jnp.einsum('bl,bld->bd', weights.astype(x.dtype), x))
 
 
 def _norm(name: str) -> nn.LayerNorm:

@@ -1,1 +1,1 @@
-"""Random models in the layouts of released ones."""
+"""Tiny random models in the layouts of released models."""

@@ -1,7 +1,7 @@
 """A random CLIP pair of a few thousand weights, in the layout of transformers.
 
-For trying rewards without a download. As much of a text decides as of a
-picture: no weight is 0 or 1.
+It allows trying rewards without a download. Texts and images both influence the
+scores, because no weight is 0 or 1.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from adrpo_jax.models.files.text_encoder_tables import (
 )
 from adrpo_jax.models.tiny.sd3 import write_clip_tokenizer
 
-WIDTH = 12  # of the embeddings
+WIDTH = 12  # features of the embeddings
 TEXT = ClipTextConfig(
   vocab_size=514,
   hidden_size=16,
@@ -47,11 +47,11 @@ VISION = ClipVisionConfig(
   patch_size=8,
   hidden_act='gelu',
 )
-SCALE = np.float32(3.5)  # its logarithm is what a file holds
+SCALE = np.float32(3.5)  # files store its logarithm
 
 
 def config() -> dict[str, Any]:
-  """The fields of its config.json."""
+  """Returns the fields of the pair's config.json."""
   return {
     'model_type': 'clip',
     'projection_dim': WIDTH,
@@ -61,24 +61,24 @@ def config() -> dict[str, Any]:
 
 
 def tensors(seed: int = 0) -> dict[str, np.ndarray]:
-  """The pair's tensors by the names that transformers gives them."""
+  """Makes the pair's tensors, under the names of transformers."""
   images = np.zeros((1, 16, 16, 3), np.float32)
   rng = np.random.default_rng(seed)
-  found = {'logit_scale': np.log(SCALE)}
+  tensors_by_name = {'logit_scale': np.log(SCALE)}
   for model, inputs, rows in (
     (ClipText(TEXT), np.zeros((1, 24), np.int32), clip_text_rows()),
     (ClipVision(VISION), images, clip_vision_rows()),
   ):
     shapes = jax.eval_shape(model.init, jax.random.key(0), inputs)
-    drawn = jax.tree.map(
+    params = jax.tree.map(
       lambda leaf: 0.4 * rng.normal(size=leaf.shape).astype(np.float32), shapes
     )
-    found |= weight_table.to_hf(rows, drawn)
-  return found
+    tensors_by_name |= weight_table.to_hf(rows, params)
+  return tensors_by_name
 
 
 def write(folder: pathlib.Path, seed: int = 0, **fields: Any) -> str:
-  """Writes the folder, its config with other `fields`; returns its path."""
+  """Writes the folder, with `fields` in its config, and returns its path."""
   folder.mkdir(parents=True, exist_ok=True)
   save_tree(folder / 'model.safetensors', tensors(seed), {'format': 'pt'})
   (folder / 'config.json').write_text(json.dumps(config() | fields))

@@ -1,7 +1,8 @@
-"""A random Qwen2 of a few thousand weights, in the real layout.
+"""A random Qwen2 of a few thousand weights, in the layout of transformers.
 
-For trying the whole real path on a laptop: config, weights, a tokenizer of
-bytes with the special tokens of Qwen, and a chat template. It says noise.
+It allows trying the whole path of a real model on a laptop: config, weights, a
+tokenizer of bytes with the special tokens of Qwen, and a chat template. Its
+completions are noise.
 """
 
 import json
@@ -19,8 +20,8 @@ CHAT_TEMPLATE = (
   "+ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}"
   "{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-SIZES = DecoderConfig(
-  vocab_size=272,  # 256 bytes, three special tokens, and rows that none has
+CONFIG = DecoderConfig(
+  vocab_size=272,  # 256 bytes, three special tokens, and unused rows
   hidden_size=32,
   intermediate_size=64,
   num_hidden_layers=2,
@@ -36,23 +37,23 @@ SIZES = DecoderConfig(
 
 
 def write(folder: pathlib.Path) -> pathlib.Path:
-  """Writes the model, unless it is there; returns its folder."""
-  done = folder / 'generation_config.json'  # the last of its files
-  if done.is_file():
+  """Writes the model if it is missing, and returns its folder."""
+  last_file = folder / 'generation_config.json'
+  if last_file.is_file():
     return folder
   folder.mkdir(parents=True, exist_ok=True)
   write_tokenizer(folder)
-  init = jax.jit(lambda key: decoder_folder.init_params(Decoder(SIZES), key))
+  init = jax.jit(lambda key: decoder_folder.init_params(Decoder(CONFIG), key))
   params = init(jax.random.key(0))
-  decoder_folder.save(folder, decoder_folder.config_fields(SIZES), params)
-  ends = [256 + SPECIAL.index('<|im_end|>'), 256]
-  with replacing(done) as new:
-    new.write_text(json.dumps({'eos_token_id': ends, 'pad_token_id': 256}))
+  decoder_folder.save(folder, decoder_folder.config_fields(CONFIG), params)
+  stop_ids = [256 + SPECIAL.index('<|im_end|>'), 256]
+  with replacing(last_file) as new:
+    new.write_text(json.dumps({'eos_token_id': stop_ids, 'pad_token_id': 256}))
   return folder
 
 
 def write_tokenizer(folder: pathlib.Path) -> None:
-  """Writes tokenizer.json and its companions: bytes, without any merge."""
+  """Writes tokenizer.json and its companions: bytes, without merges."""
   import tokenizers
   from tokenizers import decoders, models, pre_tokenizers
   import transformers

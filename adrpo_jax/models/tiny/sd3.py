@@ -1,7 +1,8 @@
 """A random Stable Diffusion 3 of a few thousand weights, in the real layout.
 
-For trying the whole real path on a laptop: every file that a released model
-has, tokenizers too, with pictures of 64² pixels. It draws noise.
+It allows trying the whole path of a real model on a laptop. The folder has all
+files of a released model, tokenizers included, for images of 64² pixels. The
+images are noise.
 """
 
 import dataclasses
@@ -63,16 +64,16 @@ def write(
   seed: int = 0,
   t5: bool = True,
 ) -> pathlib.Path:
-  """Writes the folder of a pipeline, and returns it."""
+  """Writes the folder of a pipeline and returns it."""
   folder.mkdir(parents=True, exist_ok=True)
   shapes = transformer_shapes(transformer, (8, 8))
-  save_transformer(folder, transformer, _drawn(shapes, seed))
+  save_transformer(folder, transformer, _random_params(shapes, seed))
   _save(
     folder / 'vae',
     'diffusion_pytorch_model',
     weight_table.to_hf(
       sd3_tables.autoencoder_rows(),
-      _drawn(autoencoder_shapes(AUTOENCODER), seed + 1),
+      _random_params(autoencoder_shapes(AUTOENCODER), seed + 1),
     ),
     _autoencoder_fields(),
   )
@@ -84,7 +85,7 @@ def write(
       'model',
       weight_table.to_hf(
         text_encoder_tables.clip_text_rows(),
-        _drawn(_text_shapes(tower), seed + 2 + i),
+        _random_params(_text_shapes(tower), seed + 2 + i),
       ),
       dataclasses.asdict(tower.config)
       | {
@@ -103,7 +104,7 @@ def write(
       'model',
       weight_table.to_hf(
         text_encoder_tables.t5_rows(),
-        _drawn(_text_shapes(T5Encoder(T5)), seed + 4),
+        _random_params(_text_shapes(T5Encoder(T5)), seed + 4),
       ),
       dataclasses.asdict(T5)
       | {
@@ -126,13 +127,15 @@ def write(
 
 
 def write_clip_tokenizer(folder: pathlib.Path, padding: str) -> None:
-  """CLIP's byte tokenizer without merges: every letter is a token."""
+  """Writes CLIP's byte tokenizer without merges: every letter is a token."""
   rest = [byte for byte in range(256) if byte not in _PRINTABLE]
   letters = [chr(byte) for byte in _PRINTABLE]
   letters += [chr(256 + i) for i in range(len(rest))]
-  words = [*letters, *(f'{letter}</w>' for letter in letters)]
-  words += ['<|startoftext|>', '<|endoftext|>']
-  _write_json(folder / 'vocab.json', {word: i for i, word in enumerate(words)})
+  tokens = [*letters, *(f'{letter}</w>' for letter in letters)]
+  tokens += ['<|startoftext|>', '<|endoftext|>']
+  _write_json(
+    folder / 'vocab.json', {token: i for i, token in enumerate(tokens)}
+  )
   (folder / 'merges.txt').write_text('#version: 0.2\n')
   _write_json(
     folder / 'tokenizer_config.json',
@@ -174,18 +177,18 @@ def _write_t5_tokenizer(folder: pathlib.Path) -> None:
 
 
 def _index(t5: bool) -> dict[str, Any]:
-  third = ['transformers', 'T5EncoderModel'] if t5 else [None, None]
-  words = ['transformers', 'T5TokenizerFast'] if t5 else [None, None]
+  encoder = ['transformers', 'T5EncoderModel'] if t5 else [None, None]
+  tokenizer = ['transformers', 'T5TokenizerFast'] if t5 else [None, None]
   return {
     '_class_name': 'StableDiffusion3Pipeline',
     '_diffusers_version': '0.42.1',
     'scheduler': ['diffusers', 'FlowMatchEulerDiscreteScheduler'],
     'text_encoder': ['transformers', 'CLIPTextModelWithProjection'],
     'text_encoder_2': ['transformers', 'CLIPTextModelWithProjection'],
-    'text_encoder_3': third,
+    'text_encoder_3': encoder,
     'tokenizer': ['transformers', 'CLIPTokenizer'],
     'tokenizer_2': ['transformers', 'CLIPTokenizer'],
-    'tokenizer_3': words,
+    'tokenizer_3': tokenizer,
     'transformer': ['diffusers', 'SD3Transformer2DModel'],
     'vae': ['diffusers', 'AutoencoderKL'],
   }
@@ -208,24 +211,26 @@ def _text_shapes(model: ClipText | T5Encoder) -> PyTree:
   return jax.eval_shape(model.init, jax.random.key(0), tokens)
 
 
-def _drawn(shapes: PyTree, seed: int) -> PyTree:
-  """Random weights of a trained model's size: none of them is 0 or 1."""
+def _random_params(shapes: PyTree, seed: int) -> PyTree:
+  """Random weights of a trained model's magnitude; none of them is 0 or 1."""
   rng = np.random.default_rng(seed)
 
-  def draw(path, leaf):
+  def random_leaf(path, leaf):
     noise = rng.normal(size=leaf.shape)
     if path[-1].key == 'scale':
-      drawn = 1 + 0.1 * noise
+      values = 1 + 0.1 * noise
     elif (
       path[-1].key == 'kernel'
     ):  # [..., in, out], a convolution's [h, w, ...]
       inputs = np.prod(leaf.shape[-4:-1] if leaf.ndim == 4 else leaf.shape[-2])
-      drawn = noise / np.sqrt(inputs)
+      values = noise / np.sqrt(inputs)
     else:
-      drawn = 0.1 * noise
-    return drawn.astype(np.float32)
+      values = 0.1 * noise
+    return values.astype(np.float32)
 
-  return jax.tree_util.tree_map_with_path(draw, {'params': shapes['params']})
+  return jax.tree_util.tree_map_with_path(
+    random_leaf, {'params': shapes['params']}
+  )
 
 
 def _save(
