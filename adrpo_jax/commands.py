@@ -44,9 +44,12 @@ CHANGEABLE = (
   'compare',
 )  # of a begun run
 SHOWN = 12  # held-out prompts whose samples a run keeps
+Devices = Sequence[jax.Device] | None  # of a mesh; None for all
 
 
-def train(config: ConfigDict, workdir: epath.Path) -> int:
+def train(
+  config: ConfigDict, workdir: epath.Path, devices: Devices = None
+) -> int:
   """Fine-tunes, evaluates before and after, writes summary and report."""
   _check_workdir(config, workdir)
   finished = _read(workdir / 'summary.json')
@@ -55,7 +58,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> int:
     return 0
   project = config.log.wandb.project
   wandb_mirror.check(project)
-  run = builders.build(config)
+  run = builders.build(config, builders.make_mesh(config, devices))
   _claim_workdir(config, workdir)
   _say(f'{config.method.name} on {_device()}, workdir {workdir}')
   with wandb_mirror.mirrored(project, workdir, config.to_dict()) as mirror:
@@ -109,9 +112,11 @@ def _train(
   return 0
 
 
-def evaluate_only(config: ConfigDict, workdir: epath.Path) -> int:
+def evaluate_only(
+  config: ConfigDict, workdir: epath.Path, devices: Devices = None
+) -> int:
   """Prints the evaluation of a workdir's newest checkpoint, or of the base."""
-  run = builders.build(config)
+  run = builders.build(config, builders.make_mesh(config, devices))
   restored = _restored(run, workdir)
   if restored is None:
     evaluation = _base_evaluation(config, run)
@@ -122,10 +127,14 @@ def evaluate_only(config: ConfigDict, workdir: epath.Path) -> int:
 
 
 def judge(
-  config: ConfigDict, workdir: epath.Path, folder: str, prompts: str
+  config: ConfigDict,
+  workdir: epath.Path,
+  folder: str,
+  prompts: str,
+  devices: Devices = None,
 ) -> int:
   """Prints what rewards say of pictures that anyone has made."""
-  found, figures = builders.judge_pictures(config, folder, prompts)
+  found, figures = builders.judge_pictures(config, folder, prompts, devices)
   _make_folder(workdir)
   told = {'images': folder, 'prompts_file': prompts}
   record = told | image_scores.as_record(found, figures)
@@ -136,7 +145,11 @@ def judge(
 
 
 def sample(
-  config: ConfigDict, workdir: epath.Path, texts: Sequence[str], count: int
+  config: ConfigDict,
+  workdir: epath.Path,
+  texts: Sequence[str],
+  count: int,
+  devices: Devices = None,
 ) -> int:
   """Draws `count` samples of each prompt and writes them."""
   if not texts or count < 1:
@@ -147,8 +160,9 @@ def sample(
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.prompts.group_size = max(count, 2)  # a group, whatever the method
-  run = builders.build(config)
-  rows = -len(texts) % jax.device_count()  # that fill up the mesh
+  mesh = builders.make_mesh(config, devices)
+  run = builders.build(config, mesh)
+  rows = -len(texts) % mesh.size  # that fill up the mesh
   try:
     given = [*texts, *([texts[-1]] * rows)]
     prompts = run.encode(given)(np.arange(len(given)))
@@ -169,9 +183,11 @@ def sample(
   return 0
 
 
-def export(config: ConfigDict, workdir: epath.Path) -> int:
+def export(
+  config: ConfigDict, workdir: epath.Path, devices: Devices = None
+) -> int:
   """Writes a workdir's newest checkpoint as files that others load."""
-  run = builders.build(config)
+  run = builders.build(config, builders.make_mesh(config, devices))
   restored = _restored(run, workdir)
   if restored is None:
     raise InputError(

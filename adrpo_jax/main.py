@@ -61,7 +61,9 @@ _PROMPTS = flags.DEFINE_string(
 _COUNT = flags.DEFINE_integer('count', 8, 'Samples of each --prompt.')
 
 
-def main(argv: Sequence[str]) -> int:
+def main(
+  argv: Sequence[str], devices: Sequence[jax.Device] | None = None
+) -> int:
   """Parses, builds, runs; bad input is told without a traceback. -> status."""
   if {'--help', '-help', '-h'} & set(argv[1:]):
     print(usage())
@@ -69,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
   try:
     config = parse(argv)
     _start_jax()
-    return _run(config, _workdir(config))
+    return _run(config, _workdir(config), devices)
   except (InputError, RewardError, RunError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 2
@@ -217,16 +219,22 @@ def _in_a_bucket(given: str) -> epath.Path:
   return workdir
 
 
-def _run(config: ConfigDict, workdir: epath.Path) -> int:
+def _run(
+  config: ConfigDict,
+  workdir: epath.Path,
+  devices: Sequence[jax.Device] | None,
+) -> int:
   # Imported late: a mistyped key answers at once.
   from adrpo_jax import commands
 
   if _MODE.value == 'pretrain':
     return commands.pretrain_base(config, workdir)
   if _MODE.value == 'sample':
-    return commands.sample(config, workdir, _PROMPT.value, _COUNT.value)
+    return commands.sample(
+      config, workdir, _PROMPT.value, _COUNT.value, devices
+    )
   if _MODE.value == 'export':
-    return commands.export(config, workdir)
+    return commands.export(config, workdir, devices)
   if _IMAGES.value or _PROMPTS.value:
     if _MODE.value != 'eval' or not (_IMAGES.value and _PROMPTS.value):
       raise InputError(
@@ -234,10 +242,12 @@ def _run(config: ConfigDict, workdir: epath.Path) -> int:
         f'--mode={_MODE.value} --images={_IMAGES.value} '
         f'--prompts={_PROMPTS.value}.'
       )
-    return commands.judge(config, workdir, _IMAGES.value, _PROMPTS.value)
+    return commands.judge(
+      config, workdir, _IMAGES.value, _PROMPTS.value, devices
+    )
   if _MODE.value == 'eval':
-    return commands.evaluate_only(config, workdir)
-  return commands.train(config, workdir)
+    return commands.evaluate_only(config, workdir, devices)
+  return commands.train(config, workdir, devices)
 
 
 if __name__ == '__main__':

@@ -176,7 +176,7 @@ def jax_side(args) -> dict[str, float]:
     config.method.name = 'grpo'
     config.method.grpo.update(beta=BETA, kl='k3')
     config.reward.regex_format.pattern = PATTERN
-    run = builders.build(config)
+    run = builders.build(config, builders.make_mesh(config))
   state, seconds, tokens = run.init(), [], []
   for step in range(WARM_UP + args.repeats):
     key = jax.random.key(step)

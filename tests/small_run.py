@@ -20,7 +20,7 @@ import jax
 import numpy as np
 import pytest
 
-from adrpo_jax import builders, main, sharding
+from adrpo_jax import builders, main
 from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.pretrain import shapes
 from adrpo_jax.types import Scores
@@ -118,11 +118,10 @@ def arguments(preset='', file='t2i', **changes):
   return [f'--config={ROOT}/configs/{file}.py:{preset}', *flags]
 
 
-def on_devices(count, monkeypatch):
-  """Meshes made from now on take the first `count` devices only."""
-  devices = jax.devices()[:count]
-  made = functools.partial(sharding.make_mesh, devices=devices)
-  monkeypatch.setattr(builders.sharding, 'make_mesh', made)
+def build(config, devices=1, **options):
+  """The run of a config on the first of the devices."""
+  mesh = builders.make_mesh(config, jax.devices()[:devices])
+  return builders.build(config, mesh, **options)
 
 
 def call(*flags, devices=1):
@@ -134,12 +133,11 @@ def call(*flags, devices=1):
     contextlib.redirect_stdout(out),
     contextlib.redirect_stderr(err),
   ):
-    on_devices(devices, patch)
     for name, value in process_environment().items():
       patch.setenv(name, value)
     patch.setattr(sys, 'argv', ['adrpo_jax.main', *flags])
     try:
-      status = main.main(sys.argv)
+      status = main.main(sys.argv, jax.devices()[:devices])
     finally:
       flagsaver.restore_flag_values(saved)
   return status, out.getvalue(), err.getvalue()

@@ -8,7 +8,7 @@ import jax
 import pytest
 import small_run
 
-from adrpo_jax import builders, train
+from adrpo_jax import train
 
 EVENT = '/jax/core/compile/backend_compile_duration'  # cached ones count too
 
@@ -74,15 +74,12 @@ def trained(run, workdir, steps):
   [('adrpo', {}), ('nft', {'fsdp': 2, 'tensor': 2, 'data': 2})],
   ids=['adrpo-1', 'nft-8'],
 )
-def test_each_function_compiles_once_in_a_process(
-  method, mesh, tmp_path, monkeypatch
-):
+def test_each_function_compiles_once_in_a_process(method, mesh, tmp_path):
   """Also after an evaluation, and in a second process that goes on."""
-  small_run.on_devices(math.prod(mesh.values()), monkeypatch)
   axes = {f'mesh__{axis}': size for axis, size in mesh.items()}
   config = small_run.make_config(method__name=method, **axes)
   for steps in (3, 6):
-    run = builders.build(config)
+    run = small_run.build(config, math.prod(mesh.values()))
     compiled = trained(run, tmp_path, steps)
     assert 'jit(update)' in compiled.early
     assert compiled.late == []

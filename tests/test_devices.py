@@ -97,15 +97,9 @@ def built(method, mesh, changes=()):
       zip(('mesh__data', 'mesh__fsdp', 'mesh__tensor'), mesh, strict=True)
     ),
   }
-  real = builders.make_optimizer
-  with pytest.MonkeyPatch.context() as patch:
-    small_run.on_devices(int(np.prod(mesh)), patch)
-    patch.setattr(
-      builders.programs,
-      'make_optimizer',
-      lambda config: keeping_gradients(real(config)),
-    )
-    return builders.build(small_run.make_config(**settings))
+  config = small_run.make_config(**settings)
+  optimizer = keeping_gradients(builders.make_optimizer(config.training))
+  return small_run.build(config, int(np.prod(mesh)), optimizer=optimizer)
 
 
 def shaken_state(run):

@@ -5,10 +5,8 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import small_run
 
-from adrpo_jax import builders
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.models import lora
 from adrpo_jax.models.files import lora_files, weight_table
@@ -37,9 +35,7 @@ def exported(workdir, **changes):
     status, out, err = small_run.call(*flags, f'--mode={mode}')
     assert status == 0, err
   assert str(workdir / 'export') in out
-  with pytest.MonkeyPatch.context() as patch:
-    small_run.on_devices(1, patch)
-    run = builders.build(small_run.make_config(**settings))
+  run = small_run.build(small_run.make_config(**settings))
   with Checkpoints(workdir / 'checkpoints') as checkpoints:
     state = checkpoints.restore(run.abstract).state
   policy = jax.device_get(run.policy(state, run.frozen))

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import small_run
 
-from adrpo_jax import builders
 from adrpo_jax.builders.tasks.texts import within
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
@@ -75,14 +74,13 @@ def test_a_prompt_beyond_the_window_is_not_drawn_for(ran):
 def refused(**changes):
   config = small_run.make_config(file='llm', **changes)
   with pytest.raises(InputError) as error:
-    builders.build(config)
+    small_run.build(config)
   return str(error.value)
 
 
 @pytest.fixture
-def folder(monkeypatch, tmp_path):
+def folder(tmp_path):
   """A folder of the tiny model, to be spoilt."""
-  small_run.on_devices(1, monkeypatch)
   return qwen_tiny.write(tmp_path / 'model')
 
 
@@ -109,8 +107,7 @@ def test_a_tokenizer_with_tokens_that_the_model_lacks_is_refused(folder):
   assert 'got one of 259' in told
 
 
-def test_a_folder_is_asked_for(monkeypatch):
-  small_run.on_devices(1, monkeypatch)
+def test_a_folder_is_asked_for():
   assert '--config.model.path' in refused(model__family='qwen')
 
 
@@ -127,17 +124,15 @@ def test_a_folder_is_asked_for(monkeypatch):
   ],
   ids=str,
 )
-def test_settings_that_cannot_be_are_refused(monkeypatch, changes, said):
-  small_run.on_devices(1, monkeypatch)
+def test_settings_that_cannot_be_are_refused(changes, said):
   assert said in refused(**changes)
 
 
-def test_greedy_answers_of_one_sample_can_be_evaluated(monkeypatch):
-  small_run.on_devices(1, monkeypatch)
+def test_greedy_answers_of_one_sample_can_be_evaluated():
   config = small_run.make_config(
     file='llm', eval__temperature=0.0, eval__group_size=1
   )
-  run = builders.build(config)
+  run = small_run.build(config)
   reference = run.frozen['reference']
   first, again = (run.evaluate(reference, run.frozen) for _ in range(2))
   tokens = first.samples['tokens']
@@ -155,9 +150,8 @@ def test_prompts_that_are_too_long_are_left_out_and_counted(tmp_path, caplog):
   assert '1 of 3 prompts of those.txt are longer than 7' in caplog.text
 
 
-def test_steps_are_compiled_once_for_a_length_of_prompts(monkeypatch):
-  small_run.on_devices(1, monkeypatch)
-  run = builders.build(small_run.make_config(file='llm'))
+def test_steps_are_compiled_once_for_a_length_of_prompts():
+  run = small_run.build(small_run.make_config(file='llm'))
   lengths = {
     jax.tree.leaves(run.prompts_of(np.array([i])))[0].shape for i in range(8)
   }

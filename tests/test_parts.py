@@ -5,15 +5,14 @@ import numpy as np
 import pytest
 import small_run
 
-from adrpo_jax import builders, train
+from adrpo_jax import train
 from adrpo_jax.errors import InputError
 
 
-def experience(parts, reward, monkeypatch, devices):
-  small_run.on_devices(devices, monkeypatch)
+def experience(parts, reward, devices):
   config = small_run.make_config(compute__reward_chunks=parts)
   config.reward.weights = {reward: 1.0}
-  run = builders.build(config)
+  run = small_run.build(config, devices)
   prompts, samples, scores, _ = train.online(run)(
     run.init(), 0, jax.random.key(3)
   )
@@ -22,9 +21,9 @@ def experience(parts, reward, monkeypatch, devices):
 
 @pytest.mark.parametrize('reward', ['shapes', 'jpeg_compressibility'])
 @pytest.mark.parametrize(('parts', 'devices'), [(4, 1), (2, 4)])
-def test_parts_change_nothing(reward, parts, devices, monkeypatch):
-  whole = experience(1, reward, monkeypatch, 1)
-  parted = experience(parts, reward, monkeypatch, devices)
+def test_parts_change_nothing(reward, parts, devices):
+  whole = experience(1, reward, 1)
+  parted = experience(parts, reward, devices)
   assert whole[1]['x0'].std() > 0.1
   np.testing.assert_array_equal(parted[0].ids, whole[0].ids)
   np.testing.assert_allclose(parted[1]['x0'], whole[1]['x0'], atol=1e-5)
@@ -33,9 +32,8 @@ def test_parts_change_nothing(reward, parts, devices, monkeypatch):
 
 
 @pytest.mark.parametrize('parts', [0, 3])
-def test_parts_have_to_divide_the_prompts(parts, monkeypatch):
-  small_run.on_devices(1, monkeypatch)
+def test_parts_have_to_divide_the_prompts(parts):
   with pytest.raises(
     InputError, match=r'multiple of data·fsdp · compute\.reward_chunks'
   ):
-    builders.build(small_run.make_config(compute__reward_chunks=parts))
+    small_run.build(small_run.make_config(compute__reward_chunks=parts))

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import small_run
 
-from adrpo_jax import builders
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.models.files.tensor_files import tensor_files
@@ -20,7 +19,6 @@ VOCABULARIES = {sd3_tiny.CLIP.vocab_size, sd3_tiny.T5.vocab_size}
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-  small_run.on_devices(1, monkeypatch)
   return tmp_path / 'adrpo_jax'
 
 
@@ -28,7 +26,7 @@ def built(**changes):
   settings = {k.replace('__', '.'): v for k, v in changes.items()}
   config = small_run.preset_config('sd3_tiny', settings)
   config.reward.weights = {'jpeg_incompressibility': 1.0}
-  return builders.build(config)
+  return small_run.build(config)
 
 
 def test_text_encoders_are_gone_once_prompts_are_encoded(cache, monkeypatch):

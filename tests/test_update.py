@@ -7,26 +7,20 @@ import optax
 import pytest
 import small_run
 
-from adrpo_jax import builders, update
+from adrpo_jax import update
 from adrpo_jax.method import methods
 from adrpo_jax.tree_names import leaf_names
 
 LORA = {'model__lora_rank': 2}
 
 
-@pytest.fixture(autouse=True)
-def one_device(monkeypatch):
-  small_run.on_devices(1, monkeypatch)
+# With it the change of the parameters is minus their gradient.
+SGD = optax.sgd(1.0)
 
 
-def built(**changes):
-  return builders.build(small_run.make_config(**changes))
-
-
-def with_sgd(monkeypatch):
-  """The change of the parameters is minus their gradient."""
-  plain = optax.sgd(1.0)
-  monkeypatch.setattr(builders.programs, 'make_optimizer', lambda _: plain)
+def built(optimizer=None, **changes):
+  config = small_run.make_config(**changes)
+  return small_run.build(config, optimizer=optimizer)
 
 
 def shaken_state(run, scale=0.02):
@@ -61,11 +55,10 @@ def relative_gap(a, b):
   return gap / max(np.abs(leaf).max() for leaf in b.values())
 
 
-def test_loss_and_gradient_do_not_depend_on_microbatches(monkeypatch):
-  with_sgd(monkeypatch)
+def test_loss_and_gradient_do_not_depend_on_microbatches():
   steps = {
     parts: one_step(
-      built(compute__microbatches=parts, training__updates_per_rollout=1),
+      built(SGD, compute__microbatches=parts, training__updates_per_rollout=1),
       scores=small_run.made_scores(invalid=[(0, 0), (5, 1)]),
     )
     for parts in (1, 4)
@@ -115,12 +108,11 @@ def test_invalid_samples_change_nothing():
   assert metrics['counted'] == pytest.approx(12 / 16)
 
 
-def test_a_step_without_any_valid_sample_has_no_loss(monkeypatch):
-  with_sgd(monkeypatch)
+def test_a_step_without_any_valid_sample_has_no_loss():
   nothing = small_run.made_scores()._replace(
     valid=np.zeros((small_run.P, small_run.G), bool)
   )
-  before, after, metrics = one_step(built(), scores=nothing)
+  before, after, metrics = one_step(built(SGD), scores=nothing)
   assert metrics['loss'] == 0
   assert metrics['finite']
   assert_same(before, after.params)

@@ -1,11 +1,10 @@
 """The only reader of configs: plain values in, the functions of a run out."""
 
-from adrpo_jax import sharding as sharding
-from adrpo_jax.builders import programs as programs
 from adrpo_jax.builders.families import family_of as family_of
 from adrpo_jax.builders.parts import make_method as make_method
 from adrpo_jax.builders.parts import make_optimizer as make_optimizer
 from adrpo_jax.builders.parts import make_reward as make_reward
 from adrpo_jax.builders.run import Run as Run
 from adrpo_jax.builders.run import build as build
+from adrpo_jax.builders.run import make_mesh as make_mesh
 from adrpo_jax.builders.scoring import judge_pictures as judge_pictures

@@ -10,7 +10,7 @@ from adrpo_jax import sharding
 from adrpo_jax.builders import adaptation, checks
 from adrpo_jax.builders.abstract_reward import reward_stage
 from adrpo_jax.builders.families import FAMILIES, family_of
-from adrpo_jax.builders.parts import make_method
+from adrpo_jax.builders.parts import make_method, make_optimizer
 from adrpo_jax.builders.programs import make_programs
 from adrpo_jax.errors import InputError
 from adrpo_jax.types import PromptBatch, PyTree, Scores
@@ -37,7 +37,14 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
   checks.check_batches(config, mesh)
   generator = family.shapes(config, mesh)
   adapted = adaptation.make_adaptation(config.model)
-  programs = make_programs(config, method, generator, adapted, mesh)
+  programs = make_programs(
+    config,
+    method,
+    generator,
+    adapted,
+    mesh,
+    optimizer=make_optimizer(config.training),
+  )
   split, whole = sharding.batch_sharding(mesh), sharding.replicated(mesh)
 
   def placed(shapes: PyTree, where: jax.sharding.NamedSharding) -> PyTree:

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
+import optax
 
 from adrpo_jax import sharding
 from adrpo_jax.builders import adaptation
 from adrpo_jax.builders.generators.base import Generator
-from adrpo_jax.builders.parts import make_optimizer
 from adrpo_jax.method.record import Method
 from adrpo_jax.types import Modality, PyTree, TrainState
 from adrpo_jax.update import init_state, make_update
@@ -38,11 +38,12 @@ def make_programs(
   generator: Generator,
   adapted: adaptation.Adaptation,
   mesh: jax.sharding.Mesh,
+  *,
+  optimizer: optax.GradientTransformation,
 ) -> Programs:
   """The programs of a config; of the generator only shapes are looked at."""
   groups = config.prompts.prompts_per_step, config.prompts.group_size
   trained = (groups[0], 2) if 'pairs' in method.needs else groups
-  optimizer = make_optimizer(config.training)
   averaged = config.training.ema_decay > 0
   modality = generator.modality(method, adapted.materialize)
 

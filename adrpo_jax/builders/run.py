@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 import numpy as np
+import optax
 
 from adrpo_jax import sharding
 from adrpo_jax.builders import adaptation, checks
 from adrpo_jax.builders.families import family_of
 from adrpo_jax.builders.generators.base import Generator
-from adrpo_jax.builders.parts import make_method
+from adrpo_jax.builders.parts import make_method, make_optimizer
 from adrpo_jax.builders.programs import make_programs
 from adrpo_jax.builders.tasks.base import Task
 from adrpo_jax.data import prompts as prompt_sources
@@ -79,8 +80,27 @@ class Run(NamedTuple):
   groups: tuple[int, int]
 
 
-def build(config: ConfigDict) -> Run:
-  """Everything a run needs. Bad input raises here, before anything compiles.
+def make_mesh(
+  config: ConfigDict, devices: Sequence[jax.Device] | None = None
+) -> jax.sharding.Mesh:
+  """The mesh of a config, over all devices or over those given."""
+  return sharding.make_mesh(**config.mesh, devices=devices)
+
+
+def build(
+  config: ConfigDict,
+  mesh: jax.sharding.Mesh,
+  *,
+  optimizer: optax.GradientTransformation | None = None,
+) -> Run:
+  """Makes everything a run needs.
+
+  Bad input raises here, before anything compiles.
+
+  Args:
+    config: of the run.
+    mesh: where its arrays lie, see `make_mesh`.
+    optimizer: in place of the one that the config describes.
 
   Raises:
     InputError: what was expected, what came, and the way out.
@@ -90,7 +110,6 @@ def build(config: ConfigDict) -> Run:
   groups = config.prompts.prompts_per_step, config.prompts.group_size
   trained = (groups[0], 2) if 'pairs' in method.needs else groups
   checks.check_groups(method, trained)
-  mesh = sharding.make_mesh(**config.mesh)
   checks.check_batches(config, mesh)
   checks.check_parts(config, mesh)
   checks.check_averaging(config.training)
@@ -110,7 +129,14 @@ def build(config: ConfigDict) -> Run:
     )
     return place(prompts_of(ids))
 
-  programs = make_programs(config, method, generator, adapted, mesh)
+  programs = make_programs(
+    config,
+    method,
+    generator,
+    adapted,
+    mesh,
+    optimizer=optimizer or make_optimizer(config.training),
+  )
   drawing = generator.modality(method, adaptation.overlaid)
 
   def policy(state: TrainState, frozen: PyTree) -> PyTree:

@@ -1,5 +1,6 @@
 """The rewards of a config on a folder of pictures that anyone has made."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -18,16 +19,19 @@ from adrpo_jax.types import Array, PyTree
 
 
 def judge_pictures(
-  config: ConfigDict, folder: str, prompts: str
+  config: ConfigDict,
+  folder: str,
+  prompts: str,
+  devices: Sequence[jax.Device] | None = None,
 ) -> tuple[image_folder.ImageFolder, dict[str, image_scores.Figure]]:
   """What the rewards of a config say, each in its own units, and diversity.
-
-  All devices take part, whatever mesh a run of the config would have.
 
   Args:
     config: its reward, world, and eval.batch are looked at.
     folder: of pictures, see `images`.
     prompts: the source of their prompts, see `data.prompts`.
+    devices: they share the batch, whatever mesh a run of the config would
+      have; all by default.
 
   Raises:
     InputError: a folder, prompts or rewards that do not fit.
@@ -59,7 +63,7 @@ def judge_pictures(
       judge.measure(shown, facts)
     )
 
-  mesh = sharding.make_mesh()
+  mesh = sharding.make_mesh(devices=devices)
   whole = sharding.replicated(mesh)
   return found, image_scores.score(
     found,

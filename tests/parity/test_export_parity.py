@@ -10,7 +10,6 @@ from closeness import distance
 import jax
 import small_run
 
-from adrpo_jax import builders
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.sd3.export import save_transformer
@@ -30,9 +29,7 @@ def test_diffusers_loads_what_a_run_exports(rank, tmp_path):
   for mode in ('train', 'export'):
     status, _, err = small_run.call(*flags, f'--mode={mode}')
     assert status == 0, err
-  with pytest.MonkeyPatch.context() as patch:
-    small_run.on_devices(1, patch)
-    run = builders.build(small_run.make_config(**settings))
+  run = small_run.build(small_run.make_config(**settings))
   with Checkpoints(tmp_path / 'checkpoints') as checkpoints:
     state = checkpoints.restore(run.abstract).state
   policy = run.policy(state, run.frozen)

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import small_run
 
-from adrpo_jax import builders
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.sd3.mmdit import MMDiT
@@ -69,8 +68,7 @@ def test_from_a_folder_to_an_adapter_that_diffusers_loads(rank, tmp_path):
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('XDG_CACHE_HOME', environment['XDG_CACHE_HOME'])
     config = small_run.preset_config('sd3_tiny', changes)
-    small_run.on_devices(1, patch)
-    run = builders.build(config)
+    run = small_run.build(config)
   with Checkpoints(tmp_path / 'checkpoints') as checkpoints:
     state = checkpoints.restore(run.abstract).state
   velocity = jax.jit(MMDiT(sd3_tiny.TRANSFORMER).apply)

@@ -13,7 +13,6 @@ from closeness import distance
 import small_run
 import tiny_qwen
 
-from adrpo_jax import builders
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.models.decoder.decoder import Decoder
 from adrpo_jax.models.tiny import qwen as qwen_tiny
@@ -39,8 +38,7 @@ def test_from_a_folder_to_a_model_that_transformers_loads(rank, tmp_path):
   with pytest.MonkeyPatch.context() as patch:
     environment = small_run.process_environment()
     patch.setenv('XDG_CACHE_HOME', environment['XDG_CACHE_HOME'])
-    small_run.on_devices(1, patch)
-    run = builders.build(small_run.preset_config('tiny_hf', changes, 'llm'))
+    run = small_run.build(small_run.preset_config('tiny_hf', changes, 'llm'))
   folder = pathlib.Path(environment['XDG_CACHE_HOME']) / 'adrpo_jax/qwen_tiny'
   base = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
   words = transformers.AutoTokenizer.from_pretrained(
