@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.rewards.weighted_sum import known
+from adrpo_jax.rewards.weighted_sum import measure_masks
 from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.stats.prompt_means import by_category, mean_and_error, over_group
 from adrpo_jax.types import (
@@ -123,7 +123,7 @@ def make_evaluate(
 def _figures(
   scores: Scores, groups: dict[str, np.ndarray], categories: Sequence[str]
 ) -> dict[str, Any]:
-  masks: dict[str, Any] = known(scores)
+  masks: dict[str, Any] = measure_masks(scores)
   told: dict[str, Any] = dict(scores.measures)
   rewards, valid = np.asarray(scores.rewards), np.asarray(scores.valid)
   judged = {k: over_group(v, masks[k]) for k, v in told.items()}

@@ -20,7 +20,7 @@ from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.metrics import MetricsLog, Progress, cut_back, plain
 from adrpo_jax.rewards.overlap import draw_and_judge
 from adrpo_jax.rewards.protocol import check_invalid_share
-from adrpo_jax.rewards.weighted_sum import known
+from adrpo_jax.rewards.weighted_sum import measure_masks
 from adrpo_jax.system.files import replacing
 from adrpo_jax.system.preemption import Preemption
 from adrpo_jax.types import PromptBatch, PyTree, Scores, TrainState
@@ -235,7 +235,7 @@ def record(
   seconds = sum(v for k, v in timings.items() if k.startswith('seconds'))
   judged = {
     name: float(scores.measures[name][mask].mean())
-    for name, mask in known(scores).items()
+    for name, mask in measure_masks(scores).items()
     if mask.any()
   }
   return {

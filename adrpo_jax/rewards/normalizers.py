@@ -1,10 +1,10 @@
-"""What brings the terms of a weighted sum of rewards to one scale.
+"""Normalizers bring the terms of a weighted sum of rewards to one scale.
 
 A normalizer is a function (rewards [P, G], valid [P, G]) -> [P, G]. Its numbers
-where a sample is invalid mean nothing.
+for invalid samples have no meaning.
 
-β₀ of ADRPO is in units of the advantage, and so of the weighted sum: what sets
-the scale of the rewards sets how far β(A) = β₀ − A lets a sample go. Under
+β₀ of ADRPO is in units of the advantage, and so of the weighted sum: the scale
+of the rewards decides how far β(A) = β₀ − A lets a sample go. Under
 `standard` and `group` with weights that sum to 1, advantages are of the order
 of 1 whatever the reward; a β₀ that was chosen for a reward in [0, 1] is then
 several times too small.
@@ -23,7 +23,7 @@ Normalizer = Callable[[Array, Array], Array]
 
 
 def raw() -> Normalizer:
-  """r as it is."""
+  """r, unchanged."""
   return lambda rewards, valid: rewards
 
 
@@ -31,12 +31,12 @@ def fixed(*, offset: float = 0.0, scale: float = 1.0) -> Normalizer:
   """(r − offset) / scale, the same in every step; a score in percent: 100.
 
   Raises:
-    InputError: a scale that is not above 0.
+    InputError: the scale is not above 0.
   """
   if not scale > 0:
     raise InputError(
-      f'Expected the scale of a reward to be above 0, got {scale}. A reward '
-      'that is to be low has a negative weight.'
+      f'Expected the scale of a reward to be above 0, got {scale}. Give a '
+      'reward that is to be minimized a negative weight.'
     )
   return lambda rewards, valid: (rewards - offset) / scale
 
@@ -44,7 +44,8 @@ def fixed(*, offset: float = 0.0, scale: float = 1.0) -> Normalizer:
 def standard(*, eps: float = 1e-4) -> Normalizer:
   """(r − mean) / (std + ε), both over all valid samples of the step.
 
-  The spread is that of the population, differences between prompts included.
+  The standard deviation is over all samples, differences between prompts
+  included.
   """
 
   def normalized(rewards: Array, valid: Array) -> Array:
@@ -60,7 +61,7 @@ def standard(*, eps: float = 1e-4) -> Normalizer:
 def group(*, eps: float = 1e-4) -> Normalizer:
   """(r − mean) / (std + ε), both over the valid samples of a prompt.
 
-  Every prompt weighs the same, one whose samples hardly differ too. Shao et
+  Every prompt weighs the same, even one whose samples hardly differ. Shao et
   al., 2024, arXiv:2402.03300.
   """
   return lambda rewards, valid: standardized_by_group(rewards, valid, eps=eps)
@@ -72,9 +73,9 @@ NORMALIZERS: dict[str, Callable[..., Normalizer]] = {
   'standard': standard,
   'group': group,
 }
-_OF_A_STEP = ('standard', 'group')
+_DEPENDS_ON_STEP = ('standard', 'group')
 
-# A row by its name, or by {'name': …} with its parameters beside it.
+# The name of a row, or {'name': …} with its parameters.
 Named = str | Mapping[str, Any]
 
 
@@ -86,14 +87,14 @@ def name_and_parameters(named: Named) -> tuple[str, dict[str, Any]]:
   return str(parameters.pop('name', '')), parameters
 
 
-def comparable(given: Mapping[str, Named]) -> dict[str, Named]:
-  """Those normalizers whose numbers mean the same in every evaluation.
+def comparable(normalizers: Mapping[str, Named]) -> dict[str, Named]:
+  """The normalizers whose numbers mean the same in every evaluation.
 
   Terms that are centered by their own step would add the same to the reward of
-  every policy. An evaluation takes them raw.
+  every policy. An evaluation takes such terms raw.
   """
   return {
     term: named
-    for term, named in given.items()
-    if name_and_parameters(named)[0] not in _OF_A_STEP
+    for term, named in normalizers.items()
+    if name_and_parameters(named)[0] not in _DEPENDS_ON_STEP
   }

@@ -1,11 +1,11 @@
-"""Rewards in two stages, so that judging and drawing go on at the same time.
+"""Rewards in two stages, so that judging and sampling overlap.
 
-  begin   hands the samples of some prompts to be judged, and returns at once
-  finish  waits for all that a step has begun, and makes one `Scores` of it
+  begin   starts to judge the samples of some prompts, and returns at once
+  finish  waits for all parts of a step, and returns one `Scores` of them
 
-What looks at a whole step (the limit on invalid samples, normalization, the
-exchange between processes) belongs to `finish`: into how many parts a step was
-cut changes no number of it.
+Everything that needs a whole step (the limit on invalid samples, normalization,
+the exchange between processes) belongs to `finish`, so that the number of parts
+of a step changes no number.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,39 +21,39 @@ from adrpo_jax.types import Array, PromptBatch, PyTree, Scores
 
 
 @runtime_checkable
-class Staged(Protocol):
+class StagedReward(Protocol):
   """A reward that also gives its two stages."""
 
-  def __call__(self, prompts: PromptBatch, seen: PyTree, /) -> Scores:
+  def __call__(self, prompts: PromptBatch, decoded: PyTree, /) -> Scores:
     """`finish` of the one `begin`."""
 
   @property
   def begin(self) -> Callable[[PromptBatch, PyTree], Any]:
-    """(prompts of [P′], samples [P′, G, ...]) -> what `finish` waits for."""
+    """(prompts [P′], samples [P′, G, ...]) -> what `finish` waits for."""
 
   @property
   def finish(self) -> Callable[[Sequence[Any]], Scores]:
-    """What the parts of a step have begun, in order -> Scores [P, G]."""
+    """(results of `begin` for the parts of a step, in order) -> Scores [P, G]."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Stages:
-  """A `Staged` made of two functions."""
+  """A `StagedReward` of two functions."""
 
   begin: Callable[[PromptBatch, PyTree], Any]
   finish: Callable[[Sequence[Any]], Scores]
 
-  def __call__(self, prompts: PromptBatch, seen: PyTree, /) -> Scores:
+  def __call__(self, prompts: PromptBatch, decoded: PyTree, /) -> Scores:
     """`finish` of the one `begin`."""
-    return self.finish([self.begin(prompts, seen)])
+    return self.finish([self.begin(prompts, decoded)])
 
 
-def staged(reward: Reward) -> Staged:
-  """The reward itself where it has stages; else it begins with all it does.
+def with_stages(reward: Reward) -> StagedReward:
+  """Returns the reward itself where it has stages; else `begin` calls it.
 
-  That is right for a reward on the device: what it returns is not there yet.
+  That suits a reward on the device, which returns before its result is ready.
   """
-  return reward if isinstance(reward, Staged) else Stages(reward, joined)
+  return reward if isinstance(reward, StagedReward) else Stages(reward, join)
 
 
 def draw_and_judge(
@@ -63,40 +63,41 @@ def draw_and_judge(
   *,
   parts: int = 1,
 ) -> tuple[tuple[PyTree, PyTree], Callable[[], Scores]]:
-  """Samples of some prompts, drawn in parts; one is judged as the next is made.
+  """Draws samples in parts; one part is judged while the next is drawn.
 
-  A part is handed to the reward before the next is dispatched, and nothing here
-  waits. A device that works in order has the samples of part k ready for the
-  host before it begins with part k + 1.
+  A part goes to the reward before the next is dispatched, and nothing here
+  waits. A device runs programs in order, so it has the samples of part k ready
+  for the host before it begins with part k + 1.
 
   Args:
-    draw: (prompts of [P/K]) -> samples and what rewards see of them, leaves
+    draw: (prompts [P/K]) -> samples and what rewards see of them, leaves
       [P/K, G, ...]. It dispatches work and does not wait (jitted rollout,
       jitted decoder).
-    reward: of any kind, see `staged`.
+    reward: any reward, see `with_stages`.
     prompts: pytree [P, ...].
     parts: K, which divides P.
 
   Returns:
-    Both of all prompts in their order, not yet waited for, and a function that
-    waits for their `Scores` [P, G]: those of `reward` on all at once. It raises
-    RewardError where too many samples of the step are invalid. Rewards on the
-    device, compiled for another shape, may differ in rounding.
+    (samples, what rewards see) of all prompts in their order, which may not be
+    ready yet; and a function that waits for their `Scores` [P, G], equal to
+    those of `reward` on all prompts at once. It raises RewardError where too
+    many samples of the step are invalid. Rewards on the device are compiled for
+    another shape and may differ in rounding.
   """
-  stages = staged(reward)
-  drawn, begun = [], []
+  stages = with_stages(reward)
+  outputs, pending = [], []
   for part in split(prompts, parts):
-    samples, seen = draw(part)
-    begun.append(stages.begin(part, seen))
-    drawn.append((samples, seen))
-  return joined(drawn), lambda: stages.finish(begun)
+    samples, decoded = draw(part)
+    pending.append(stages.begin(part, decoded))
+    outputs.append((samples, decoded))
+  return join(outputs), lambda: stages.finish(pending)
 
 
 def split(tree: PyTree, parts: int) -> Sequence[PyTree]:
-  """K pytrees [P/K, ...] of one [P, ...]: the k-th has every K-th row from k.
+  """Splits a pytree [P, ...] into K [P/K, ...]; part k has rows k, k + K, ….
 
-  Where the rows are split over D devices in order and D·K divides P, no row
-  leaves its device, and every part spans all of them.
+  Where the rows are sharded over D devices in order and D·K divides P, no row
+  leaves its device, and every part spans all devices.
 
   Raises:
     ValueError: K does not divide P.
@@ -110,13 +111,13 @@ def split(tree: PyTree, parts: int) -> Sequence[PyTree]:
   return [tree] if parts == 1 else _split(tree, parts)
 
 
-def joined(parts: Sequence[PyTree]) -> Any:
-  """The pytree [P, ...] whose K parts by `split` these are."""
-  return parts[0] if len(parts) == 1 else _joined(tuple(parts))
+def join(parts: Sequence[PyTree]) -> Any:
+  """Joins the K parts of `split` to a pytree [P, ...]."""
+  return parts[0] if len(parts) == 1 else _join(tuple(parts))
 
 
-def interleaved(leaves: Sequence[Any], stack: Callable = jnp.stack) -> Any:
-  """K arrays [P/K, ...] -> [P, ...], the first rows of all of them first."""
+def interleave(leaves: Sequence[Any], stack: Callable = jnp.stack) -> Any:
+  """Interleaves K arrays [P/K, ...] to [P, ...]: first all first rows."""
   return stack(leaves, 1).reshape(-1, *leaves[0].shape[1:])
 
 
@@ -129,5 +130,5 @@ def _split(tree: PyTree, parts: int) -> list[PyTree]:
 
 
 @jax.jit
-def _joined(parts: Sequence[PyTree]) -> PyTree:
-  return jax.tree.map(lambda *leaves: interleaved(leaves), *parts)
+def _join(parts: Sequence[PyTree]) -> PyTree:
+  return jax.tree.map(lambda *leaves: interleave(leaves), *parts)

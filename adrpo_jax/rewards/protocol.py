@@ -1,10 +1,10 @@
-"""The one protocol of rewards, and how a judge of images becomes one.
+"""The protocol of rewards, and how a judge of images becomes a reward.
 
-A reward is a function (`types.PromptBatch`, what it sees) -> `types.Scores`. It
-sees what a modality's `decode` gives: images [P, G, H, W, 3] in [0, 1], or
-uint8 as files have them; or the samples of a language model, see
-`modalities.language`. A reward never raises for a single sample that it could
-not judge: it says valid = False there, and the method leaves it out.
+A reward is a function (`types.PromptBatch`, decoded) -> `types.Scores`.
+`decoded` is what the `decode` of a modality returns: images [P, G, H, W, 3] in
+[0, 1], or uint8 as files have them; or the samples of a language model, see
+`modalities.language`. A reward never raises for a single sample that it cannot
+judge: it returns valid = False there, and the method leaves the sample out.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,17 +19,17 @@ Judge = Callable[[Array, PyTree], Mapping[str, Array]]
 
 
 class RewardError(RuntimeError):
-  """Too many samples could not be judged for the run to mean anything."""
+  """More samples could not be judged than a run allows."""
 
 
 def in_unit_range(images: Array) -> Array:
-  """Images in [0, 1] as they are, uint8 divided by 255; float32."""
+  """Returns images in [0, 1] unchanged and uint8 divided by 255; float32."""
   scale = 255 if images.dtype == jnp.uint8 else 1
   return images.astype(jnp.float32) / scale
 
 
 def on_device(judge: Judge) -> Reward:
-  """A jitted reward made of a judge of single images.
+  """Makes a jitted reward of a judge of single images.
 
   Args:
     judge: pure; (images [B, H, W, 3], facts [B, ...]) -> {'reward': [B]} and
@@ -43,25 +43,25 @@ def on_device(judge: Judge) -> Reward:
   @jax.jit
   def score(facts: PyTree, images: Array) -> Scores:
     prompts, samples = images.shape[:2]
-    judged = dict(
+    numbers = dict(
       judge(
         in_unit_range(images).reshape(prompts * samples, *images.shape[2:]),
         jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, 0), facts),
       )
     )
-    for name, value in judged.items():
+    for name, value in numbers.items():
       if value.shape != (prompts * samples,):
         raise ValueError(
           f'Expected {name!r} of the judge to have shape '
           f'{(prompts * samples,)}, one number for each image, got '
           f'{value.shape}.'
         )
-    judged = {k: v.reshape(prompts, samples) for k, v in judged.items()}
-    valid = jnp.isfinite(judged['reward'])
-    kept = {
-      k: jnp.where(valid, v, jnp.zeros_like(v)) for k, v in judged.items()
+    numbers = {k: v.reshape(prompts, samples) for k, v in numbers.items()}
+    valid = jnp.isfinite(numbers['reward'])
+    numbers = {
+      k: jnp.where(valid, v, jnp.zeros_like(v)) for k, v in numbers.items()
     }
-    return Scores(kept.pop('reward'), valid, kept)
+    return Scores(numbers.pop('reward'), valid, numbers)
 
   def reward(prompts: PromptBatch, images: Array) -> Scores:
     return score(prompts.facts, images)
@@ -72,13 +72,13 @@ def on_device(judge: Judge) -> Reward:
 def check_invalid_share(
   share: float, *, limit: float, name: str = 'the reward', reason: str = ''
 ) -> None:
-  """Stops the run where too many samples could not be judged.
+  """Raises an error where too many samples could not be judged.
 
   Args:
     share: of samples that are invalid, in [0, 1].
-    limit: the largest share that is let pass.
+    limit: the largest share that is allowed.
     name: of the reward, for the message.
-    reason: the last thing that went wrong, as text.
+    reason: the last failure, as text.
 
   Raises:
     RewardError: share > limit.

@@ -29,7 +29,7 @@ from adrpo_jax.rewards.text_table import TEXT_REWARDS
 SERVED: Table = {
   name: row for name, row in (TEXT_REWARDS | REWARDS).items() if row.host
 }
-MOST_BYTES = 2**26  # of a request
+MAX_BYTES = 2**26  # of a request
 
 
 class RewardServer(http.server.ThreadingHTTPServer):
@@ -49,7 +49,7 @@ class RewardServer(http.server.ThreadingHTTPServer):
     host: str = '127.0.0.1',
     port: int = 0,
     workers: int = 4,
-    most_bytes: int = MOST_BYTES,
+    max_bytes: int = MAX_BYTES,
   ):
     """Listens; `serve_forever` answers.
 
@@ -62,10 +62,10 @@ class RewardServer(http.server.ThreadingHTTPServer):
       port: 0 takes a free one; `url` tells which.
       workers: requests that are read and judged at the same time; more wait.
         With 1 the function is never called twice at once.
-      most_bytes: of a request; a longer one is answered with 413.
+      max_bytes: of a request; a longer one is answered with 413.
     """
     self.functions = {'samples': function, 'answers': of_texts}
-    self.name, self.most_bytes = name, most_bytes
+    self.name, self.max_bytes = name, max_bytes
     self.slots = threading.BoundedSemaphore(workers)
     super().__init__((host, port), _Handler)
     self.url = f'http://{host}:{self.server_port}'  # for this machine
@@ -111,11 +111,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     if not (stated.isascii() and stated.isdigit()):
       raise _BadRequest(411, 'expected Content-Length')
     size = int(stated)
-    if size > self.server.most_bytes:
+    if size > self.server.max_bytes:
       self._pass_over(size)
       raise _BadRequest(
         413,
-        f'expected at most {self.server.most_bytes} bytes, got {size}: send '
+        f'expected at most {self.server.max_bytes} bytes, got {size}: send '
         'fewer samples in a request (batch_size)',
       )
     body = self.rfile.read(size)
@@ -125,7 +125,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
   def _pass_over(self, size: int) -> None:
     """Lets a sender that is not far over the limit finish, and so read why."""
-    for _ in range(min(size, 4 * self.server.most_bytes) // 65536 + 1):
+    for _ in range(min(size, 4 * self.server.max_bytes) // 65536 + 1):
       if len(self.rfile.read(min(size, 65536))) < 65536:
         break
 

@@ -1,4 +1,4 @@
-"""One reward made of several: a weighted sum, and what is only measured."""
+"""The weighted sum of several rewards, some of which are only measured."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.normalizers import Normalizer, raw
-from adrpo_jax.rewards.overlap import Stages, staged
+from adrpo_jax.rewards.overlap import Stages, with_stages
 from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.types import Metrics, PromptBatch, PyTree, Scores
 
@@ -21,24 +21,24 @@ def weighted_sum(
   normalizers: Mapping[str, Normalizer] | None = None,
   monitor_only: Collection[str] = (),
 ) -> Reward:
-  """Σ_k w_k · n_k(r_k), for samples on which every r_k with w_k ≠ 0 is valid.
+  """The reward Σ_k w_k · n_k(r_k), where every r_k with w_k ≠ 0 is valid.
 
-  A sum that lacks a term is no smaller reward but another quantity, so such a
-  sample is invalid as a whole, and enters no statistic of a normalizer. Rewards
-  held out, and those of weight 0, are measured and not trained on: neither
-  their numbers nor their validity reach the sum.
+  A sum that lacks a term is another quantity, not a smaller reward. So a sample
+  with an invalid term is invalid as a whole, and enters no statistic of a
+  normalizer. Rewards in `monitor_only`, and those of weight 0, are measured and
+  not trained on: neither their numbers nor their validity reach the sum.
 
   Args:
     rewards: name -> reward.
-    weights: name -> w_k, for all names but those held out.
-    normalizers: name -> n_k; a term without one is taken as it is. What they do
-      to β₀ stands in `normalizers`.
+    weights: name -> w_k, for all names but those in `monitor_only`.
+    normalizers: name -> n_k; a term without one is taken raw. The module
+      `normalizers` says what they mean for β₀.
     monitor_only: names of rewards that are measured only.
 
   Returns:
     A reward with the measures of the first reward under their own names, and
-    for every name: `name/reward` as its reward gave it, `name/valid` (0 or 1)
-    and `name/measure`. It has the stages of `overlap`.
+    for every name `name/reward`, not normalized, `name/valid` (0 or 1) and
+    `name/measure`. It has the stages of `overlap`.
 
   Raises:
     InputError: no rewards, other names, weights not finite or all 0.
@@ -62,15 +62,15 @@ def weighted_sum(
       _measures({name: parts[name] for name in rewards}),
     )
 
-  stages = {name: staged(reward) for name, reward in rewards.items()}
+  stages = {name: with_stages(reward) for name, reward in rewards.items()}
 
-  def begin(prompts: PromptBatch, seen: PyTree) -> dict[str, Any]:
-    return {name: stage.begin(prompts, seen) for name, stage in stages.items()}
+  def begin(prompts: PromptBatch, decoded: PyTree) -> dict[str, Any]:
+    return {name: stage.begin(prompts, decoded) for name, stage in stages.items()}
 
-  def finish(begun: Sequence[Mapping[str, Any]]) -> Scores:
+  def finish(parts: Sequence[Mapping[str, Any]]) -> Scores:
     return combine(
       {
-        name: stage.finish([part[name] for part in begun])
+        name: stage.finish([part[name] for part in parts])
         for name, stage in stages.items()
       }
     )
@@ -78,11 +78,11 @@ def weighted_sum(
   return Stages(begin, finish)
 
 
-def known(scores: Scores) -> Metrics:
-  """Name of a measure -> [P, G] bool, the samples of which it says something.
+def measure_masks(scores: Scores) -> Metrics:
+  """Name of a measure -> [P, G] bool, True where the measure has a value.
 
-  Those that its own reward could judge, whatever became of the sum; all of them
-  for `name/valid` itself.
+  That is where its own reward is valid, whether or not the sum is; and
+  everywhere for `name/valid` itself.
   """
   masks = {}
   for measure, values in scores.measures.items():
@@ -109,9 +109,9 @@ def _check(
 ) -> None:
   if not rewards or sorted(rewards) != sorted([*weights, *monitor_only]):
     raise InputError(
-      'Expected one weight for each reward that is not held out, of which '
-      f'there is at least one; got rewards {sorted(rewards)}, weights of '
-      f'{sorted(weights)} and {sorted(monitor_only)} held out.'
+      'Expected at least one reward, and one weight for each that is not in '
+      f'monitor_only; got rewards {sorted(rewards)}, weights of '
+      f'{sorted(weights)} and monitor_only {sorted(monitor_only)}.'
     )
   if not np.isfinite(list(weights.values())).all() or not any(weights.values()):
     raise InputError(

@@ -15,7 +15,7 @@ import pytest
 from adrpo_jax.rewards.host import transfer
 from adrpo_jax.rewards.host.host_reward import HostReward
 from adrpo_jax.rewards.normalizers import NORMALIZERS
-from adrpo_jax.rewards.overlap import draw_and_judge, joined, split, staged
+from adrpo_jax.rewards.overlap import draw_and_judge, join, split, staged
 from adrpo_jax.rewards.protocol import RewardError, on_device
 from adrpo_jax.rewards.weighted_sum import weighted_sum
 from adrpo_jax.types import PromptBatch
@@ -191,7 +191,7 @@ def test_the_limit_on_invalid_samples_is_one_of_the_step():
         finish()
     else:
       assert finish().valid.sum() == 7 * G
-    assert (reward.judged, reward.invalid) == (P * G, G)
+    assert (reward.num_judged, reward.num_invalid) == (P * G, G)
 
 
 def test_what_fails_on_the_way_to_the_host_is_raised(monkeypatch):
@@ -216,7 +216,7 @@ def test_what_fails_on_the_way_to_the_host_is_raised(monkeypatch):
   raised.set()
   reward._pool.shutdown()
   assert calls in (['device'], ['device', 'judge'])
-  assert reward.judged == 0
+  assert reward.num_judged == 0
 
 
 def test_parts_are_every_kth_prompt_and_join_again():
@@ -224,9 +224,9 @@ def test_parts_are_every_kth_prompt_and_join_again():
   parts = split(tree, 3)
   assert [part['a'].tolist() for part in parts] == [[0, 3], [1, 4], [2, 5]]
   np.testing.assert_array_equal(parts[2]['b'][0], [[4, 5], [10, 11]])
-  assert_same(joined(parts), tree)
+  assert_same(join(parts), tree)
   assert split(tree, 1)[0] is tree
-  assert joined([tree]) is tree
+  assert join([tree]) is tree
   for count in (0, 4):
     with pytest.raises(ValueError, match=r'divides \[6\] prompts, got'):
       split(tree, count)
@@ -248,7 +248,7 @@ def test_rows_stay_on_their_devices():
   }
   placed = jax.device_put(tree, rows)
   parts = split(placed, 2)
-  whole = joined(parts)
+  whole = join(parts)
   for leaf in jax.tree.leaves((parts, whole)):
     assert leaf.sharding.is_equivalent_to(rows, leaf.ndim)
   for shard in parts[1]['ids'].addressable_shards:  # of 2 prompts per device
@@ -259,9 +259,9 @@ def test_rows_stay_on_their_devices():
 
 def test_stages_of_a_reward_that_has_none():
   reward = on_device(brightness)
-  assert staged(reward) is not reward
+  assert with_stages(reward) is not reward
   mine = hosted()
-  assert staged(mine) is mine
-  stages = staged(reward)
+  assert with_stages(mine) is mine
+  stages = with_stages(reward)
   images = draw(prompts())[1]
   assert_same(stages(prompts(), images), reward(prompts(), images))

@@ -29,7 +29,7 @@ def mean(texts, images):
 
 def length(prompts, answers):
   """Of an answer, as a mapping; null where nothing is known."""
-  known = [prompt.known is not None for prompt in prompts]
+  known = [prompt.reference is not None for prompt in prompts]
   lengths = [len(answer) for answer in answers]
   return {'reward': np.where(known, lengths, np.nan), 'known': known}
 
@@ -38,7 +38,7 @@ def length(prompts, answers):
 def served():
   """Of images and of texts."""
   with server.RewardServer(
-    mean, 'mean', of_texts=length, most_bytes=5000
+    mean, 'mean', of_texts=length, max_bytes=5000
   ) as it:
     threading.Thread(target=it.serve_forever, args=(0.01,)).start()
     yield it

@@ -70,7 +70,7 @@ def test_a_sum_of_rows_with_parameters_and_one_held_out(samples):
 
 def test_a_function_of_ones_own_is_a_row(samples, monkeypatch):
   def brevity(prompts, answers):
-    assert {prompt.known for prompt in prompts} == set(KNOWN)
+    assert {prompt.reference for prompt in prompts} == set(KNOWN)
     return {
       'reward': [-len(answer) for answer in answers],
       'empty': [answer == '' for answer in answers],

@@ -6,8 +6,8 @@ import pytest
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.normalizers import NORMALIZERS
-from adrpo_jax.rewards.overlap import Stages, staged
-from adrpo_jax.rewards.weighted_sum import known, weighted_sum
+from adrpo_jax.rewards.overlap import Stages, with_stages
+from adrpo_jax.rewards.weighted_sum import measure_masks, weighted_sum
 from adrpo_jax.types import Scores
 
 NOTHING = {}, jnp.zeros((1, 3, 2, 2, 3))  # prompts and images not looked at
@@ -130,7 +130,7 @@ def test_measures_are_known_where_their_own_reward_is_valid():
     {'a': 1.0},
     monitor_only=('judge',),
   )
-  masks = known(reward(*NOTHING))
+  masks = measure_masks(reward(*NOTHING))
   expected = {
     'facts': [[True, False]],
     'a/facts': [[True, False]],
@@ -156,7 +156,7 @@ def test_normalizers_see_the_whole_step():
     {'a': 1.0, 'b': 0.0},
     normalizers={'a': NORMALIZERS['standard']()},
   )
-  stages = staged(reward)
+  stages = with_stages(reward)
   begun = [stages.begin({}, images[k::2]) for k in range(2)]
   parts, whole = stages.finish(begun), reward({}, images)
   np.testing.assert_array_equal(parts.rewards, whole.rewards)

@@ -1,16 +1,16 @@
-"""Images as judges on the host see them: [H, W, 3] uint8."""
+"""Images for judges on the host: [H, W, 3] uint8."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adrpo_jax.rewards.host.transfer import Place, View, Viewed, held
+from adrpo_jax.rewards.host.transfer import Place, View, Viewed, local_pieces
 from adrpo_jax.types import Array
 
 
 @jax.jit
 def quantize(images: Array) -> tuple[Array, Array]:
-  """[P, G, H, W, 3] -> the same in uint8, and [P, G] whether it was finite."""
+  """[P, G, H, W, 3] -> the images in uint8, and [P, G] True where finite."""
   finite = jnp.isfinite(images).all((2, 3, 4))
   if images.dtype == jnp.uint8:
     return images, finite
@@ -19,8 +19,8 @@ def quantize(images: Array) -> tuple[Array, Array]:
 
 
 def pieces(images: Array) -> dict[Place, Viewed]:
-  """Images [P, G, H, W, 3] in [0, 1] or uint8, each by itself."""
-  whole, finite = (held(array, 2) for array in quantize(jnp.asarray(images)))
+  """Place -> image, of images [P, G, H, W, 3] in [0, 1] or uint8."""
+  whole, finite = (local_pieces(array, 2) for array in quantize(jnp.asarray(images)))
   return {
     place: Viewed(image.read, finite[place].read)
     for place, image in whole.items()

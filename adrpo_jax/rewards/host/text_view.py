@@ -1,11 +1,11 @@
-"""Answers of a language model as judges on the host see them: their texts."""
+"""Answers of a language model for judges on the host: their texts."""
 
 from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 
-from adrpo_jax.rewards.host.transfer import Piece, Place, View, Viewed, held
+from adrpo_jax.rewards.host.transfer import Piece, Place, View, Viewed, local_pieces
 from adrpo_jax.types import Array, PyTree
 
 Decode = Callable[[Sequence[int]], str]
@@ -14,10 +14,9 @@ Decode = Callable[[Sequence[int]], str]
 def text_view(decode: Decode) -> View:
   """The view of answers {'tokens', 'mask', 'log_prob' [P, G, T], 'ended'}.
 
-  A text is of the tokens under the mask, without the one that ended the answer.
-  What `decode` makes of them is judged whatever it is: an answer that ended at
-  once is the empty text, and earns what that earns. An answer that was drawn
-  with log-probabilities that are not finite is not usable.
+  A text is that of the tokens under the mask, without the end-of-sequence
+  token. Every text is judged: an answer that ended at once is the empty text.
+  An answer whose log-probabilities are not all finite is not usable.
 
   Args:
     decode: token ids -> text, see `tokenizers.text_decoder`.
@@ -26,7 +25,7 @@ def text_view(decode: Decode) -> View:
   def pieces(samples: PyTree) -> dict[Place, Viewed]:
     samples = {k: jnp.asarray(leaf) for k, leaf in samples.items()}
     tokens, mask, ended, finite = (
-      held(array, 2)
+      local_pieces(array, 2)
       for array in (
         samples['tokens'],
         samples['mask'],

@@ -1,4 +1,4 @@
-"""Samples on their way to the host: what this process holds of them."""
+"""The transfer of samples to the host: those on the devices of this process."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,21 +13,21 @@ Place = tuple[int, ...]  # (p, g) of a sample
 
 
 class Piece(NamedTuple):
-  """An entry of an array, within what one device of this process holds."""
+  """An entry of an array, within the block on one device of this process."""
 
   block: jax.Array
   within: tuple[int, ...]
 
   def read(self) -> np.ndarray:
-    """The entry; waits for the device. The block comes to the host once."""
+    """Returns the entry; waits for the device. A block is copied once."""
     return np.asarray(self.block)[self.within]
 
 
 class Viewed(NamedTuple):
-  """One sample as a judge on the host gets it; both calls wait for the device.
+  """One sample for a judge on the host; both calls wait for the device.
 
-  content: an image [H, W, 3] uint8, or an answer's text
-  usable:  whether it is fit to be judged
+  content: () -> an image [H, W, 3] uint8, or the text of an answer
+  usable:  () -> True where it can be judged
   """
 
   content: Callable[[], Any]
@@ -35,12 +35,12 @@ class Viewed(NamedTuple):
 
 
 class View(NamedTuple):
-  """How a judge on the host sees samples.
+  """How a judge on the host gets samples.
 
-  pieces: (what rewards see, leaves [P, G, ...]) -> those of this process by
-          their place; starts the way of each to the host, and waits for nothing
-  batch:  (contents of B samples) -> the same as the judge takes them
-  fault:  what is wrong with samples that are not usable, behind their number
+  pieces: (what rewards see, leaves [P, G, ...]) -> place -> the sample, for
+          those of this process; starts their copies to the host, does not wait
+  batch:  (contents of B samples) -> the batch that the judge takes
+  fault:  why samples are not usable; a message puts it behind their number
   """
 
   pieces: Callable[[PyTree], Mapping[Place, Viewed]]
@@ -49,52 +49,56 @@ class View(NamedTuple):
 
 
 class Sample(NamedTuple):
-  """One sample of this process, where it stands, and what its prompt is."""
+  """One sample of this process: its place, and the record of its prompt."""
 
   place: Place
-  told: Any
+  record: Any
   viewed: Viewed
 
 
-def held_samples(
-  view: View, told: Sequence[Any], prompts: PromptBatch, seen: PyTree, name: str
+def local_samples(
+  view: View,
+  records: Sequence[Any],
+  prompts: PromptBatch,
+  decoded: PyTree,
+  name: str,
 ) -> list[Sample]:
-  """The samples whose content and id this process holds, on their way.
+  """The samples that lie on this process with their ids; starts their copies.
 
   Args:
     view: of the samples.
-    told: of every prompt, what the judge is told; a sample has told[id].
+    records: of every prompt, what the judge gets; a sample has records[id].
     prompts: `types.PromptBatch`, of which the ids are read.
     seen: what rewards see, leaves [P, G, ...].
     name: of the reward, for messages.
 
   Raises:
-    ValueError: ids beyond `told`, samples that lie in pieces.
+    ValueError: ids beyond `records`, samples that are split over devices.
   """
-  # What the device does for the host is dispatched here, with the samples, and
-  # so before the work of the next part: a device works in order.
-  viewed = view.pieces(seen)
-  rows = held(jnp.asarray(prompts.ids), 1)
+  # The work of the device for the host is dispatched here, with the samples, and
+  # so before the work of the next part: a device runs programs in order.
+  viewed = view.pieces(decoded)
+  rows = local_pieces(jnp.asarray(prompts.ids), 1)
   ids = {p: int(piece.read()) for (p,), piece in rows.items()}
-  if not all(0 <= i < len(told) for i in ids.values()):
+  if not all(0 <= i < len(records) for i in ids.values()):
     raise ValueError(
-      f'Expected prompt ids below {len(told)}, the number of prompts the '
+      f'Expected prompt ids below {len(records)}, the number of prompts the '
       f'reward {name!r} was made with, got {list(ids.values())}.'
     )
   return [
-    Sample(place, told[ids[place[0]]], one)
+    Sample(place, records[ids[place[0]]], one)
     for place, one in viewed.items()
     if place[0] in ids
   ]
 
 
-def held(array: jax.Array, leading: int) -> dict[tuple[int, ...], Piece]:
-  """Index in the leading axes -> that entry, for those on this process.
+def local_pieces(array: jax.Array, leading: int) -> dict[tuple[int, ...], Piece]:
+  """Index in the leading axes -> the entry there, for those on this process.
 
-  Starts the way of each to the host, and does not wait for it.
+  Starts their copies to the host, and does not wait for them.
 
   Raises:
-    ValueError: entries that lie in pieces on several devices.
+    ValueError: entries that are split over several devices.
   """
   pieces: dict[tuple[int, ...], Piece] = {}
   for shard in array.addressable_shards:

@@ -19,7 +19,7 @@ from adrpo_jax.rewards.remote.exchange import (
   Address,
   ExchangeError,
   address,
-  asked_again,
+  retry,
   exchange,
   waits,
 )
@@ -76,7 +76,7 @@ def remote(
       body = wire.write_text_request(told, samples)
     limit = wire.answer_limit(len(told))
     share = zlib.crc32(body) / 2**32  # jitter that a repeated run repeats
-    answer = asked_again(
+    answer = retry(
       partial(ask, '/score', body, limit=limit), waits(retries, backoff, share)
     )
     return wire.read_answer(answer, len(told))

@@ -13,7 +13,7 @@ import urllib.parse
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.remote import wire
 
-LONGEST_WAIT = 30.0  # seconds between two attempts
+MAX_WAIT = 30.0  # seconds between two attempts
 
 Answer = TypeVar('Answer')
 
@@ -148,16 +148,16 @@ def exchange(
 def waits(retries: int, backoff: float, share: float) -> list[float]:
   """Seconds before each further attempt: backoff·2ᵏ·(1 + share)/2, k = 0, 1, …
 
-  At most LONGEST_WAIT each. `share` in [0, 1) sets requests apart that failed
+  At most MAX_WAIT each. `share` in [0, 1) sets requests apart that failed
   at the same moment, so that they do not come back at the same moment.
   """
   return [
-    min(backoff * 2.0 ** min(k, 64), LONGEST_WAIT) * (1 + share) / 2
+    min(backoff * 2.0 ** min(k, 64), MAX_WAIT) * (1 + share) / 2
     for k in range(retries)
   ]
 
 
-def asked_again(
+def retry(
   ask: Callable[[], Answer],
   pauses: Sequence[float],
   sleep: Callable[[float], None] = time.sleep,

@@ -1,9 +1,10 @@
-"""What a reward client and a reward server say to each other: JSON over HTTP.
+"""The messages between a reward client and a reward server: JSON over HTTP.
 
   POST {url}/score    {"version": 1, "prompts": ["a red circle", ...],
                        "encoding": "png", "samples": ["iVBORw0KGgo...", ...]}
   or, of texts        {"version": 1, "prompts": ["What is 2 + 2?", ...],
-                       "known": ["4", null, ...], "answers": ["It is 4.", ...]}
+                       "references": ["4", null, ...],
+                       "answers": ["It is 4.", ...]}
   200                 {"version": 1, "rewards": [0.5, null, ...]}
 
   GET {url}/health
@@ -12,13 +13,14 @@
   any other status    {"version": 1, "error": "what was wrong"}
 
 Prompts, samples or answers, and rewards are B of each, in one order; `null` is
-a sample that could not be judged. What is judged tells the kind of a request:
-"samples" are images, "answers" texts, and both together are an error.
+a sample that could not be judged. The kind of a request is
+that of its field: "samples" are images, "answers" are texts, and both together
+are an error.
 
 A sample is the base64 of an image [H, W, 3] uint8, as PNG or as npy without
 pickled objects; both keep every bit. All images of a request have one shape. An
-answer is its text, which may be empty. "known" is what is known of each prompt,
-its reference answer for most, or null; it may be left out where nothing is.
+answer is its text, which may be empty. "references" has the reference answer of
+each prompt, or null; it may be left out where there is none.
 """
 
 import base64
@@ -33,11 +35,11 @@ from adrpo_jax.rewards.remote.image_encodings import ENCODINGS, named_encoding
 from adrpo_jax.rewards.text.protocol import TextPrompt
 
 VERSION = 1
-MOST_PIXEL_BYTES = 2**28  # of all images of a request, unpacked
+MAX_PIXEL_BYTES = 2**28  # of all images of a request, unpacked
 
 
 class WireError(ValueError):
-  """What came over the wire is not of the format; the message says what."""
+  """A message that is not in the format; the text says what is wrong."""
 
 
 def write_request(
@@ -52,10 +54,10 @@ def write_request(
 def write_text_request(
   prompts: Sequence[TextPrompt], answers: Sequence[str]
 ) -> bytes:
-  """B prompts with what is known of them, and answers -> the body."""
+  """B prompts with their references, and B answers -> the body."""
   return _write(
     prompts=[prompt.text for prompt in prompts],
-    known=[prompt.known for prompt in prompts],
+    references=[prompt.reference for prompt in prompts],
     answers=list(answers),
   )
 
@@ -66,11 +68,11 @@ def read_request(
   tuple[tuple[str, ...], np.ndarray]
   | tuple[tuple[TextPrompt, ...], tuple[str, ...]]
 ):
-  """The inverse of both, of a body that nobody vouches for.
+  """Reads a body of either kind, which may hold anything.
 
   Returns:
-    Prompts and images [B, H, W, 3] uint8, or prompts with what is known of
-    them and answers.
+    Prompts and images [B, H, W, 3] uint8, or prompts with their references
+    and answers.
 
   Raises:
     WireError: the first thing that is wrong.
@@ -84,8 +86,8 @@ def read_request(
   if len(texts) != len(samples):
     raise WireError(f'got {len(texts)} prompts and {len(samples)} {judged}')
   if judged == 'answers':
-    known = _known(record, len(texts))
-    return tuple(map(TextPrompt, texts, known)), tuple(samples)
+    references = _references(record, len(texts))
+    return tuple(map(TextPrompt, texts, references)), tuple(samples)
   if record.get('encoding') not in list(ENCODINGS):
     raise WireError(
       f"expected 'encoding' {' or '.join(ENCODINGS)}, got "
@@ -95,14 +97,14 @@ def read_request(
 
 
 def write_answer(rewards: np.ndarray) -> bytes:
-  """Rewards [B] -> the body of a 200; what is not finite becomes null."""
+  """Rewards [B] -> the body of a 200; numbers that are not finite become null."""
   return _write(
     rewards=[float(r) if math.isfinite(r) else None for r in rewards]
   )
 
 
 def read_answer(body: bytes, count: int) -> np.ndarray:
-  """The inverse of `write_answer`: -> [count] float64, NaN for null.
+  """Reads the body of `write_answer`: -> [count] float64, NaN for null.
 
   Raises:
     WireError: not JSON, another version, not `count` numbers.
@@ -121,7 +123,7 @@ def read_answer(body: bytes, count: int) -> np.ndarray:
 
 
 def answer_limit(count: int) -> int:
-  """The most bytes that an honest answer of `count` rewards takes."""
+  """The largest number of bytes of a correct answer with `count` rewards."""
   return 4096 + 64 * count
 
 
@@ -131,17 +133,17 @@ def write_health(reward: str) -> bytes:
 
 
 def read_health(body: bytes) -> str:
-  """The inverse of `write_health`. Raises WireError."""
+  """Reads the body of `write_health`. Raises WireError."""
   return str(_read(body).get('reward', ''))
 
 
 def write_error(message: str) -> bytes:
-  """What was wrong -> the body of an answer that is not 200."""
+  """The error message -> the body of an answer that is not 200."""
   return _write(error=message)
 
 
 def read_error(body: bytes) -> str:
-  """What an answer that is not 200 says, from any kind of server."""
+  """The error message of an answer that is not 200, from any kind of server."""
   try:
     return str(_read(body).get('error', ''))[:200]
   except WireError:
@@ -173,12 +175,12 @@ def _strings(record: dict[str, Any], name: str) -> list[str]:
   return listed
 
 
-def _known(record: dict[str, Any], count: int) -> list[str | None]:
-  listed = record.get('known', [None] * count)
+def _references(record: dict[str, Any], count: int) -> list[str | None]:
+  listed = record.get('references', [None] * count)
   if not isinstance(listed, list) or len(listed) != count:
-    raise WireError(f"expected 'known', a list of {count}")
+    raise WireError(f"expected 'references', a list of {count}")
   if not all(item is None or isinstance(item, str) for item in listed):
-    raise WireError("expected strings or null in 'known'")
+    raise WireError("expected strings or null in 'references'")
   return listed
 
 
@@ -186,11 +188,11 @@ def _images(
   samples: Sequence[str], unpack: Callable[[bytes, int], np.ndarray]
 ) -> np.ndarray:
   images: list[np.ndarray] = []
-  room = MOST_PIXEL_BYTES
+  room = MAX_PIXEL_BYTES
   for number, sample in enumerate(samples):
     try:
       image = unpack(base64.b64decode(sample, validate=True), room)
-    except Exception as error:  # Any: decoders raise many on what is damaged.
+    except Exception as error:  # Decoders raise many kinds on damaged data.
       raise WireError(f'sample {number} cannot be read: {error}') from error
     if images and image.shape != images[0].shape:
       raise WireError(

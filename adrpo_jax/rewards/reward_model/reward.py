@@ -19,9 +19,9 @@ import numpy as np
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.files.hub import local_folder
-from adrpo_jax.rewards.host.numbers import gathered
+from adrpo_jax.rewards.host.numbers import gather_rows
 from adrpo_jax.rewards.host.text_view import Decode, text_view
-from adrpo_jax.rewards.host.transfer import Place, Sample, View, held_samples
+from adrpo_jax.rewards.host.transfer import Place, Sample, View, local_samples
 from adrpo_jax.rewards.overlap import Stages
 from adrpo_jax.rewards.protocol import Reward, check_invalid_share
 from adrpo_jax.rewards.reward_model.chat_tokens import Encode, chat_tokens
@@ -33,7 +33,7 @@ from adrpo_jax.types import PromptBatch, PyTree, Scores
 
 def reward_model(
   texts: Sequence[str],
-  known: Sequence[str | None],
+  references: Sequence[str | None],
   invalid_limit: float,
   decode: Decode,
   *,
@@ -52,7 +52,7 @@ def reward_model(
 
   Args:
     texts: of all prompts, as a user would say them.
-    known: not looked at.
+    references: not used.
     invalid_limit: the largest share of invalid samples in a step.
     decode: token ids of the policy -> text.
     path: of the model: a folder, gs://..., or an id on the Hub.
@@ -83,7 +83,7 @@ def reward_model(
   return scored(
     chat_tokens(folder, template),
     score,
-    text_prompts(texts, known),
+    text_prompts(texts, references),
     text_view(decode),
     longest=longest,
     invalid_limit=invalid_limit,
@@ -97,7 +97,7 @@ class _Tokens(NamedTuple):
   reason: str = ''
 
 
-class _Begun(NamedTuple):
+class _Pending(NamedTuple):
   """Samples [P, G] whose tokens are being made."""
 
   shape: tuple[int, ...]
@@ -141,14 +141,14 @@ def scored(
       )
     return _Tokens(ids)
 
-  def begin(prompts: PromptBatch, seen: PyTree) -> _Begun:
-    samples = held_samples(view, told, prompts, seen, 'reward_model')
-    return _Begun(
-      jax.tree.leaves(seen)[0].shape[:2],
+  def begin(prompts: PromptBatch, decoded: PyTree) -> _Pending:
+    samples = local_samples(view, told, prompts, decoded, 'reward_model')
+    return _Pending(
+      jax.tree.leaves(decoded)[0].shape[:2],
       [(sample.place, pool.submit(tokens, sample)) for sample in samples],
     )
 
-  def finish(begun: Sequence[_Begun]) -> Scores:
+  def finish(begun: Sequence[_Pending]) -> Scores:
     made = [future.result() for part in begun for _, future in part.made]
     table = _table(begun, max((len(one.ids) for one in made), default=0))
     valid = table[..., 0] > 0
@@ -169,7 +169,7 @@ def scored(
   return Stages(begin, finish)
 
 
-def _table(begun: Sequence[_Begun], longest: int) -> np.ndarray:
+def _table(begun: Sequence[_Pending], longest: int) -> np.ndarray:
   """[P, G, 1 + L] int32 of all processes: how many tokens, and the tokens."""
   if jax.process_count() > 1:
     longest = int(multihost_utils.process_allgather(np.int32(longest)).max())
@@ -180,7 +180,7 @@ def _table(begun: Sequence[_Begun], longest: int) -> np.ndarray:
     filled[: 1 + len(ids)] = [len(ids), *ids]
     return filled
 
-  def rows(part: _Begun) -> Iterator[tuple[Place, Any]]:
+  def rows(part: _Pending) -> Iterator[tuple[Place, Any]]:
     return ((place, row(future.result().ids)) for place, future in part.made)
 
-  return gathered([(part.shape, rows(part)) for part in begun], none)
+  return gather_rows([(part.shape, rows(part)) for part in begun], none)

@@ -28,7 +28,7 @@ def whole(text: str) -> str | None:
 
 
 def boxed(text: str) -> str | None:
-  r"""What the last \boxed{...} holds, braces inside it balanced.
+  r"""The content of the last \boxed{...}, with balanced braces inside it.
 
   'so \boxed{\frac{1}{2}}.' -> '\frac{1}{2}'. A brace behind a backslash is a
   character, not a bracket. None where there is no box, or the last is not
@@ -44,7 +44,7 @@ def boxed(text: str) -> str | None:
 
 
 def tagged(text: str) -> str | None:
-  """What stands between the last <answer> and the </answer> behind it.
+  """The text between the last <answer> and the </answer> behind it.
 
   None where there is no such pair.
   """
@@ -57,15 +57,15 @@ def last_number(text: str) -> str | None:
   """The last number in digits: 'it is -1,234.50.' -> '-1234.50'.
 
   Commas between groups of three are left out, − is written -, + is left out.
-  None where there is none. Fractions and powers of ten are not read: of '3/4'
-  this is 4.
+  None where there is none. Fractions and powers of ten are not read: the last
+  number of '3/4' is 4.
   """
-  found = None
-  for found in _NUMBER.finditer(text):  # noqa: B007, the last one is wanted
+  match = None
+  for match in _NUMBER.finditer(text):  # noqa: B007, the last one is wanted
     pass
-  if found is None:
+  if match is None:
     return None
-  return found[0].replace(',', '').replace('−', '-').lstrip('+')
+  return match[0].replace(',', '').replace('−', '-').lstrip('+')
 
 
 EXTRACTS: dict[str, Extract] = {
@@ -77,7 +77,7 @@ EXTRACTS: dict[str, Extract] = {
 
 
 def extract(name: str) -> Extract:
-  """The function of that name. Raises InputError for one that is not there."""
+  """The function of that name. Raises InputError for an unknown name."""
   if name not in EXTRACTS:
     raise unknown_name(name, EXTRACTS, 'place of an answer')
   return EXTRACTS[name]

@@ -1,4 +1,4 @@
-"""Rewards of text that look at its form alone: a pattern, or its length."""
+"""Rewards of text that depend on its form alone: a pattern, or its length."""
 
 from collections.abc import Callable
 import pathlib
@@ -9,15 +9,15 @@ from adrpo_jax.rewards.text.protocol import TextReward
 
 
 def regex_format(pattern: str) -> TextReward:
-  r"""1 where the whole answer fits a regular expression of Python, else 0.
+  r"""1 where the whole answer matches a regular expression of Python, else 0.
 
-  The dot fits a line break too. The format of R1 is
+  The dot matches a line break too. The format of R1 is
   '<think>.*</think>\s*<answer>.*</answer>'. A pattern with nested repetitions,
-  such as '(a+)+', can take exponential time on an answer that does not fit;
-  write it without.
+  such as '(a+)+', can take exponential time on an answer that does not
+  match; write it without them.
 
   Raises:
-    InputError: the pattern is none; it says where.
+    InputError: the pattern is no regular expression; the message says where.
   """
   try:
     form = re.compile(pattern, re.DOTALL)
@@ -26,8 +26,8 @@ def regex_format(pattern: str) -> TextReward:
       f"Expected a regular expression of Python's re, got {pattern!r}: {error}."
     ) from error
 
-  def reward(prompt: str, text: str, known: str | None) -> float:
-    del prompt, known
+  def reward(prompt: str, text: str, reference: str | None) -> float:
+    del prompt, reference
     return float(form.fullmatch(text) is not None)
 
   return reward
@@ -48,12 +48,12 @@ def soft_overlong(
   Args:
     limit: L_max.
     margin: L_cache, from 1 to L_max.
-    tokenizer: a folder whose tokenizer counts |y|, without the tokens it puts
-      around a text; '' counts characters. A model may have written the same
-      text in more tokens than its tokenizer would.
+    tokenizer: a folder whose tokenizer counts |y|, without the special tokens
+      around a text; '' counts characters. A model may write the same text in
+      more tokens than its tokenizer does.
 
   Raises:
-    InputError: another limit or margin, no tokenizer in the folder.
+    InputError: a limit or margin out of range, no tokenizer in the folder.
   """
   if not 1 <= margin <= limit:
     raise InputError(
@@ -62,15 +62,15 @@ def soft_overlong(
     )
   length = _tokens(pathlib.Path(tokenizer)) if tokenizer else len
 
-  def reward(prompt: str, text: str, known: str | None) -> float:
-    del prompt, known
+  def reward(prompt: str, text: str, reference: str | None) -> float:
+    del prompt, reference
     return overlong_punishment(length(text), limit, margin)
 
   return reward
 
 
 def overlong_punishment(length: int, limit: int, margin: int) -> float:
-  """The equation of `soft_overlong`, of a length that is known; in [−1, 0]."""
+  """The equation of `soft_overlong` for one length; in [−1, 0]."""
   return max(-1.0, min(0.0, (limit - margin - length) / margin))
 
 

@@ -1,4 +1,4 @@
-"""Rewards of text that compare an answer with a reference: 1, 0, or none."""
+"""Rewards of text that compare an answer with a reference: 1, 0, or None."""
 
 from fractions import Fraction
 import unicodedata
@@ -7,26 +7,28 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.text.answers import extract, last_number
 from adrpo_jax.rewards.text.protocol import TextReward
 
-LONGEST_NUMBER = 100  # characters; what is longer is no number
+MAX_DIGITS = 100  # characters; a longer text is not read as a number
 
 
 def exact_match(*, answer: str = 'whole') -> TextReward:
-  """1 where the answer is the reference, both as `normalized`; else 0.
+  """1 where the answer equals the reference after `normalized`, else 0.
 
-  No number where no reference is known.
+  None where there is no reference.
 
   Args:
-    answer: where in the text it stands, a name of `text_answers.EXTRACTS`;
-      where it is not there, the reward is 0. The reference is taken whole.
+    answer: how the answer is found in the text, a name in `answers.EXTRACTS`;
+      where it is not found, the reward is 0. The reference is taken whole.
   """
-  place = extract(answer)
+  find = extract(answer)
 
-  def reward(prompt: str, text: str, known: str | None) -> float | None:
+  def reward(prompt: str, text: str, reference: str | None) -> float | None:
     del prompt
-    if known is None:
+    if reference is None:
       return None
-    given = place(text)
-    return float(given is not None and normalized(given) == normalized(known))
+    stated = find(text)
+    return float(
+      stated is not None and normalized(stated) == normalized(reference)
+    )
 
   return reward
 
@@ -36,36 +38,36 @@ def number_match(
 ) -> TextReward:
   """1 where |a − r| ≤ tolerance · |r| for answer a and reference r; else 0.
 
-  Numbers are compared as fractions, without rounding: 0.50 is 0.5. No number
-  where the reference is not known or has none in digits.
+  Numbers are compared as fractions, without rounding: 0.50 is 0.5. None
+  where there is no reference, or no number in digits in it.
 
   Args:
-    answer: where in the text it stands, a name of `text_answers.EXTRACTS`; of
-      that, and of the reference, the last number counts.
+    answer: how the answer is found in the text, a name in `answers.EXTRACTS`;
+      the last number of it counts, as of the reference.
     tolerance: relative, not negative.
   """
   if not 0 <= tolerance < float('inf'):
     raise InputError(
       f'Expected a tolerance that is finite and not negative, got {tolerance}.'
     )
-  place = extract(answer)
-  allowed = Fraction(str(tolerance))  # As it is written: 0.1 is 1/10.
+  find = extract(answer)
+  allowed = Fraction(str(tolerance))  # Of its decimal text: 0.1 is 1/10.
 
-  def reward(prompt: str, text: str, known: str | None) -> float | None:
+  def reward(prompt: str, text: str, reference: str | None) -> float | None:
     del prompt
-    right = None if known is None else number(known)
+    right = None if reference is None else number(reference)
     if right is None:
       return None
-    given = number(place(text) or '')
+    stated = number(find(text) or '')
     return float(
-      given is not None and abs(given - right) <= allowed * abs(right)
+      stated is not None and abs(stated - right) <= allowed * abs(right)
     )
 
   return reward
 
 
 def normalized(text: str) -> str:
-  """A text as `exact_match` compares it.
+  """Returns a text as `exact_match` compares it.
 
   Unicode NFKC (full-width letters become usual ones), case folded, white space
   made single and taken off both ends, and one full stop at the end left out.
@@ -78,7 +80,7 @@ def normalized(text: str) -> str:
 
 def number(text: str) -> Fraction | None:
   """The last number that a text writes in digits, or None."""
-  found = last_number(text)
-  if found is None or len(found) > LONGEST_NUMBER:
+  digits = last_number(text)
+  if digits is None or len(digits) > MAX_DIGITS:
     return None
-  return Fraction(found)
+  return Fraction(digits)

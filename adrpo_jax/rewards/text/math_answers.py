@@ -1,7 +1,7 @@
-r"""Whether an answer is mathematically the reference, by math-verify.
+r"""A reward of mathematical equality with the reference, by math-verify.
 
 SymPy may compute for hours, or fill the memory, on an answer of ten characters
-(9^{9^{9^9}}). So a judgment is made in a process of its own.
+(9^{9^{9^9}}). So a child process judges.
 """
 
 import pathlib
@@ -18,29 +18,29 @@ def math_match(*, seconds: float = 5.0) -> TextReward:
 
   Formulas, numbers, sets, intervals and tuples, in LaTeX between dollars or in
   \boxed{}, which goes first, or in plain text: '0.5' is '\frac{1}{2}'. The
-  reference may be a bare formula. An answer without any formula earns 0. There
-  is no number where the reference is not known or has no formula, and where a
+  reference may be a bare formula. An answer without any formula earns 0. The
+  reward is None where there is no reference or no formula in it, and where a
   judgment takes too long or breaks the judge.
 
   `math-verify <https://github.com/huggingface/Math-Verify>`_, Hugging Face.
 
   Args:
-    seconds: of computing that a judgment may take; waiting does not count.
+    seconds: the limit on the computing time of a judgment, without waiting.
 
   Raises:
     InputError: math-verify is not installed or does not work.
   """
-  ask = asker(CHILD, seconds, _refusal)
+  ask = asker(CHILD, seconds, _not_usable)
 
-  def reward(prompt: str, text: str, known: str | None) -> float | None:
+  def reward(prompt: str, text: str, reference: str | None) -> float | None:
     del prompt
-    return None if known is None else ask(known, text)
+    return None if reference is None else ask(reference, text)
 
   return reward
 
 
-def _refusal(says: str) -> InputError:
+def _not_usable(reason: str) -> InputError:
   return InputError(
     "Expected math-verify, which the reward 'math_match' needs; here it does "
-    f"not work: {says}. Install the extra: pip install 'adrpo-jax[math]'."
+    f"not work: {reason}. Install the extra: pip install 'adrpo-jax[math]'."
   )

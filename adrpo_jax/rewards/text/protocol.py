@@ -1,11 +1,12 @@
-"""What a reward of text is, and how many samples are judged at once.
+"""The protocol of rewards of text, and how many samples are judged at once.
 
-A reward of text is a function (prompt, answer, known) -> a number, or numbers
-by name, 'reward' among them, or None where it has none. `known` is what is
-known of the prompt, its reference answer for most, or None. It is total: no
-answer, however odd or empty, makes it raise, and one that cannot be read earns
-what a wrong one does. None is for what is not the answer's fault: no reference,
-or a judge that did not come to an end. Such a sample is left out of the step.
+A reward of text is a function (prompt, answer, reference) -> a number, or
+numbers by name, 'reward' among them, or None where it has none. `reference` is
+what the source of the prompts says of the prompt, for most its right answer, or
+None. The function is total: no answer, however odd or empty, makes it raise,
+and an answer that cannot be read earns what a wrong one does. None is for what
+is not the answer's fault: there is no reference, or the judge did not finish.
+Such a sample is left out of the step.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,22 +22,26 @@ TextReward = Callable[
 
 
 class TextPrompt(NamedTuple):
-  """What a judge of texts is told of a prompt: its text, what is known."""
+  """A prompt as a judge of texts gets it: its text, and its reference."""
 
   text: str
-  known: str | None = None
+  reference: str | None = None
 
 
 def text_prompts(
-  texts: Sequence[str], known: Sequence[str | None]
+  texts: Sequence[str], references: Sequence[str | None]
 ) -> tuple[TextPrompt, ...]:
-  """Of all prompts. Raises InputError where there is not one each."""
-  if len(texts) != len(known):
+  """The records of all prompts.
+
+  Raises:
+    InputError: the numbers of texts and of references differ.
+  """
+  if len(texts) != len(references):
     raise InputError(
-      f'Expected one known answer, or None, for each of {len(texts)} prompts, '
-      f'got {len(known)}.'
+      f'Expected a reference answer, or None, for each of {len(texts)} prompts, '
+      f'got {len(references)}.'
     )
-  return tuple(map(TextPrompt, texts, known))
+  return tuple(map(TextPrompt, texts, references))
 
 
 def in_batches(
@@ -44,25 +49,25 @@ def in_batches(
 ) -> Callable[
   [Sequence[TextPrompt], Sequence[str]], np.ndarray | dict[str, np.ndarray]
 ]:
-  """The host function (B prompts, B answers) -> [B] float32.
+  """A host function (B prompts, B answers) -> [B] float32.
 
   NaN stands for no number.
 
   Args:
-    reward: of one answer.
-    measures: names of what it says beside 'reward' that is wanted; with any,
-      the function returns name -> [B], 'reward' and these.
+    reward: judges one answer.
+    measures: names of the numbers to return beside 'reward'; with any, the
+      function returns name -> [B], for 'reward' and these.
   """
   wanted = ('reward', *measures)
 
   def batch(
     prompts: Sequence[TextPrompt], answers: Sequence[str]
   ) -> np.ndarray | dict[str, np.ndarray]:
-    said = [
-      reward(prompt.text, answer, prompt.known)
+    judgments = [
+      reward(prompt.text, answer, prompt.reference)
       for prompt, answer in zip(prompts, answers, strict=True)
     ]
-    table = np.array([_numbers(one, wanted) for one in said], np.float32)
+    table = np.array([_numbers(one, wanted) for one in judgments], np.float32)
     columns = dict(zip(wanted, table.T, strict=True))
     return columns if measures else columns['reward']
 
@@ -70,9 +75,9 @@ def in_batches(
 
 
 def _numbers(
-  said: float | Mapping[str, float] | None, wanted: Sequence[str]
+  judgment: float | Mapping[str, float] | None, wanted: Sequence[str]
 ) -> list[float]:
-  if said is None:
+  if judgment is None:
     return [np.nan] * len(wanted)
-  named = said if isinstance(said, Mapping) else {'reward': said}
+  named = judgment if isinstance(judgment, Mapping) else {'reward': judgment}
   return [named[name] for name in wanted]

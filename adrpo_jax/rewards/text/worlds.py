@@ -1,45 +1,47 @@
-"""The rewards of the worlds of text: their judges, with all that they say."""
+"""The rewards of the worlds of text: their judges, with all their measures."""
 
 from collections.abc import Callable, Mapping
 import functools
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.text.protocol import TextReward
-from adrpo_jax.worlds.sort import judge
-from adrpo_jax.worlds.sort_or_pass import judge as judge_or_pass
+from adrpo_jax.worlds import sort as sort_world
+from adrpo_jax.worlds import sort_or_pass as sort_or_pass_world
 
 
 def sort(*, success_weight: float = 1.0) -> TextReward:
   """The reward of the sort world, see `worlds.sort.judge`; in [0, 1].
 
-  Measures: what that judge says, format, multiset, prefix and success.
+  Measures: the numbers of that judge, format, multiset, prefix and success.
   """
   if not 0 <= success_weight <= 1:
     raise InputError(
       f'Expected a success_weight from 0 to 1, got {success_weight}.'
     )
-  return _judged(functools.partial(judge, success_weight=success_weight))
+  return _reward_of(
+    functools.partial(sort_world.judge, success_weight=success_weight)
+  )
 
 
 def sort_or_pass() -> TextReward:
-  """The reward of that world, see `worlds.sort_or_pass`; in [0, 1].
+  """The reward of the sort-or-pass world, see `worlds.sort_or_pass`; in [0, 1].
 
-  Measures: what its judge says, worked, passed and success.
+  Measures: the numbers of its judge, worked, passed and success.
   """
-  return _judged(judge_or_pass)
+  return _reward_of(sort_or_pass_world.judge)
 
 
-def _judged(
-  verdict: Callable[[str, str], Mapping[str, float]],
+def _reward_of(
+  judge: Callable[[str, str], Mapping[str, float]],
 ) -> TextReward:
-  """Of a world's judge; None where the prompt is not of its world."""
+  """The reward of a world's judge; None for a prompt of another world."""
 
   def reward(
-    prompt: str, text: str, known: str | None
+    prompt: str, text: str, reference: str | None
   ) -> Mapping[str, float] | None:
-    del known  # The prompt says all.
+    del reference  # The prompt states all that is asked.
     try:
-      return verdict(prompt, text)
+      return judge(prompt, text)
     except ValueError:
       return None
 

@@ -110,7 +110,7 @@ def test_failures_cost_their_own_samples_only(failure, reason, prompts, images):
   scores = reward(prompts, images)
   np.testing.assert_array_equal(scores.valid, [[1, 1, 1], [1, 0, 1]])
   np.testing.assert_array_equal(scores.rewards, [[0, 1, 2], [10, 0, 12]])
-  assert (reward.judged, reward.invalid) == (6, 1)
+  assert (reward.num_judged, reward.num_invalid) == (6, 1)
   with pytest.raises(RewardError, match=reason):
     make(function, batch_size=1, invalid_limit=0.1)(prompts, images)
 
@@ -147,7 +147,7 @@ def test_images_that_are_not_finite_are_not_shown_to_the_function(
     reward(prompts, broken).valid, [[1, 1, 1], [1, 1, 0]]
   )
   assert sorted(shown) == [0, 1, 2, 10, 11]
-  assert reward.reason == '1 images were not finite.'
+  assert reward.last_failure == '1 images were not finite.'
 
 
 def test_each_kind_of_failure_is_shown_once(prompts, images, caplog):
@@ -157,7 +157,7 @@ def test_each_kind_of_failure_is_shown_once(prompts, images, caplog):
   shown = [r.getMessage() for r in caplog.records if 'mine' in r.getMessage()]
   assert len(shown) == 1
   assert 'no such word' in shown[0]
-  assert (reward.judged, reward.invalid) == (12, 12)
+  assert (reward.num_judged, reward.num_invalid) == (12, 12)
 
 
 def test_sharded_images_are_judged_once_each(prompts, images):
@@ -205,7 +205,7 @@ TWO_PROCESSES = textwrap.dedent("""
   from jax.sharding import NamedSharding, PartitionSpec
   from adrpo_jax.rewards.host.host_reward import HostReward
   from adrpo_jax.rewards.normalizers import NORMALIZERS
-  from adrpo_jax.rewards.overlap import draw_and_judge, joined
+  from adrpo_jax.rewards.overlap import draw_and_judge, join
   from adrpo_jax.rewards.protocol import on_device
   from adrpo_jax.rewards.weighted_sum import weighted_sum
   mesh = jax.make_mesh(
@@ -230,7 +230,7 @@ TWO_PROCESSES = textwrap.dedent("""
   )
   first = 12 * int(sys.argv[2])
   assert sorted(calls) == list(range(first, first + 12))
-  assert (reward.judged, reward.invalid) == (24, 1)
+  assert (reward.num_judged, reward.num_invalid) == (24, 1)
 
   gather = jax.jit(
     lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec())

@@ -89,7 +89,7 @@ def test_answers_of_a_broken_model_are_not_shown(samples):
   scores = reward(PROMPTS, samples | {'log_prob': log_prob})
   np.testing.assert_array_equal(scores.valid, [[1, 1, 0], [1, 1, 1]])
   assert '3 4' not in told
-  assert reward.reason == '1 answers had log-probabilities not finite.'
+  assert reward.last_failure == '1 answers had log-probabilities not finite.'
 
 
 def test_sharded_answers_are_judged_once_each(samples):
@@ -124,7 +124,7 @@ def test_measures_come_by_their_names(samples):
   np.testing.assert_array_equal(scores.rewards, [[2, 0, 3], [6, 6, 3]])
   assert set(scores.measures) == {'even'}
   np.testing.assert_array_equal(scores.measures['even'], [[1, 0, 0], [1, 1, 0]])
-  assert reward.reason == "It returned nan as 'even'."
+  assert reward.last_failure == "It returned nan as 'even'."
 
 
 @pytest.mark.parametrize(

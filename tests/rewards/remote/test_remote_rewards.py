@@ -226,8 +226,8 @@ def check_fault(fault, attempts, reason, serve, images):
   np.testing.assert_array_equal(scores.valid, [[1, 1, 1], [1, 0, 1]])
   np.testing.assert_array_equal(scores.rewards, [[0, 1, 2], [10, 0, 12]])
   assert len(server.seen) == 5 + attempts
-  assert (reward.judged, reward.invalid) == (6, 1)
-  assert re.search(reason, reward.reason), reward.reason
+  assert (reward.num_judged, reward.num_invalid) == (6, 1)
+  assert re.search(reason, reward.last_failure), reward.last_failure
 
 
 @pytest.mark.parametrize('kind', ['images', 'answers'])
@@ -299,7 +299,7 @@ def test_no_more_requests_in_flight_than_workers(serve, images):
 def test_waits_double_up_to_a_bound():
   assert exchange.waits(3, 1.0, 0.0) == [0.5, 1.0, 2.0]
   assert exchange.waits(2, 1.0, 0.5) == [0.75, 1.5]
-  assert exchange.waits(100, 1.0, 0.0)[-1] == exchange.LONGEST_WAIT / 2
+  assert exchange.waits(100, 1.0, 0.0)[-1] == exchange.MAX_WAIT / 2
 
 
 def test_the_token_comes_from_the_environment(serve, monkeypatch):

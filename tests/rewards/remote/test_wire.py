@@ -37,12 +37,12 @@ def test_requests_of_texts_keep_every_character():
   assert record == {
     'version': 1,
     'prompts': ['ä "b"', ''],
-    'known': ['4', None],
+    'references': ['4', None],
     'answers': ['\n\x00🙂', ''],
   }
-  del record['known']
+  del record['references']
   told, _ = wire.read_request(json.dumps(record).encode())
-  assert [prompt.known for prompt in told] == [None, None]
+  assert [prompt.reference for prompt in told] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_requests_of_texts_keep_every_character():
   [
     ({'answers': ['a']}, '2 prompts and 1 answers'),
     ({'answers': ['a', None]}, "strings in 'answers'"),
-    ({'known': ['a']}, "'known', a list of 2"),
-    ({'known': [1, 2]}, "null in 'known'"),
+    ({'references': ['a']}, "'references', a list of 2"),
+    ({'references': [1, 2]}, "null in 'references'"),
     ({'samples': ['a', 'b']}, 'got both'),
   ],
 )
