@@ -101,11 +101,8 @@ SETTINGS = {
     # prompt) or fixed.
     'normalize': dict.fromkeys(TEXT_REWARDS, 'raw'),
     'monitor_only': (),  # names of rewards that are measured, not trained on
-    'sort': {'success_weight': 1.0},
-    'regex_format': {'pattern': r'(?s).*\\boxed\{.+\}.*'},
-    'soft_overlong': {'limit': 1024, 'margin': 256},
-    'reward_model': {'path': ''},
-    'remote': {'url': '', 'timeout': 30.0, 'token_from': ''},
+    # The parameters of each reward, under its name.
+    **{name: row.parameters for name, row in TEXT_REWARDS.items()},
     'invalid_limit': 0.1,  # share of a step's samples; more stop the run
   },
   'eval': {

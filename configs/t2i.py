@@ -115,13 +115,10 @@ SETTINGS = {
     # prompt) or fixed.
     'normalize': dict.fromkeys(REWARDS, 'raw'),
     'monitor_only': (),  # names of rewards that are measured, not trained on
+    # The parameters of each reward, under its name.
+    **{name: row.parameters for name, row in REWARDS.items()},
     # (1 − w)·[share of the facts that hold] + w·[all of them hold]
     'shapes': {'success_weight': 0.5},
-    'clip_score': {'path': 'openai/clip-vit-large-patch14'},
-    'pick_score': {'path': '', 'divided_by': 1.0},
-    'hps_v2': {'path': '', 'base': ''},
-    'aesthetic': {'path': 'openai/clip-vit-large-patch14', 'head': ''},
-    'remote': {'url': '', 'timeout': 30.0, 'token_from': ''},
     'invalid_limit': 0.1,  # share of a step's samples; more stop the run
   },
   'eval': {

@@ -33,7 +33,7 @@ class StagedReward(Protocol):
 
   @property
   def finish(self) -> Callable[[Sequence[Any]], Scores]:
-    """(results of `begin` for the parts of a step, in order) -> Scores [P, G]."""
+    """(results of `begin` for a step's parts, in order) -> Scores [P, G]."""
 
 
 @dataclasses.dataclass(frozen=True)

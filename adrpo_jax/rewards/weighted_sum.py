@@ -65,7 +65,9 @@ def weighted_sum(
   stages = {name: with_stages(reward) for name, reward in rewards.items()}
 
   def begin(prompts: PromptBatch, decoded: PyTree) -> dict[str, Any]:
-    return {name: stage.begin(prompts, decoded) for name, stage in stages.items()}
+    return {
+      name: stage.begin(prompts, decoded) for name, stage in stages.items()
+    }
 
   def finish(parts: Sequence[Mapping[str, Any]]) -> Scores:
     return combine(

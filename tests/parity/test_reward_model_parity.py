@@ -19,10 +19,10 @@ QUESTIONS = ('sort: 7 3 =', 'say it ' * 12)
 ANSWERS = (('3 7', ''), ('pass', 'a: 9 = z'))
 
 
-def answered(tokenizer, longest=12):
+def answered(tokenizer, max_length=12):
   """Samples that say ANSWERS and end."""
-  tokens = np.zeros((2, 2, longest), np.int32)
-  mask = np.zeros((2, 2, longest), bool)
+  tokens = np.zeros((2, 2, max_length), np.int32)
+  mask = np.zeros((2, 2, max_length), bool)
   for p, g in np.ndindex(2, 2):
     ids = [*tokenizer.encode(ANSWERS[p][g]), tokenizer.eos_token_id]
     tokens[p, g, : len(ids)], mask[p, g, : len(ids)] = ids, True

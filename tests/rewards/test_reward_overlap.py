@@ -15,7 +15,7 @@ import pytest
 from adrpo_jax.rewards.host import transfer
 from adrpo_jax.rewards.host.host_reward import HostReward
 from adrpo_jax.rewards.normalizers import NORMALIZERS
-from adrpo_jax.rewards.overlap import draw_and_judge, join, split, staged
+from adrpo_jax.rewards.overlap import draw_and_judge, join, split, with_stages
 from adrpo_jax.rewards.protocol import RewardError, on_device
 from adrpo_jax.rewards.weighted_sum import weighted_sum
 from adrpo_jax.types import PromptBatch

@@ -37,9 +37,7 @@ def length(prompts, answers):
 @pytest.fixture(scope='module')
 def served():
   """Of images and of texts."""
-  with server.RewardServer(
-    mean, 'mean', of_texts=length, max_bytes=5000
-  ) as it:
+  with server.RewardServer(mean, 'mean', of_texts=length, max_bytes=5000) as it:
     threading.Thread(target=it.serve_forever, args=(0.01,)).start()
     yield it
     it.shutdown()

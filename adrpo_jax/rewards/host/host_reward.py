@@ -111,7 +111,9 @@ class HostReward:
 
   def begin(self, prompts: PromptBatch, decoded: PyTree) -> _Pending:
     """Queues batches of the samples that lie on this process with their ids."""
-    samples = local_samples(self._view, self._records, prompts, decoded, self._name)
+    samples = local_samples(
+      self._view, self._records, prompts, decoded, self._name
+    )
     batches = [
       samples[i : i + self._batch_size]
       for i in range(0, len(samples), self._batch_size)

@@ -20,7 +20,9 @@ def quantize(images: Array) -> tuple[Array, Array]:
 
 def pieces(images: Array) -> dict[Place, Viewed]:
   """Place -> image, of images [P, G, H, W, 3] in [0, 1] or uint8."""
-  whole, finite = (local_pieces(array, 2) for array in quantize(jnp.asarray(images)))
+  whole, finite = (
+    local_pieces(array, 2) for array in quantize(jnp.asarray(images))
+  )
   return {
     place: Viewed(image.read, finite[place].read)
     for place, image in whole.items()

@@ -82,7 +82,7 @@ def _gather_processes(rows: np.ndarray, judged: np.ndarray) -> np.ndarray:
   if not judged.all():
     raise ValueError(
       'Expected a process that holds content and id of each sample, got none '
-      f'for {np.sum(~judged)} of {judged.size}. Shard ids and samples alike, by '
-      'prompt.'
+      f'for {np.sum(~judged)} of {judged.size}. Shard ids and samples '
+      'alike, by prompt.'
     )
   return rows

@@ -5,7 +5,13 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from adrpo_jax.rewards.host.transfer import Piece, Place, View, Viewed, local_pieces
+from adrpo_jax.rewards.host.transfer import (
+  Piece,
+  Place,
+  View,
+  Viewed,
+  local_pieces,
+)
 from adrpo_jax.types import Array, PyTree
 
 Decode = Callable[[Sequence[int]], str]

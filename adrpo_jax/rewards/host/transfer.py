@@ -75,8 +75,8 @@ def local_samples(
   Raises:
     ValueError: ids beyond `records`, samples that are split over devices.
   """
-  # The work of the device for the host is dispatched here, with the samples, and
-  # so before the work of the next part: a device runs programs in order.
+  # The work of the device for the host is dispatched here, with the samples,
+  # and so before the work of the next part: a device runs programs in order.
   viewed = view.pieces(decoded)
   rows = local_pieces(jnp.asarray(prompts.ids), 1)
   ids = {p: int(piece.read()) for (p,), piece in rows.items()}
@@ -92,7 +92,9 @@ def local_samples(
   ]
 
 
-def local_pieces(array: jax.Array, leading: int) -> dict[tuple[int, ...], Piece]:
+def local_pieces(
+  array: jax.Array, leading: int
+) -> dict[tuple[int, ...], Piece]:
   """Index in the leading axes -> the entry there, for those on this process.
 
   Starts their copies to the host, and does not wait for them.

@@ -19,8 +19,8 @@ from adrpo_jax.rewards.remote.exchange import (
   Address,
   ExchangeError,
   address,
-  retry,
   exchange,
+  retry,
   waits,
 )
 from adrpo_jax.rewards.remote.image_encodings import named_encoding

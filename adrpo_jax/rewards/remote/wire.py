@@ -97,7 +97,7 @@ def read_request(
 
 
 def write_answer(rewards: np.ndarray) -> bytes:
-  """Rewards [B] -> the body of a 200; numbers that are not finite become null."""
+  """Rewards [B] -> the body of a 200; one that is not finite becomes null."""
   return _write(
     rewards=[float(r) if math.isfinite(r) else None for r in rewards]
   )

@@ -1,4 +1,4 @@
-"""Prompt and answer as the tokens that a reward model reads."""
+"""Prompt and answer as the tokens that a reward model scores."""
 
 from collections.abc import Callable
 import pathlib
@@ -11,35 +11,35 @@ Encode = Callable[[str, str], list[int]]
 
 
 def chat_tokens(folder: pathlib.Path, template: str = 'chat') -> Encode:
-  """(prompt, answer) -> token ids, by the folder's own tokenizer.
+  """Makes (prompt, answer) -> token ids, by the folder's own tokenizer.
 
-  May be called from several threads.
+  The result may be called from several threads.
 
   Args:
     folder: of the reward model.
     template: a name in TEMPLATES.
 
   Raises:
-    InputError: no tokenizer, another name, no chat template that takes a turn
-      of a user and one of an assistant.
+    InputError: no tokenizer, an unknown template, or no chat template that
+      takes a turn of a user and one of an assistant.
   """
   if template not in TEMPLATES:
     raise unknown_name(template, TEMPLATES, 'template of a reward model')
   tokenizer = load_tokenizer(folder)
-  written = TEMPLATES[template](tokenizer, folder)
+  write = TEMPLATES[template](tokenizer, folder)
 
   def encode(prompt: str, answer: str) -> list[int]:
-    return list(tokenizer(written(prompt, answer))['input_ids'])
+    return list(tokenizer(write(prompt, answer))['input_ids'])
 
   return encode
 
 
 def chat(tokenizer: Any, folder: pathlib.Path) -> Callable[[str, str], str]:
-  """As a conversation of two turns, by the tokenizer's chat template.
+  """A conversation of two turns, by the tokenizer's chat template.
 
-  A token of beginning that the template writes is taken off again: the
-  tokenizer puts it there itself. So it is done for `Skywork-Reward-V2
-  <https://huggingface.co/Skywork/Skywork-Reward-V2-Qwen3-0.6B>`_.
+  The begin-of-sequence token of the template is removed, since the tokenizer
+  adds it again. `Skywork-Reward-V2
+  <https://huggingface.co/Skywork/Skywork-Reward-V2-Qwen3-0.6B>`_ does so.
   """
   way_out = (
     "Add the model's chat template to the folder, or set template = 'none' of "
@@ -52,7 +52,7 @@ def chat(tokenizer: Any, folder: pathlib.Path) -> Callable[[str, str], str]:
       f'{way_out}'
     )
 
-  def written(prompt: str, answer: str) -> str:
+  def write(prompt: str, answer: str) -> str:
     turns = [
       {'role': 'user', 'content': prompt},
       {'role': 'assistant', 'content': answer},
@@ -61,20 +61,22 @@ def chat(tokenizer: Any, folder: pathlib.Path) -> Callable[[str, str], str]:
     return text.removeprefix(tokenizer.bos_token or '')
 
   try:
-    written('a', 'b')
-  except Exception as error:  # Any: a template is a program.
+    write('a', 'b')
+  except Exception as error:  # A template is a program, and may raise any.
     raise InputError(
       f'Expected a chat template in {folder} that takes a turn of a user and '
-      f'one of an assistant. It says: {type(error).__name__}: {error}. '
+      f'one of an assistant. It raised {type(error).__name__}: {error}. '
       f'{way_out}'
     ) from error
-  return written
+  return write
 
 
-def joined(tokenizer: Any, folder: pathlib.Path) -> Callable[[str, str], str]:
-  """The answer right behind the prompt."""
+def concatenated(
+  tokenizer: Any, folder: pathlib.Path
+) -> Callable[[str, str], str]:
+  """The prompt with the answer appended."""
   del tokenizer, folder
   return lambda prompt, answer: prompt + answer
 
 
-TEMPLATES = {'chat': chat, 'none': joined}
+TEMPLATES = {'chat': chat, 'none': concatenated}

@@ -1,7 +1,7 @@
 """The reward of a Bradley–Terry reward model, a decoder with a score head.
 
-Prompt and answer become tokens on the host, on threads, while the device works;
-the device scores them when a step is finished. The difference of two scores is
+Threads on the host tokenize prompt and answer while the device works; the
+device scores them when a step is finished. The difference of two scores is
 the log-odds that one answer is preferred; their scale and origin are the
 model's own. Bradley and Terry, `Rank Analysis of Incomplete Block Designs
 <https://doi.org/10.2307/2334029>`_, 1952; Liu et al., `Skywork-Reward-V2
@@ -25,7 +25,7 @@ from adrpo_jax.rewards.host.transfer import Place, Sample, View, local_samples
 from adrpo_jax.rewards.overlap import Stages
 from adrpo_jax.rewards.protocol import Reward, check_invalid_share
 from adrpo_jax.rewards.reward_model.chat_tokens import Encode, chat_tokens
-from adrpo_jax.rewards.reward_model.scorer import Score, scorer
+from adrpo_jax.rewards.reward_model.scorer import Score, make_scorer
 from adrpo_jax.rewards.text.protocol import TextPrompt, text_prompts
 from adrpo_jax.sharding import make_mesh
 from adrpo_jax.types import PromptBatch, PyTree, Scores
@@ -39,7 +39,7 @@ def reward_model(
   *,
   path: str,
   template: str = 'chat',
-  longest: int = 4096,
+  max_length: int = 4096,
   batch_size: int = 16,
   dtype: str = 'float32',
   fsdp: int = 1,
@@ -47,51 +47,51 @@ def reward_model(
 ) -> Reward:
   """The score of a trained reward model, such as Skywork-Reward-V2-Qwen3.
 
-  A conversation longer than `longest` tokens is invalid, not cut: the end is
-  where an answer is right or wrong.
+  A conversation longer than `max_length` tokens is invalid, not truncated: its
+  end decides whether an answer is right.
 
   Args:
-    texts: of all prompts, as a user would say them.
+    texts: of all prompts, as a user would write them.
     references: not used.
     invalid_limit: the largest share of invalid samples in a step.
     decode: token ids of the policy -> text.
     path: of the model: a folder, gs://..., or an id on the Hub.
     template: 'chat', by the model's own chat template; 'none' joins prompt and
       answer as they are.
-    longest: tokens of prompt and answer.
-    batch_size: answers read at once, on all devices together.
-    dtype: of the model here, 'float32' or 'bfloat16'.
+    max_length: the largest number of tokens of prompt and answer.
+    batch_size: answers scored at once, on all devices together.
+    dtype: of parameters and activations, 'float32' or 'bfloat16'.
     fsdp: devices that share one copy of the parameters, as in `mesh.fsdp`.
-    tensor: the same of `mesh.tensor`.
+    tensor: devices for tensor parallelism, as in `mesh.tensor`.
 
   Raises:
     InputError: no reward model there, or parameters that do not fit.
   """
-  if longest < 1 or batch_size < 1:
+  if max_length < 1 or batch_size < 1:
     raise InputError(
-      'Expected longest and batch_size of at least 1 of a reward model, got '
-      f'{longest} and {batch_size}.'
+      'Expected max_length and batch_size of at least 1 of a reward model, got '
+      f'{max_length} and {batch_size}.'
     )
   folder = local_folder(path)
-  score = scorer(
+  score = make_scorer(
     folder,
     make_mesh(-1, fsdp, tensor),
-    longest=longest,
-    rows=batch_size,
+    max_length=max_length,
+    batch_size=batch_size,
     dtype=dtype,
   )
-  return scored(
+  return overlapped_scores(
     chat_tokens(folder, template),
     score,
     text_prompts(texts, references),
     text_view(decode),
-    longest=longest,
+    max_length=max_length,
     invalid_limit=invalid_limit,
   )
 
 
 class _Tokens(NamedTuple):
-  """Of one sample; none of one that is not to be scored, and why."""
+  """The tokens of a sample; empty where it is not scored, with the reason."""
 
   ids: Sequence[int]
   reason: str = ''
@@ -101,27 +101,27 @@ class _Pending(NamedTuple):
   """Samples [P, G] whose tokens are being made."""
 
   shape: tuple[int, ...]
-  made: list[tuple[Place, concurrent.futures.Future[_Tokens]]]
+  tokens: list[tuple[Place, concurrent.futures.Future[_Tokens]]]
 
 
-def scored(
+def overlapped_scores(
   encode: Encode,
   score: Score,
-  told: Sequence[TextPrompt],
+  prompts: Sequence[TextPrompt],
   view: View,
   *,
-  longest: int,
+  max_length: int,
   invalid_limit: float,
   workers: int = 4,
 ) -> Stages:
-  """A reward in two stages: tokens made by threads, then scored together.
+  """A reward in two stages: threads make tokens, then all are scored together.
 
   Args:
     encode: (prompt, answer) -> token ids.
-    score: rows of ids -> [N], see `scorer`.
-    told: of all prompts.
+    score: rows of ids -> [N], see `make_scorer`.
+    prompts: all prompts.
     view: of samples, as texts.
-    longest: tokens of a row that is scored.
+    max_length: the largest number of tokens of a row that is scored.
     invalid_limit: the largest share of invalid samples in a step.
     workers: threads.
   """
@@ -132,25 +132,25 @@ def scored(
       return _Tokens((), f'A sample was not usable: {view.fault}.')
     answer = sample.viewed.content()
     try:
-      ids = encode(sample.told.text, answer)
-    except Exception as error:  # Any: a chat template is a program.
+      ids = encode(sample.record.text, answer)
+    except Exception as error:  # A chat template is a program.
       return _Tokens((), f'It raised {type(error).__name__}: {error}.')
-    if not 0 < len(ids) <= longest:
+    if not 0 < len(ids) <= max_length:
       return _Tokens(
-        (), f'A conversation has {len(ids)} tokens, not 1 to {longest}.'
+        (), f'A conversation has {len(ids)} tokens, not 1 to {max_length}.'
       )
     return _Tokens(ids)
 
-  def begin(prompts: PromptBatch, decoded: PyTree) -> _Pending:
-    samples = local_samples(view, told, prompts, decoded, 'reward_model')
+  def begin(batch: PromptBatch, decoded: PyTree) -> _Pending:
+    samples = local_samples(view, prompts, batch, decoded, 'reward_model')
     return _Pending(
       jax.tree.leaves(decoded)[0].shape[:2],
       [(sample.place, pool.submit(tokens, sample)) for sample in samples],
     )
 
-  def finish(begun: Sequence[_Pending]) -> Scores:
-    made = [future.result() for part in begun for _, future in part.made]
-    table = _table(begun, max((len(one.ids) for one in made), default=0))
+  def finish(parts: Sequence[_Pending]) -> Scores:
+    results = [future.result() for part in parts for _, future in part.tokens]
+    table = _table(parts, max((len(one.ids) for one in results), default=0))
     valid = table[..., 0] > 0
     rewards = np.zeros(valid.shape, np.float32)
     if valid.any():
@@ -160,7 +160,7 @@ def scored(
       float((~valid).mean()),
       limit=invalid_limit,
       name='The reward model',
-      reason=next((one.reason for one in made if one.reason), ''),
+      reason=next((one.reason for one in results if one.reason), ''),
     )
     return Scores(
       jnp.asarray(np.where(valid, rewards, 0)), jnp.asarray(valid), {}
@@ -169,11 +169,11 @@ def scored(
   return Stages(begin, finish)
 
 
-def _table(begun: Sequence[_Pending], longest: int) -> np.ndarray:
-  """[P, G, 1 + L] int32 of all processes: how many tokens, and the tokens."""
+def _table(parts: Sequence[_Pending], length: int) -> np.ndarray:
+  """[P, G, 1 + L] int32 of all processes: the number of tokens, the tokens."""
   if jax.process_count() > 1:
-    longest = int(multihost_utils.process_allgather(np.int32(longest)).max())
-  none = np.zeros(1 + longest, np.int32)
+    length = int(multihost_utils.process_allgather(np.int32(length)).max())
+  none = np.zeros(1 + length, np.int32)
 
   def row(ids: Sequence[int]) -> np.ndarray:
     filled = none.copy()
@@ -181,6 +181,6 @@ def _table(begun: Sequence[_Pending], longest: int) -> np.ndarray:
     return filled
 
   def rows(part: _Pending) -> Iterator[tuple[Place, Any]]:
-    return ((place, row(future.result().ids)) for place, future in part.made)
+    return ((place, row(future.result().ids)) for place, future in part.tokens)
 
-  return gather_rows([(part.shape, rows(part)) for part in begun], none)
+  return gather_rows([(part.shape, rows(part)) for part in parts], none)

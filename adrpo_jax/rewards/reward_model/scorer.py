@@ -1,10 +1,10 @@
-"""A reward model's folder as a program: rows of tokens -> their scores.
+"""The scorer of a reward model's folder: rows of tokens -> their scores.
 
 config.json          of a Qwen2 or Qwen3 `...ForSequenceClassification`
 model.safetensors    with `score.weight` [1, D], or a sharded set
 
 Rows are padded on the right to one of a few lengths, so that few programs are
-compiled, and split over the mesh.
+compiled, and sharded over the mesh.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,31 +32,36 @@ from adrpo_jax.sharding import (
 )
 from adrpo_jax.types import Array, PyTree
 
-SHORTEST = 64  # tokens of the shortest program
+MIN_LENGTH = 64  # tokens of the shortest program
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
-# Products in float32 are rougher by default on a TPU.
+# By default a TPU multiplies float32 at a lower precision.
 PRECISION = {'float32': 'float32', 'bfloat16': None}
 
 Score = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 
-def scorer(
-  folder: pathlib.Path, mesh: Mesh, *, longest: int, rows: int, dtype: str
+def make_scorer(
+  folder: pathlib.Path,
+  mesh: Mesh,
+  *,
+  max_length: int,
+  batch_size: int,
+  dtype: str,
 ) -> Score:
-  """(token ids of N rows, 1 to `longest` each) -> scores [N] float32.
+  """Makes (token ids of N rows, 1 to `max_length` each) -> [N] float32.
 
-  Every process calls it with the same rows, and has all scores.
+  Every process calls it with the same rows, and gets all scores.
 
   Args:
     folder: of the reward model.
-    mesh: its parameters are spread over it by the rules of `sharding`.
-    longest: tokens of a row.
-    rows: read at once, on all devices together; rounded up to a multiple of
-      data × fsdp.
+    mesh: the parameters are sharded over it by the rules of `sharding`.
+    max_length: the largest number of tokens of a row.
+    batch_size: rows scored at once, on all devices together; rounded up to a
+      multiple of data × fsdp.
     dtype: of parameters and activations, 'float32' or 'bfloat16'.
 
   Raises:
-    InputError: no such model, no score head, another dtype.
+    InputError: no such model, no score head, an unknown dtype.
   """
   if dtype not in DTYPES:
     raise unknown_name(dtype, DTYPES, 'dtype of a reward model')
@@ -76,57 +81,57 @@ def scorer(
     DTYPES[dtype],
     lambda shapes: abstract(shapes, tree_shardings(shapes, mesh)),
   )
-  ways = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
-  at_once = -(-rows // ways) * ways
+  shards = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
+  rows = -(-batch_size // shards) * shards
 
   @functools.partial(jax.jit, out_shardings=replicated(mesh))
   def program(params: PyTree, tokens: Array, mask: Array) -> Array:
     with jax.default_matmul_precision(PRECISION[dtype]):
       return module.apply(params, tokens, position_ids(mask), mask)
 
-  def score(listed: Sequence[np.ndarray]) -> np.ndarray:
-    # Rows of like length together, so that little is padding.
-    order = np.argsort([len(ids) for ids in listed], kind='stable')
-    scores = np.zeros(len(listed), np.float32)
+  def score(tokens: Sequence[np.ndarray]) -> np.ndarray:
+    # Rows of similar length share a batch, so that there is little padding.
+    order = np.argsort([len(ids) for ids in tokens], kind='stable')
+    scores = np.zeros(len(tokens), np.float32)
     pending = []
-    for start in range(0, len(order), at_once):
-      places = order[start : start + at_once]
-      batch = padded([listed[i] for i in places], at_once, longest)
+    for start in range(0, len(order), rows):
+      places = order[start : start + rows]
+      batch = right_padded([tokens[i] for i in places], rows, max_length)
       pending.append((places, program(params, *put_rows(mesh, batch))))
-    for places, found in pending:
-      scores[places] = np.asarray(found)[: len(places)]
+    for places, result in pending:
+      scores[places] = np.asarray(result)[: len(places)]
     return scores
 
   return score
 
 
-def padded(
-  listed: Sequence[np.ndarray], rows: int, longest: int
+def right_padded(
+  ragged: Sequence[np.ndarray], rows: int, max_length: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """Tokens [rows, L] int32 and mask [rows, L]; L is a bucket.
 
-  Rows that are not there are one token 0, so that no attention sees nothing.
+  Missing rows have the one token 0, so that no row of attention is empty.
   """
-  length = bucket(max(map(len, listed)), longest)
+  length = bucket(max(map(len, ragged)), max_length)
   tokens = np.zeros((rows, length), np.int32)
   mask = np.zeros((rows, length), bool)
   mask[:, 0] = True
-  for i, ids in enumerate(listed):
+  for i, ids in enumerate(ragged):
     tokens[i, : len(ids)], mask[i, : len(ids)] = ids, True
   return tokens, mask
 
 
-def bucket(length: int, longest: int) -> int:
-  """The least of SHORTEST·2ᵏ that holds it, and `longest` at most."""
-  doublings = max(0, math.ceil(math.log2(max(length, 1) / SHORTEST)))
-  return min(SHORTEST * 2**doublings, longest)
+def bucket(length: int, max_length: int) -> int:
+  """The least MIN_LENGTH·2ᵏ that is not below `length`, or `max_length`."""
+  doublings = max(0, math.ceil(math.log2(max(length, 1) / MIN_LENGTH)))
+  return min(MIN_LENGTH * 2**doublings, max_length)
 
 
 def check_head(folder: pathlib.Path) -> None:
-  """That the weights have a score head with one output.
+  """Checks that the weights have a score head with one output.
 
   Raises:
-    InputError: they have none, or one of several classes.
+    InputError: they have none, or one with several classes.
   """
   with tensor_files(folder, ('model',)) as files:
     shape = files.shapes.get('score.weight')
@@ -137,8 +142,8 @@ def check_head(folder: pathlib.Path) -> None:
       f"with one label, whose weights hold 'score.weight' [1, D]. None of its "
       f'{count} tensors has that name, so it is a language model without a '
       'score head. Give the folder of a reward model, such as '
-      'Skywork/Skywork-Reward-V2-Qwen3-0.6B; a head without training says '
-      'nothing.'
+      'Skywork/Skywork-Reward-V2-Qwen3-0.6B; an untrained head has no '
+      'meaning.'
     )
   if len(shape) != 2 or shape[0] != 1:
     raise InputError(

@@ -38,7 +38,7 @@ def text_prompts(
   """
   if len(texts) != len(references):
     raise InputError(
-      f'Expected a reference answer, or None, for each of {len(texts)} prompts, '
+      f'Expected a reference answer or None for each of {len(texts)} prompts, '
       f'got {len(references)}.'
     )
   return tuple(map(TextPrompt, texts, references))

@@ -16,12 +16,15 @@ from adrpo_jax.rewards.host.text_view import text_view
 from adrpo_jax.rewards.overlap import draw_and_judge
 from adrpo_jax.rewards.protocol import RewardError
 from adrpo_jax.rewards.reward_model.chat_tokens import chat, chat_tokens
-from adrpo_jax.rewards.reward_model.reward import reward_model, scored
+from adrpo_jax.rewards.reward_model.reward import (
+  overlapped_scores,
+  reward_model,
+)
 from adrpo_jax.rewards.reward_model.scorer import (
   bucket,
   check_head,
-  padded,
-  scorer,
+  make_scorer,
+  right_padded,
 )
 from adrpo_jax.rewards.text.protocol import TextPrompt
 from adrpo_jax.types import PromptBatch
@@ -54,8 +57,8 @@ def sums(rows):
 
 def make(encode=ids, score=sums, **options):
   view = text_view(made_answers.decode)
-  options = {'longest': 8, 'invalid_limit': 0.0} | options
-  return scored(encode, score, TOLD, view, **options)
+  options = {'max_length': 8, 'invalid_limit': 0.0} | options
+  return overlapped_scores(encode, score, TOLD, view, **options)
 
 
 def test_rows_are_scored_in_their_places(samples):
@@ -90,11 +93,13 @@ def test_what_is_too_long_or_cannot_be_read_costs_itself(samples):
   def score(rows):
     return np.where(sums(rows) == 6, np.nan, sums(rows))
 
-  scores = make(encode, score, longest=3, invalid_limit=0.5)(PROMPTS, samples)
+  scores = make(encode, score, max_length=3, invalid_limit=0.5)(
+    PROMPTS, samples
+  )
   np.testing.assert_array_equal(scores.valid, [[1, 0, 1], [0, 0, 1]])
   np.testing.assert_array_equal(scores.rewards, [[2, 0, 1], [0, 0, 12]])
   with pytest.raises(RewardError, match=r'50\.0%.*KeyError'):
-    make(encode, score, longest=3, invalid_limit=0.4)(PROMPTS, samples)
+    make(encode, score, max_length=3, invalid_limit=0.4)(PROMPTS, samples)
   none = make(lambda prompt, answer: [], invalid_limit=1.0)(PROMPTS, samples)
   assert not none.valid.any()
 
@@ -103,7 +108,7 @@ def test_rows_go_into_few_buckets():
   lengths = [bucket(n, 1000) for n in (1, 64, 65, 128, 500, 513, 1000)]
   assert lengths == [64, 64, 128, 128, 512, 1000, 1000]
   assert bucket(5, 10) == 10
-  tokens, mask = padded([np.array([3, 0, 5]), np.array([7])], 3, 4)
+  tokens, mask = right_padded([np.array([3, 0, 5]), np.array([7])], 3, 4)
   np.testing.assert_array_equal(
     tokens, [[3, 0, 5, 0], [7, 0, 0, 0], [0, 0, 0, 0]]
   )
@@ -115,13 +120,13 @@ def test_rows_go_into_few_buckets():
 def test_scores_do_not_depend_on_the_mesh_nor_on_the_batch(folder):
   rng = np.random.default_rng(0)
   rows = [rng.integers(0, 42, n) for n in (3, 70, 1, 9, 70)]
-  options = {'longest': 80, 'dtype': 'float32'}
+  options = {'max_length': 80, 'dtype': 'float32'}
   one = sharding.make_mesh(1, devices=jax.devices()[:1])
-  expected = scorer(folder, one, rows=8, **options)(rows)
+  expected = make_scorer(folder, one, batch_size=8, **options)(rows)
   assert np.ptp(expected) > 0.1
   four = sharding.make_mesh(2, 2, devices=jax.devices()[:4])
   for count in (3, 8):
-    found = scorer(folder, four, rows=count, **options)(rows)
+    found = make_scorer(folder, four, batch_size=count, **options)(rows)
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
@@ -175,7 +180,7 @@ def test_a_folder_without_a_score_head_is_refused(tmp_path):
   [
     ({'template': 'chatt'}, "Did you mean 'chat'"),
     ({'dtype': 'float16'}, "Did you mean 'bfloat16'"),
-    ({'longest': 0}, 'at least 1'),
+    ({'max_length': 0}, 'at least 1'),
   ],
 )
 def test_wrong_parameters_are_refused(options, says, folder):

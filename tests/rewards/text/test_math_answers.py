@@ -39,7 +39,7 @@ def started(monkeypatch):
 
 @needs_library
 @pytest.mark.parametrize(
-  ('text', 'known', 'number'),
+  ('text', 'reference', 'number'),
   [
     ('It is 0.5.', r'\frac{1}{2}', 1),
     (r'\boxed{\frac{2}{4}}', r'$\frac12$', 1),
@@ -56,8 +56,8 @@ def started(monkeypatch):
     ('4', None, None),
   ],
 )
-def test_what_is_equal_earns_one(reward, text, known, number):
-  assert reward('?', text, known) == number
+def test_what_is_equal_earns_one(reward, text, reference, number):
+  assert reward('?', text, reference) == number
 
 
 @needs_library

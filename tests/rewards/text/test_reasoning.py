@@ -35,49 +35,49 @@ def tagged(answer):
 
 
 def test_a_sum_by_hand(reward):
-  for text, known, _ in asked('reasoning_gym:chain_sum:5'):
+  for text, reference, _ in asked('reasoning_gym:chain_sum:5'):
     right = eval(re.search(r'[-0-9][-+ 0-9]*(?= =)', text)[0])
-    assert reward(text, tagged(right), known) == 1
-    assert reward(text, tagged(f'{right}.0'), known) == 1
-    assert reward(text, f'<answer>7</answer>{tagged(right)}', known) == 1
-    assert reward(text, tagged(right + 1), known) < 1
-    assert reward(text, str(right), known) == 0  # no tags
-    assert reward(text, '', known) == 0
+    assert reward(text, tagged(right), reference) == 1
+    assert reward(text, tagged(f'{right}.0'), reference) == 1
+    assert reward(text, f'<answer>7</answer>{tagged(right)}', reference) == 1
+    assert reward(text, tagged(right + 1), reference) < 1
+    assert reward(text, str(right), reference) == 0  # no tags
+    assert reward(text, '', reference) == 0
 
 
 def test_what_the_library_scores(reward):
   """Its own answers, wrong ones, and none, scored by its own entries."""
   import reasoning_gym as library
 
-  for text, known, task in asked(f'reasoning_gym:{",".join(TASKS)}:8:2'):
-    entry = read(known)
+  for text, reference, task in asked(f'reasoning_gym:{",".join(TASKS)}:8:2'):
+    entry = read(reference)
     made = library.create_dataset(task, seed=entry.seed, size=entry.size)
     kept = made[entry.place]
     assert kept['question'].strip() == text
-    assert reward(text, tagged(kept['answer']), known) == 1
+    assert reward(text, tagged(kept['answer']), reference) == 1
     for wrong in ('1', 'x', None):
       given = '' if wrong is None else tagged(wrong)
       scored = made.score_answer(wrong, kept)
       assert scored < 1
-      assert reward(text, given, known) == pytest.approx(scored)
+      assert reward(text, given, reference) == pytest.approx(scored)
 
 
 def test_what_is_no_entry_has_no_number(reward):
-  (text, known, _), (other, _, _) = asked('reasoning_gym:gcd:2')
+  (text, reference, _), (other, _, _) = asked('reasoning_gym:gcd:2')
   assert reward(text, tagged(1), None) is None
   assert reward(text, tagged(1), '1') is None
-  assert reward(other, tagged(1), known) is None
-  assert reward(text, tagged(1), known.replace('gcd', 'no_task')) is None
-  assert reward(text, tagged(1), known) is not None
+  assert reward(other, tagged(1), reference) is None
+  assert reward(text, tagged(1), reference.replace('gcd', 'no_task')) is None
+  assert reward(text, tagged(1), reference) is not None
 
 
 def test_no_string_breaks_the_judge(reward):
   """prime_factorization raises on most texts; n_queens evaluates them."""
   tasks = 'prime_factorization', 'n_queens', 'countdown', 'game_of_life'
-  for text, known, _ in asked(f'reasoning_gym:{",".join(tasks)}:4'):
+  for text, reference, _ in asked(f'reasoning_gym:{",".join(tasks)}:4'):
     for string in made_strings.strings(PIECES, 30):
       for given in (string, tagged(string)):
-        assert 0 <= reward(text, given, known) <= 1
+        assert 0 <= reward(text, given, reference) <= 1
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,14 @@ def test_no_string_breaks_the_judge(reward):
 )
 def test_an_answer_that_is_evaluated_changes_nothing(reward, call, tmp_path):
   path = str(tmp_path / 'made')
-  ((text, known, _),) = asked('reasoning_gym:n_queens:1')
-  assert reward(text, tagged(call.format(path=path)), known) == 0
-  assert reward(text, tagged('input()'), known) == 0
+  ((text, reference, _),) = asked('reasoning_gym:n_queens:1')
+  assert reward(text, tagged(call.format(path=path)), reference) == 0
+  assert reward(text, tagged('input()'), reference) == 0
   assert not list(tmp_path.iterdir())
 
 
 def test_a_judgment_without_end_is_none_and_the_next_is_made():
-  ((text, known, _),) = asked('reasoning_gym:n_queens:1')
+  ((text, reference, _),) = asked('reasoning_gym:n_queens:1')
   hasty = reasoning_gym(seconds=3.0)
-  assert hasty(text, tagged('sum(0 for _ in iter(int, 1))'), known) is None
-  assert hasty(text, tagged('x'), known) == 0
+  assert hasty(text, tagged('sum(0 for _ in iter(int, 1))'), reference) is None
+  assert hasty(text, tagged('x'), reference) == 0

@@ -13,7 +13,7 @@ PROGRAM = textwrap.dedent("""
   from adrpo_jax import sharding
   from adrpo_jax.rewards.reward_model.chat_tokens import chat_tokens
   from adrpo_jax.rewards.reward_model.reward import reward_model
-  from adrpo_jax.rewards.reward_model.scorer import scorer
+  from adrpo_jax.rewards.reward_model.scorer import make_scorer
   from adrpo_jax.rewards.text_table import TEXT_REWARDS
   from adrpo_jax.types import PromptBatch
   import pathlib
@@ -41,7 +41,7 @@ PROGRAM = textwrap.dedent("""
 
   shown.clear()
   scores = reward_model(
-    *given, path=str(path), longest=100, batch_size=3, fsdp=2
+    *given, path=str(path), max_length=100, batch_size=3, fsdp=2
   )(prompts, placed)
   assert sorted(shown) == sorted(sum(own, []))
   assert scores.valid.all()
@@ -49,7 +49,10 @@ PROGRAM = textwrap.dedent("""
   encode = chat_tokens(path)
   alone = sharding.make_mesh(1, devices=jax.local_devices()[:1])
   rows = [encode(q, a) for q, said in zip(questions, texts) for a in said]
-  expected = scorer(path, alone, longest=100, rows=8, dtype='float32')(rows)
+  score = make_scorer(
+    path, alone, max_length=100, batch_size=8, dtype='float32'
+  )
+  expected = score(rows)
   np.testing.assert_allclose(scores.rewards.ravel(), expected, atol=2e-5)
   assert np.ptp(expected) > 0.1
   print('agreed')

@@ -107,7 +107,7 @@ def test_a_text_is_normalized_as_stated():
 
 
 @pytest.mark.parametrize(
-  ('row', 'parameters', 'text', 'known', 'reward'),
+  ('row', 'parameters', 'text', 'reference', 'reward'),
   [
     ('exact_match', {}, ' b. ', 'B', 1),
     ('exact_match', {}, 'it is B', 'B', 0),
@@ -142,8 +142,8 @@ def test_a_text_is_normalized_as_stated():
     ('soft_overlong', {'limit': 10, 'margin': 4}, 'a' * 99, None, -1),
   ],
 )
-def test_a_reward_by_hand(row, parameters, text, known, reward):
-  assert factory(row)(**parameters)('?', text, known) == reward
+def test_a_reward_by_hand(row, parameters, text, reference, reward):
+  assert factory(row)(**parameters)('?', text, reference) == reward
 
 
 def test_the_worlds_judge_by_their_prompt():
@@ -198,10 +198,10 @@ def test_a_wrong_parameter_is_said_when_it_is_made(row, parameters, says):
 def test_no_string_breaks_a_reward(row):
   texts = made_strings.strings(PIECES, 400)
   prompts = made_strings.strings(PIECES, 400, seed=1)
-  known = [*made_strings.strings(PIECES, 399, seed=2), None]
+  reference = [*made_strings.strings(PIECES, 399, seed=2), None]
   for parameters in MADE[row]:
     reward = factory(row)(**parameters)
-    for sample in zip(prompts, texts, known, strict=True):
+    for sample in zip(prompts, texts, reference, strict=True):
       said = reward(*sample)
       named = said if isinstance(said, dict) else {'reward': said}
       assert all(n is None or -1 <= n <= 1 for n in named.values())
