@@ -122,7 +122,7 @@ def test_each_distinct_text_is_embedded_once(folder, monkeypatch):
     read.append(texts)
     return tokenizer(texts, **options)
 
-  monkeypatch.setattr(tokenizers, 'tokenizer_of', lambda folder: listening)
+  monkeypatch.setattr(tokenizers, 'load_tokenizer', lambda folder: listening)
   embedded = towers.embed_texts(clip, tiny_clip.TEXTS, batch=2)
   assert read[-1] == list(tiny_clip.TEXTS[:3])
   assert embedded.shape == (4, tiny_clip.WIDTH)

@@ -75,9 +75,9 @@ def test_a_step_in_parts_is_scored_as_a_whole(samples):
     return sums(rows)
 
   _, finish = draw_and_judge(
-    lambda part: ((), part['samples']),
+    lambda part: ((), part.condition),
     make(score=score),
-    {**PROMPTS, 'samples': samples},
+    PROMPTS.replace(condition=samples),
     parts=2,
   )
   np.testing.assert_array_equal(finish().rewards, [[2, 5, 1], [11, 6, 12]])
