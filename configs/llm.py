@@ -41,7 +41,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
 
 
 MAIN = {
-  'seed': 0,
+  'seed': 0,  # of training; evaluations do not depend on it
   'steps': 100,  # rollouts, each followed by updates_per_rollout updates
   'world': 'sort',  # sort, sort_or_pass; '' for prompts of files
   'model': {
@@ -68,15 +68,15 @@ MAIN = {
     # Training maximizes the sum of the rewards with these weights.
     'weights': dict.fromkeys(TEXT_REWARDS, 0.0) | {'sort': 1.0},
   },
-  'method': {'name': 'adrpo'},
-  'training': {'learning_rate': 3e-4},
+  'method': {'name': 'adrpo'},  # a row of the table of methods
+  'training': {'learning_rate': 3e-4},  # of AdamW, after the warm-up
   'eval': {'every': 50},  # steps; 0 for the first and last only
 }
 
 SETTINGS = {
   'model': {
     'architecture': '',  # of a released Qwen, to compile for without its files
-    'lora_alpha': 16.0,
+    'lora_alpha': 16.0,  # adapters are scaled by lora_alpha / lora_rank
     'lora_targets': DECODER,  # a pattern of names of dense kernels
     'dtype': 'float32',  # of activations; bfloat16 on accelerators
     'param_dtype': 'float32',  # of the base; trained weights are float32
@@ -84,15 +84,15 @@ SETTINGS = {
     'system': '',  # the system message of a chat
   },
   'sampler': {
-    'temperature': 1.0,
+    'temperature': 1.0,  # logits are divided by it
     'top_k': 0,  # 0 leaves all tokens
-    'top_p': 1.0,
+    'top_p': 1.0,  # the most likely tokens of this total probability
   },
   'training': {
-    'updates_per_rollout': 2,
+    'updates_per_rollout': 2,  # optimizer updates on the samples of a step
     'warmup_steps': 5,  # updates
-    'weight_decay': 0.0,
-    'max_grad_norm': 1.0,
+    'weight_decay': 0.0,  # of AdamW
+    'max_grad_norm': 1.0,  # gradients of a larger norm are scaled down to it
     'ema_decay': 0.0,  # of averaged weights, 0 for none
     'extrapolation': 1.0,  # λ of reference + λ·(trained − reference)
   },
@@ -111,7 +111,7 @@ SETTINGS = {
     'batch_size': 40,  # prompts at a time
     'temperature': 1.0,  # 0 is greedy, with a group_size of 1
   },
-  'checkpoint': {'every': 50, 'max_to_keep': 2},
+  'checkpoint': {'every': 50, 'max_to_keep': 2},  # steps; checkpoints, ≥ 2
   # Mirrors of metrics.jsonl. A W&B project also gets evaluations and samples;
   # '' is none.
   'log': {'tensorboard': True, 'wandb': {'project': ''}},

@@ -51,7 +51,7 @@ def _stage(
 
 
 MAIN = {
-  'seed': 0,
+  'seed': 0,  # of training; evaluations do not depend on it
   'steps': 300,  # rollouts, each followed by updates_per_rollout updates
   'world': 'shapes',  # '' for prompts of files
   'model': {
@@ -72,15 +72,15 @@ MAIN = {
     # Training maximizes the sum of the rewards with these weights.
     'weights': dict.fromkeys(REWARDS, 0.0) | {'shapes': 1.0},
   },
-  'method': {'name': 'adrpo'},
-  'training': {'learning_rate': 3e-4},
+  'method': {'name': 'adrpo'},  # a row of the table of methods
+  'training': {'learning_rate': 3e-4},  # of AdamW, after the warm-up
   'eval': {'every': 100},  # steps; 0 for the first and last only
 }
 
 SETTINGS = {
   'model': {
     'architecture': '',  # of a released SD3, to compile for without its files
-    'lora_alpha': 16.0,
+    'lora_alpha': 16.0,  # adapters are scaled by lora_alpha / lora_rank
     'lora_targets': ATTENTION,  # a pattern of names of dense kernels
     'dtype': 'float32',  # of activations; bfloat16 on accelerators
     'param_dtype': 'float32',  # of the base; trained weights are float32
@@ -97,12 +97,12 @@ SETTINGS = {
     'guidance_scale': 1.0,  # of classifier-free guidance; 1 for none
   },
   'training': {
-    'updates_per_rollout': 2,
+    'updates_per_rollout': 2,  # optimizer updates on the samples of a step
     'noise_draws': 1,  # S, pairs (σ, ε) of a sample in an update
     'sigma_distribution': 'logit_normal',  # or uniform
     'warmup_steps': 5,  # updates
-    'weight_decay': 0.0,
-    'max_grad_norm': 1.0,
+    'weight_decay': 0.0,  # of AdamW
+    'max_grad_norm': 1.0,  # gradients of a larger norm are scaled down to it
     # Decay of averaged weights, 0 for none. Evaluations use them: at this
     # learning rate the gradient noise of the current weights costs reward.
     'ema_decay': 0.98,
@@ -126,7 +126,7 @@ SETTINGS = {
     'group_size': 4,  # samples of a prompt
     'batch_size': 32,  # prompts at a time
   },
-  'checkpoint': {'every': 50, 'max_to_keep': 2},
+  'checkpoint': {'every': 50, 'max_to_keep': 2},  # steps; checkpoints, ≥ 2
   # Mirrors of metrics.jsonl. A W&B project also gets evaluations and samples;
   # '' is none.
   'log': {'tensorboard': True, 'wandb': {'project': ''}},

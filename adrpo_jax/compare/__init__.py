@@ -1,1 +1,1 @@
-"""Runs methods with several seeds and compares the results."""
+"""Methods times seeds: runs them, and compares what came out."""

@@ -1,4 +1,4 @@
-"""Images side by side: several models with the same prompts and noise."""
+"""Pictures side by side: the same prompts and noise under several models."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,14 +15,14 @@ from adrpo_jax.samples.image_file import Samples
 def _thumbs(
   column: Column[Samples], prompts: list[int], draws: int
 ) -> list[list[str]]:
-  """Returns for each prompt the thumbnails of its first samples."""
+  """Per prompt, the thumbnails of its first draws."""
   samples = column.samples
   draws = min(draws, samples.images.shape[1])
   cells = [(p, g) for p in prompts for g in range(draws)]
-  budget = page.IMAGE_BYTES * draws // 8
+  budget = page.PICTURE_BYTES * draws // 8
   small = page.thumbnails([samples.images[c] for c in cells], budget=budget)
-  figures = [
-    page.thumbnail_figure(
+  made = [
+    page.thumb(
       picture,
       samples.images[cell],
       verdict=str(samples.verdicts[cell]),
@@ -30,13 +30,13 @@ def _thumbs(
     )
     for picture, cell in zip(small, cells, strict=True)
   ]
-  return [figures[i * draws : (i + 1) * draws] for i in range(len(prompts))]
+  return [made[i * draws : (i + 1) * draws] for i in range(len(prompts))]
 
 
 def plate(columns: Sequence[Column[Samples]], *, prompts: int = 6) -> bytes:
-  """Returns one PNG for a paper: a row per model, a column per prompt.
+  """One PNG for a paper or a README: a model a row, a prompt a column.
 
-  Each cell is the first sample of the prompt. Its frame shows the verdict.
+  Each prompt shows its first draw, framed by the judge's verdict.
   """
   first = columns[0].samples
   chosen = chosen_prompts(list(first.categories), prompts)
@@ -59,7 +59,7 @@ def draw_plate(
   rows: list[str],
   columns: list[str],
 ) -> None:
-  """Draws images [rows][columns] with titles and frames: green for success."""
+  """Pictures [rows][columns] with titles, framed by whether they succeed."""
   for index, panel in enumerate(axes):
     row, column = divmod(index, len(columns))
     panel.imshow(images[row][column], interpolation='nearest')
@@ -83,7 +83,7 @@ def draw_plate(
 
 
 def files(columns: Sequence[Column[Samples]]) -> dict[str, bytes]:
-  """Returns file name -> bytes of the plate."""
+  """The plate, by the name of its file."""
   return {'samples.png': plate(columns)}
 
 
@@ -94,9 +94,9 @@ def pairs(
   prompts: int = 8,
   draws: int = 4,
 ) -> str:
-  """Returns a card per prompt, samples of base above samples of tuned.
+  """Cards of a prompt each: the base's samples above the tuned model's.
 
-  The samples in one column of a card start from the same noise.
+  One column of a card is one noise.
   """
   chosen = chosen_prompts(list(base.samples.categories), prompts)
   upper, lower = (_thumbs(c, chosen, draws) for c in (base, tuned))
@@ -122,7 +122,7 @@ def pairs(
 def by_method(
   columns: Sequence[Column[Samples]], *, prompts: int = 6, draws: int = 2
 ) -> str:
-  """Returns a card per prompt with samples of every model from equal noise."""
+  """Cards of a prompt each, in which every model shows the same noises."""
   first = columns[0].samples
   chosen = chosen_prompts(list(first.categories), prompts)
   thumbs = [_thumbs(column, chosen, draws) for column in columns]

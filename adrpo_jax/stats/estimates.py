@@ -1,4 +1,4 @@
-"""The mean and standard error of a number over seeds."""
+"""A number over seeds: its mean and standard error."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from adrpo_jax.stats.number_format import is_finite
+from adrpo_jax.stats.number_format import known
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-  """A mean over seeds, its standard error, and the values of the seeds."""
+  """A mean over seeds with its standard error, and what it was made of."""
 
   mean: float
   error: float | None
@@ -21,15 +21,15 @@ class Estimate:
 def estimate(
   values: Sequence[float | None], errors: Sequence[float | None] = ()
 ) -> Estimate | None:
-  """Returns the mean and the standard error s/√n of the finite values.
+  """Mean and standard error s/√n of what is known of values.
 
-  With one value, the error is the one of its evaluation over prompts. Returns
-  None without a finite value.
+  With one value the error is its own, that of its evaluation over prompts;
+  None where nothing is known.
   """
-  finite = [float(value) for value in values if is_finite(value)]
-  if not finite:
+  there = [float(value) for value in values if known(value)]
+  if not there:
     return None
-  error = next((e for e in errors if is_finite(e)), None)
-  if len(finite) > 1:
-    error = float(np.std(finite, ddof=1) / math.sqrt(len(finite)))
-  return Estimate(float(np.mean(finite)), error, tuple(finite))
+  error = next((e for e in errors if known(e)), None)
+  if len(there) > 1:
+    error = float(np.std(there, ddof=1) / math.sqrt(len(there)))
+  return Estimate(float(np.mean(there)), error, tuple(there))

@@ -1,0 +1,26 @@
+"""Small pieces of Markdown."""
+
+from collections.abc import Sequence
+import re
+from typing import Any
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  """A table; bars within cells are escaped."""
+  lines = [header, ['---'] * len(header), *rows]
+  return '\n'.join(
+    '| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |'
+    for line in lines
+  )
+
+
+def code(value: Any) -> str:
+  """A value of Python as code."""
+  return f'`{value!r}`'
+
+
+def linked(source: str) -> str:
+  """Text whose arXiv numbers are links."""
+  return re.sub(
+    r'arXiv:(\d{4}\.\d{5})', r'[arXiv:\1](https://arxiv.org/abs/\1)', source
+  )

@@ -1,0 +1,55 @@
+"""The rewards and the scales of rewards, from their tables."""
+
+from collections.abc import Mapping
+import inspect
+from typing import Any
+
+from markdown import code, table
+
+from adrpo_jax.rewards.image_table import REWARDS
+from adrpo_jax.rewards.normalizers import NORMALIZERS
+from adrpo_jax.rewards.table import RewardRow, Table, defaults
+from adrpo_jax.rewards.text_table import TEXT_REWARDS
+
+
+def parts() -> dict[str, str]:
+  """Name of a generated part -> its text."""
+  scales = [
+    [f'`{name}`', _documentation(make).partition('\n')[0]]
+    + [_parameters(defaults(make))]
+    for name, make in NORMALIZERS.items()
+  ]
+  return {
+    'rewards_images': _entries(REWARDS),
+    'rewards_texts': _entries(TEXT_REWARDS),
+    'normalizers': table(['name', 'what it computes', 'parameters'], scales),
+  }
+
+
+def _entries(rows: Table) -> str:
+  return '\n\n'.join(_entry(name, row) for name, row in rows.items())
+
+
+def _entry(name: str, row: RewardRow) -> str:
+  """A heading, the description, the parameters as a config lists them."""
+  where = 'on the host' if row.host else 'on the device'
+  return '\n\n'.join(
+    [
+      f'### {name}',
+      _documentation(row.host or row.make),
+      f'Computed {where}. Parameters: {_parameters(row.parameters)}.',
+    ]
+  )
+
+
+def _documentation(function: Any) -> str:
+  """The docstring up to its sections."""
+  text = inspect.getdoc(function) or ''
+  for section in ('Args:', 'Returns:', 'Raises:'):
+    text = text.partition(f'\n{section}')[0]
+  return text.replace('*', '\\*').strip()
+
+
+def _parameters(values: Mapping[str, Any]) -> str:
+  listed = [f'`{name}` = {code(value)}' for name, value in values.items()]
+  return ', '.join(listed) or 'none'

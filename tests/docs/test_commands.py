@@ -1,0 +1,177 @@
+"""Every block of code in the documentation runs, or says why it does not.
+
+Python is executed. A command of ours is read by its own parser of flags: the
+config file, the preset, each key and each value. A block that can do neither
+has a comment before it, `<!-- not run: the reason -->`.
+"""
+
+import ast
+import contextlib
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+import tomllib
+from unittest import mock
+
+from absl.testing import flagsaver
+import jax
+from pages import PAGES, ROOT, SHOWN, blocks, inline_commands
+import pytest
+
+from adrpo_jax import main
+from adrpo_jax.rewards.image_table import REWARDS
+from adrpo_jax.rewards.text_table import TEXT_REWARDS
+from adrpo_jax.worlds import TEXT_WORLDS
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+PYTHON = [b for b in BLOCKS if b.kind == 'python' and not b.not_run]
+SHELL = [b for b in BLOCKS if b.kind in ('sh', 'console') and not b.not_run]
+FILE = re.compile(r'# (\w+\.py)\n')
+
+
+@pytest.fixture(autouse=True)
+def own_tables():
+  """What an example adds to a table is gone afterwards."""
+  tables = (REWARDS, TEXT_REWARDS, TEXT_WORLDS)
+  with contextlib.ExitStack() as stack:
+    for table in tables:
+      stack.enter_context(mock.patch.dict(table))
+    yield
+
+
+def test_every_block_is_run_or_says_why_not():
+  known = {'python', 'sh', 'console'} | SHOWN
+  strange = [b.name for b in BLOCKS if b.kind not in known]
+  assert not strange, 'Blocks of a kind that no test knows.'
+  assert len(PYTHON) >= 6
+  assert len(SHELL) >= 12
+
+
+@pytest.mark.parametrize('block', PYTHON, ids=lambda b: b.name)
+def test_python_runs(block, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  if file := FILE.match(block.text):
+    (tmp_path / file[1]).write_text(block.text)
+  with jax.numpy_rank_promotion('allow'):  # As in a reader's own program.
+    exec(compile(block.text, block.name, 'exec'), {'__name__': block.name})
+
+
+@pytest.mark.parametrize('block', SHELL, ids=lambda b: b.name)
+def test_commands_are_understood(block, tmp_path, monkeypatch):
+  _write_files(block.page, tmp_path)
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+  for command in _commands(block.text):
+    _check(command)
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_commands_within_the_prose_are_understood(page, monkeypatch):
+  monkeypatch.chdir(ROOT)
+  for command in inline_commands(page):
+    _check(command)
+
+
+def test_a_wrong_key_preset_or_extra_is_found(monkeypatch):
+  monkeypatch.chdir(ROOT)
+  start = 'python -m adrpo_jax.main --config=configs/t2i.py'
+  for command in (
+    f'{start} --config.sampler.step=4',
+    f'{start}:debugging',
+    f'{start} --mode=play',
+    "pip install -e '.[nothing]'",
+    'launch/slowstart.sh',
+    'python -m adrpo_jax.compare --config=configs/t2i.py --sed=3',
+    'rm -rf /',
+  ):
+    with pytest.raises((main.InputError, AssertionError)):
+      _check(command)
+
+
+def _write_files(page, folder):
+  """The files that the page shows: Python blocks that begin with a name."""
+  for block in blocks(page):
+    if block.kind == 'python' and (file := FILE.match(block.text)):
+      (folder / file[1]).write_text(block.text)
+
+
+def _commands(text):
+  """Commands of a block, with continued lines joined."""
+  lines = re.sub(r'\\\n\s*', ' ', text).splitlines()
+  return [line.removeprefix('$ ') for line in lines if line.strip()]
+
+
+def _check(command):
+  """Asserts that a command names what there is."""
+  words = shlex.split(command, comments=True)
+  while words and re.fullmatch(r'[A-Z_]+=.*', words[0]):
+    words.pop(0)
+  match words:
+    case []:
+      pass
+    case ['python', '-m', 'adrpo_jax.main', *flags]:
+      _parse(flags)
+    case ['adrpo-jax', 'train' | 'eval' | 'sample' | 'export', *flags]:
+      _parse(flags)
+    case ['python', '-m', 'adrpo_jax.rewards.server', *flags]:
+      _known(flags, ROOT / 'adrpo_jax' / 'rewards' / 'server.py')
+    case ['python', script, *flags] if os.path.exists(script):
+      runpy.run_path(script)  # It adds rows to tables.
+      _parse(flags)
+    case ['python', '-m', module, *flags]:
+      source = ROOT / module.replace('.', '/') / '__main__.py'
+      _parse(_known(flags, source))
+    case ['pip', 'install', *names]:
+      _check_extras(names[-1])
+    case ['launch/tpu_vm.sh', *_] if '--dry-run' in words:
+      environment = os.environ | {'PATH': os.environ['PATH']}
+      subprocess.run(
+        words, cwd=ROOT, env=environment, check=True, capture_output=True
+      )
+    case ['launch/quickstart.sh', *flags]:
+      _parse(flags or ['--config=configs/t2i.py'])
+    case ['tests/run' | 'docs/build' as script, *_]:
+      assert os.access(ROOT / script, os.X_OK), script
+    case _:
+      raise AssertionError(f'No test understands this command: {command}')
+
+
+def _parse(flags):
+  """Reads flags as the command line does: no unknown key, no wrong value."""
+  saved = flagsaver.save_flag_values()
+  words = ['adrpo_jax.main', *flags]
+  try:
+    with mock.patch.object(sys, 'argv', words):  # ml_collections reads it.
+      main.parse(words)
+  finally:
+    flagsaver.restore_flag_values(saved)
+
+
+def _known(flags, source):
+  """Checks flags of a module of its own -> the other ones."""
+  names = {
+    node.args[0].value.lstrip('-')
+    for node in ast.walk(ast.parse(source.read_text()))
+    if isinstance(node, ast.Call)
+    and re.search(r'DEFINE_|^add$', ast.unparse(node.func))
+  }
+  assert names, source
+  theirs = []
+  for flag in flags:
+    name = flag.lstrip('-').partition('=')[0]
+    if name not in names:
+      assert name.partition('.')[0] in ('config', 'workdir'), flag
+      theirs.append(flag)
+  return theirs
+
+
+def _check_extras(target):
+  """Asserts that '.[a,b]' or 'adrpo-jax[a]' names extras of pyproject.toml."""
+  project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+  name, _, rest = target.partition('[')
+  assert name in ('.', project['name']), target
+  for extra in filter(None, rest.rstrip(']').split(',')):
+    assert extra in project['optional-dependencies'], target
