@@ -226,7 +226,7 @@ def _experience(
 ) -> loop.Experience:
   if 'pairs' not in run.method.needs:
     return loop.online(run)
-  given = config.method[config.method.name].pairs
+  given = config.method.get(config.method.name, {}).get('pairs', '')
   path = workdir / 'preferences' / 'pairs.safetensors'
   return loop.offline(
     run, epath.Path(given) if given else path, config.steps, config.seed
@@ -288,7 +288,12 @@ def _make_folder(folder: epath.Path) -> None:
 
 
 def _base_evaluation(config: ConfigDict, run: builders.Run) -> Evaluation:
-  """The base under this evaluation: once for each, kept in a cache."""
+  """The base under this evaluation: once for each, kept in a cache.
+
+  The user's own code can change without a trace in the config: with a reward
+  of it, the base is evaluated anew.
+  """
+  cacheable = not config.reward.python
   evaluated = config.eval.to_dict()
   evaluated.pop('every')
   settings = [evaluated, config.sampler.to_dict(), config.reward.to_dict()]
@@ -297,13 +302,13 @@ def _base_evaluation(config: ConfigDict, run: builders.Run) -> Evaluation:
   told = json.dumps(settings, sort_keys=True)
   digest = hashlib.sha256(told.encode()).hexdigest()
   path = cache_folder() / f'base_{digest[:16]}.npz'
-  if path.exists() and jax.process_count() == 1:
+  if cacheable and path.exists() and jax.process_count() == 1:
     arrays = image_file.unpacked(image_file.read_arrays(path))
     return Evaluation(json.loads(str(arrays.pop('figures'))), arrays)
   evaluation = run.evaluate(run.frozen['reference'], run.frozen)
   shown = {k: v[:SHOWN] for k, v in evaluation.samples.items()}
   kept = image_file.packed(shown)
-  if jax.process_index() == 0:
+  if cacheable and jax.process_index() == 0:
     figures = np.array(json.dumps(evaluation.figures))
     image_file.write_arrays(path, kept | {'figures': figures})
   return Evaluation(evaluation.figures, image_file.unpacked(kept))

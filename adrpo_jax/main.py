@@ -33,7 +33,7 @@ from ml_collections import ConfigDict, config_flags
 from adrpo_jax import config_keys
 from adrpo_jax.errors import InputError, RunError, unknown_name
 from adrpo_jax.rewards.protocol import RewardError
-from adrpo_jax.system import libtpu_flags
+from adrpo_jax.system import config_files, libtpu_flags, user_code
 from adrpo_jax.system.files import in_bucket
 
 MODES = ('train', 'eval', 'sample', 'export', 'pretrain')
@@ -70,6 +70,7 @@ def main(
     return 0
   try:
     config = parse(argv)
+    choose_method(config)
     _start_jax()
     return _run(config, _workdir(config), devices)
   except (InputError, RewardError, RunError) as error:
@@ -109,20 +110,49 @@ def parse(argv: Sequence[str]) -> ConfigDict:
     InputError: no such file or preset, an unknown flag or key (the nearest
       known one is named), an old name of either, or a value of the wrong type.
   """
-  words = list(argv)
-  if not any(re.match(r'--?config(=|$)', word) for word in words):
-    words.insert(1, f'--config={_DEFAULT}')
+  words = _with_config(argv)
+  config_files.make_importable()
   try:
     flags.FLAGS(words)
   except (flags.Error, OSError) as error:
     raise InputError(_one_line(error)) from error
   except (AttributeError, KeyError) as error:
-    raise InputError(_unknown_key(argv, error)) from error
+    raise InputError(_unknown_key(words, error)) from error
   except (TypeError, ValueError) as error:
     raise InputError(_one_line(error)) from error
   config = _CONFIG.value
   config_keys.check_names(flatten_dict(config.to_dict(), sep='.'))
   return config
+
+
+def _with_config(argv: Sequence[str]) -> list[str]:
+  """The command line with --config=FILE[:preset], of a file that exists."""
+  words, path = [], _DEFAULT
+  arguments = iter(argv)
+  for word in arguments:
+    if matched := re.fullmatch(r'--?config(?:=(.*))?', word):
+      path = matched[1] if matched[1] is not None else next(arguments, '')
+    else:
+      words.append(word)
+  return [words[0], f'--config={config_files.resolved(path)}', *words[1:]]
+
+
+def choose_method(config: ConfigDict) -> None:
+  """Takes the method of `method.python`, unless the command line names one.
+
+  Raises:
+    InputError: several functions, of which none is named.
+  """
+  calls = user_code.read_calls(config.method.python, 'method.python')
+  changes = config_flags.get_override_values(flags.FLAGS['config'])
+  if not calls or 'method.name' in changes:
+    return
+  if len(calls) > 1:
+    raise InputError(
+      'Expected --config.method.name=NAME beside several functions in '
+      f'--config.method.python, got {", ".join(call.name for call in calls)}.'
+    )
+  config.method.name = calls[0].name
 
 
 def _one_line(error: BaseException) -> str:
@@ -135,14 +165,14 @@ def _one_line(error: BaseException) -> str:
   return said
 
 
-def _unknown_key(argv: Sequence[str], error: Exception) -> str:
+def _unknown_key(words: Sequence[str], error: Exception) -> str:
   """Which --config.key is not in the config, with the nearest one that is."""
-  given = [a.split('=', 1)[1] for a in argv if a.startswith('--config=')]
-  path, _, preset = (given or [_DEFAULT])[-1].partition(':')
+  (path,) = (w.split('=', 1)[1] for w in words if w.startswith('--config='))
+  path, _, preset = path.partition(':')
   get_config = runpy.run_path(path)['get_config']
   config = get_config(*([preset] if preset else []))
   known = flatten_dict(config.to_dict(), sep='.')
-  for argument in argv[1:]:
+  for argument in words[1:]:
     key = argument.removeprefix('--config.').split('=')[0]
     if argument.startswith('--config.') and key not in known:
       unknown = str(unknown_name(key, known, 'config key'))

@@ -67,8 +67,14 @@ MAIN = {
   'reward': {
     # Training maximizes the sum of the rewards with these weights.
     'weights': dict.fromkeys(TEXT_REWARDS, 0.0) | {'sort': 1.0},
+    # Your own functions, FILE.py:NAME or MODULE:NAME with (KEY=VALUE, ...),
+    # joined by commas. A weight is one of the arguments, 1 if there is none.
+    'python': '',
   },
-  'method': {'name': 'adrpo'},  # a row of the table of methods
+  'method': {
+    'name': 'adrpo',  # a row of the table of methods
+    'python': '',  # your own: FILE.py:NAME or MODULE:NAME, as for a reward
+  },
   'training': {'learning_rate': 3e-4},  # of AdamW, after the warm-up
   'eval': {'every': 50},  # steps; 0 for the first and last only
 }

@@ -10,7 +10,8 @@ from adrpo_jax import sharding
 from adrpo_jax.builders import adaptation, checks
 from adrpo_jax.builders.abstract_reward import reward_stage
 from adrpo_jax.builders.families import FAMILIES, family_of
-from adrpo_jax.builders.parts import make_method, make_optimizer
+from adrpo_jax.builders.methods import make_method
+from adrpo_jax.builders.parts import make_optimizer
 from adrpo_jax.builders.programs import make_programs
 from adrpo_jax.errors import InputError
 from adrpo_jax.types import PromptBatch, PyTree, Scores

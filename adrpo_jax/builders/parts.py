@@ -1,46 +1,103 @@
-"""Method, reward and optimizer of a config."""
+"""Reward and optimizer of a config."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 import optax
 
-from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.tasks.base import Normalizers
 from adrpo_jax.data.prompts import PromptSet
-from adrpo_jax.errors import InputError
-from adrpo_jax.method.record import Method
-from adrpo_jax.method.table import Table
 from adrpo_jax.rewards import image_table, text_table
+from adrpo_jax.rewards.normalizers import Named
 from adrpo_jax.rewards.protocol import Reward
+from adrpo_jax.rewards.table import Table
+from adrpo_jax.rewards.user_rewards import IMAGES, TEXTS, Kind, user_rewards
 
 
-def make_method(config: ConfigDict, table: Table) -> Method:
-  """The row of the table a config names, with its parameters."""
-  name = config.name
-  named(table.rows, name, 'method')
-  given = {key: config[name][key] for key in table.parameters(name)}
-  try:
-    return table.make_method(name, **given)
-  except ValueError as error:
-    raise InputError(str(error)) from error
+class RewardTerms(NamedTuple):
+  """The terms of the reward of a config, those of the user's own code included.
+
+  rows:         the table that they are rows of
+  weights:      name -> weight, of the terms that are trained on
+  parameters:   name -> keyword arguments, of all terms
+  normalize:    name -> normalizer, where that is not raw
+  monitor_only: names of terms that are measured and not trained on
+  """
+
+  rows: Table
+  weights: dict[str, float]
+  parameters: dict[str, dict[str, Any]]
+  normalize: dict[str, Named]
+  monitor_only: tuple[str, ...]
 
 
-def make_reward(config: ConfigDict, texts: Sequence[str]) -> Reward:
-  """The weighted sum of rewards that a config names, and those held out."""
-  return image_table.make_reward(_weights(config), texts, **_terms(config))
+def reward_terms(config: ConfigDict, kind: Kind) -> RewardTerms:
+  """Reads `config.reward`; `kind` is of the samples that are judged."""
+  users = user_rewards(config.python, kind)
+  trained = {
+    name: user
+    for name, user in users.items()
+    if user.weight and name not in config.monitor_only
+  }
+  weights = _weights(config)
+  weights |= {name: user.weight for name, user in trained.items()}
+  monitored = [*config.monitor_only, *(n for n in users if n not in trained)]
+  normalize = config.normalize.to_dict()
+  normalize |= {name: user.normalize for name, user in trained.items()}
+  return RewardTerms(
+    {**kind.rows, **{name: user.row for name, user in users.items()}},
+    weights,
+    reward_parameters(config)
+    | {name: user.parameters for name, user in users.items()},
+    {name: named for name, named in normalize.items() if named != 'raw'},
+    tuple(dict.fromkeys(monitored)),
+  )
+
+
+def reward_parameters(config: ConfigDict) -> dict[str, dict[str, Any]]:
+  """Name -> parameters of the terms that a config has without own code."""
+  names = dict.fromkeys([*_weights(config), *config.monitor_only])
+  return {name: dict(config.get(name, {})) for name in names}
+
+
+def make_reward(
+  config: ConfigDict, texts: Sequence[str], normalizers: Normalizers
+) -> Reward:
+  """The weighted sum of the rewards of a config, for images.
+
+  Args:
+    config: `config.reward`.
+    texts: of all prompts.
+    normalizers: (name -> normalizer of the config) -> those to use.
+  """
+  terms = reward_terms(config, IMAGES)
+  return image_table.make_reward(
+    terms.weights, texts, **_arguments(config, terms, normalizers)
+  )
 
 
 def make_text_reward(
-  config: ConfigDict, prompts: PromptSet, decode: Callable[..., str]
+  config: ConfigDict,
+  prompts: PromptSet,
+  decode: Callable[..., str],
+  normalizers: Normalizers,
 ) -> Reward:
-  """The same of answers; `decode` makes texts of tokens."""
+  """The weighted sum of the rewards of a config, for texts.
+
+  Args:
+    config: `config.reward`.
+    prompts: all prompts, with their reference answers.
+    decode: tokens -> text.
+    normalizers: see `make_reward`.
+  """
+  terms = reward_terms(config, TEXTS)
   return text_table.make_text_reward(
-    _weights(config),
+    terms.weights,
     prompts.texts,
     prompts.answers,
     decode,
-    **_terms(config),
+    **_arguments(config, terms, normalizers),
   )
 
 
@@ -48,21 +105,15 @@ def _weights(config: ConfigDict) -> dict[str, float]:
   return {name: weight for name, weight in config.weights.items() if weight}
 
 
-def _terms(config: ConfigDict) -> dict[str, Any]:
-  normalize = config.normalize.to_dict()
+def _arguments(
+  config: ConfigDict, terms: RewardTerms, normalizers: Normalizers
+) -> dict[str, Any]:
   return {
     'invalid_limit': config.invalid_limit,
-    'parameters': reward_parameters(config),
-    'normalize': {k: n for k, n in normalize.items() if n != 'raw'},
-    'monitor_only': config.monitor_only,
-  }
-
-
-def reward_parameters(config: ConfigDict) -> dict[str, dict[str, Any]]:
-  """Term -> its parameters, for those with a weight and those held out."""
-  return {
-    name: dict(config.get(name, {}))
-    for name in dict.fromkeys([*_weights(config), *config.monitor_only])
+    'parameters': terms.parameters,
+    'normalize': normalizers(terms.normalize),
+    'monitor_only': terms.monitor_only,
+    'rows': terms.rows,
   }
 
 

@@ -14,7 +14,8 @@ from adrpo_jax import sharding
 from adrpo_jax.builders import adaptation, checks
 from adrpo_jax.builders.families import family_of
 from adrpo_jax.builders.generators.base import Generator
-from adrpo_jax.builders.parts import make_method, make_optimizer
+from adrpo_jax.builders.methods import make_method
+from adrpo_jax.builders.parts import make_optimizer
 from adrpo_jax.builders.programs import make_programs
 from adrpo_jax.builders.tasks.base import Task
 from adrpo_jax.data import prompts as prompt_sources
@@ -114,6 +115,7 @@ def build(
   checks.check_parts(config, mesh)
   checks.check_averaging(config.training)
   task = family.task(config)
+  reward = task.reward(config.reward, task.training, dict)
   generator = family.generator(config, mesh)
   adapted = adaptation.make_adaptation(config.model)
   extrapolation = config.training.extrapolation
@@ -160,7 +162,7 @@ def build(
     encode=encode,
     rollout=jax.jit(programs.modality.rollout),
     decode=jax.jit(programs.modality.decode),
-    reward=task.reward(config.reward, task.training),
+    reward=reward,
     parts=config.compute.reward_chunks,
     gather=gather,
     update=jax.jit(
@@ -218,12 +220,11 @@ def _evaluator(
   place: Callable,
   gather: Callable,
 ) -> Callable[[PyTree, PyTree], Evaluation]:
-  reward = config.reward.copy_and_resolve_references()
-  with reward.unlocked():  # Figures of different steps are compared.
-    reward.normalize = comparable(config.reward.normalize.to_dict())
+  # Figures of different steps are compared.
+  reward = task.reward(config.reward, task.held_out, comparable)
   return make_evaluate(
     generator.judged(adaptation.overlaid, config.eval.group_size),
-    task.reward(reward, task.held_out),
+    reward,
     task.measure,
     encode(task.held_out.texts),
     task.held_out.categories,

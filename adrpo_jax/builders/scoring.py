@@ -7,13 +7,14 @@ import jax
 from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
-from adrpo_jax.builders.parts import reward_parameters
+from adrpo_jax.builders.parts import reward_terms
 from adrpo_jax.builders.tasks.images import make_judge
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.flow import pixel_diversity
 from adrpo_jax.rewards import image_table
 from adrpo_jax.rewards.protocol import in_unit_range
+from adrpo_jax.rewards.user_rewards import IMAGES
 from adrpo_jax.scoring import image_folder, image_scores
 from adrpo_jax.types import Array, PyTree
 
@@ -46,14 +47,16 @@ def judge_pictures(
     )  # All are of one size.
   except ValueError as error:
     raise InputError(str(error)) from error
+  terms = reward_terms(config.reward, IMAGES)
   rewards = {
     term: image_table.make_reward(
       {term: 1.0},
       found.prompts.texts,
       invalid_limit=1.0,  # They are counted instead.
       parameters={term: parameters},
+      rows=terms.rows,
     )
-    for term, parameters in reward_parameters(config.reward).items()
+    for term, parameters in terms.parameters.items()
   }
 
   @jax.jit

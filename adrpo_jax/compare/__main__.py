@@ -18,8 +18,10 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from adrpo_jax import main as command
+from adrpo_jax.builders.methods import KEY
 from adrpo_jax.compare.report import write_comparison
 from adrpo_jax.errors import InputError, unknown_name
+from adrpo_jax.system.user_code import read_calls
 
 _METHODS = flags.DEFINE_list(
   'methods', [], 'Rows of the table, or variants; all there are if not given.'
@@ -72,7 +74,8 @@ def main(argv: Sequence[str]) -> int:
 
 def contestants(config: ConfigDict) -> dict[str, dict[str, object]]:
   """Name -> what its runs change, by dotted key, `method.name` first."""
-  methods = [name for name in config.method if name != 'name']
+  methods = [name for name in config.method if name not in ('name', 'python')]
+  methods += [call.name for call in read_calls(config.method.python, KEY)]
   changes = config.compare.to_dict()
   return {
     name: {'method.name': name} | flatten_dict(changes.get(name, {}), sep='.')

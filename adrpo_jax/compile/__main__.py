@@ -47,6 +47,7 @@ def run(argv: Sequence[str]) -> int:
   """Runs the command. Returns the exit status: 1 if a program does not fit."""
   try:
     config = main.parse(argv)
+    main.choose_method(config)
     libtpu_flags.set_flags()
     report = compile_stages(
       config, _TOPOLOGY.value, _SLICES.value, per_chip=_PER_CHIP.value

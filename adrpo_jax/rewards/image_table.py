@@ -65,6 +65,7 @@ def make_reward(
   *,
   normalize: Mapping[str, Named] | None = None,
   monitor_only: Collection[str] = (),
+  rows: table.Table = REWARDS,
 ) -> Reward:
   """The weighted sum of rows, see `table.sum_of_rows`.
 
@@ -75,9 +76,10 @@ def make_reward(
     parameters: of the rows.
     normalize: of the terms.
     monitor_only: names of terms that are measured and not trained on.
+    rows: the table, where it has further rows.
   """
   return table.sum_of_rows(
-    REWARDS,
+    rows,
     lambda limit: (texts, limit),
     weights,
     invalid_limit,

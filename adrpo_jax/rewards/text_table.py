@@ -100,6 +100,7 @@ def make_text_reward(
   *,
   normalize: Mapping[str, Named] | None = None,
   monitor_only: Collection[str] = (),
+  rows: table.Table = TEXT_REWARDS,
 ) -> Reward:
   """The weighted sum of rows, see `table.sum_of_rows`.
 
@@ -112,9 +113,10 @@ def make_text_reward(
     parameters: of the rows.
     normalize: of the terms.
     monitor_only: names of terms that are measured and not trained on.
+    rows: the table, where it has further rows.
   """
   return table.sum_of_rows(
-    TEXT_REWARDS,
+    rows,
     lambda limit: (texts, references, limit, decode),
     weights,
     invalid_limit,

@@ -7,9 +7,12 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from adrpo_jax.data.prompts import PromptSet
+from adrpo_jax.rewards.normalizers import Named
 from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.samples.sample_kind import Medium
 from adrpo_jax.types import Array, PyTree
+
+Normalizers = Callable[[dict[str, Named]], dict[str, Named]]
 
 
 class Task(NamedTuple):
@@ -21,7 +24,8 @@ class Task(NamedTuple):
   facts:    (texts) -> pytree [N, ...], what rewards hold samples against
   measure:  (decoded, facts) -> name -> [P], see `make_evaluate`
   medium:   pictures or texts
-  reward:   (config.reward, prompts) -> the reward on these
+  reward:   (config.reward, prompts, normalizers) -> the reward on these, with
+            normalizers(those of the config)
   """
 
   training: PromptSet
@@ -30,7 +34,7 @@ class Task(NamedTuple):
   facts: Callable[[Sequence[str]], PyTree]
   measure: Callable[[Array, PyTree], Mapping[str, Array]]
   medium: Medium
-  reward: Callable[[ConfigDict, PromptSet], Reward]
+  reward: Callable[[ConfigDict, PromptSet, Normalizers], Reward]
 
 
 def balanced(listed: PromptSet, most: int) -> PromptSet:

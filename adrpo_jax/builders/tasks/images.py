@@ -51,7 +51,9 @@ def make_picture_task(config: ConfigDict) -> Task:
     facts=judge.facts,
     measure=judge.measure,
     medium=pictures(judge.describe),
-    reward=lambda reward, prompts: make_reward(reward, prompts.texts),
+    reward=lambda reward, prompts, normalizers: make_reward(
+      reward, prompts.texts, normalizers
+    ),
   )
 
 

@@ -43,8 +43,8 @@ def make_text_task(config: ConfigDict) -> Task:
     facts=lambda asked: (),
     measure=lambda samples, facts: {},
     medium=texts(tokenizer.decode, tokenizer.decode_raw),
-    reward=lambda reward, prompts: make_text_reward(
-      reward, prompts, tokenizer.decode
+    reward=lambda reward, prompts, normalizers: make_text_reward(
+      reward, prompts, tokenizer.decode, normalizers
     ),
   )
 

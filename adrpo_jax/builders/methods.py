@@ -1,0 +1,71 @@
+"""The method of a config: a row of its family's table, or the user's own."""
+
+from collections.abc import Callable
+import functools
+import inspect
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from adrpo_jax.builders.checks import named
+from adrpo_jax.errors import InputError
+from adrpo_jax.method.record import Method
+from adrpo_jax.method.table import Table
+from adrpo_jax.system.user_code import Call, load, read_calls
+
+KEY = 'method.python'
+
+
+def make_method(config: ConfigDict, table: Table) -> Method:
+  """The method that `config.method` names, with its parameters.
+
+  Raises:
+    InputError: no such method, parameters that do not fit, or own code that is
+      no method.
+  """
+  name = config.name
+  for call in read_calls(config.python, KEY):
+    if call.name in table.rows:
+      raise InputError(
+        f'Expected a name that no method of the package has, got {call}. Give '
+        'the function another name.'
+      )
+    if call.name == name:
+      return _user_method(call)
+  named(table.rows, name, 'method')
+  parameters = {key: config[name][key] for key in table.parameters(name)}
+  return _made(name, functools.partial(table.make_method, name, **parameters))
+
+
+def _user_method(call: Call) -> Method:
+  factory = load(call, KEY)
+  try:
+    inspect.signature(factory).bind(**call.arguments)
+  except TypeError as error:
+    raise InputError(
+      f'Expected keyword arguments of {call} that fit '
+      f'{inspect.signature(factory)}, got {call.arguments or "none"}: {error}. '
+      f"Every parameter needs a default or a value: '{call}(KEY=VALUE)'."
+    ) from error
+  try:
+    method = _made(str(call), functools.partial(factory, **call.arguments))
+  except Exception as error:  # Any: it is the user's code.
+    if isinstance(error, InputError):
+      raise
+    raise InputError(
+      f'Expected {call} to return a Method, but it raises '
+      f'{type(error).__name__}: {error}.'
+    ) from error
+  if not isinstance(method, Method):
+    raise InputError(
+      f'Expected {call} to return an adrpo_jax.method.Method, got '
+      f'{type(method).__name__}.'
+    )
+  return method._replace(name=call.name)
+
+
+def _made(name: str, make: Callable[[], Any]) -> Any:
+  try:
+    return make()
+  except ValueError as error:
+    raise InputError(str(error)) from error
