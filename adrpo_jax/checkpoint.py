@@ -55,8 +55,8 @@ class Checkpoints:
   """The checkpoints in a folder; every process makes the same calls.
 
   >>> with Checkpoints(workdir / 'checkpoints') as checkpoints:
-  ...   restored = checkpoints.restore(sharding.abstract(shapes, shardings))
-  ...   checkpoints.save(step, state, {'seed': 0})
+  ...   restored = checkpoints.restore(abstract)  # shapes with shardings
+  ...   checkpoints.save(1, state, {'seed': 0})
   """
 
   def __init__(self, folder: epath.PathLike, keep: int = 2) -> None:

@@ -21,8 +21,8 @@ class RunError(RuntimeError):
 def unknown_name(name: str, known: Iterable[str], what: str) -> InputError:
   """The error for a name that a table does not have, with the nearest it has.
 
-  >>> raise unknown_name('shaeps', REWARDS, 'reward')
-  InputError: Unknown reward 'shaeps'. Did you mean 'shapes'? Known: shapes.
+  >>> print(unknown_name('shaeps', ['shapes'], 'reward'))
+  Unknown reward 'shaeps'. Did you mean 'shapes'? Known: shapes.
   """
   names = sorted(known)
   listed = ', '.join(names) or 'none'

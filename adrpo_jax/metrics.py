@@ -59,7 +59,7 @@ class MetricsLog:
   """Appends whole lines to a .jsonl file, on process 0 only.
 
   >>> with MetricsLog(workdir / 'metrics.jsonl') as log:
-  ...   log.write(step, {'reward': 0.5})
+  ...   log.write(0, {'reward': 0.5})
 
   On disk a line is there at once. In a bucket, whose objects cannot grow, the
   file is written anew by `settle`, `close`, and every `interval` seconds.

@@ -19,7 +19,7 @@ _LISTED = 8  # names of each kind that an error spells out
 def leaf_names(tree: PyTree) -> dict[str, Any]:
   """Name -> leaf, in flattening order; None and empty subtrees have none.
 
-  >>> leaf_names({'a': [1.0, None], 'b': optax.EmptyState()})
+  >>> leaf_names({'a': [1.0, None], 'b': ()})
   {'a/0': 1.0}
 
   Raises:

@@ -18,6 +18,12 @@ def centered_by_group(rewards: Array, valid: Array) -> Array:
 
   The advantage of ADRPO's flow loss: no division by the spread. Fan et al.,
   2025, arXiv:2510.18053.
+
+  Example:
+    >>> rewards = jnp.array([[1.0, 0.5, 0.0], [2.0, 2.0, jnp.nan]])
+    >>> centered_by_group(rewards, jnp.isfinite(rewards))
+    Array([[ 0.5,  0. , -0.5],
+           [ 0. ,  0. ,  0. ]], dtype=float32)
   """
   rewards = _clean(rewards, valid)
   centered = rewards - _group_mean(rewards, valid)
@@ -59,6 +65,11 @@ def leave_one_out(rewards: Array, valid: Array) -> Array:
 
   Equals n/(n−1) times the centered reward; 0 where a sample has no others.
   Ahmadian et al., 2024, arXiv:2402.14740.
+
+  Example:
+    >>> rewards = jnp.array([[1.0, 0.5, 0.0]])
+    >>> leave_one_out(rewards, jnp.ones_like(rewards, bool))
+    Array([[ 0.75,  0.  , -0.75]], dtype=float32)
   """
   count = _group_count(valid)
   return centered_by_group(rewards, valid) * count / jnp.maximum(count - 1, 1)

@@ -32,6 +32,10 @@ def entry_mean(entries: Array, valid: Array) -> Array:
   """The mean over all entries of the batch: all weigh the same. -> [P, G]
 
   DAPO's. Yu et al., 2025, arXiv:2503.14476.
+
+  Example:
+    >>> entry_mean(jnp.array([[6, 2]]), jnp.array([[True, True]]))
+    Array([[0.125, 0.125]], dtype=float32)
   """
   total = jnp.sum(jnp.where(valid, entries, 0))
   return _over(valid, jnp.maximum(total, 1))

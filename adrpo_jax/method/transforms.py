@@ -43,6 +43,18 @@ def weigh(
 
   Raises:
     ValueError: rewards are not [P, G], or valid has another shape.
+
+  Example:
+    >>> rewards = jnp.array([[1.0, 0.75, 0.25, 0.0]])
+    >>> valid = jnp.ones_like(rewards, bool)
+    >>> weigher = adrpo(beta0=1.0)
+    >>> weights, state = weigh(
+    ...   weigher, rewards, valid, weigher.init(None), step=0
+    ... )
+    >>> weights.policy
+    Array([[ 0.5 ,  0.25, -0.25, -0.5 ]], dtype=float32)
+    >>> weights.divergence
+    Array([[0.5 , 0.75, 1.25, 1.5 ]], dtype=float32)
   """
   if rewards.ndim != 2 or rewards.shape != valid.shape:
     raise ValueError(
@@ -143,6 +155,17 @@ def adaptive_divergence(
   past A = β₀/λ the weight is negative. `clip` bounds A in this coefficient
   only (language models); put `clip_advantages` before to bound both weights,
   which flow losses need. Fan et al., 2025, arXiv:2510.18053.
+
+  Example:
+    >>> weigher = chain(
+    ...   standardize_by_group(), adaptive_divergence(beta0=0.5, clip=0.25)
+    ... )
+    >>> rewards = jnp.array([[1.0, 0.0], [3.0, 3.0]])
+    >>> valid = jnp.ones_like(rewards, bool)
+    >>> weights, _ = weigh(weigher, rewards, valid, weigher.init(None), step=0)
+    >>> weights.divergence
+    Array([[0.25, 0.75],
+           [0.5 , 0.5 ]], dtype=float32)
   """
 
   def coefficient(advantage: Array, step: Array) -> Array:

@@ -32,8 +32,8 @@ def replacing(path: epath.PathLike) -> Iterator[epath.Path]:
   A reader, and a run that is killed at any moment, finds the old file or the
   new one, never a part. If the block raises, the old file stays.
 
-  >>> with replacing('summary.json') as new:
-  ...   new.write_text(json.dumps(summary))
+  >>> with replacing(workdir / 'summary.json') as new:
+  ...   _ = new.write_text('{}')
   """
   path = epath.Path(path)
   new = path.parent / f'.{path.name}.new-{os.getpid()}'
@@ -53,7 +53,7 @@ class Staged:
   otherwise a temporary folder, whose files `settle` copies over the target's.
 
   >>> with Staged(workdir / 'export') as staged:
-  ...   save_file(tensors, staged.folder / 'weights.safetensors')
+  ...   _ = (staged.folder / 'config.json').write_text('{}')
   """
 
   def __init__(self, target: epath.PathLike) -> None:

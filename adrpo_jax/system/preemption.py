@@ -12,7 +12,7 @@ class Preemption:
   """Tells the loop when to save and leave, because the machine is wanted back.
 
   >>> with Preemption() as preemption:
-  ...   for step in range(start, steps):
+  ...   for step in range(3):
   ...     if preemption.requested(step):
   ...       break
 

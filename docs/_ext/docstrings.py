@@ -80,7 +80,12 @@ def _fields(block: list[str]) -> list[str]:
 
 
 def _escaped_all(block: list[str]) -> list[str]:
-  return [_escaped(line) for line in block]
+  """The lines with markup escaped, up to an example, which stays as it is."""
+  starts = [
+    i for i, line in enumerate(block) if line.lstrip().startswith('>>>')
+  ]
+  example = starts[0] if starts else len(block)
+  return [_escaped(line) for line in block[:example]] + block[example:]
 
 
 def _escaped(line: str) -> str:

@@ -1,10 +1,15 @@
-"""The examples in docstrings are what they say."""
+"""The examples in docstrings run, and give what they show.
+
+Three names are there for all of them: `workdir`, a folder; `state`, a pytree of
+arrays; and `abstract`, its shapes with their shardings.
+"""
 
 import doctest
 import importlib
-import pathlib
 
+from etils import epath
 import jax
+import jax.numpy as jnp
 from pages import ROOT
 import pytest
 
@@ -21,12 +26,18 @@ def test_the_method_core_has_examples():
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_examples_give_what_they_show(path: pathlib.Path):
+def test_examples_give_what_they_show(path, tmp_path):
   name = '.'.join(path.relative_to(ROOT).with_suffix('').parts)
   module = importlib.import_module(name)
+  state = {'w': jnp.zeros(2)}
+  names = {
+    'workdir': epath.Path(tmp_path),
+    'state': state,
+    'abstract': jax.eval_shape(lambda: state),
+  }
   with jax.numpy_rank_promotion('allow'):
     failed, count = doctest.testmod(
-      module, optionflags=doctest.NORMALIZE_WHITESPACE
+      module, extraglobs=names, optionflags=doctest.NORMALIZE_WHITESPACE
     )
   assert count > 0
   assert failed == 0
