@@ -14,8 +14,8 @@ def compressibility(
 ) -> Callable[[Sequence[str], np.ndarray], np.ndarray]:
   """r = −size of the image as a JPEG, in kB (1000 bytes).
 
-  Smooth images are small, so this reward pulls detail out; its negative pulls
-  detail in. The text is not read. Black et al., `Training Diffusion Models with
+  Smooth images are small, so this reward removes detail; its negative adds
+  detail. The text is not used. Black et al., `Training Diffusion Models with
   Reinforcement Learning <https://arxiv.org/abs/2305.13301>`_, 2023, §5.1.
 
   Args:
@@ -39,7 +39,7 @@ def incompressibility(
 ) -> Callable[[Sequence[str], np.ndarray], np.ndarray]:
   """r = +size of the image as a JPEG, in kB: the negative of compressibility.
 
-  Pulls detail in. Arguments and source as of `compressibility`.
+  It adds detail. Arguments and source are those of `compressibility`.
   """
   negative = compressibility(quality)
   return lambda texts, images: -negative(texts, images)

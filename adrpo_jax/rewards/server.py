@@ -1,9 +1,9 @@
 """A reward server: python -m adrpo_jax.rewards.server --reward=NAME --port=N.
 
-Serves a host reward of the tables, of images or of texts, in the format of
+It serves a host reward of the tables, of images or of texts, in the format of
 `wire`, for runs on other machines and for models that must not share the
-accelerator. It has no password and no TLS: on an address that others reach, put
-a proxy with both before it.
+accelerator. It has no password and no TLS: at an address that others reach, put
+a proxy with both in front of it.
 """
 
 import argparse
@@ -35,7 +35,7 @@ MAX_BYTES = 2**26  # of a request
 class RewardServer(http.server.ThreadingHTTPServer):
   """Answers POST /score with a host function, and GET /health with its name.
 
-  What a request holds chooses the function: that of images, or of texts.
+  The kind of a request chooses the function: that of images, or of texts.
   """
 
   daemon_threads = True
@@ -55,14 +55,14 @@ class RewardServer(http.server.ThreadingHTTPServer):
 
     Args:
       function: (texts, images [B, H, W, 3] uint8) -> [B] numbers, or name ->
-        [B], of which 'reward' is sent; None judges no images.
+        [B], of which only 'reward' is sent; None judges no images.
       name: of the reward, for /health.
-      of_texts: (B `TextPrompt`s, B answers) -> the same; None judges no texts.
+      of_texts: (B `TextPrompt`s, B answers) -> the like; None judges no texts.
       host: the address to listen on.
-      port: 0 takes a free one; `url` tells which.
+      port: 0 takes a free one; `url` has it.
       workers: requests that are read and judged at the same time; more wait.
-        With 1 the function is never called twice at once.
-      max_bytes: of a request; a longer one is answered with 413.
+        With 1 the function is never called by two threads at once.
+      max_bytes: of a request; a longer one gets the status 413.
     """
     self.functions = {'samples': function, 'answers': of_texts}
     self.name, self.max_bytes = name, max_bytes
@@ -72,7 +72,7 @@ class RewardServer(http.server.ThreadingHTTPServer):
 
 
 class _BadRequest(Exception):
-  """A status and what to say with it."""
+  """A status and its message."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -92,14 +92,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       if self.path != '/score':
         raise _BadRequest(404, 'expected GET /health or POST /score')
       with self.server.slots:
-        answer = self._judged(self._body())
+        answer = self._judge(self._body())
     except _BadRequest as error:
       self.send_error(*error.args)
     else:
       self._send(200, answer)
 
   def send_error(self, code, message=None, explain=None) -> None:
-    """An error as JSON, those that the base class finds included."""
+    """Sends an error as JSON, also those that the base class raises."""
     self.close_connection = True
     self._send(code, wire.write_error(message or self.responses[code][0]))
 
@@ -124,14 +124,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     return body
 
   def _pass_over(self, size: int) -> None:
-    """Lets a sender that is not far over the limit finish, and so read why."""
+    """Drops a body not far over the limit, so that its sender reads why."""
     for _ in range(min(size, 4 * self.server.max_bytes) // 65536 + 1):
       if len(self.rfile.read(min(size, 65536))) < 65536:
         break
 
-  def _judged(self, body: bytes) -> bytes:
+  def _judge(self, body: bytes) -> bytes:
     try:
-      told, samples = wire.read_request(body)
+      prompts, samples = wire.read_request(body)
     except wire.WireError as error:
       raise _BadRequest(400, str(error)) from error
     kind = 'samples' if isinstance(samples, np.ndarray) else 'answers'
@@ -141,21 +141,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         400, f'the reward {self.server.name!r} does not judge {kind!r}'
       )
     try:
-      found = function(told, samples)
-      if isinstance(found, Mapping):
-        found = found['reward']
-      rewards = np.asarray(found, np.float64)
-      if rewards.shape != (len(told),):
+      scores = function(prompts, samples)
+      if isinstance(scores, Mapping):
+        scores = scores['reward']
+      rewards = np.asarray(scores, np.float64)
+      if rewards.shape != (len(prompts),):
         raise ValueError(
-          f'expected rewards of shape {(len(told),)}, got {rewards.shape}'
+          f'expected rewards of shape {(len(prompts),)}, got {rewards.shape}'
         )
-    except Exception as error:  # Any: it is not our code, and is reported.
+    except Exception as error:  # It is not our code; the error is reported.
       logging.exception('The reward %r failed.', self.server.name)
       raise _BadRequest(500, f'{type(error).__name__}: {error}') from error
     return wire.write_answer(rewards)
 
   def _send(self, status: int, body: bytes) -> None:
-    # A client that has given up is no error of the server.
+    # A client that closed the connection is no error of the server.
     with contextlib.suppress(ConnectionError):
       self.send_response(status)
       self.send_header('Content-Type', 'application/json')
@@ -165,11 +165,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def main(argv: Sequence[str]) -> int:
-  """Serves until it is interrupted. -> exit status; bad input is told."""
-  given = _parser().parse_args(argv[1:])
+  """Serves until it is interrupted. -> exit status; prints errors of input."""
+  flags = _parser().parse_args(argv[1:])
   try:
-    with _server(given) as server:
-      print(f'{given.reward} at {server.url}', flush=True)
+    with _server(flags) as server:
+      print(f'{flags.reward} at {server.url}', flush=True)
       with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
   except InputError as error:
@@ -186,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     epilog=f'rewards:\n{descriptions(SERVED)}',
   )
   add = parser.add_argument
-  add('--reward', required=True, help='a name of those below')
+  add('--reward', required=True, help='one of the names below')
   add('--parameters', default='{}', help='of the reward, as a JSON object')
   add('--host', default='127.0.0.1', help='the address to listen on')
   add('--port', type=int, default=8000, help='0 takes a free one')
@@ -194,34 +194,34 @@ def _parser() -> argparse.ArgumentParser:
   return parser
 
 
-def _server(given: argparse.Namespace) -> RewardServer:
-  if given.reward not in SERVED:
-    raise unknown_name(given.reward, SERVED, 'host reward')
+def _server(flags: argparse.Namespace) -> RewardServer:
+  if flags.reward not in SERVED:
+    raise unknown_name(flags.reward, SERVED, 'host reward')
   try:
-    parameters = json.loads(given.parameters)
+    parameters = json.loads(flags.parameters)
   except ValueError:
     parameters = None
-  if not isinstance(parameters, dict) or given.workers < 1:
+  if not isinstance(parameters, dict) or flags.workers < 1:
     raise InputError(
       'Expected --parameters of a JSON object and --workers of at least 1, got '
-      f'{given.parameters} and {given.workers}.'
+      f'{flags.parameters} and {flags.workers}.'
     )
   of_images, of_texts = (
-    _host_function(table, given.reward, parameters)
+    _host_function(table, flags.reward, parameters)
     for table in (REWARDS, TEXT_REWARDS)
   )
   try:
     return RewardServer(
       of_images,
-      given.reward,
+      flags.reward,
       of_texts=of_texts,
-      host=given.host,
-      port=given.port,
-      workers=given.workers,
+      host=flags.host,
+      port=flags.port,
+      workers=flags.workers,
     )
   except (OSError, OverflowError) as error:
     raise InputError(
-      f'Expected an address that is free, got {given.host}:{given.port}: '
+      f'Expected an address that is free, got {flags.host}:{flags.port}: '
       f'{error}. Choose another --port, or 0 for any.'
     ) from error
 

@@ -256,7 +256,7 @@ def test_every_row_is_described():
     assert len(row.description) > 20
   assert (
     REWARDS['remote'].description
-    == 'What the server at `url` says, asked over HTTP.'
+    == 'The score of a reward server at `url`, over HTTP.'
   )
 
 

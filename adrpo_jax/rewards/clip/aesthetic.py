@@ -2,8 +2,8 @@
 
   r = w · e/‖e‖ + b
 
-As published it is five linear layers 768 → 1024 → 128 → 64 → 16 → 1 without an
-activation between them, so at inference their product says the same.
+The published model has five linear layers 768 → 1024 → 128 → 64 → 16 → 1
+without an activation between them, so at inference their product is equal.
 """
 
 from collections.abc import Sequence
@@ -40,33 +40,33 @@ def aesthetic(
   head: str,
   path: str = OPENAI_L14,
 ) -> Reward:
-  """LAION's aesthetic score v2 of a picture, whatever its prompt: 4 to 7.
+  """LAION's aesthetic score v2 of an image, whatever its prompt: 4 to 7.
 
   https://github.com/christophschuhmann/improved-aesthetic-predictor, with the
   weights sac+logos+ava1-l14-linearMSE: `head` is their folder or file as
   safetensors, with layers.0.weight and so on; `path` is CLIP ViT-L/14.
   """
-  del invalid_limit  # Only a picture that is not finite cannot be judged.
+  del invalid_limit  # Only images that are not finite are invalid.
   clip = read_clip(path)
   affine = read_head(head, clip.vision.projection_dim)
   return embedding_reward(
     vision_tower(clip),
     clip_pixels,
-    np.zeros((len(texts), 0), np.float32),  # The prompt has no say.
+    np.zeros((len(texts), 0), np.float32),  # The prompt is not used.
     lambda images, _: unit(images) @ affine.weight + affine.bias,
   )
 
 
 def read_head(path: str, width: int) -> Affine:
-  """The layers of a head, folded into one in float64.
+  """Reads the layers of a head and multiplies them into one, in float64.
 
   Args:
     path: a folder, gs://..., an id on the Hub, or a .safetensors file.
-    width: D of the embeddings that it shall read.
+    width: D, the size of the embeddings.
 
   Raises:
-    InputError: no such layers there, layers that do not follow each other, or
-      a head for embeddings of another width.
+    InputError: no such layers there, layers whose sizes do not match, or a
+      head for embeddings of another size.
   """
   if not path:
     raise InputError(
@@ -83,7 +83,7 @@ def read_head(path: str, width: int) -> Affine:
   for kernel, offset in layers:
     if kernel.shape[1] != weight.shape[0]:
       raise InputError(
-        f'Expected linear layers that follow each other in {where}, got one of '
+        f'Expected linear layers whose sizes match in {where}, got one of '
         f'{list(kernel.shape)} after {weight.shape[0]} features.'
       )
     weight, bias = kernel @ weight, kernel @ bias + offset
@@ -108,7 +108,7 @@ def _layers(files: TensorFiles) -> list[tuple[np.ndarray, np.ndarray]]:
   if not numbers or missing:
     raise InputError(
       f'Expected {missing or ["layers.0.weight", "layers.0.bias"]} in '
-      f'{files.where}, which has {sorted(files.shapes)[:4]} and so on.'
+      f'{files.where}, which has {sorted(files.shapes)[:4]} and more.'
     )
   return [
     (

@@ -1,6 +1,6 @@
-"""How far apart the pictures of one prompt lie for a CLIP vision tower.
+"""The distance between images of one prompt for a CLIP vision tower.
 
-Distances are between embeddings: `euclidean` takes them as the tower gives
+Distances are between embeddings: `euclidean` takes them as the tower returns
 them, with lengths near 10; `cosine` is 1 − cos, in [0, 2]. ADRPO
 (https://arxiv.org/abs/2510.18053) does not define its ClipDiversity. Its
 values, about 5, are of the size of the first; they cannot be the second.
@@ -21,9 +21,9 @@ def euclidean(a: Array, b: Array) -> Array:
 
 
 def cosine(a: Array, b: Array) -> Array:
-  """1 − a·b / (‖a‖·‖b‖) over the last axis, as half the square of a chord.
+  """1 − a·b / (‖a‖·‖b‖) over the last axis, computed as ½‖â − b̂‖².
 
-  ½‖â − b̂‖² is the same, and exactly 0 for equal vectors.
+  That form is exactly 0 for equal vectors.
   """
   return jnp.square(unit(a) - unit(b)).sum(-1) / 2
 
@@ -41,7 +41,7 @@ def spread(embeddings: Array, valid: Array, distance: Distance) -> Array:
 
   Args:
     embeddings: [P, G, D].
-    valid: [P, G]; the others take no part.
+    valid: [P, G]; invalid samples are left out.
     distance: (a, b) -> over the last axis.
 
   Returns:
@@ -55,7 +55,7 @@ def spread(embeddings: Array, valid: Array, distance: Distance) -> Array:
 
 
 def clip_diversity(embeddings: Array, valid: Array) -> Metrics:
-  """Both spreads by name, [P, G] each; arguments as of `spread`."""
+  """The spreads of both distances by name, [P, G] each; see `spread`."""
   return {
     'clip_diversity': spread(embeddings, valid, euclidean),
     'clip_diversity_cosine': spread(embeddings, valid, cosine),

@@ -2,7 +2,7 @@
 
 config.json                      of a `CLIPModel`, or of a vision tower alone
 model.safetensors                the weights, which may be elsewhere
-preprocessor_config.json         if there is one, it must say what we do
+preprocessor_config.json         optional; it must agree with `preprocess`
 vocab.json, merges.txt ...       the tokenizer
 """
 
@@ -22,7 +22,7 @@ from adrpo_jax.models.files.config_files import read_config
 from adrpo_jax.models.files.hub import local_folder
 from adrpo_jax.rewards.clip.preprocess import MEAN, STD
 
-# What transformers leaves out of a config.json: the sizes of CLIP ViT-B/32.
+# transformers omits these from a config.json: the sizes of CLIP ViT-B/32.
 TEXT_DEFAULTS = ClipTextConfig(
   hidden_size=512,
   intermediate_size=2048,
@@ -41,7 +41,7 @@ VISION_DEFAULTS = ClipVisionConfig(
 
 
 class Clip(NamedTuple):
-  """Where a pair lies, and its sizes.
+  """The files of a CLIP pair, and its sizes.
 
   weights: the folder or file of the tensors
   base: the folder of configs and tokenizer
@@ -63,7 +63,7 @@ def read_clip(path: str, base: str = '') -> Clip:
       folder or an id too.
 
   Raises:
-    InputError: no such folder, no config there, or one of another model.
+    InputError: no such folder, no config there, or a config of another model.
   """
   if not path:
     raise InputError(
@@ -77,7 +77,7 @@ def read_clip(path: str, base: str = '') -> Clip:
   if not where.is_file():
     raise InputError(
       f'Expected the config of a CLIP model at {where}, found none. Give a '
-      "folder in the layout of transformers, or such a one as 'base'."
+      "folder in the layout of transformers, here or as 'base'."
     )
   fields = read_config(where)
   kind = fields.get('model_type')
@@ -102,8 +102,8 @@ def _config(
   where: pathlib.Path,
 ) -> Any:
   kind, names = type(defaults), type(defaults).__dataclass_fields__
-  given = {n: fields.get(n, getattr(defaults, n)) for n in names}
-  config = kind(**(given | dict(shared)))
+  values = {n: fields.get(n, getattr(defaults, n)) for n in names}
+  config = kind(**(values | dict(shared)))
   if config.hidden_act not in ACTIVATIONS:
     raise InputError(
       f'Expected hidden_act {" or ".join(ACTIVATIONS)} in {where}, got '
@@ -113,7 +113,7 @@ def _config(
 
 
 def _check_preprocessing(path: pathlib.Path) -> None:
-  """That pictures are to be made as `clip_preprocess` makes them."""
+  """Checks that the preprocessing of a folder is that of `preprocess`."""
   if not path.is_file():
     return
   fields = read_config(path)
@@ -121,8 +121,8 @@ def _check_preprocessing(path: pathlib.Path) -> None:
     theirs = fields.get(name, ours)
     if np.shape(theirs) != (3,) or not np.allclose(theirs, ours, atol=1e-6):
       raise InputError(
-        f'Expected {name} = {list(ours)} in {path}, got {theirs}: pictures for '
-        'this tower are made in another way than is implemented here.'
+        f'Expected {name} = {list(ours)} in {path}, got {theirs}: images for '
+        'this tower need a preprocessing that is not implemented.'
       )
   if fields.get('resample', 3) != 3:
     raise InputError(

@@ -1,8 +1,8 @@
-"""Pictures as CLIP's vision towers want them, made on the device.
+"""The preprocessing of images for CLIP's vision towers, on the device.
 
-Evaluators read PNG files with Pillow, which resizes 8-bit pictures one axis
-after the other and rounds to levels of 1/255 after each. `eight_bit` does so
-too: a score is that of the picture once it has been saved.
+Evaluators read PNG files with Pillow, which resizes 8-bit images one axis after
+the other and rounds to levels of 1/255 after each. `eight_bit` does the same,
+so that a score is that of the saved image.
 """
 
 from collections.abc import Callable
@@ -24,23 +24,23 @@ Preprocess = Callable[[Array, int], Array]
 
 
 def eight_bit(images: Array, rows: int, columns: int) -> Array:
-  """Bicubic on pictures of 256 levels, in the order of Pillow."""
+  """Resizes images of 256 levels bicubically, in the order of Pillow."""
   x = _rounded(images)
   x = _rounded(_bicubic(x, x.shape[1], columns))
   return _rounded(_bicubic(x, rows, columns))
 
 
 def continuous(images: Array, rows: int, columns: int) -> Array:
-  """Bicubic without rounding; what overshoots at edges is clipped."""
+  """Resizes bicubically without rounding; clips overshoots at edges."""
   return jnp.clip(_bicubic(images, rows, columns), 0, 1)
 
 
 def clip_pixels(
   images: Array, size: int = 224, resize: Resize = eight_bit
 ) -> Array:
-  """The shortest edge to `size`; the center of that; normalized.
+  """Resizes the shortest edge to `size`, crops the center and normalizes.
 
-  As the `CLIPImageProcessor` of transformers does it by default.
+  The `CLIPImageProcessor` of transformers does so by default.
 
   Args:
     images: [B, H, W, 3] in [0, 1] or uint8.
@@ -58,11 +58,11 @@ def clip_pixels(
 
 
 def hps_pixels(images: Array, size: int = 224) -> Array:
-  """The longest edge to `size`; black bands to fill a square; normalized.
+  """Resizes the longest edge to `size`, pads to a square and normalizes.
 
-  As HPSv2 does it: with the levels of a file, but resized without rounding, and
-  what overshoots stays. Arguments and result as those of `clip_pixels`, which
-  is the same for square pictures up to rounding.
+  HPSv2 does so: it starts from the 256 levels of a file, resizes without
+  rounding, keeps overshoots, and pads with black. Arguments and result are
+  those of `clip_pixels`, which agrees up to rounding for square images.
   """
   longest = max(images.shape[1:3])
   rows, columns = (round(edge * size / longest) for edge in images.shape[1:3])
@@ -73,12 +73,12 @@ def hps_pixels(images: Array, size: int = 224) -> Array:
 
 
 def _rounded(x: Array) -> Array:
-  """To the nearest of the levels 0, 1/255, ..., 1."""
+  """Rounds to the nearest of the levels 0, 1/255, ..., 1."""
   return jnp.round(jnp.clip(x, 0, 1) * 255) / 255
 
 
 def _bicubic(x: Array, rows: int, columns: int) -> Array:
-  """With a filter that widens where it shrinks a picture, as Pillow's."""
+  """Resizes with Pillow's filter, which widens where an image shrinks."""
   shape = (x.shape[0], rows, columns, x.shape[3])
   return jax.image.resize(x, shape, 'cubic', antialias=True)
 

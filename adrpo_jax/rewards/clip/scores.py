@@ -1,9 +1,9 @@
-"""Scores of pictures by the embeddings of a CLIP pair, on the device.
+"""Scores of images by the embeddings of a CLIP pair, on the device.
 
   cos = e_image · e_text / (‖e_image‖·‖e_text‖)
 
-Texts are embedded once, when a reward is made; towers lie whole on each device,
-and a device judges its own rows of images.
+Texts are embedded once, when a reward is made. Towers are replicated over all
+devices, and a device judges its own rows of images.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ from adrpo_jax.rewards.clip.preprocess import (
 )
 from adrpo_jax.rewards.clip.towers import (
   PRECISION,
+  Replicated,
   VisionTower,
-  Whole,
   embed_texts,
   logit_scale,
   vision_tower,
@@ -42,11 +42,11 @@ def clip_score(
 ) -> Reward:
   """100 · cos, CLIPScore as papers on text-to-image report it: 25 to 35.
 
-  Numbers of different towers are not comparable; this one's default is L/14.
-  Measures: `clip_diversity`, see there. Not Hessel et al.'s 2.5 · max(cos, 0)
-  (https://arxiv.org/abs/2104.08718).
+  Numbers of different towers are not comparable; the default tower is ViT-L/14.
+  Measures: those of `clip_diversity`. This is not the 2.5 · max(cos, 0) of
+  Hessel et al. (https://arxiv.org/abs/2104.08718).
   """
-  del invalid_limit  # Only a picture that is not finite cannot be judged.
+  del invalid_limit  # Only images that are not finite are invalid.
   return _text_reward(texts, path, '', clip_pixels, 100.0, clip_diversity)
 
 
@@ -59,9 +59,9 @@ def pick_score(
 ) -> Reward:
   """exp(s) · cos with the trained scale s, PickScore: 18 to 24.
 
-  Ranks pictures of one prompt. Kirstain et al., `Pick-a-Pic
+  It ranks images of one prompt. Kirstain et al., `Pick-a-Pic
   <https://arxiv.org/abs/2305.01569>`_, 2023; Flow-GRPO divides it by 26. `path`
-  is that of PickScore_v1 as safetensors.
+  is that of the weights of PickScore_v1 as safetensors.
   """
   del invalid_limit
   if not divided_by > 0:
@@ -75,7 +75,7 @@ def hps_v2(
 ) -> Reward:
   """cos, the Human Preference Score v2: 0.2 to 0.35.
 
-  Ranks pictures of one prompt; versions 2.0 and 2.1 are not comparable. Wu et
+  It ranks images of one prompt; versions 2.0 and 2.1 are not comparable. Wu et
   al., `HPS v2 <https://arxiv.org/abs/2306.09341>`_, 2023. Weights in the layout
   of transformers or of open_clip, as safetensors; for the latter `base` is a
   CLIP ViT-H/14 in the layout of transformers, for its config and tokenizer.
@@ -91,12 +91,12 @@ def embedding_reward(
   judge: EmbeddingJudge,
   measures: Callable[[Array, Array], Metrics] = lambda embeddings, valid: {},
 ) -> Reward:
-  """A reward made of a judge of image embeddings.
+  """Makes a reward of a judge of image embeddings.
 
   Args:
     tower: embeds the images.
-    preprocess: makes them fit for it.
-    rows: [N, ...], what the judge is told of each of the N prompts.
+    preprocess: of the images for the tower.
+    rows: [N, ...], what the judge gets of each of the N prompts.
     judge: see `EmbeddingJudge`.
     measures: (embeddings [P, G, D], valid [P, G]) -> name -> [P, G].
 
@@ -104,7 +104,7 @@ def embedding_reward(
     A reward; samples whose score is not finite are invalid, and so are those
     of ids beyond N.
   """
-  size, held = tower.model.config.image_size, Whole(rows)
+  size, prompt_rows = tower.model.config.image_size, Replicated(rows)
 
   @jax.jit
   def score(params: PyTree, rows: Array, ids: Array, images: Array) -> Scores:
@@ -112,8 +112,8 @@ def embedding_reward(
     with jax.default_matmul_precision(PRECISION):
       embeddings = tower.apply(params, preprocess(flat, size))
       embeddings = embeddings.reshape(*images.shape[:2], -1)
-      told = rows.at[ids].get(mode='fill', fill_value=jnp.nan)
-      rewards = judge(embeddings, told[:, None])
+      of_prompts = rows.at[ids].get(mode='fill', fill_value=jnp.nan)
+      rewards = judge(embeddings, of_prompts[:, None])
     valid = jnp.isfinite(rewards)
     return Scores(
       jnp.where(valid, rewards, 0), valid, measures(embeddings, valid)
@@ -121,7 +121,8 @@ def embedding_reward(
 
   def reward(prompts: PromptBatch, images: Array) -> Scores:
     images = jnp.asarray(images)
-    params, rows = tower.params.beside(images), held.beside(images)
+    params = tower.params.on_devices_of(images)
+    rows = prompt_rows.on_devices_of(images)
     return score(params, rows, prompts.ids, images)
 
   return reward
@@ -135,7 +136,7 @@ def _text_reward(
   scale: float,
   measures: Callable[[Array, Array], Metrics] = lambda embeddings, valid: {},
 ) -> Reward:
-  """scale · cos."""
+  """The reward scale · cos of an image and the text of its prompt."""
   clip = read_clip(path, base)
   return embedding_reward(
     vision_tower(clip),

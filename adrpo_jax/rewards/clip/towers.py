@@ -1,6 +1,6 @@
-"""CLIP's towers with their weights: texts embedded once, images ever again.
+"""CLIP's towers with their weights: texts are embedded once, images each step.
 
-Both are computed in float32 whatever the file holds: scores of a lower
+Both compute in float32 whatever the dtype of the file: scores in a lower
 precision differ in their third digit.
 """
 
@@ -22,10 +22,10 @@ from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.files.tokenizers import padding_tokenizer
 from adrpo_jax.rewards.clip.folder import Clip
-from adrpo_jax.rewards.clip.weight_tables import layout_of
+from adrpo_jax.rewards.clip.weight_tables import weight_layout
 from adrpo_jax.types import Array, PyTree
 
-PRECISION = 'float32'  # of products, which are rougher by default on a TPU
+PRECISION = 'float32'  # of products; the default of a TPU is lower
 
 # Sizes of the vision towers that rewards are published with.
 VIT_L14 = ClipVisionConfig()
@@ -38,21 +38,21 @@ VIT_H14 = ClipVisionConfig(
 )
 
 
-class Whole:
-  """Host arrays that lie whole on each device that other arrays lie on."""
+class Replicated:
+  """Host arrays that are replicated over the devices of other arrays."""
 
   def __init__(self, tree: PyTree):
     self._tree = tree
     self._placed: tuple[Any, PyTree] = (None, None)
 
-  def beside(self, array: jax.Array) -> PyTree:
-    """The tree on the devices of `array`; kept there for the next call."""
-    where: Any = array.sharding
-    if isinstance(where, NamedSharding):
-      where = NamedSharding(where.mesh, PartitionSpec())
-    if self._placed[0] != where:
-      spread = jax.tree.map(lambda _: where, self._tree)
-      self._placed = where, sharding.put_tree(self._tree, spread)
+  def on_devices_of(self, array: jax.Array) -> PyTree:
+    """Returns the tree on the devices of `array`, and keeps it there."""
+    target: Any = array.sharding
+    if isinstance(target, NamedSharding):
+      target = NamedSharding(target.mesh, PartitionSpec())
+    if self._placed[0] != target:
+      targets = jax.tree.map(lambda _: target, self._tree)
+      self._placed = target, sharding.put_tree(self._tree, targets)
     return self._placed[1]
 
 
@@ -60,7 +60,7 @@ class VisionTower(NamedTuple):
   """apply: (parameters, images [B, S, S, 3]) -> embeddings [B, D]."""
 
   model: ClipVision
-  params: Whole
+  params: Replicated
 
   @property
   def apply(self) -> Any:
@@ -70,19 +70,19 @@ class VisionTower(NamedTuple):
 def embed_texts(
   clip: Clip, texts: Sequence[str], batch: int = 64
 ) -> np.ndarray:
-  """Embeddings of texts, [N, D] on the host, not normalized.
+  """The embeddings of texts, [N, D] on the host, not normalized.
 
-  Each distinct text is embedded once; the tower comes and goes.
+  Each distinct text is embedded once; the weights are loaded for the call only.
 
   Raises:
-    InputError: no text tower or no tokenizer there, weights that do not fit.
+    InputError: no text tower, no tokenizer, or weights that do not fit.
   """
   distinct = list(dict.fromkeys(texts))
   length = clip.text.max_position_embeddings
   tokens = padding_tokenizer(clip.base, length)(distinct)
   model = ClipText(clip.text, _compute())
   with tensor_files(clip.weights) as files:
-    table = layout_of(files.shapes, files.where)
+    table = weight_layout(files.shapes, files.where)
     params = weight_table.load(
       files, table.text, _shapes(model, tokens[:1]), table.beside_text
     )
@@ -104,13 +104,13 @@ def embed_texts(
 
 
 def logit_scale(clip: Clip) -> float:
-  """exp(s), by which the pair was trained to multiply cosines; about 100.
+  """exp(s), the trained factor of the cosines of a pair; about 100.
 
   Raises:
-    InputError: the file does not hold s.
+    InputError: the file has no s.
   """
   with tensor_files(clip.weights) as files:
-    name = layout_of(files.shapes, files.where).scale
+    name = weight_layout(files.shapes, files.where).scale
     if name not in files.shapes:
       raise InputError(f'Expected {name} in {files.where}, which has none.')
     return float(np.exp(np.float64(files.read(name).item())))
@@ -118,19 +118,19 @@ def logit_scale(clip: Clip) -> float:
 
 @functools.lru_cache(maxsize=4)
 def vision_tower(clip: Clip) -> VisionTower:
-  """The vision tower of a pair; rewards of one pair share it.
+  """Loads the vision tower of a pair; rewards of one pair share it.
 
   Raises:
-    InputError: weights that are missing or do not fit the config.
+    InputError: weights are missing or do not fit the config.
   """
   size = clip.vision.image_size
   model = ClipVision(clip.vision, _compute())
   shapes = _shapes(model, np.zeros((1, size, size, 3), np.float32))
   with tensor_files(clip.weights) as files:
-    table = layout_of(files.shapes, files.where)
+    table = weight_layout(files.shapes, files.where)
     params = weight_table.load(files, table.vision, shapes, table.beside_vision)
   logging.info('Vision tower %s: %s', clip.weights, clip.vision)
-  return VisionTower(model, Whole(params))
+  return VisionTower(model, Replicated(params))
 
 
 def _compute() -> Compute:

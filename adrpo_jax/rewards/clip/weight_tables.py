@@ -1,4 +1,4 @@
-"""The tables of weights of a CLIP pair, in the two layouts they come in.
+"""The tables of weights of a CLIP pair, in its two layouts.
 
 transformers  text_model.*  vision_model.*  text_projection.weight ...
 open_clip     visual.*, and the text tower without a prefix; query, key and
@@ -23,11 +23,11 @@ from adrpo_jax.models.files.weight_table import (
 
 
 class ClipLayout(NamedTuple):
-  """How the tensors of a pair are called.
+  """The names of the tensors of a pair.
 
   text, vision: tables of the towers
-  beside_text, beside_vision: patterns of what is not of the tower
-  scale: the logarithm of what cosines are multiplied by
+  beside_text, beside_vision: patterns of tensors outside the tower
+  scale: the logarithm of the factor of cosines
   """
 
   text: tuple[Row, ...]
@@ -37,11 +37,11 @@ class ClipLayout(NamedTuple):
   scale: str
 
 
-def layout_of(names: Iterable[str], where: object) -> ClipLayout:
-  """The layout that tensors of these names are in.
+def weight_layout(names: Iterable[str], where: object) -> ClipLayout:
+  """The layout of a file with tensors of these names.
 
   Raises:
-    InputError: neither of the two.
+    InputError: the names are of neither layout.
   """
   names = set(names)
   if 'visual_projection.weight' in names:
@@ -52,7 +52,7 @@ def layout_of(names: Iterable[str], where: object) -> ClipLayout:
   raise InputError(
     f'Expected the weights of a CLIP pair in {where}, with '
     'visual_projection.weight, or visual.proj in the layout of open_clip; got '
-    f'{sorted(names)[:4]} and so on.'
+    f'{sorted(names)[:4]} and more.'
   )
 
 

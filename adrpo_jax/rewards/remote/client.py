@@ -1,8 +1,7 @@
-"""A reward that another process computes: a host function that asks it.
+"""The reward of another process: a host function that requests it over HTTP.
 
-What a batch costs at most is known before: (retries + 1)·timeout and the waits
-between, see `exchange.waits`. No more than HostReward's `workers` requests are
-in flight, whatever is waiting behind them.
+The time of a batch is at most (retries + 1)·timeout and the waits between, see
+`exchange.waits`. At most `workers` requests of a `HostReward` are in flight.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,29 +34,31 @@ def remote(
   encoding: str = 'png',
   token_from: str = '',
 ) -> Callable[[Sequence[Any], Any], np.ndarray]:
-  """What the server at `url` says, asked over HTTP.
+  """The score of a reward server at `url`, over HTTP.
 
-  The format is in `wire`; `python -m adrpo_jax.rewards.server` is a server of
-  it. It is asked for its health at once, so that a run does not start without.
+  `wire` has the format; `python -m adrpo_jax.rewards.server` is a server of it.
+  The server is asked for its health at once, so that a run does not start
+  without it.
 
   Args:
-    url: of the server, http://HOST:PORT; /score and /health lie below it.
+    url: of the server, http://HOST:PORT, with /score and /health below it.
     timeout: seconds for one attempt.
-    retries: further attempts where the server is away, late, or answers that
-      it cannot now; 5 of them with a backoff of 1 outlast an absence of 15 s.
+    retries: further attempts where the server is away, late, or answers with a
+      status of 500 and above; 5 retries with a backoff of 1 outlast an absence
+      of 15 s.
     backoff: seconds before the second attempt, doubled for each further one.
-    encoding: of images, 'png' or 'npy': fewer bytes, or less work.
-    token_from: the name of the environment variable that holds a token, sent
-      as 'Authorization: Bearer TOKEN'; '' sends none. It is never shown.
+    encoding: of images, 'png' for fewer bytes or 'npy' for less work.
+    token_from: the name of the environment variable with a token, which is
+      sent as 'Authorization: Bearer TOKEN' and never shown; '' sends none.
 
   Returns:
     (texts, images [B, H, W, 3] uint8), or (B `TextPrompt`s, B answers), ->
-    [B] float64, NaN where the server answered null; it raises ExchangeError or
-    WireError where there is no answer, which costs the batch (see
-    `HostReward`). A reward's measures do not travel.
+    [B] float64, NaN where the server answered null. It raises ExchangeError or
+    WireError where there is no answer, and `HostReward` then counts the batch
+    as invalid. Measures of a reward are not sent.
 
   Raises:
-    InputError: bad parameters, or no such server there.
+    InputError: bad parameters, or no reward server at the url.
   """
   at = address(url)
   named_encoding(encoding)
@@ -69,17 +70,17 @@ def remote(
   ask = partial(exchange, at, headers=_headers(token_from), timeout=timeout)
   _check_health(at, partial(ask, '/health', limit=wire.answer_limit(1)))
 
-  def reward(told: Sequence[Any], samples: Any) -> np.ndarray:
+  def reward(prompts: Sequence[Any], samples: Any) -> np.ndarray:
     if isinstance(samples, np.ndarray):
-      body = wire.write_request(told, samples, encoding)
+      body = wire.write_request(prompts, samples, encoding)
     else:
-      body = wire.write_text_request(told, samples)
-    limit = wire.answer_limit(len(told))
-    share = zlib.crc32(body) / 2**32  # jitter that a repeated run repeats
+      body = wire.write_text_request(prompts, samples)
+    limit = wire.answer_limit(len(prompts))
+    share = zlib.crc32(body) / 2**32  # jitter that is equal in a repeated run
     answer = retry(
       partial(ask, '/score', body, limit=limit), waits(retries, backoff, share)
     )
-    return wire.read_answer(answer, len(told))
+    return wire.read_answer(answer, len(prompts))
 
   return reward
 
@@ -96,7 +97,7 @@ def _check_health(at: Address, ask: Callable[[], bytes]) -> None:
 
 
 def _headers(variable: str) -> dict[str, str]:
-  """The header with the token that an environment variable holds."""
+  """The header with the token in an environment variable."""
   if not variable:
     return {}
   token = os.environ.get(variable, '').strip()

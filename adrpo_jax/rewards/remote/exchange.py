@@ -1,7 +1,7 @@
-"""One HTTP request: bounded in time and size, and asked again where it helps.
+"""One HTTP request, bounded in time and size, with retries where they help.
 
-Redirects are not followed, and proxies of the environment are not used: what
-is sent goes to the address that was configured and nowhere else.
+Redirects are not followed, and proxies of the environment are not used: a
+request goes to the configured address only.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ class ExchangeError(RuntimeError):
 
 
 class NoConnection(ExchangeError):
-  """Nobody there, or the connection was dropped before the answer ended."""
+  """No server there, or the connection ended before the answer did."""
 
 
 class NoAnswer(ExchangeError):
@@ -31,15 +31,15 @@ class NoAnswer(ExchangeError):
 
 
 class ServerFailed(ExchangeError):
-  """A status of 500 and above: it may pass if asked again."""
+  """A status of 500 and above; a retry may succeed."""
 
 
 class Rejected(ExchangeError):
-  """Any other status but 200: the same request would fare the same."""
+  """Any other status but 200; a retry would fail again."""
 
 
 class Address(NamedTuple):
-  """Where a server is: parsed once, so that a bad url fails at once."""
+  """The address of a server, parsed once, so that a bad url fails at once."""
 
   url: str
   secure: bool
@@ -59,7 +59,7 @@ def address(url: str) -> Address:
   """'http://host:port/path' -> Address.
 
   Raises:
-    InputError: not such a url, or one that carries a password or a query.
+    InputError: another kind of url, or one with a password or a query.
   """
   try:
     parts = urllib.parse.urlsplit(url)
@@ -94,7 +94,7 @@ def exchange(
   timeout: float,
   limit: int,
 ) -> bytes:
-  """The body of the answer to GET, or to POST where there is a body to send.
+  """Sends a POST with a body, or else a GET; returns the body of the answer.
 
   Args:
     at: the server.
@@ -102,17 +102,17 @@ def exchange(
     body: JSON, or None.
     headers: beside those that HTTP needs.
     timeout: seconds, from the first byte sent to the last one received. Only a
-      server that sends its headers byte by byte can draw it out.
-    limit: the most bytes of an answer; a longer one is `Rejected`.
+      server that sends its headers byte by byte can exceed it.
+    limit: the largest number of bytes of an answer; more are `Rejected`.
 
   Raises:
-    ExchangeError: one of the four above.
+    ExchangeError: one of its four kinds.
   """
   ends = time.monotonic() + timeout
   connection = at.connect(timeout)
   try:
     connection.connect()
-    socket = connection.sock  # It is the response's alone after the headers.
+    socket = connection.sock  # Only the response has it after the headers.
     connection.request(
       'GET' if body is None else 'POST',
       at.path + path,
@@ -148,8 +148,8 @@ def exchange(
 def waits(retries: int, backoff: float, share: float) -> list[float]:
   """Seconds before each further attempt: backoff·2ᵏ·(1 + share)/2, k = 0, 1, …
 
-  At most MAX_WAIT each. `share` in [0, 1) sets requests apart that failed
-  at the same moment, so that they do not come back at the same moment.
+  Each is at most MAX_WAIT. `share` in [0, 1) separates requests that failed at
+  the same moment, so that they are not repeated at the same moment.
   """
   return [
     min(backoff * 2.0 ** min(k, 64), MAX_WAIT) * (1 + share) / 2
@@ -162,7 +162,7 @@ def retry(
   pauses: Sequence[float],
   sleep: Callable[[float], None] = time.sleep,
 ) -> Answer:
-  """What `ask` returns; after a failure that may pass, it is asked again.
+  """Returns ask(), which is repeated after a failure that a retry may mend.
 
   Raises:
     ExchangeError: that of the last attempt, or the first `Rejected`.
@@ -178,7 +178,7 @@ def retry(
 def _content(
   response: http.client.HTTPResponse, socket, ends: float, limit: int
 ) -> bytes:
-  """All of the body, or its first `limit` + 1 bytes, before the time ends."""
+  """Reads the body, or its first `limit` + 1 bytes, before the time ends."""
   stated = response.length
   wanted = limit + 1 if stated is None else min(stated, limit + 1)
   content = bytearray()

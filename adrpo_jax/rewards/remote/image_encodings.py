@@ -1,6 +1,6 @@
-"""Images as bytes on their way to a reward server, and bytes as images.
+"""Encodings of images as bytes for a reward server, and their decoders.
 
-Both encodings keep every bit, and neither can hold a program.
+Both encodings are lossless, and neither can contain a program.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,10 @@ from adrpo_jax.errors import unknown_name
 
 
 class Encoding(NamedTuple):
-  """How an image [H, W, 3] uint8 becomes bytes, and bytes an image.
+  """Two functions between an image [H, W, 3] uint8 and bytes.
 
-  `unpack` takes the bytes and the most bytes that their image may have, and
-  looks at the size that they state before it makes room for them.
+  `unpack` takes the bytes and the largest size of the image in bytes; it checks
+  the stated size before it allocates memory.
   """
 
   pack: Callable[[np.ndarray], bytes]
@@ -26,7 +26,7 @@ class Encoding(NamedTuple):
 
 
 def named_encoding(name: str) -> Encoding:
-  """The row of ENCODINGS. Raises InputError, with the nearest known name."""
+  """The row of ENCODINGS. Raises InputError, with the nearest name."""
   if name not in ENCODINGS:
     raise unknown_name(name, ENCODINGS, 'encoding of samples')
   return ENCODINGS[name]
@@ -34,7 +34,7 @@ def named_encoding(name: str) -> Encoding:
 
 def _to_png(image: np.ndarray) -> bytes:
   file = io.BytesIO()
-  # The fastest level: the bytes travel once, the encoder runs every time.
+  # The fastest level: the time of the encoder outweighs that of the transfer.
   Image.fromarray(image).save(file, 'PNG', compress_level=1)
   return file.getvalue()
 
@@ -67,7 +67,9 @@ def _from_npy(content: bytes, room: int) -> np.ndarray:
 
 def _check_room(size: int, room: int) -> None:
   if not 0 < size <= room:
-    raise ValueError(f'an image of {size} bytes, where {room} are left')
+    raise ValueError(
+      f'an image of {size} bytes, where at most {room} are allowed'
+    )
 
 
 ENCODINGS = {

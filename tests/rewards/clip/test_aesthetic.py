@@ -20,12 +20,12 @@ def test_a_head_is_its_layers_one_after_the_other(tmp_path):
     },
     {'layers.2.weight': [[3.0, -1.0]], 'layers.2.bias': [0.5]},
   ]
-  held = {
+  tensors = {
     name: np.array(array, np.float32)
     for layer in layers
     for name, array in layer.items()
   }
-  save_tree(tmp_path / 'hand.safetensors', held)
+  save_tree(tmp_path / 'hand.safetensors', tensors)
   affine = read_head(str(tmp_path / 'hand.safetensors'), 3)
   # 3·(x + 2y + 1) − (y − z + 2) + 0.5
   np.testing.assert_array_equal(affine.weight, [3, 5, 1])
@@ -48,7 +48,7 @@ def test_a_head_of_another_tower_or_none(folder, tmp_path):
       'layers.2.bias': np.ones(1, np.float32),
     },
   )
-  with pytest.raises(InputError, match=r'follow each other.*\[1, 5\] after 4'):
+  with pytest.raises(InputError, match=r'sizes match.*\[1, 5\] after 4'):
     read_head(str(tmp_path / 'apart.safetensors'), 12)
   with pytest.raises(InputError, match='of the head of the aesthetic'):
     aesthetic(tiny_clip.TEXTS, 0.0, path=folder, head='')

@@ -98,7 +98,7 @@ def test_compiles_once_and_shares_its_tower(folder, images, monkeypatch):
   clip = read_clip(folder)
   tower = towers.vision_tower(clip)
   assert towers.vision_tower(read_clip(folder)) is tower
-  placed = tower.params.beside(jax.numpy.asarray(images))
+  placed = tower.params.on_devices_of(jax.numpy.asarray(images))
   traced = []
   apply = type(tower.model).__call__
 
@@ -111,7 +111,7 @@ def test_compiles_once_and_shares_its_tower(folder, images, monkeypatch):
   for shift in (0.0, 0.1):
     reward(PromptBatch.of_step(np.arange(4)), images + shift)
   assert len(traced) == 1
-  assert tower.params.beside(jax.numpy.asarray(images)) is placed
+  assert tower.params.on_devices_of(jax.numpy.asarray(images)) is placed
 
 
 def test_each_distinct_text_is_embedded_once(folder, monkeypatch):

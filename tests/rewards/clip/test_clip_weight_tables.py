@@ -22,7 +22,7 @@ from adrpo_jax.types import PromptBatch
 
 def open_clip_tensors(prefix):
   """The tiny pair as open_clip names it: one block at a time, by hand."""
-  theirs, held = tiny_clip.tensors(), {}
+  theirs, tensors = tiny_clip.tensors(), {}
   for ours, tower, top in (
     ('text_model', '', tiny_clip.TEXT),
     ('vision_model', 'visual.', tiny_clip.VISION),
@@ -31,7 +31,7 @@ def open_clip_tensors(prefix):
       block = f'{tower}transformer.resblocks.{i}'
       layer = f'{ours}.encoder.layers.{i}'
       for kind in ('weight', 'bias'):
-        held[f'{block}.attn.in_proj_{kind}'] = np.concatenate(
+        tensors[f'{block}.attn.in_proj_{kind}'] = np.concatenate(
           [theirs[f'{layer}.self_attn.{n}_proj.{kind}'] for n in 'qkv']
         )
         for there, here in {
@@ -41,17 +41,17 @@ def open_clip_tensors(prefix):
           'mlp.c_fc': 'mlp.fc1',
           'mlp.c_proj': 'mlp.fc2',
         }.items():
-          held[f'{block}.{there}.{kind}'] = theirs[f'{layer}.{here}.{kind}']
+          tensors[f'{block}.{there}.{kind}'] = theirs[f'{layer}.{here}.{kind}']
   text, vision = 'text_model', 'vision_model'
   for kind in ('weight', 'bias'):
-    held[f'ln_final.{kind}'] = theirs[f'{text}.final_layer_norm.{kind}']
-    held[f'visual.ln_pre.{kind}'] = theirs[f'{vision}.pre_layrnorm.{kind}']
-    held[f'visual.ln_post.{kind}'] = theirs[f'{vision}.post_layernorm.{kind}']
+    tensors[f'ln_final.{kind}'] = theirs[f'{text}.final_layer_norm.{kind}']
+    tensors[f'visual.ln_pre.{kind}'] = theirs[f'{vision}.pre_layrnorm.{kind}']
+    tensors[f'visual.ln_post.{kind}'] = theirs[f'{vision}.post_layernorm.{kind}']
   embeddings = f'{text}.embeddings', f'{vision}.embeddings'
   return {
     f'{prefix}{name}': np.ascontiguousarray(array)
     for name, array in (
-      held
+      tensors
       | {
         'token_embedding.weight': theirs[
           f'{embeddings[0]}.token_embedding.weight'
@@ -86,7 +86,7 @@ def test_the_layout_of_open_clip(prefix, folder, images, tmp_path):
   np.testing.assert_array_equal(ours.rewards, theirs.rewards)
   clip = read_clip(str(tmp_path), folder)
   assert towers.logit_scale(clip) == pytest.approx(tiny_clip.SCALE)
-  with pytest.raises(InputError, match="such a one as 'base'"):
+  with pytest.raises(InputError, match="here or as 'base'"):
     hps_v2(tiny_clip.TEXTS, 0.0, path=str(tmp_path))
 
 
