@@ -46,7 +46,8 @@ def open_clip_tensors(prefix):
   for kind in ('weight', 'bias'):
     tensors[f'ln_final.{kind}'] = theirs[f'{text}.final_layer_norm.{kind}']
     tensors[f'visual.ln_pre.{kind}'] = theirs[f'{vision}.pre_layrnorm.{kind}']
-    tensors[f'visual.ln_post.{kind}'] = theirs[f'{vision}.post_layernorm.{kind}']
+    post = theirs[f'{vision}.post_layernorm.{kind}']
+    tensors[f'visual.ln_post.{kind}'] = post
   embeddings = f'{text}.embeddings', f'{vision}.embeddings'
   return {
     f'{prefix}{name}': np.ascontiguousarray(array)
