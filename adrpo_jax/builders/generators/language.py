@@ -38,6 +38,7 @@ from adrpo_jax.models.decoder import weight_table as decoder_table
 from adrpo_jax.models.decoder.chat_tokenizer import ChatTokenizer, left_padded
 from adrpo_jax.models.decoder.decoder import Decoder
 from adrpo_jax.models.files import lora_files
+from adrpo_jax.models.files.safetensors_trees import with_dtype
 from adrpo_jax.sampling.token_choice import Choice, greedy, make_choice
 from adrpo_jax.system.fingerprint import fingerprint
 from adrpo_jax.tree_names import leaf_names
@@ -89,10 +90,7 @@ def shapes_of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
     )
     model = decoder_folder.DecoderFolder(pathlib.Path(), sizes, {})
   dtype = jnp.dtype(config.model.param_dtype)
-  shapes = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype),
-    decoder_folder.param_shapes(Decoder(model.config)),
-  )
+  shapes = with_dtype(decoder_folder.param_shapes(Decoder(model.config)), dtype)
   return _generator(
     config,
     mesh,

@@ -24,6 +24,7 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.files.hub import cache_folder, local_folder
+from adrpo_jax.models.files.safetensors_trees import with_dtype
 from adrpo_jax.models.prompt_cache import PromptCache
 from adrpo_jax.models.sd3 import folder as sd3_folder
 from adrpo_jax.models.sd3 import text_conditions
@@ -67,7 +68,7 @@ def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
       jnp.zeros(model.transformer.pooled_projection_dim, dtype),
     )
   )
-  transformer = sd3_folder.with_dtype(
+  transformer = with_dtype(
     sd3_folder.transformer_shapes(model.transformer, size),
     config.model.param_dtype,
   )

@@ -10,7 +10,6 @@ The layout is that of transformers. Configs may have either spelling:
 
 from collections.abc import Callable, Mapping
 import dataclasses
-import json
 import pathlib
 from typing import Any, NamedTuple
 
@@ -27,10 +26,10 @@ from adrpo_jax.models.files.config_files import (
   config_from_fields,
   matches_type,
   read_config,
+  write_json,
 )
-from adrpo_jax.models.files.safetensors_trees import save_tree
+from adrpo_jax.models.files.safetensors_trees import save_tree, with_dtype
 from adrpo_jax.models.files.tensor_files import tensor_files
-from adrpo_jax.system.files import replacing
 from adrpo_jax.types import Array, PyTree
 
 ROPE = ('rope_parameters', 'rope_scaling')
@@ -215,8 +214,7 @@ def save(
   save_tree(path, tensors, {'format': 'pt'})
   spelling = 'dtype' if 'dtype' in fields else 'torch_dtype'
   dtype = str(tensors['model.norm.weight'].dtype)
-  with replacing(folder / 'config.json') as new:
-    new.write_text(json.dumps({**fields, spelling: dtype}, indent=2))
+  write_json(folder / 'config.json', {**fields, spelling: dtype})
   return path
 
 
@@ -257,9 +255,7 @@ def _check_heads(config: DecoderConfig, path: pathlib.Path) -> None:
 def _load(
   model: DecoderFolder, module: nn.Module, dtype: Any, with_shardings
 ) -> PyTree:
-  shapes = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), param_shapes(module)
-  )
+  shapes = with_dtype(param_shapes(module), dtype)
   tied = model.config.tie_word_embeddings
   ignored = decoder_table.TIED if tied else decoder_table.BUFFERS
   with tensor_files(model.path, ('model',)) as files:

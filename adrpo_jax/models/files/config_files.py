@@ -7,6 +7,7 @@ import typing
 from typing import Any
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.system.files import replacing
 
 # Fields that were added later, so that older files lack them.
 _OPTIONAL = {'relative_attention_max_distance', 'eos_token_id'}
@@ -30,6 +31,13 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
   if not isinstance(fields, dict):
     raise InputError(f'Expected an object of fields in {path}.')
   return fields
+
+
+def write_json(path: pathlib.Path, fields: Mapping[str, Any]) -> None:
+  """Writes a config.json or another file of fields atomically."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with replacing(path) as new:
+    new.write_text(json.dumps(fields, indent=2))
 
 
 def config_from_fields(

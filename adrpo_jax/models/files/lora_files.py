@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.models.files.config_files import write_json
 from adrpo_jax.models.files.safetensors_trees import read_metadata, save_tree
 from adrpo_jax.models.files.tensor_files import TensorFiles, tensor_files
 from adrpo_jax.models.files.weight_table import LINEAR, Row, Source, sources
-from adrpo_jax.system.files import replacing
 from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import PyTree
 
@@ -99,8 +99,7 @@ def save_peft(
     'rank_pattern': others,
     'alpha_pattern': {name: scale * rank for name, rank in others.items()},
   }
-  with replacing(folder / 'adapter_config.json') as new:
-    new.write_text(json.dumps(settings, indent=2))
+  write_json(folder / 'adapter_config.json', settings)
 
 
 def load(

@@ -7,7 +7,6 @@ only the shards of its own devices.
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
-import functools
 import os
 import pathlib
 from typing import Any
@@ -75,11 +74,43 @@ def load_tree(path: str | os.PathLike[str], shapes: PyTree) -> PyTree:
       },
       f'The file {path}',
     )
-    arrays = [
-      _read(functools.partial(file.get_tensor, name), slices[name], leaf)
-      for name, leaf in leaves.items()
-    ]
+    arrays = []
+    for name, leaf in leaves.items():
+      # The format cannot slice scalars and empty tensors.
+      sliceable = leaf.shape and 0 not in leaf.shape
+      source = slices[name] if sliceable else file.get_tensor(name)
+      arrays.append(read_leaf(leaf, source.__getitem__))
   return jax.tree.unflatten(jax.tree.structure(shapes), arrays)
+
+
+def read_leaf(
+  leaf: jax.ShapeDtypeStruct,
+  read: Callable[[tuple[slice, ...]], np.ndarray],
+) -> jax.Array | np.ndarray:
+  """Reads an array in the dtype of `leaf` and, if it has one, in its sharding.
+
+  Args:
+    leaf: the shape, dtype and sharding.
+    read: (index) -> the slice of the array at this index.
+  """
+
+  def cast(index: Any) -> np.ndarray:
+    return np.asarray(read(index)).astype(leaf.dtype)
+
+  sharding = getattr(leaf, 'sharding', None)
+  if sharding is None:
+    return cast((slice(None),) * len(leaf.shape))
+  return jax.make_array_from_callback(leaf.shape, sharding, cast)
+
+
+def with_dtype(shapes: PyTree, dtype: Any) -> PyTree:
+  """Returns a model's shapes in another dtype; its 'constants' keep theirs."""
+
+  def convert(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
+    constant = path[0].key == 'constants'
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype if constant else dtype)
+
+  return jax.tree_util.tree_map_with_path(convert, shapes)
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -124,20 +155,6 @@ def pickle_error(path: pathlib.Path) -> InputError:
     'safetensors.torch.save_file('
     f"torch.load('{path.name}', weights_only=True), "
     f"'{path.with_suffix('.safetensors').name}')"
-  )
-
-
-def _read(
-  whole: Callable[[], np.ndarray], part: Any, leaf: jax.ShapeDtypeStruct
-) -> jax.Array | np.ndarray:
-  """Reads a tensor in the dtype of `leaf` and, if any, in its sharding."""
-  sharding = getattr(leaf, 'sharding', None)
-  if sharding is None:
-    return whole().astype(leaf.dtype)
-  # The format cannot slice scalars and empty tensors.
-  source = part if leaf.shape and 0 not in leaf.shape else whole()
-  return jax.make_array_from_callback(
-    leaf.shape, sharding, lambda index: source[index].astype(leaf.dtype)
   )
 
 

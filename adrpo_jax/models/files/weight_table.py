@@ -13,13 +13,14 @@ the shards of its own devices, one layer at a time.
 
 from collections.abc import Callable, Iterator, Sequence
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from adrpo_jax.models.files.safetensors_trees import (
   dtype_kind,
+  read_leaf,
   stored_dtype_kind,
 )
 from adrpo_jax.models.files.tensor_files import TensorFiles
@@ -219,13 +220,7 @@ def _assemble(
     ]
     return np.stack(layers)
 
-  def cast(index: Any) -> np.ndarray:
-    return read(index).astype(leaf.dtype)
-
-  sharding = getattr(leaf, 'sharding', None)
-  if sharding is None:
-    return cast((slice(None),) * len(leaf.shape))
-  return jax.make_array_from_callback(leaf.shape, sharding, cast)
+  return read_leaf(leaf, read)
 
 
 def _part(

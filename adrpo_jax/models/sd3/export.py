@@ -5,16 +5,15 @@ transformer/diffusion_pytorch_model.safetensors
 """
 
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
 
 from adrpo_jax.models.files import weight_table
+from adrpo_jax.models.files.config_files import write_json
 from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.models.sd3 import weight_tables as sd3_tables
 from adrpo_jax.models.sd3.mmdit import MMDiTConfig, position_table
-from adrpo_jax.system.files import replacing
 from adrpo_jax.types import PyTree
 
 POSITIONS = 'pos_embed.pos_embed'
@@ -59,6 +58,5 @@ def save_transformer(
     positions = position_table(config, size, size)[None]
   path = target / 'diffusion_pytorch_model.safetensors'
   save_tree(path, tensors | {POSITIONS: positions}, {'format': 'pt'})
-  with replacing(target / 'config.json') as new:
-    new.write_text(json.dumps(diffusers_config(config), indent=2))
+  write_json(target / 'config.json', diffusers_config(config))
   return path

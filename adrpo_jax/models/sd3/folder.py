@@ -23,7 +23,10 @@ from adrpo_jax.models.files.config_files import (
   matches_type,
   read_config,
 )
-from adrpo_jax.models.files.safetensors_trees import stored_dtype_kind
+from adrpo_jax.models.files.safetensors_trees import (
+  stored_dtype_kind,
+  with_dtype,
+)
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.sd3 import weight_tables as sd3_tables
 from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
@@ -201,16 +204,6 @@ def load_autoencoder(
   )
   with tensor_files(model.path / 'vae') as files:
     return weight_table.load(files, sd3_tables.autoencoder_rows(), shapes)
-
-
-def with_dtype(shapes: PyTree, dtype: Any) -> PyTree:
-  """Returns the shapes in another dtype; constants keep theirs."""
-
-  def convert(path, leaf):
-    constant = path[0].key == 'constants'
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype if constant else dtype)
-
-  return jax.tree_util.tree_map_with_path(convert, shapes)
 
 
 def _transformer_config(path: pathlib.Path) -> MMDiTConfig:

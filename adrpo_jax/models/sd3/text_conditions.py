@@ -24,9 +24,10 @@ from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.files import text_encoder_tables, weight_table
 from adrpo_jax.models.files.config_files import config_from_fields, read_config
+from adrpo_jax.models.files.safetensors_trees import with_dtype
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.files.tokenizers import padding_tokenizer
-from adrpo_jax.models.sd3.folder import WithShardings, with_dtype
+from adrpo_jax.models.sd3.folder import WithShardings
 from adrpo_jax.models.sd3.t5 import T5Config, T5Encoder
 from adrpo_jax.types import PyTree
 

@@ -17,10 +17,10 @@ import jax.numpy as jnp
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.files import safetensors_trees
+from adrpo_jax.models.files.config_files import write_json
 from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.shapes.text_encoder import TextEncoder, TextEncoderConfig
-from adrpo_jax.system.files import replacing
 from adrpo_jax.types import PyTree
 
 CONFIGS = {
@@ -50,8 +50,7 @@ def save(folder: pathlib.Path, base: Base, origin: Mapping[str, Any]) -> None:
     'autoencoder': dataclasses.asdict(base.autoencoder),
     'origin': dict(origin),
   }
-  with replacing(folder / 'config.json') as new:
-    new.write_text(json.dumps(configs, indent=1))
+  write_json(folder / 'config.json', configs)
 
 
 def load(folder: pathlib.Path) -> Base:

@@ -5,7 +5,6 @@ scores, because no weight is 0 or 1.
 """
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -19,6 +18,7 @@ from adrpo_jax.models.clip.towers import (
   ClipVisionConfig,
 )
 from adrpo_jax.models.files import weight_table
+from adrpo_jax.models.files.config_files import write_json
 from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.models.files.text_encoder_tables import (
   clip_text_rows,
@@ -81,6 +81,6 @@ def write(folder: pathlib.Path, seed: int = 0, **fields: Any) -> str:
   """Writes the folder, with `fields` in its config, and returns its path."""
   folder.mkdir(parents=True, exist_ok=True)
   save_tree(folder / 'model.safetensors', tensors(seed), {'format': 'pt'})
-  (folder / 'config.json').write_text(json.dumps(config() | fields))
+  write_json(folder / 'config.json', config() | fields)
   write_clip_tokenizer(folder, '<|endoftext|>')
   return str(folder)

@@ -5,14 +5,13 @@ tokenizer of bytes with the special tokens of Qwen, and a chat template. Its
 completions are noise.
 """
 
-import json
 import pathlib
 
 import jax
 
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
-from adrpo_jax.system.files import replacing
+from adrpo_jax.models.files.config_files import write_json
 
 SPECIAL = ('<|endoftext|>', '<|im_start|>', '<|im_end|>')
 CHAT_TEMPLATE = (
@@ -47,8 +46,7 @@ def write(folder: pathlib.Path) -> pathlib.Path:
   params = init(jax.random.key(0))
   decoder_folder.save(folder, decoder_folder.config_fields(CONFIG), params)
   stop_ids = [256 + SPECIAL.index('<|im_end|>'), 256]
-  with replacing(last_file) as new:
-    new.write_text(json.dumps({'eos_token_id': stop_ids, 'pad_token_id': 256}))
+  write_json(last_file, {'eos_token_id': stop_ids, 'pad_token_id': 256})
   return folder
 
 

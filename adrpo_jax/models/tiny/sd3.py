@@ -6,7 +6,6 @@ images are noise.
 """
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from adrpo_jax.models.clip.towers import ClipText, ClipTextConfig
 from adrpo_jax.models.files import text_encoder_tables, weight_table
+from adrpo_jax.models.files.config_files import write_json
 from adrpo_jax.models.files.safetensors_trees import save_tree
 from adrpo_jax.models.sd3 import weight_tables as sd3_tables
 from adrpo_jax.models.sd3.autoencoder import AutoencoderConfig
@@ -114,7 +114,7 @@ def write(
       },
     )
     _write_t5_tokenizer(folder / 'tokenizer_3')
-  _write_json(
+  write_json(
     folder / 'scheduler' / 'scheduler_config.json',
     {
       '_class_name': 'FlowMatchEulerDiscreteScheduler',
@@ -122,7 +122,7 @@ def write(
       'shift': 3.0,
     },
   )
-  _write_json(folder / 'model_index.json', _index(t5))
+  write_json(folder / 'model_index.json', _index(t5))
   return folder
 
 
@@ -133,11 +133,11 @@ def write_clip_tokenizer(folder: pathlib.Path, padding: str) -> None:
   letters += [chr(256 + i) for i in range(len(rest))]
   tokens = [*letters, *(f'{letter}</w>' for letter in letters)]
   tokens += ['<|startoftext|>', '<|endoftext|>']
-  _write_json(
+  write_json(
     folder / 'vocab.json', {token: i for i, token in enumerate(tokens)}
   )
   (folder / 'merges.txt').write_text('#version: 0.2\n')
-  _write_json(
+  write_json(
     folder / 'tokenizer_config.json',
     {
       'tokenizer_class': 'CLIPTokenizer',
@@ -163,7 +163,7 @@ def _write_t5_tokenizer(folder: pathlib.Path) -> None:
   )
   folder.mkdir(parents=True, exist_ok=True)
   tokenizer.save(str(folder / 'tokenizer.json'))
-  _write_json(
+  write_json(
     folder / 'tokenizer_config.json',
     {
       'tokenizer_class': 'T5TokenizerFast',
@@ -241,9 +241,4 @@ def _save(
 ) -> None:
   folder.mkdir(parents=True, exist_ok=True)
   save_tree(folder / f'{stem}.safetensors', tensors, {'format': 'pt'})
-  _write_json(folder / 'config.json', fields)
-
-
-def _write_json(path: pathlib.Path, fields: dict[str, Any]) -> None:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(json.dumps(fields, indent=1))
+  write_json(folder / 'config.json', fields)

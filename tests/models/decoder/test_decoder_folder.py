@@ -125,7 +125,7 @@ def test_a_sharded_set_goes_into_shards(tmp_path):
     ({'rope_parameters': [1]}, 'an object as rope_parameters'),
     ({'rope_theta': 'absent'}, 'a number as rope_theta .* got None'),
     ({'hidden_act': 'gelu'}, "hidden_act = 'silu'"),
-    ({'hidden_size': None}, r"Expected \['hidden_size'\]"),
+    ({'hidden_size': None}, r"the fields \['hidden_size'\]"),
     ({'vocab_size': '40'}, "vocab_size .* got '40'"),
     ({'num_key_value_heads': 3}, 'a multiple of num_key_value_heads'),
     ({'model_type': 'qwen3', 'attention_bias': True}, 'attention_bias = False'),
