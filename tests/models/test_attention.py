@@ -57,7 +57,7 @@ def causal_inputs(length=150):
   return (q, k, v), attention.Causal(real)
 
 
-def kept(out, mask):
+def at_real(out, mask):
   return jnp.where(mask.token_mask[..., None], out, 0.0)
 
 
@@ -67,8 +67,8 @@ def test_causal_attention_by_hand():
   out = attention.xla(q, k, v, mask)
   np.testing.assert_allclose(out[0, 1], v[0, 1].reshape(-1), atol=1e-6)
   np.testing.assert_allclose(out[1, 0], v[1, 0].reshape(-1), atol=1e-6)
-  whole = attention.xla(q, k, v)
-  np.testing.assert_allclose(out[1, 2], whole[1, 2], atol=1e-6)
+  full = attention.xla(q, k, v)
+  np.testing.assert_allclose(out[1, 2], full[1, 2], atol=1e-6)
 
 
 def test_causal_splash_is_causal_attention_where_it_is_of_use():
@@ -78,16 +78,18 @@ def test_causal_splash_is_causal_attention_where_it_is_of_use():
 
   def gradient(function):
     def total(*arrays):
-      return jnp.sum(kept(function(*arrays, mask), mask) ** 3)
+      return jnp.sum(at_real(function(*arrays, mask), mask) ** 3)
 
     return jax.grad(total, argnums=(0, 1, 2))(*arrays)
 
-  ours = kept(kernel(*arrays, mask), mask)
-  plain = kept(attention.xla(*arrays, mask), mask)
+  ours = at_real(kernel(*arrays, mask), mask)
+  plain = at_real(attention.xla(*arrays, mask), mask)
   np.testing.assert_allclose(ours, plain, atol=2e-5)
-  for got, want in zip(gradient(kernel), gradient(attention.xla), strict=True):
-    largest = float(jnp.abs(want).max())
-    np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * largest)
+  for actual, expected in zip(
+    gradient(kernel), gradient(attention.xla), strict=True
+  ):
+    largest = float(jnp.abs(expected).max())
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * largest)
 
 
 def test_causal_splash_on_eight_devices():
@@ -97,7 +99,9 @@ def test_causal_splash_on_eight_devices():
   mesh = sharding.make_mesh(2, 2, 2)
   split = jax.jit(attention.splash(mesh, interpret=True))(*arrays, mask)
   plain = attention.xla(*arrays, mask)
-  np.testing.assert_allclose(kept(split, mask), kept(plain, mask), atol=2e-5)
+  np.testing.assert_allclose(
+    at_real(split, mask), at_real(plain, mask), atol=2e-5
+  )
 
 
 def test_a_mask_of_ones_own_is_obeyed():

@@ -54,7 +54,7 @@ def _plain_call(module, *inputs):
 )
 def test_values_and_gradients_are_those_of_the_module(compute):
   x, signal = jax.random.normal(jax.random.key(0), (2, 3, 4))
-  found = []
+  results = []
   for call in (gradient_barrier, _plain_call):
     model = Model(call, compute)
     params = model.init(jax.random.key(1), x, signal)
@@ -63,9 +63,9 @@ def test_values_and_gradients_are_those_of_the_module(compute):
       return jnp.sum(model.apply(params, x, signal) ** 2)
 
     run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))
-    found.append((params, run(params, x, signal)))
-  jax.tree.map(np.testing.assert_array_equal, *found)
-  assert np.any(jax.tree.leaves(found[0][1][1][0])[0])
+    results.append((params, run(params, x, signal)))
+  jax.tree.map(np.testing.assert_array_equal, *results)
+  assert np.any(jax.tree.leaves(results[0][1][1][0])[0])
 
 
 def _tied(trained):
@@ -76,8 +76,8 @@ def _tied(trained):
   learned = {k: v for k, v in params.items() if re.search(trained, k)}
 
   def loss(learned):
-    whole = unflatten_dict(params | learned, sep='/')
-    return jnp.sum(model.apply(whole, x, signal) ** 2)
+    weights = unflatten_dict(params | learned, sep='/')
+    return jnp.sum(model.apply(weights, x, signal) ** 2)
 
   jaxpr = jax.make_jaxpr(jax.grad(loss))(learned)
   tied = [

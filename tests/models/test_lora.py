@@ -78,7 +78,7 @@ def test_a_layer_that_the_file_leaves_out_is_zero(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ('tensors', 'said'),
+  ('tensors', 'message'),
   [
     ({'layers.0.to_q.weight': A}, 'Expected adapters MODULE'),
     ({'layers.0.to_q.lora_A.weight': A}, 'only one half'),
@@ -92,6 +92,6 @@ def test_a_layer_that_the_file_leaves_out_is_zero(tmp_path):
     ),
   ],
 )
-def test_what_is_wrong_with_a_file_is_said(tensors, said, tmp_path):
-  with pytest.raises(InputError, match=said):
+def test_what_is_wrong_with_a_file_is_said(tensors, message, tmp_path):
+  with pytest.raises(InputError, match=message):
     lora_files.load(_written(tmp_path, **tensors), ROWS, BASE)

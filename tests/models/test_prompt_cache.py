@@ -27,14 +27,16 @@ def test_each_prompt_is_encoded_once_for_all_runs(tmp_path):
   encode = Encoder()
   rows = PromptCache(tmp_path / 'c', encode)(['fox', 'owl', 'fox', ''])
   assert encode.asked == ['fox', 'owl', '']
-  found = rows(np.array([2, 1, 1]))
-  assert found.states.shape == (3, 4, 1)
-  assert found.states.dtype == jnp.bfloat16
-  np.testing.assert_array_equal(found.pooled[1, :3], list(b'owl'))
-  np.testing.assert_array_equal(found.pooled[1], found.pooled[2])
+  conditions = rows(np.array([2, 1, 1]))
+  assert conditions.states.shape == (3, 4, 1)
+  assert conditions.states.dtype == jnp.bfloat16
+  np.testing.assert_array_equal(conditions.pooled[1, :3], list(b'owl'))
+  np.testing.assert_array_equal(conditions.pooled[1], conditions.pooled[2])
   again = PromptCache(tmp_path / 'c', encode)(['owl', 'hare'])
   assert encode.asked == ['fox', 'owl', '', 'hare']
-  np.testing.assert_array_equal(again(np.array([0])).states[0], found.states[1])
+  np.testing.assert_array_equal(
+    again(np.array([0])).states[0], conditions.states[1]
+  )
 
 
 def test_what_was_encoded_before_a_failure_is_kept(tmp_path):
@@ -55,12 +57,12 @@ def test_a_fingerprint_is_of_content_names_and_settings(tmp_path):
   (folder / 'model.safetensors').write_bytes(b'a' * (1 << 25))
   first = fingerprint([folder], 77)
   assert first == fingerprint([folder], 77)
-  found = {first, fingerprint([folder], 256)}
+  digests = {first, fingerprint([folder], 256)}
   for place in (0, (1 << 25) - 1):
     changed = bytearray(b'a' * (1 << 25))
     changed[place] = 0
     (folder / 'model.safetensors').write_bytes(changed)
-    found.add(fingerprint([folder], 77))
+    digests.add(fingerprint([folder], 77))
   (folder / 'model.safetensors').rename(folder / 'weights.safetensors')
-  found.add(fingerprint([folder], 77))
-  assert len(found) == 5
+  digests.add(fingerprint([folder], 77))
+  assert len(digests) == 5

@@ -68,9 +68,9 @@ def test_pixels_that_are_not_rounded(edges):
       )
       for i in range(3)
     ]
-    whole = np.clip(np.stack(channels, -1), 0, 1)
+    full = np.clip(np.stack(channels, -1), 0, 1)
     top, left = (rows - 56) // 2, (columns - 56) // 2
-    crop = whole[top : top + 56, left : left + 56]
+    crop = full[top : top + 56, left : left + 56]
     expected = (crop - preprocess.MEAN) / np.array(preprocess.STD)
     assert np.abs(ours - expected).max() < 1e-3
 
@@ -137,7 +137,7 @@ def their_scores(model, folder, images):
   )
   cosines, embeddings = [], []
   for text, group in zip(TEXTS, images, strict=True):
-    said = model(
+    outputs = model(
       **read(
         text=[text],
         images=[Image.fromarray(image) for image in group],
@@ -147,13 +147,13 @@ def their_scores(model, folder, images):
         truncation=True,
       )
     )
-    cosines.append((said.logits_per_image / model.logit_scale.exp())[:, 0])
-    embeddings.append(said.vision_model_output.pooler_output)
+    cosines.append((outputs.logits_per_image / model.logit_scale.exp())[:, 0])
+    embeddings.append(outputs.vision_model_output.pooler_output)
   return torch.stack(cosines), torch.stack(embeddings)
 
 
 @pytest.fixture(scope='module')
-def drawn():
+def picture_files():
   """Pictures [4, 2, 28, 42, 3], which the processor crops and does not scale.
 
   Where it scales, single pixels are a level apart: see above.
@@ -165,11 +165,11 @@ def drawn():
   ('activation', 'end'), [('quick_gelu', 2), ('gelu', 513)]
 )
 @torch.no_grad()
-def test_scores_of_a_pair(activation, end, drawn, tmp_path):
+def test_scores_of_a_pair(activation, end, picture_files, tmp_path):
   model = saved_pair(tmp_path, activation, end)
-  cosine, embeddings = their_scores(model, tmp_path, drawn)
+  cosine, embeddings = their_scores(model, tmp_path, picture_files)
   ids = np.array([3, 0, 2, 1])
-  images = drawn[ids] / np.float32(255)
+  images = picture_files[ids] / np.float32(255)
   expected = {
     'clip_score': 100 * cosine,
     'pick_score': model.logit_scale.exp() * cosine,
@@ -186,9 +186,9 @@ def test_scores_of_a_pair(activation, end, drawn, tmp_path):
     .make(TEXTS, 0.0, path=str(tmp_path))(PromptBatch.of_step(ids), images)
     .measures
   )
-  apart = np.linalg.norm(embeddings[:, 0] - embeddings[:, 1], axis=-1)[ids]
+  distances = np.linalg.norm(embeddings[:, 0] - embeddings[:, 1], axis=-1)[ids]
   np.testing.assert_allclose(
-    measured['clip_diversity'], np.stack([apart, apart], 1), rtol=1e-4
+    measured['clip_diversity'], np.stack([distances, distances], 1), rtol=1e-4
   )
   along = torch.cosine_similarity(embeddings[:, 0], embeddings[:, 1]).numpy()
   np.testing.assert_allclose(
@@ -221,7 +221,7 @@ def test_hps_of_square_pictures(tmp_path):
 
 
 @torch.no_grad()
-def test_aesthetic_of_pictures(drawn, tmp_path):
+def test_aesthetic_of_pictures(picture_files, tmp_path):
   """The head as published, on normalized embeddings, kept beside its tower."""
   model = saved_pair(tmp_path / 'pair')
   head = torch.nn.Sequential(
@@ -234,8 +234,10 @@ def test_aesthetic_of_pictures(drawn, tmp_path):
     torch.nn.Linear(6, 4),
     torch.nn.Linear(4, 1),
   ).eval()
-  held = {f'layers.{k}': v.numpy() for k, v in head.state_dict().items()}
-  _, embeddings = their_scores(model, tmp_path / 'pair', drawn)
+  head_tensors = {
+    f'layers.{k}': v.numpy() for k, v in head.state_dict().items()
+  }
+  _, embeddings = their_scores(model, tmp_path / 'pair', picture_files)
   expected = head(torch.nn.functional.normalize(embeddings, dim=-1))[..., 0]
 
   tower = transformers.CLIPVisionModelWithProjection(
@@ -247,12 +249,14 @@ def test_aesthetic_of_pictures(drawn, tmp_path):
   tower.save_pretrained(tmp_path / 'both')
   fields = json.loads((tmp_path / 'both' / 'config.json').read_text())
   assert fields['model_type'] == 'clip_vision_model'
-  with_head = {k: v.numpy() for k, v in tower.state_dict().items()} | held
+  with_head = {
+    k: v.numpy() for k, v in tower.state_dict().items()
+  } | head_tensors
   save_tree(tmp_path / 'both' / 'model.safetensors', with_head)
-  save_tree(tmp_path / 'head.safetensors', held)
+  save_tree(tmp_path / 'head.safetensors', head_tensors)
   for path, at in (('pair', 'head.safetensors'), ('both', 'both')):
     scores = REWARDS['aesthetic'].make(
       TEXTS, 0.0, path=str(tmp_path / path), head=str(tmp_path / at)
-    )(PromptBatch.of_step(np.arange(4)), drawn)
+    )(PromptBatch.of_step(np.arange(4)), picture_files)
     assert np.abs(scores.rewards - expected.numpy()).max() < 1e-5
     assert np.ptp(scores.rewards) > 1e-3

@@ -31,7 +31,7 @@ def _both(kind, folder):
   model = tiny_qwen.theirs(kind)
   model.save_pretrained(folder)
   ours = Decoder(decoder_folder.read(folder).config, Compute(scan_layers=True))
-  return model, ours, tiny_qwen.loaded(folder)
+  return model, ours, tiny_qwen.load(folder)
 
 
 def _trained(params, rank, targets, key=0):
@@ -56,15 +56,15 @@ def test_ours_loads_in_peft(kind, case, tmp_path):
   # 2.5 = alpha/r, and not a whole alpha for the rank of 3.
   lora_files.save_peft(tmp_path / 'adapter', ROWS, adapters, 2.5, 'base')
   attached = lora.attach(params, adapters, 2.5)
-  found = tiny_qwen.compiled(ours, attached)
+  ours_logits = tiny_qwen.compiled(ours, attached)
   wrapped = peft.PeftModel.from_pretrained(model, str(tmp_path / 'adapter'))
   theirs = tiny_qwen.their_logits(wrapped.eval()).detach().numpy()
   assert distance(before[MASK], theirs[MASK]) > 0.05
-  assert distance(found[MASK], theirs[MASK]) < 1e-4
+  assert distance(ours_logits[MASK], theirs[MASK]) < 1e-4
   again = lora_files.load(tmp_path / 'adapter', ROWS, params)
   assert set(again) == set(adapters)
   back = tiny_qwen.compiled(ours, lora.attach(params, again, 1.0))
-  assert distance(back[MASK], found[MASK]) < 1e-5
+  assert distance(back[MASK], ours_logits[MASK]) < 1e-5
 
 
 @pytest.mark.parametrize('rslora', [False, True], ids=['plain', 'rslora'])
@@ -85,8 +85,8 @@ def test_theirs_loads_here(rslora, tmp_path):
   assert json.loads(written)['lora_alpha'] == 7
   adapters = lora_files.load(tmp_path / 'adapter', ROWS, params)
   assert len(adapters) == 7
-  found = tiny_qwen.compiled(ours, lora.attach(params, adapters, 1.0))
+  ours_logits = tiny_qwen.compiled(ours, lora.attach(params, adapters, 1.0))
   plain = tiny_qwen.compiled(ours, params)
   theirs = tiny_qwen.their_logits(wrapped).detach().numpy()
   assert distance(plain[MASK], theirs[MASK]) > 0.01
-  assert distance(found[MASK], theirs[MASK]) < 1e-4
+  assert distance(ours_logits[MASK], theirs[MASK]) < 1e-4

@@ -45,15 +45,15 @@ def test_logits_and_gradients(kind, tied, tmp_path):
 
   model = decoder_folder.read(tmp_path)
   assert model.config.tie_word_embeddings == tied
-  ours, params = Decoder(model.config, LOOP), tiny_qwen.loaded(tmp_path)
+  ours, params = Decoder(model.config, LOOP), tiny_qwen.load(tmp_path)
 
   def loss(params):
-    found = tiny_qwen.our_logits(ours, params)
-    return jnp.sum(jnp.where(MASK[..., None], found, 0) ** 2), found
+    result = tiny_qwen.our_logits(ours, params)
+    return jnp.sum(jnp.where(MASK[..., None], result, 0) ** 2), result
 
-  gradients, found = jax.jit(jax.grad(loss, has_aux=True))(params)
-  found = np.asarray(found)
-  assert distance(found[MASK], expected.detach().numpy()[MASK]) < TOLERANCE
+  gradients, result = jax.jit(jax.grad(loss, has_aux=True))(params)
+  result = np.asarray(result)
+  assert distance(result[MASK], expected.detach().numpy()[MASK]) < TOLERANCE
   check_gradients(
     weight_table.to_hf(ROWS, gradients), dict(theirs.named_parameters())
   )
@@ -66,26 +66,26 @@ def test_cached_decoding(kind, tmp_path):
   theirs.save_pretrained(tmp_path)
   expected = tiny_qwen.their_logits(theirs).detach().numpy()
   ours = CachedDecoder(decoder_folder.read(tmp_path).config)
-  params = tiny_qwen.loaded(tmp_path)
+  params = tiny_qwen.load(tmp_path)
   rows = TOKENS, position_ids(jnp.asarray(MASK)), MASK
 
   def decoded(params, rows):
     first = [row[:, :5] for row in rows]
-    apart = unstack_layers(params)
-    hidden, cache = ours.apply(apart, *first, 9, method='prefill')
+    unstacked = unstack_layers(params)
+    hidden, cache = ours.apply(unstacked, *first, 9, method='prefill')
 
     def step(cache, row):
       row = [part[:, None] for part in row]
-      x, cache = ours.apply(apart, *row, cache, method='extend')
+      x, cache = ours.apply(unstacked, *row, cache, method='extend')
       return cache, x[:, 0]
 
     later = [row[:, 5:].T for row in rows]
     _, states = jax.lax.scan(step, cache, later)
-    whole = jnp.concatenate([hidden, states.swapaxes(0, 1)], 1)
-    return logits(whole, output_embedding(params))
+    all_states = jnp.concatenate([hidden, states.swapaxes(0, 1)], 1)
+    return logits(all_states, output_embedding(params))
 
-  found = np.asarray(jax.jit(decoded)(params, rows))
-  assert distance(found[MASK], expected[MASK]) < TOLERANCE
+  result = np.asarray(jax.jit(decoded)(params, rows))
+  assert distance(result[MASK], expected[MASK]) < TOLERANCE
 
 
 @pytest.mark.parametrize('side', ['left', 'right'])
@@ -103,10 +103,10 @@ def test_scores(kind, side, tmp_path):
   model = decoder_folder.read(tmp_path)
   ours = Scorer(model.config, LOOP)
   params = decoder_folder.load_scorer(model, jnp.float32, lambda shapes: shapes)
-  places = position_ids(jnp.asarray(mask))
+  positions = position_ids(jnp.asarray(mask))
 
   def loss(params):
-    scores = ours.apply(params, tokens, places, mask)
+    scores = ours.apply(params, tokens, positions, mask)
     return jnp.sum(scores**2), scores
 
   gradients, scores = jax.jit(jax.grad(loss, has_aux=True))(params)
@@ -124,20 +124,20 @@ def test_a_folder_of_ours_loads_in_transformers(kind, tied, tmp_path):
   theirs.save_pretrained(tmp_path / 'theirs')
   expected = tiny_qwen.their_logits(theirs).detach()
   model = decoder_folder.read(tmp_path / 'theirs')
-  params = tiny_qwen.loaded(tmp_path / 'theirs')
+  params = tiny_qwen.load(tmp_path / 'theirs')
   for i, fields in enumerate(
     (model.fields, decoder_folder.config_fields(model.config))
   ):
     folder = tmp_path / str(i)
     decoder_folder.save(folder, fields, params)
-    again, said = transformers.AutoModelForCausalLM.from_pretrained(
+    again, info = transformers.AutoModelForCausalLM.from_pretrained(
       folder, output_loading_info=True, attn_implementation='eager'
     )
-    assert not said['missing_keys']
-    assert not said['unexpected_keys']
+    assert not info['missing_keys']
+    assert not info['unexpected_keys']
     assert type(again) is type(theirs)
-    found = tiny_qwen.their_logits(again.eval()).detach()
-    assert torch.equal(found[torch.tensor(MASK)], expected[torch.tensor(MASK)])
+    result = tiny_qwen.their_logits(again.eval()).detach()
+    assert torch.equal(result[torch.tensor(MASK)], expected[torch.tensor(MASK)])
 
 
 def test_a_sharded_set_of_theirs(tmp_path):
@@ -145,8 +145,8 @@ def test_a_sharded_set_of_theirs(tmp_path):
   theirs.save_pretrained(tmp_path, max_shard_size='20KB')
   assert (tmp_path / 'model.safetensors.index.json').is_file()
   assert not (tmp_path / 'model.safetensors').exists()
-  found = weight_table.to_hf(ROWS, tiny_qwen.loaded(tmp_path))
+  result = weight_table.to_hf(ROWS, tiny_qwen.load(tmp_path))
   state = theirs.state_dict()
-  assert set(found) == set(state)
+  assert set(result) == set(state)
   for name, tensor in state.items():
-    np.testing.assert_array_equal(found[name], tensor.numpy())
+    np.testing.assert_array_equal(result[name], tensor.numpy())

@@ -29,7 +29,7 @@ def _both(name, folder):
   config = VARIANTS[name]
   model = tiny_sd3.theirs(config)
   model.save_pretrained(folder)
-  params = tiny_sd3.loaded(folder, config)
+  params = tiny_sd3.load(folder, config)
   return config, model, params, tiny_sd3.inputs(config, 8, 6)
 
 

@@ -68,7 +68,7 @@ def test_a_picture_from_equal_noise(name, tmp_path):
   ).images
 
   ours = MMDiT(config)
-  params = tiny_sd3.loaded(tmp_path / 'transformer', config, 8, 8)
+  params = tiny_sd3.load(tmp_path / 'transformer', config, 8, 8)
   null = Condition(jnp.asarray(null_states[0]), jnp.asarray(null_pooled[0]))
   velocity = guidance.guided(ours.apply, SCALE, null)
   condition = Condition(jnp.asarray(states), jnp.asarray(pooled))
@@ -86,7 +86,7 @@ def test_a_picture_from_equal_noise(name, tmp_path):
     images = coder.apply(decoder, latents, method='decode')
     return jnp.clip(images / 2 + 0.5, 0, 1)
 
-  decoder = tiny_sd3.loaded_autoencoder(tmp_path / 'vae')
+  decoder = tiny_sd3.load_autoencoder(tmp_path / 'vae')
   images = draw(params, decoder, noise.transpose(0, 2, 3, 1))
   assert images.std() > 0.02
   error = np.abs(images - theirs.permute(0, 2, 3, 1).numpy()).max()

@@ -27,21 +27,21 @@ pytestmark = pytest.mark.parity
 TEXTS = ['A red fox on 2 hills.', 'an owl', '']
 
 
-def as_it_is(shapes):
+def identity(shapes):
   return shapes
 
 
 def encoded(folder, texts, width=48, t5_length=20):
-  said = text_conditions.encode_prompts(
+  pairs = text_conditions.encode_prompts(
     folder,
     texts,
     width=width,
     t5_length=t5_length,
     compute=Compute(),
-    with_shardings=as_it_is,
+    with_shardings=identity,
     batch=2,
   )
-  read, conditions = zip(*said, strict=True)
+  read, conditions = zip(*pairs, strict=True)
   assert list(read) == texts
   return conditions
 
@@ -90,8 +90,8 @@ def test_pictures_of_words(config, size, tmp_path):
   ).images.permute(0, 2, 3, 1)
 
   model = sd3_folder.read(folder)
-  params = sd3_folder.load_transformer(model, size, jnp.float32, as_it_is)
-  decoder = sd3_folder.load_autoencoder(model, jnp.float32, as_it_is)
+  params = sd3_folder.load_transformer(model, size, jnp.float32, identity)
+  decoder = sd3_folder.load_autoencoder(model, jnp.float32, identity)
   *conditions, null = encoded(folder, TEXTS)
   condition = jax.tree.map(lambda *rows: jnp.stack(rows), *conditions)
   velocity = guidance.guided(MMDiT(model.transformer).apply, 5.0, null)
@@ -131,11 +131,11 @@ def test_a_folder_that_diffusers_wrote(name, tmp_path):
 
   size = 10, 6
   inputs = tiny_sd3.inputs(model.transformer, *size)
-  params = sd3_folder.load_transformer(model, size, jnp.float32, as_it_is)
+  params = sd3_folder.load_transformer(model, size, jnp.float32, identity)
   mmdit = MMDiT(model.transformer)
   velocity = jax.jit(lambda p: tiny_sd3.our_velocity(mmdit, p, *inputs))
   latents = inputs[0].transpose(0, 2, 3, 1)
-  decoder = sd3_folder.load_autoencoder(model, jnp.float32, as_it_is)
+  decoder = sd3_folder.load_autoencoder(model, jnp.float32, identity)
   images = Autoencoder(model.autoencoder).apply(
     decoder, latents, method='decode'
   )

@@ -32,7 +32,7 @@ def test_transformer(name, scan_layers, tmp_path):
   expected = tiny_sd3.their_velocity(model, *inputs)
   (expected**2).sum().backward()
 
-  params = tiny_sd3.loaded(tmp_path, config)
+  params = tiny_sd3.load(tmp_path, config)
   ours = MMDiT(config, Compute(scan_layers=scan_layers))
   velocity = jax.jit(lambda p: tiny_sd3.our_velocity(ours, p, *inputs))
   v, pullback = jax.vjp(velocity, params)
@@ -55,14 +55,14 @@ def test_their_position_table_is_our_formula():
 def test_autoencoder(tmp_path):
   model = tiny_sd3.their_autoencoder()
   model.save_pretrained(tmp_path)
-  params = tiny_sd3.loaded_autoencoder(tmp_path)
+  params = tiny_sd3.load_autoencoder(tmp_path)
   ours = Autoencoder(tiny_sd3.AUTOENCODER)
   images = np.random.default_rng(0).uniform(-1, 1, (2, 3, 32, 16))
   images = images.astype(np.float32)
-  seen = images.transpose(0, 2, 3, 1)
+  nhwc = images.transpose(0, 2, 3, 1)
 
   latents = model.encode(torch.tensor(images)).latent_dist
-  mean, logvar = jax.jit(lambda p: ours.apply(p, seen, method='moments'))(
+  mean, logvar = jax.jit(lambda p: ours.apply(p, nhwc, method='moments'))(
     params
   )
   channels_last = (0, 2, 3, 1)
@@ -93,7 +93,7 @@ def test_bfloat16_errs_no_more_than_theirs(tmp_path):
   for name, config in VARIANTS.items():
     model = tiny_sd3.theirs(config)
     model.save_pretrained(tmp_path / name)
-    params = tiny_sd3.loaded(tmp_path / name, config)
+    params = tiny_sd3.load(tmp_path / name, config)
     *arrays, sigma = tiny_sd3.inputs(config, 8, 6)
     exact = tiny_sd3.their_velocity(model, *arrays, sigma).detach().numpy()
     halves = [torch.tensor(a).to(torch.bfloat16) for a in arrays]

@@ -69,8 +69,8 @@ def test_clip_text(activation, end, scan_layers, tmp_path):
   tokens[range(3), [4, 8, 6]] = 49 if end == 2 else end
   if end != 2:
     tokens[range(3), [2, 7, 8]] = 45  # The largest id is not the end.
-  said = theirs(torch.tensor(tokens), output_hidden_states=True)
-  penultimate, pooled = said.hidden_states[-2], said.text_embeds
+  outputs = theirs(torch.tensor(tokens), output_hidden_states=True)
+  penultimate, pooled = outputs.hidden_states[-2], outputs.text_embeds
   ((penultimate**2).sum() + (pooled**2).sum()).backward()
 
   ours = ClipText(ClipTextConfig(**sizes), Compute(scan_layers=scan_layers))
@@ -91,10 +91,10 @@ def test_a_plain_text_model_has_no_prefix(tmp_path):
   theirs = shaken(transformers.CLIPTextModel(config))
   theirs.save_pretrained(tmp_path)
   with tensor_files(tmp_path) as files:
-    held = set(files.shapes)
+    stored_names = set(files.shapes)
   rows = text_encoder_tables.clip_text_rows(prefix='')
   names = {row.theirs.format(layer=0, name='q_proj') for row in rows}
-  assert 'encoder.layers.0.self_attn.q_proj.weight' in held & names
+  assert 'encoder.layers.0.self_attn.q_proj.weight' in stored_names & names
 
 
 @pytest.mark.parametrize('activation', ['quick_gelu', 'gelu'])
@@ -109,15 +109,17 @@ def test_clip_vision(activation, tmp_path):
   theirs.save_pretrained(tmp_path)
   images = np.random.default_rng(0).normal(size=(2, 3, 12, 12))
   images = images.astype(np.float32)
-  said = theirs(torch.tensor(images)).image_embeds
-  (said**2).sum().backward()
+  outputs = theirs(torch.tensor(images)).image_embeds
+  (outputs**2).sum().backward()
 
   ours = ClipVision(ClipVisionConfig(**sizes))
   rows = text_encoder_tables.clip_vision_rows()
-  seen = images.transpose(0, 2, 3, 1)
-  params = loaded(ours, tmp_path, rows, seen)
-  embeddings, pullback = jax.vjp(jax.jit(lambda p: ours.apply(p, seen)), params)
-  assert distance(embeddings, said.detach()) < TOLERANCE
+  channels_last = images.transpose(0, 2, 3, 1)
+  params = loaded(ours, tmp_path, rows, channels_last)
+  embeddings, pullback = jax.vjp(
+    jax.jit(lambda p: ours.apply(p, channels_last)), params
+  )
+  assert distance(embeddings, outputs.detach()) < TOLERANCE
   gradients = weight_table.to_hf(rows, pullback(2 * embeddings)[0])
   check_gradients(gradients, dict(theirs.named_parameters()))
 
@@ -142,14 +144,14 @@ def test_t5(scan_layers, tmp_path):
   )
   theirs.save_pretrained(tmp_path)
   tokens = np.random.default_rng(0).integers(0, 40, (2, 45))
-  said = theirs(torch.tensor(tokens)).last_hidden_state
-  (said**2).sum().backward()
+  outputs = theirs(torch.tensor(tokens)).last_hidden_state
+  (outputs**2).sum().backward()
 
   ours = T5Encoder(T5Config(**sizes), Compute(scan_layers=scan_layers))
   rows = text_encoder_tables.t5_rows()
   params = loaded(ours, tmp_path, rows, tokens)
   states, pullback = jax.vjp(jax.jit(lambda p: ours.apply(p, tokens)), params)
-  assert distance(states, said.detach()) < TOLERANCE
+  assert distance(states, outputs.detach()) < TOLERANCE
   gradients = weight_table.to_hf(rows, pullback(2 * states)[0])
   check_gradients(gradients, dict(theirs.named_parameters()))
 
@@ -179,10 +181,10 @@ def test_bfloat16_errs_no_more_than_theirs(tmp_path):
     rows = text_encoder_tables.clip_text_rows()
     params = loaded(plain, tmp_path / str(seed), rows, tokens)
     exact = theirs(torch.tensor(tokens)).text_embeds.detach().numpy()
-    said = theirs.to(torch.bfloat16)(torch.tensor(tokens)).text_embeds
-    said = said.detach().float().numpy()
+    outputs = theirs.to(torch.bfloat16)(torch.tensor(tokens)).text_embeds
+    outputs = outputs.detach().float().numpy()
     pooled = np.asarray(half.apply(params, tokens).pooled, np.float32)
-    errors['theirs'].append(np.mean((said - exact) ** 2))
+    errors['theirs'].append(np.mean((outputs - exact) ** 2))
     errors['ours'].append(np.mean((pooled - exact) ** 2))
   ours, their_own = (np.sqrt(np.mean(e)) for e in errors.values())
   assert 0 < ours <= 1.05 * their_own

@@ -24,7 +24,7 @@ torch = pytest.importorskip('torch')
 pytest.importorskip('trl')
 
 from closeness import TOLERANCE, check_gradients, distance
-from given_step import drawn, our_step
+from one_step import make_samples, our_step
 import tiny_qwen
 import tiny_trl
 from tiny_trl import ANSWERS, REWARDS, WINNERS, G, P, T
@@ -127,7 +127,7 @@ def on_their_states(trainer, seen, row):
     ),
     params,
     reference,
-    drawn(ANSWERS, seen.drawn['old_per_token_logps']),
+    make_samples(ANSWERS, seen.drawn['old_per_token_logps']),
     REWARDS,
     trainer.temperature,
   )
@@ -209,8 +209,8 @@ def through_the_model(method, policy, samples, rewards):
       ),
       embedding=output_embedding,
     ),
-    tiny_qwen.loaded(policy.folder),
-    tiny_qwen.loaded(policy.reference),
+    tiny_qwen.load(policy.folder),
+    tiny_qwen.load(policy.reference),
     samples,
     rewards,
   )(np.ones(rewards.shape, bool))
@@ -228,7 +228,7 @@ def test_grpo_of_the_whole_model(policy, tmp_path):
   loss, gradients = through_the_model(
     language_methods.grpo(beta=BETA),
     policy,
-    drawn(ANSWERS, seen.drawn['old_per_token_logps']),
+    make_samples(ANSWERS, seen.drawn['old_per_token_logps']),
     REWARDS,
   )
   assert distance(loss, seen.loss.detach()) < TOLERANCE
@@ -246,7 +246,7 @@ def test_dpo_of_the_whole_model(policy, tmp_path):
   loss, gradients = through_the_model(
     language_methods.dpo(beta=BETA),
     policy,
-    drawn([group[:2] for group in ANSWERS]),
+    make_samples([group[:2] for group in ANSWERS]),
     np.eye(2, dtype=np.float32)[list(WINNERS)],
   )
   assert distance(loss, theirs.detach()) < TOLERANCE

@@ -49,7 +49,7 @@ def their_logits(model, tokens=TOKENS, mask=MASK):
   ).logits
 
 
-def loaded(folder):
+def load(folder):
   return decoder_folder.load(
     decoder_folder.read(folder), jnp.float32, lambda shapes: shapes
   )

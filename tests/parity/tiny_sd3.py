@@ -57,8 +57,8 @@ def inputs(config: MMDiTConfig, rows: int, columns: int):
     (2, 7, config.joint_attention_dim),
     (2, config.pooled_projection_dim),
   )
-  drawn = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
-  return *drawn, np.array([0.3, 0.95], np.float32)
+  arrays = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+  return *arrays, np.array([0.3, 0.95], np.float32)
 
 
 def their_velocity(model, latents, states, pooled, sigma):
@@ -84,7 +84,7 @@ def shapes(config: MMDiTConfig, rows: int, columns: int):
   )
 
 
-def loaded(folder, config: MMDiTConfig, rows: int = 8, columns: int = 6):
+def load(folder, config: MMDiTConfig, rows: int = 8, columns: int = 6):
   with tensor_files(folder) as files:
     return weight_table.load(
       files, ROWS, shapes(config, rows, columns), r'^pos_embed\.pos_embed$'
@@ -112,7 +112,7 @@ def their_autoencoder():
   )
 
 
-def loaded_autoencoder(folder):
+def load_autoencoder(folder):
   ours = Autoencoder(AUTOENCODER)
   shapes = jax.eval_shape(
     ours.init, jax.random.key(0), jnp.zeros((1, 32, 16, 3)), jax.random.key(0)

@@ -29,7 +29,7 @@ VISION = ClipVisionConfig(**SIZES, image_size=12, patch_size=4)
 TOKENS = np.array([[7, 45, 40, 46, 40, 9], [48, 3, 5, 49, 40, 49]])
 
 
-def drawn(model, *inputs):
+def random_params(model, *inputs):
   """Random norms and biases too: at one and zero they would hide mix-ups."""
   shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)
   rng = np.random.default_rng(0)
@@ -39,43 +39,43 @@ def drawn(model, *inputs):
 
 
 @pytest.mark.parametrize(
-  ('name', 'said'),
+  ('name', 'outputs'),
   [
     # x·Φ(x) and x/(1 + exp(−1.702·x)) at 1 and −2.
     ('gelu', [0.8413447461, -0.0455002639]),
     ('quick_gelu', [0.8457957659, -0.0643416127]),
   ],
 )
-def test_activations(name, said):
+def test_activations(name, outputs):
   ours = ACTIVATIONS[name](jnp.array([1.0, -2.0]))
-  np.testing.assert_allclose(ours, said, rtol=1e-5)
+  np.testing.assert_allclose(ours, outputs, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-  ('end', 'places'),
+  ('end', 'positions'),
   [
     (40, [2, 4]),  # the first 40, though larger ids stand before and after
     (2, [3, 3]),  # the old value: the first of the largest id
   ],
 )
-def test_where_a_text_ends(end, places):
-  np.testing.assert_array_equal(eos_positions(TOKENS, end), places)
+def test_where_a_text_ends(end, positions):
+  np.testing.assert_array_equal(eos_positions(TOKENS, end), positions)
 
 
 def test_states_do_not_see_later_tokens():
   model = ClipText(TEXT)
-  params = drawn(model, TOKENS)
-  said = jax.jit(lambda tokens: model.apply(params, tokens))
+  params = random_params(model, TOKENS)
+  apply = jax.jit(lambda tokens: model.apply(params, tokens))
   changed = TOKENS.copy()
   changed[0, 4:] = [11, 12]  # after the first end, of the first text only
-  before, after = said(TOKENS), said(changed)
+  before, after = apply(TOKENS), apply(changed)
   moved = np.abs(before.penultimate - after.penultimate).max(-1)
   assert moved[0, :4].max() == moved[1].max() == 0
   assert moved[0, 4:].min() > 1e-2
   np.testing.assert_array_equal(before.pooled, after.pooled)
   changed = TOKENS.copy()
   changed[0, 0] += 1  # an early token reaches all that follow
-  after = said(changed)
+  after = apply(changed)
   moved = np.abs(before.penultimate - after.penultimate).max(-1)
   assert moved[0].min() > 1e-4
   assert np.abs(before.pooled - after.pooled)[0].max() > 1e-4
@@ -83,16 +83,16 @@ def test_states_do_not_see_later_tokens():
 
 def test_penultimate_states_know_nothing_of_the_last_layer():
   model = ClipText(TEXT)
-  params = drawn(model, TOKENS)
+  params = random_params(model, TOKENS)
   assert {n for n in params['params'] if n.startswith('layers')} == {
     'layers_0',
     'layers_2',
   }
   fc2 = params['params']['layers_2']['fc2']['dense']
-  said = jax.jit(model.apply)
-  before = said(params, TOKENS)
+  apply = jax.jit(model.apply)
+  before = apply(params, TOKENS)
   fc2['bias'] = fc2['bias'] + np.arange(16, dtype=np.float32)
-  after = said(params, TOKENS)
+  after = apply(params, TOKENS)
   np.testing.assert_array_equal(before.penultimate, after.penultimate)
   assert np.abs(before.pooled - after.pooled).max() > 1e-2
 
@@ -102,16 +102,16 @@ def test_an_image_is_a_set_of_patches_with_places():
   model = ClipVision(VISION)
   image = np.random.default_rng(1).normal(size=(1, 12, 12, 3))
   image = image.astype(np.float32)
-  params = drawn(model, image)
+  params = random_params(model, image)
   swapped = image.copy()
   swapped[:, :4, 4:8], swapped[:, 8:, :4] = image[:, 8:, :4], image[:, :4, 4:8]
-  said = jax.jit(model.apply)
-  before, moved = said(params, image), said(params, swapped)
+  apply = jax.jit(model.apply)
+  before, moved = apply(params, image), apply(params, swapped)
   assert np.abs(before - moved).max() > 1e-2
-  places = params['params']['position_embedding']
+  positions = params['params']['position_embedding']
   # Patches count along rows; the class token comes before them.
-  places[[2, 7]] = places[[7, 2]]
-  np.testing.assert_allclose(said(params, swapped), before, atol=1e-5)
+  positions[[2, 7]] = positions[[7, 2]]
+  np.testing.assert_allclose(apply(params, swapped), before, atol=1e-5)
 
 
 def test_images_of_another_size_are_refused():

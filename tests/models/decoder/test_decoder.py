@@ -32,7 +32,7 @@ ALL = np.ones((2, 7), bool)
 LOOP = Compute(scan_layers=True)
 
 
-def drawn(module):
+def random_params(module):
   rng = np.random.default_rng(0)
   return jax.tree.map(
     lambda leaf: (0.5 * rng.normal(size=leaf.shape)).astype(leaf.dtype),
@@ -55,32 +55,37 @@ def left_padded(count, garbage=3):
 def test_cached_decoding_is_the_full_pass(config, padding):
   """Prompts of 4 and 2 tokens, then one token at a time, two of them ours."""
   module, reading = Decoder(config, LOOP), CachedDecoder(config)
-  params = drawn(module)
+  params = random_params(module)
   mask = np.ones((2, 8), bool)
   mask[1, {'left': slice(0, 2), 'right': slice(2, 4)}[padding]] = False
   tokens = np.random.default_rng(1).integers(0, 40, (2, 8))
-  places = np.asarray(position_ids(jnp.asarray(mask)))
-  whole = states(module, params, tokens, mask)
+  positions = np.asarray(position_ids(jnp.asarray(mask)))
+  full = states(module, params, tokens, mask)
 
   @jax.jit
-  def decoded(params, tokens, places, mask):
-    apart = unstack_layers(params)
+  def decoded(params, tokens, positions, mask):
+    unstacked = unstack_layers(params)
     read, cache = reading.apply(
-      apart, tokens[:, :4], places[:, :4], mask[:, :4], 9, method='prefill'
+      unstacked,
+      tokens[:, :4],
+      positions[:, :4],
+      mask[:, :4],
+      9,
+      method='prefill',
     )
 
     def step(cache, rows):
       x, cache = reading.apply(
-        apart, *(row[:, None] for row in rows), cache, method='extend'
+        unstacked, *(row[:, None] for row in rows), cache, method='extend'
       )
       return cache, x[:, 0]
 
-    rest = (tokens[:, 4:].T, places[:, 4:].T, mask[:, 4:].T)
+    rest = (tokens[:, 4:].T, positions[:, 4:].T, mask[:, 4:].T)
     cache, later = jax.lax.scan(step, cache, rest)
     return jnp.concatenate([read, later.swapaxes(0, 1)], 1), cache
 
-  read, cache = decoded(params, tokens, places, mask)
-  assert np.abs(read - whole)[mask].max() < 1e-5 * np.abs(whole).max()
+  read, cache = decoded(params, tokens, positions, mask)
+  assert np.abs(read - full)[mask].max() < 1e-5 * np.abs(full).max()
   for array in cache.key_values:
     assert array.shape == (2, 2, 2, 9, config.head_dim)
   assert int(cache.length) == 8
@@ -89,14 +94,14 @@ def test_cached_decoding_is_the_full_pass(config, padding):
 
 def test_padding_changes_nothing():
   module = Decoder(QWEN2, LOOP)
-  params = drawn(module)
+  params = random_params(module)
   plain = states(module, params, TOKENS, ALL)
   tokens, mask = left_padded(3)
   left = states(module, params, tokens, mask)
   np.testing.assert_allclose(left[:, 3:], plain, atol=2e-6)
   right = states(module, params, tokens[:, ::-1], mask[:, ::-1])
-  turned = states(module, params, TOKENS[:, ::-1], ALL)
-  np.testing.assert_allclose(right[:, :7], turned, atol=2e-6)
+  reversed_states = states(module, params, TOKENS[:, ::-1], ALL)
+  np.testing.assert_allclose(right[:, :7], reversed_states, atol=2e-6)
   # Ids that no vocabulary has would make NaN, were they looked up.
   garbage, _ = left_padded(3, garbage=10**6)
   np.testing.assert_array_equal(states(module, params, garbage, mask), left)
@@ -104,7 +109,7 @@ def test_padding_changes_nothing():
 
 def test_a_token_sees_none_that_comes_later():
   module = Decoder(QWEN2, LOOP)
-  params = drawn(module)
+  params = random_params(module)
   changed = TOKENS.copy()
   changed[:, 4] = (changed[:, 4] + 1) % 40
   before = states(module, params, TOKENS, ALL)
@@ -114,7 +119,7 @@ def test_a_token_sees_none_that_comes_later():
 
 
 def test_a_loop_over_layers_is_the_straight_program():
-  params = drawn(Decoder(QWEN3))
+  params = random_params(Decoder(QWEN3))
   tokens, mask = left_padded(1)
   looped, straight = (
     states(
@@ -133,14 +138,14 @@ def test_what_is_masked_has_no_gradient():
       scan_layers=True, remat_policy=jax.checkpoint_policies.nothing_saveable
     ),
   )
-  params = drawn(module)
+  params = random_params(module)
   tokens, mask = left_padded(2)
   at = position_ids(jnp.asarray(mask))
 
   def loss(params, embedding):
     table = {'embedding': embedding}
-    held = params['params'] | {'embed_tokens': table}
-    x = module.apply({'params': held}, tokens, at, jnp.asarray(mask))
+    weights = params['params'] | {'embed_tokens': table}
+    x = module.apply({'params': weights}, tokens, at, jnp.asarray(mask))
     return jnp.sum(jnp.where(mask[..., None], x, 0) ** 3)
 
   embedding = params['params']['embed_tokens']['embedding']
@@ -165,31 +170,31 @@ def test_on_a_mesh_it_is_the_same(config):
       ),
     ),
   )
-  params = drawn(Decoder(config, LOOP))
+  params = random_params(Decoder(config, LOOP))
   tokens, mask = (np.tile(rows, (2, 1)) for rows in left_padded(1))
-  places = np.asarray(position_ids(jnp.asarray(mask)))
-  placed = sharding.put_tree(params, sharding.tree_shardings(params, mesh))
-  kernel = placed['params']['layers_0']['o_proj']['dense']['kernel']
+  positions = np.asarray(position_ids(jnp.asarray(mask)))
+  sharded = sharding.put_tree(params, sharding.tree_shardings(params, mesh))
+  kernel = sharded['params']['layers_0']['o_proj']['dense']['kernel']
   assert kernel.sharding.spec == jax.P(None, 'tensor', 'fsdp')
 
   def decoded(module, params, rows):
     head, last = (
       [part[:, cut] for part in rows] for cut in (slice(0, 7), slice(7, 8))
     )
-    apart = unstack_layers(params)
-    _, cache = module.apply(apart, *head, 8, method='prefill')
-    return module.apply(apart, *last, cache, method='extend')
+    unstacked = unstack_layers(params)
+    _, cache = module.apply(unstacked, *head, 8, method='prefill')
+    return module.apply(unstacked, *last, cache, method='extend')
 
   expected, _ = jax.jit(decoded, static_argnums=0)(
-    plain, params, (tokens, places, mask)
+    plain, params, (tokens, positions, mask)
   )
-  rows = sharding.put_rows(mesh, (tokens, places, mask))
-  found, cache = jax.jit(
+  rows = sharding.put_rows(mesh, (tokens, positions, mask))
+  result, cache = jax.jit(
     decoded,
     static_argnums=0,
     out_shardings=(sharding.batch_sharding(mesh), None),
-  )(split, placed, rows)
-  assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+  )(split, sharded, rows)
+  assert np.abs(result - expected).max() < 1e-5 * np.abs(expected).max()
   for array in cache.key_values:
     shard = array.addressable_shards[0].data
     assert shard.shape == (2, 1, 1, 8, config.head_dim)
@@ -199,7 +204,7 @@ def test_one_layer_by_hand():
   """The equations in float64: pairs are (x_i, x_{i + d/2}), groups in a row."""
   config = dataclasses.replace(QWEN3, num_hidden_layers=1, attention_bias=True)
   module = Decoder(config)
-  params = drawn(module)
+  params = random_params(module)
   p = jax.tree.map(np.float64, params['params'])
   block = jax.tree.map(lambda leaf: leaf[0], p['layers_0'])
 
@@ -207,10 +212,10 @@ def test_one_layer_by_hand():
     return x / np.sqrt(np.mean(x**2, -1, keepdims=True) + 1e-6) * scale['scale']
 
   def dense(x, name):
-    held = block[name]['dense']
-    return x @ held['kernel'] + held.get('bias', 0.0)
+    weights = block[name]['dense']
+    return x @ weights['kernel'] + weights.get('bias', 0.0)
 
-  def turned(x):
+  def rotated(x):
     angles = np.arange(7)[:, None] * 1e4 ** (-np.arange(3) / 3)
     z = (x[..., :3] + 1j * x[..., 3:]) * np.exp(1j * angles)[None, :, None]
     return np.concatenate([z.real, z.imag], -1)
@@ -220,8 +225,8 @@ def test_one_layer_by_hand():
   q = normed(dense(y, 'q_proj').reshape(2, 7, 4, 6), block['q_norm'])
   k = normed(dense(y, 'k_proj').reshape(2, 7, 2, 6), block['k_norm'])
   v = dense(y, 'v_proj').reshape(2, 7, 2, 6)
-  k, v = (np.repeat(a, 2, 2) for a in (turned(k), v))
-  scores = np.einsum('bqhd,bkhd->bhqk', turned(q), k) / np.sqrt(6)
+  k, v = (np.repeat(a, 2, 2) for a in (rotated(k), v))
+  scores = np.einsum('bqhd,bkhd->bhqk', rotated(q), k) / np.sqrt(6)
   scores = np.where(np.tril(np.ones((7, 7)))[None, None], np.exp(scores), 0)
   scores /= scores.sum(-1, keepdims=True)
   mixed = np.einsum('bhqk,bkhd->bqhd', scores, v).reshape(2, 7, 24)
@@ -231,20 +236,20 @@ def test_one_layer_by_hand():
   gate /= 1 + np.exp(-gate)
   x = x + dense(gate * dense(y, 'up_proj'), 'down_proj')
   expected = normed(x, p['norm'])
-  found = states(module, params, TOKENS, ALL)
-  assert np.abs(found - expected).max() < 2e-5 * np.abs(expected).max()
-  scores = logits(found, output_embedding(params))
+  result = states(module, params, TOKENS, ALL)
+  assert np.abs(result - expected).max() < 2e-5 * np.abs(expected).max()
+  scores = logits(result, output_embedding(params))
   expected = expected @ p['output_embedding'].T
   assert np.abs(scores - expected).max() < 2e-5 * np.abs(expected).max()
 
 
 def test_half_precision_has_float32_logits_and_its_own_cache():
   module = CachedDecoder(QWEN2, Compute(dtype=jnp.bfloat16))
-  params = drawn(Decoder(QWEN2, LOOP))
-  apart = unstack_layers(params)
+  params = random_params(Decoder(QWEN2, LOOP))
+  unstacked = unstack_layers(params)
   at = position_ids(jnp.asarray(ALL))
   x, cache = jax.eval_shape(
-    lambda: module.apply(apart, TOKENS, at, ALL, 9, method='prefill')
+    lambda: module.apply(unstacked, TOKENS, at, ALL, 9, method='prefill')
   )
   assert x.dtype == jnp.bfloat16
   assert {array.dtype for array in cache.key_values} == {x.dtype}
@@ -254,7 +259,7 @@ def test_half_precision_has_float32_logits_and_its_own_cache():
 
 def test_a_score_is_that_of_the_last_real_token():
   module = Scorer(QWEN3, LOOP)
-  params = drawn(module)
+  params = random_params(module)
   assert 'output_embedding' not in params['params']['decoder']
   mask = np.array([[1, 1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 1, 1, 1]], bool)
   np.testing.assert_array_equal(last_token_index(mask), [2, 6])
@@ -277,16 +282,16 @@ def test_a_score_is_that_of_the_last_real_token():
 )
 def test_sizes_and_tables_of_released_models(name, size, tensors):
   module = Decoder(decoder_folder.ARCHITECTURES[name], LOOP)
-  made = decoder_folder.param_shapes(module)
-  assert sum(leaf.size for leaf in jax.tree.leaves(made)) == size
-  found = weight_table.sources(decoder_table.decoder_rows(), made).values()
-  named = [name for source in found for name in source.names]
+  shapes = decoder_folder.param_shapes(module)
+  assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == size
+  result = weight_table.sources(decoder_table.decoder_rows(), shapes).values()
+  named = [name for source in result for name in source.names]
   assert len(named) == len(set(named)) == tensors
 
 
 def test_adapters_lie_beside_all_seven_projections():
   module = Decoder(QWEN2, LOOP)
-  params = drawn(module)
+  params = random_params(module)
   adapters = lora.init(params, 2, jax.random.key(0), lora.DECODER)
   assert len(adapters) == 7
   changed = {

@@ -16,11 +16,11 @@ from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder
 
 
-def as_it_is(shapes):
+def identity(shapes):
   return shapes
 
 
-def drawn(config):
+def random_params(config):
   rng = np.random.default_rng(0)
   return jax.tree.map(
     lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype),
@@ -30,15 +30,17 @@ def drawn(config):
 
 def written(folder, config=QWEN2):
   decoder_folder.save(
-    folder, decoder_folder.config_fields(config), drawn(config)
+    folder, decoder_folder.config_fields(config), random_params(config)
   )
   return folder
 
 
 def changed(folder, **fields):
   path = folder / 'config.json'
-  held = json.loads(path.read_text()) | fields
-  path.write_text(json.dumps({k: v for k, v in held.items() if v != 'absent'}))
+  content = json.loads(path.read_text()) | fields
+  path.write_text(
+    json.dumps({k: v for k, v in content.items() if v != 'absent'})
+  )
   return folder
 
 
@@ -46,8 +48,8 @@ def changed(folder, **fields):
 def test_what_is_saved_is_read(config, tmp_path):
   model = decoder_folder.read(written(tmp_path, config))
   assert model.config == config
-  found = decoder_folder.load(model, jnp.float32, as_it_is)
-  jax.tree.map(np.testing.assert_array_equal, found, drawn(config))
+  params = decoder_folder.load(model, jnp.float32, identity)
+  jax.tree.map(np.testing.assert_array_equal, params, random_params(config))
 
 
 def test_both_spellings_mean_the_same(tmp_path):
@@ -69,22 +71,24 @@ def test_what_a_config_says_besides_is_kept(tmp_path):
     written(tmp_path / 'a'), torch_dtype='absent', dtype='float32'
   )
   model = decoder_folder.read(changed(folder, eos_token_id=[7, 8]))
-  half = decoder_folder.load(model, jnp.bfloat16, as_it_is)
+  half = decoder_folder.load(model, jnp.bfloat16, identity)
   decoder_folder.save(tmp_path / 'b', model.fields, half)
   again = decoder_folder.read(tmp_path / 'b')
   assert again.fields == {**model.fields, 'dtype': 'bfloat16'}
-  found = decoder_folder.load(again, jnp.bfloat16, as_it_is)
-  jax.tree.map(np.testing.assert_array_equal, found, half)
+  params = decoder_folder.load(again, jnp.bfloat16, identity)
+  jax.tree.map(np.testing.assert_array_equal, params, half)
 
 
 def test_a_sharded_set_goes_into_shards(tmp_path):
   folder = written(tmp_path, QWEN3)
   tensors = load_file(folder / 'model.safetensors')
-  held = {name: f'model-{i % 2}.safetensors' for i, name in enumerate(tensors)}
-  for file in set(held.values()):
-    part = {n: t for n, t in tensors.items() if held[n] == file}
+  content = {
+    name: f'model-{i % 2}.safetensors' for i, name in enumerate(tensors)
+  }
+  for file in set(content.values()):
+    part = {n: t for n, t in tensors.items() if content[n] == file}
     save_file(part, folder / file)
-  index = json.dumps({'weight_map': held})
+  index = json.dumps({'weight_map': content})
   (folder / 'model.safetensors.index.json').write_text(index)
   (folder / 'model.safetensors').unlink()
   mesh = sharding.make_mesh(data=1, fsdp=4, tensor=2)
@@ -92,16 +96,16 @@ def test_a_sharded_set_goes_into_shards(tmp_path):
   def place(shapes):
     return sharding.abstract(shapes, sharding.tree_shardings(shapes, mesh))
 
-  found = decoder_folder.load(decoder_folder.read(folder), jnp.float32, place)
-  jax.tree.map(np.testing.assert_array_equal, found, drawn(QWEN3))
-  table = found['params']['output_embedding']
+  params = decoder_folder.load(decoder_folder.read(folder), jnp.float32, place)
+  jax.tree.map(np.testing.assert_array_equal, params, random_params(QWEN3))
+  table = params['params']['output_embedding']
   assert table.addressable_shards[0].data.shape == (20, 4)
-  kernel = found['params']['layers_0']['down_proj']['dense']['kernel']
+  kernel = params['params']['layers_0']['down_proj']['dense']['kernel']
   assert kernel.addressable_shards[0].data.shape == (2, 12, 4)
 
 
 @pytest.mark.parametrize(
-  ('fields', 'said'),
+  ('fields', 'message'),
   [
     ({'model_type': 'llama'}, "'qwen2' or 'qwen3' .* got 'llama'"),
     ({'model_type': 'qwen3_moe'}, "got 'qwen3_moe'"),
@@ -131,9 +135,9 @@ def test_a_sharded_set_goes_into_shards(tmp_path):
     ({'model_type': 'qwen3', 'attention_bias': True}, 'attention_bias = False'),
   ],
 )
-def test_another_model_is_refused(fields, said, tmp_path):
+def test_another_model_is_refused(fields, message, tmp_path):
   folder = changed(written(tmp_path), **fields)
-  with pytest.raises(InputError, match=said):
+  with pytest.raises(InputError, match=message):
     decoder_folder.read(folder)
 
 
@@ -143,18 +147,20 @@ def test_a_folder_without_weights_or_config(tmp_path):
   folder = written(tmp_path)
   (folder / 'model.safetensors').unlink()
   with pytest.raises(InputError, match=r'Expected model\.safetensors, or'):
-    decoder_folder.load(decoder_folder.read(folder), jnp.float32, as_it_is)
+    decoder_folder.load(decoder_folder.read(folder), jnp.float32, identity)
 
 
 def test_a_tensor_is_missing_or_left_over(tmp_path):
   folder = written(tmp_path)
   tensors = load_file(folder / 'model.safetensors')
-  gone = 'model.layers.1.mlp.up_proj.weight'
-  extra = {n: t for n, t in tensors.items() if n != gone}
-  save_file(extra | {'visual.x': tensors[gone]}, folder / 'model.safetensors')
+  missing = 'model.layers.1.mlp.up_proj.weight'
+  extra = {n: t for n, t in tensors.items() if n != missing}
+  save_file(
+    extra | {'visual.x': tensors[missing]}, folder / 'model.safetensors'
+  )
   with pytest.raises(InputError) as raised:
-    decoder_folder.load(decoder_folder.read(folder), jnp.float32, as_it_is)
-  assert f'Missing:\n  {gone}' in str(raised.value)
+    decoder_folder.load(decoder_folder.read(folder), jnp.float32, identity)
+  assert f'Missing:\n  {missing}' in str(raised.value)
   assert 'Not expected:\n  visual.x' in str(raised.value)
 
 
@@ -163,28 +169,28 @@ def test_a_tied_table_that_is_stored_twice_is_read_once(tmp_path):
   tensors = load_file(folder / 'model.safetensors')
   twice = {'lm_head.weight': tensors['model.embed_tokens.weight']}
   save_file(tensors | twice, folder / 'model.safetensors')
-  found = decoder_folder.load(
-    decoder_folder.read(folder), jnp.float32, as_it_is
+  params = decoder_folder.load(
+    decoder_folder.read(folder), jnp.float32, identity
   )
-  assert 'output_embedding' not in found['params']
+  assert 'output_embedding' not in params['params']
   changed(folder, tie_word_embeddings=False)
-  found = decoder_folder.load(
-    decoder_folder.read(folder), jnp.float32, as_it_is
+  params = decoder_folder.load(
+    decoder_folder.read(folder), jnp.float32, identity
   )
-  assert found['params']['output_embedding'].shape == (40, 16)
+  assert params['params']['output_embedding'].shape == (40, 16)
 
 
 def test_a_file_that_is_cut_short(tmp_path):
   file = written(tmp_path) / 'model.safetensors'
   file.write_bytes(file.read_bytes()[:-100])
   with pytest.raises(InputError, match='cut short or damaged'):
-    decoder_folder.load(decoder_folder.read(tmp_path), jnp.float32, as_it_is)
+    decoder_folder.load(decoder_folder.read(tmp_path), jnp.float32, identity)
 
 
 def test_a_language_model_is_no_scorer(tmp_path):
   with pytest.raises(InputError, match=r'Missing:\n +score\.weight'):
     decoder_folder.load_scorer(
-      decoder_folder.read(written(tmp_path)), jnp.float32, as_it_is
+      decoder_folder.read(written(tmp_path)), jnp.float32, identity
     )
 
 

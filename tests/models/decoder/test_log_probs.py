@@ -12,7 +12,7 @@ from adrpo_jax.models.decoder.log_probs import (
 )
 
 
-def made(batch, length, features, vocabulary):
+def random_arrays(batch, length, features, vocabulary):
   rng = np.random.default_rng(0)
   return (
     rng.normal(size=(batch, length, features)).astype(np.float32),
@@ -25,23 +25,25 @@ def test_by_hand():
   """p = (1/4, 3/4): logits (0, log 3)."""
   hidden = jnp.ones((1, 2, 1))
   embedding = jnp.array([[0.0], [np.log(3.0)]])
-  said = chunked_log_probs(hidden, embedding, jnp.array([[0, 1]]), chunk=1)
-  np.testing.assert_allclose(said.log_probs, [np.log([0.25, 0.75])], rtol=1e-6)
+  result = chunked_log_probs(hidden, embedding, jnp.array([[0, 1]]), chunk=1)
+  np.testing.assert_allclose(
+    result.log_probs, [np.log([0.25, 0.75])], rtol=1e-6
+  )
   entropy = np.log(4) - 0.75 * np.log(3)
-  np.testing.assert_allclose(said.entropy, [[entropy, entropy]], rtol=1e-6)
+  np.testing.assert_allclose(result.entropy, [[entropy, entropy]], rtol=1e-6)
 
 
 @pytest.mark.parametrize('chunk', [3, 5, 16])
 def test_chunked_is_the_direct_form(chunk):
   """10 positions, in 3 and a part, 2, or a part of one; gradients too."""
-  hidden, embedding, tokens = made(2, 10, 6, 30)
+  hidden, embedding, tokens = random_arrays(2, 10, 6, 30)
 
   def loss(way, **settings):
     def of(hidden, embedding):
-      said = way(hidden, embedding, tokens, **settings)
+      result = way(hidden, embedding, tokens, **settings)
       weights = jnp.arange(20.0).reshape(2, 10)
-      total = jnp.sum(weights * said.log_probs) + jnp.sum(said.entropy**2)
-      return total, said
+      total = jnp.sum(weights * result.log_probs) + jnp.sum(result.entropy**2)
+      return total, result
 
     run = jax.jit(jax.value_and_grad(of, (0, 1), has_aux=True))
     return run(hidden, embedding)
@@ -54,7 +56,7 @@ def test_chunked_is_the_direct_form(chunk):
 
 @pytest.mark.parametrize('chunk', [3, 16])
 def test_the_divergence_over_the_vocabulary(chunk):
-  hidden, embedding, _ = made(2, 10, 6, 30)
+  hidden, embedding, _ = random_arrays(2, 10, 6, 30)
   other, theirs = hidden[:, ::-1] * 0.5, embedding[::-1] * 0.7
 
   def direct(hidden):
@@ -78,19 +80,19 @@ def test_the_divergence_over_the_vocabulary(chunk):
 
 def test_memory_does_not_hold_the_logits():
   """Of a value with its gradients: the direct form keeps [B, T, V] floats."""
-  arguments = made(2, 256, 8, 2048)
-  whole = 4 * 2 * 256 * 2048  # bytes of the logits, 4 MiB
+  arguments = random_arrays(2, 256, 8, 2048)
+  all_logits = 4 * 2 * 256 * 2048  # bytes of the logits, 4 MiB
 
   def temporary(way, **settings):
     def loss(hidden, embedding, tokens):
-      said = way(hidden, embedding, tokens, **settings)
-      return said.log_probs.sum() + said.entropy.sum()
+      result = way(hidden, embedding, tokens, **settings)
+      return result.log_probs.sum() + result.entropy.sum()
 
     run = jax.jit(jax.value_and_grad(loss, (0, 1)))
     return run.lower(*arguments).compile().memory_analysis().temp_size_in_bytes
 
   direct = temporary(log_probs)
   chunked = temporary(chunked_log_probs, chunk=16)
-  assert direct >= whole
-  assert chunked < 6 * whole / 16  # a few arrays of one chunk
+  assert direct >= all_logits
+  assert chunked < 6 * all_logits / 16  # a few arrays of one chunk
   assert chunked < direct / 8, (chunked, direct)

@@ -28,10 +28,10 @@ def test_no_folder(source):
 def bucket(monkeypatch, tmp_path):
   """A file system in memory stands in for the one behind gs://."""
   fsspec = pytest.importorskip('fsspec')
-  known = importlib.import_module('fsspec.registry')._registry
+  registry = importlib.import_module('fsspec.registry')._registry
   memory = fsspec.get_filesystem_class('memory')
   for protocol in ('gs', 'gcs'):
-    monkeypatch.setitem(known, protocol, memory)
+    monkeypatch.setitem(registry, protocol, memory)
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
   from etils import epath
 
@@ -74,20 +74,20 @@ class Response:
 
 
 def test_a_repository_is_downloaded_without_pickles(monkeypatch):
-  asked = []
+  requests = []
 
   def download(name, revision, allow_patterns):
-    asked.append((name, revision))
+    requests.append((name, revision))
     assert not any('bin' in pattern for pattern in allow_patterns)
     return '/cache/snapshot'
 
   monkeypatch.setattr(huggingface_hub, 'snapshot_download', download)
   assert hub.local_folder('o/sd-3.5@main') == pathlib.Path('/cache/snapshot')
-  assert asked == [('o/sd-3.5', 'main')]
+  assert requests == [('o/sd-3.5', 'main')]
 
 
 @pytest.mark.parametrize(
-  ('error', 'answered', 'said'),
+  ('error', 'answered', 'message'),
   [
     ('GatedRepoError', True, 'Accept its license on .*owner/name.*HF_TOKEN'),
     ('RepositoryNotFoundError', True, 'found neither'),
@@ -99,7 +99,7 @@ def test_a_repository_is_downloaded_without_pickles(monkeypatch):
   ],
 )
 def test_what_the_hub_says_becomes_a_way_out(
-  monkeypatch, error, answered, said
+  monkeypatch, error, answered, message
 ):
   kind = getattr(huggingface_hub.errors, error)
 
@@ -107,7 +107,7 @@ def test_what_the_hub_says_becomes_a_way_out(
     raise kind('no', response=Response()) if answered else kind('no')
 
   monkeypatch.setattr(huggingface_hub, 'snapshot_download', refuse)
-  with pytest.raises(InputError, match=said):
+  with pytest.raises(InputError, match=message):
     hub.local_folder('owner/name@v9')
 
 

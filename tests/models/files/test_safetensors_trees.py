@@ -40,9 +40,11 @@ def shapes_of(tree):
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
 
-def assert_equal(got, expected):
-  assert jax.tree.structure(got) == jax.tree.structure(expected)
-  for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+def assert_equal(actual, expected):
+  assert jax.tree.structure(actual) == jax.tree.structure(expected)
+  for a, b in zip(
+    jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True
+  ):
     assert a.dtype == b.dtype
     np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
@@ -58,8 +60,8 @@ def test_what_was_saved_is_loaded(tree, path):
 def test_tensors_are_read_straight_into_their_shards(tree, path):
   mesh = sharding.make_mesh(fsdp=4, tensor=2)
   shapes = shapes_of(tree)
-  wanted = sharding.abstract(shapes, sharding.tree_shardings(shapes, mesh))
-  loaded = load_tree(path, wanted)
+  placement = sharding.abstract(shapes, sharding.tree_shardings(shapes, mesh))
+  loaded = load_tree(path, placement)
   assert_equal(loaded, tree)
   kernel = loaded['to_q']['kernel']
   assert kernel.sharding == NamedSharding(mesh, P('fsdp', 'tensor'))
@@ -98,10 +100,10 @@ def test_wrong_tensors_are_all_named(tree, path):
   assert 'norms/0: expected float [7], got float [6]' in text
 
 
-@pytest.mark.parametrize('kept', [0, 5, 40, -3])
-def test_a_file_that_is_cut_short_is_said_to_be(tree, path, kept):
-  whole = path.read_bytes()
-  path.write_bytes(whole[:kept])
+@pytest.mark.parametrize('size', [0, 5, 40, -3])
+def test_a_file_that_is_cut_short_is_said_to_be(tree, path, size):
+  content = path.read_bytes()
+  path.write_bytes(content[:size])
   with pytest.raises(InputError, match=r'cut short or damaged.*download'):
     load_tree(path, shapes_of(tree))
 

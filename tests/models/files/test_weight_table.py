@@ -41,10 +41,10 @@ ROWS = (
 )
 
 
-def wanted(mesh=None, dtype=jnp.float32):
+def shapes_of(mesh=None, dtype=jnp.float32):
   def leaf(spec, *shape):
-    placed = mesh and NamedSharding(mesh, PartitionSpec(*spec))
-    return jax.ShapeDtypeStruct(shape, dtype, sharding=placed)
+    named_sharding = mesh and NamedSharding(mesh, PartitionSpec(*spec))
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=named_sharding)
 
   dense = {
     'kernel': leaf((None, 'fsdp', 'tensor'), 2, 16, 8),
@@ -56,7 +56,7 @@ def wanted(mesh=None, dtype=jnp.float32):
 def test_a_stack_loads_and_goes_back(tmp_path):
   save_file(TENSORS, tmp_path / 'model.safetensors')
   with tensor_files(tmp_path) as files:
-    tree = weight_table.load(files, ROWS, wanted())
+    tree = weight_table.load(files, ROWS, shapes_of())
   kernel = tree['blocks_3']['q']['dense']['kernel']
   np.testing.assert_array_equal(kernel[1], TENSORS['layers.4.q.weight'].T)
   back = weight_table.to_hf(ROWS, tree)
@@ -69,30 +69,30 @@ def test_sharded_and_cast_is_the_same(tmp_path):
   save_file(TENSORS, tmp_path / 'model.safetensors')
   mesh = sharding.make_mesh(1, 4, 2)
   with tensor_files(tmp_path) as files:
-    whole = weight_table.load(files, ROWS, wanted(dtype=jnp.bfloat16))
-    split = weight_table.load(files, ROWS, wanted(mesh, jnp.bfloat16))
+    full = weight_table.load(files, ROWS, shapes_of(dtype=jnp.bfloat16))
+    split = weight_table.load(files, ROWS, shapes_of(mesh, jnp.bfloat16))
   kernel = split['blocks_3']['q']['dense']['kernel']
   assert kernel.addressable_shards[0].data.shape == (2, 4, 4)
-  for a, b in zip(*map(jax.tree.leaves, (whole, split)), strict=True):
+  for a, b in zip(*map(jax.tree.leaves, (full, split)), strict=True):
     assert b.dtype == jnp.bfloat16
     np.testing.assert_array_equal(a, b)
 
 
 def test_a_slice_reads_no_more_than_it_needs(tmp_path):
   save_file(TENSORS, tmp_path / 'model.safetensors')
-  asked = []
+  shapes_read = []
   with tensor_files(tmp_path) as files:
     read = files.read
 
     def watched(name, index=()):
       array = read(name, index)
-      asked.append(array.shape)
+      shapes_read.append(array.shape)
       return array
 
     files.read = watched
-    weight_table.load(files, ROWS, wanted(sharding.make_mesh(1, 4, 2)))
-  assert (4, 4) in asked  # [out, in] of one device's part
-  assert (8, 16) not in asked
+    weight_table.load(files, ROWS, shapes_of(sharding.make_mesh(1, 4, 2)))
+  assert (4, 4) in shapes_read  # [out, in] of one device's part
+  assert (8, 16) not in shapes_read
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,9 @@ def test_a_part_of_a_fused_tensor(tmp_path):
     weight_table.to_hf(rows, tree)
 
 
-def _sharded(folder, held):
+def _sharded(folder, parts):
   names = {}
-  for number, tensors in enumerate(held):
+  for number, tensors in enumerate(parts):
     file = f'model-{number}.safetensors'
     save_file(tensors, folder / file)
     names |= dict.fromkeys(tensors, file)
@@ -154,7 +154,7 @@ def _halves():
 def test_a_sharded_set_is_the_single_file(tmp_path):
   _sharded(tmp_path, _halves())
   with tensor_files(tmp_path) as files:
-    tree = weight_table.load(files, ROWS, wanted())
+    tree = weight_table.load(files, ROWS, shapes_of())
   np.testing.assert_array_equal(tree['scale'], TENSORS['scale'])
 
 
@@ -210,7 +210,7 @@ def _integers(folder):
 
 
 @pytest.mark.parametrize(
-  ('spoil', 'said'),
+  ('spoil', 'message'),
   [
     (_no_folder, 'Expected a folder of weights'),
     (_nothing, r'found .*README\.md'),
@@ -225,9 +225,9 @@ def _integers(folder):
   ],
   ids=lambda value: getattr(value, '__name__', ''),
 )
-def test_what_is_wrong_is_said(spoil, said, tmp_path):
+def test_what_is_wrong_is_said(spoil, message, tmp_path):
   folder = tmp_path / 'folder'
   folder.mkdir()
   spoil(folder)
-  with pytest.raises(InputError, match=said), tensor_files(folder) as files:
-    weight_table.load(files, ROWS, wanted())
+  with pytest.raises(InputError, match=message), tensor_files(folder) as files:
+    weight_table.load(files, ROWS, shapes_of())

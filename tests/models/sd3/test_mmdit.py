@@ -70,8 +70,8 @@ def test_a_new_model_predicts_zero_and_keeps_the_shape():
 
 
 def test_the_position_table_is_a_center_crop():
-  whole, part = position_table(CONFIG, 6, 6), position_table(CONFIG, 2, 4)
-  grid = whole.reshape(6, 6, -1)
+  full, part = position_table(CONFIG, 6, 6), position_table(CONFIG, 2, 4)
+  grid = full.reshape(6, 6, -1)
   np.testing.assert_array_equal(part.reshape(2, 4, -1), grid[2:4, 1:5])
   # Column 3 lies at 3·4/6 = 2; the first sine has rate 1.
   np.testing.assert_allclose(grid[0, 3, 0], np.sin(2.0), rtol=1e-6)

@@ -37,7 +37,7 @@ def folder(written, tmp_path):
   return tmp_path
 
 
-def as_it_is(shapes):
+def identity(shapes):
   return shapes
 
 
@@ -57,11 +57,11 @@ def test_configs_are_those_that_were_written(written):
 
 def test_sharded_in_bfloat16_is_the_whole_rounded(written):
   model, mesh = sd3_folder.read(written), sharding.make_mesh(1, 4, 2)
-  whole = sd3_folder.load_transformer(model, (8, 6), jnp.float32, as_it_is)
+  full = sd3_folder.load_transformer(model, (8, 6), jnp.float32, identity)
   split = sd3_folder.load_transformer(model, (8, 6), jnp.bfloat16, on(mesh))
   kernel = split['params']['blocks_0']['to_q']['dense']['kernel']
   assert kernel.addressable_shards[0].data.shape == (2, 8, 16)
-  for a, b in zip(*map(jax.tree.leaves, (whole, split)), strict=True):
+  for a, b in zip(*map(jax.tree.leaves, (full, split)), strict=True):
     np.testing.assert_array_equal(a.astype(b.dtype), b)
   table = split['constants']['position_table']
   assert table.dtype == jnp.float32
@@ -72,7 +72,7 @@ def test_the_position_table_is_the_middle_of_the_stored_one(written):
   with tensor_files(written / 'transformer') as files:
     stored = files.read(POSITIONS)[0].reshape(12, 12, 32)
   tree = sd3_folder.load_transformer(
-    sd3_folder.read(written), (8, 6), jnp.float32, as_it_is
+    sd3_folder.read(written), (8, 6), jnp.float32, identity
   )
   table = tree['constants']['position_table']
   np.testing.assert_array_equal(table, stored[4:8, 4:7].reshape(12, 32))
@@ -80,7 +80,7 @@ def test_the_position_table_is_the_middle_of_the_stored_one(written):
 
 def test_the_stored_table_is_used_and_not_the_formula(written):
   model = sd3_folder.read(written)
-  tree = sd3_folder.load_transformer(model, (8, 8), jnp.float32, as_it_is)
+  tree = sd3_folder.load_transformer(model, (8, 8), jnp.float32, identity)
   x = jax.random.normal(jax.random.key(0), (1, 8, 8, 16))
   condition = Condition(jnp.ones((1, 3, 48)), jnp.ones((1, 32)))
   apply = jax.jit(MMDiT(model.transformer).apply)
@@ -100,12 +100,12 @@ def changed(path, **fields):
 def test_too_large_an_image(written):
   with pytest.raises(InputError, match=r'at most 12 patches .* got 13 × 4'):
     sd3_folder.load_transformer(
-      sd3_folder.read(written), (26, 8), jnp.float32, as_it_is
+      sd3_folder.read(written), (26, 8), jnp.float32, identity
     )
 
 
 @pytest.mark.parametrize(
-  ('file', 'fields', 'said'),
+  ('file', 'fields', 'message'),
   [
     ('model_index.json', {'_class_name': 'FluxPipeline'}, 'got FluxPipeline'),
     ('transformer/config.json', {'qk_norm': 'layer_norm'}, "'rms_norm' or"),
@@ -129,9 +129,9 @@ def test_too_large_an_image(written):
     ('vae/config.json', {'block_out_channels': [8.5]}, r'got \[8\.5\]'),
   ],
 )
-def test_another_model_is_refused(folder, file, fields, said):
+def test_another_model_is_refused(folder, file, fields, message):
   changed(folder / file, **fields)
-  with pytest.raises(InputError, match=said):
+  with pytest.raises(InputError, match=message):
     sd3_folder.read(folder)
 
 
@@ -162,7 +162,7 @@ def test_a_position_table_of_integers(folder):
   save_file(tensors, file)
   with pytest.raises(InputError, match=r'Expected floats .* got I32'):
     sd3_folder.load_transformer(
-      sd3_folder.read(folder), (8, 8), jnp.float32, as_it_is
+      sd3_folder.read(folder), (8, 8), jnp.float32, identity
     )
 
 
@@ -170,7 +170,7 @@ def test_a_config_that_is_not_that_of_the_weights(folder):
   changed(folder / 'transformer' / 'config.json', num_layers=4)
   with pytest.raises(InputError, match=r'Missing:\n +transformer_blocks\.2\.'):
     sd3_folder.load_transformer(
-      sd3_folder.read(folder), (8, 8), jnp.float32, as_it_is
+      sd3_folder.read(folder), (8, 8), jnp.float32, identity
     )
 
 
@@ -178,7 +178,7 @@ def test_a_position_table_of_another_size(folder):
   changed(folder / 'transformer' / 'config.json', pos_embed_max_size=10)
   with pytest.raises(InputError, match=r'\[1, 100, 32\].* got \[1, 144, 32\]'):
     sd3_folder.load_transformer(
-      sd3_folder.read(folder), (8, 8), jnp.float32, as_it_is
+      sd3_folder.read(folder), (8, 8), jnp.float32, identity
     )
 
 
@@ -187,11 +187,11 @@ def conditions(folder, texts, **changes):
     'width': 48,
     't5_length': 6,
     'compute': Compute(dtype=jnp.bfloat16),
-    'with_shardings': as_it_is,
+    'with_shardings': identity,
     'batch': 2,
   }
-  said = text_conditions.encode_prompts(folder, texts, **settings | changes)
-  return [condition for _, condition in said]
+  message = text_conditions.encode_prompts(folder, texts, **settings | changes)
+  return [condition for _, condition in message]
 
 
 def test_conditions_do_not_depend_on_the_batch_or_the_mesh(written):
@@ -228,12 +228,12 @@ def test_bfloat16_conditions_round_no_more_on_a_mesh(written):
 
 
 def test_a_prompt_that_is_cut_is_told_of(written, caplog):
-  (whole,) = conditions(written, ['a b c d e f'], t5_length=40)
+  (full,) = conditions(written, ['a b c d e f'], t5_length=40)
   assert not caplog.text
   (cut,) = conditions(written, ['a b c d e f'])
   assert '1 of 1 prompts are longer than 6 tokens' in caplog.text
   np.testing.assert_array_equal(
-    cut.pooled.astype(np.float32), whole.pooled.astype(np.float32)
+    cut.pooled.astype(np.float32), full.pooled.astype(np.float32)
   )
 
 

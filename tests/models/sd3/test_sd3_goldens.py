@@ -26,7 +26,7 @@ TEXTS = ('A red fox on 2 hills.', 'an owl', '')
 SIZE = 8, 6
 
 
-def as_it_is(shapes):
+def identity(shapes):
   return shapes
 
 
@@ -50,22 +50,22 @@ def close(ours, golden, tolerance=2e-5):
 
 
 def conditions(folder):
-  said = text_conditions.encode_prompts(
+  encoded = text_conditions.encode_prompts(
     folder,
     TEXTS,
     width=48,
     t5_length=20,
     compute=Compute(),
-    with_shardings=as_it_is,
+    with_shardings=identity,
     batch=3,
   )
-  return [condition for _, condition in said]
+  return [condition for _, condition in encoded]
 
 
 def test_velocity(case):
   folder, golden = case
   model = sd3_folder.read(folder)
-  params = sd3_folder.load_transformer(model, SIZE, jnp.float32, as_it_is)
+  params = sd3_folder.load_transformer(model, SIZE, jnp.float32, identity)
   rng = np.random.default_rng(0)
   x = rng.normal(size=(2, *SIZE, 16)).astype(np.float32)
   sigma = np.array([0.25, 0.9], np.float32)
@@ -78,18 +78,18 @@ def test_velocity(case):
 
 def test_conditions(case):
   folder, golden = case
-  said = conditions(folder)
-  close(np.stack([c.states for c in said]), golden['condition_states'])
-  close(np.stack([c.pooled for c in said]), golden['condition_pooled'])
+  encoded = conditions(folder)
+  close(np.stack([c.states for c in encoded]), golden['condition_states'])
+  close(np.stack([c.pooled for c in encoded]), golden['condition_pooled'])
 
 
 def test_pictures(case):
   folder, golden = case
   model = sd3_folder.read(folder)
-  params = sd3_folder.load_transformer(model, SIZE, jnp.float32, as_it_is)
-  decoder = sd3_folder.load_autoencoder(model, jnp.float32, as_it_is)
-  *said, null = conditions(folder)
-  condition = jax.tree.map(lambda *rows: jnp.stack(rows), *said)
+  params = sd3_folder.load_transformer(model, SIZE, jnp.float32, identity)
+  decoder = sd3_folder.load_autoencoder(model, jnp.float32, identity)
+  *encoded, null = conditions(folder)
+  condition = jax.tree.map(lambda *rows: jnp.stack(rows), *encoded)
   velocity = guidance.guided(MMDiT(model.transformer).apply, 5.0, null)
   noise = np.random.default_rng(0).normal(size=(2, *SIZE, 16))
 

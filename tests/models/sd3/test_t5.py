@@ -23,7 +23,7 @@ CONFIG = T5Config(
 TOKENS = np.random.default_rng(0).integers(2, 40, (2, 12))
 
 
-def drawn(model, tokens, scale=0.5):
+def random_params(model, tokens, scale=0.5):
   shapes = jax.eval_shape(model.init, jax.random.key(0), tokens)
   rng = np.random.default_rng(0)
   return jax.tree.map(
@@ -44,38 +44,40 @@ def test_buckets_of_the_released_model():
 
 def test_without_a_bias_order_does_not_matter():
   model = T5Encoder(CONFIG)
-  params = drawn(model, TOKENS)
-  said = jax.jit(model.apply)
-  turned = TOKENS[:, ::-1]
-  states = said(params, TOKENS)
-  assert np.abs(states - said(params, turned)[:, ::-1]).max() > 1e-2
+  params = random_params(model, TOKENS)
+  run = jax.jit(model.apply)
+  reversed_tokens = TOKENS[:, ::-1]
+  states = run(params, TOKENS)
+  assert np.abs(states - run(params, reversed_tokens)[:, ::-1]).max() > 1e-2
   table = params['params']['relative_attention_bias']
   table[:] = table[:1]
-  states = said(params, TOKENS)
-  np.testing.assert_allclose(said(params, turned)[:, ::-1], states, atol=1e-4)
+  states = run(params, TOKENS)
+  np.testing.assert_allclose(
+    run(params, reversed_tokens)[:, ::-1], states, atol=1e-4
+  )
 
 
 def test_every_layer_reads_the_one_bias():
   """A bias that says "only yourself" makes each token a matter of its own."""
   model = T5Encoder(CONFIG)
-  params = drawn(model, TOKENS)
+  params = random_params(model, TOKENS)
   assert params['params']['relative_attention_bias'].shape == (32, 2)
   params['params']['relative_attention_bias'][:] = -1e4
   params['params']['relative_attention_bias'][0] = 0
   changed = TOKENS.copy()
   changed[:, 5] = 1
-  said = jax.jit(model.apply)
-  moved = np.abs(said(params, TOKENS) - said(params, changed)).max((0, 2))
+  run = jax.jit(model.apply)
+  moved = np.abs(run(params, TOKENS) - run(params, changed)).max((0, 2))
   assert moved[5] > 1e-2
   assert np.delete(moved, 5).max() == 0
 
 
 def test_padding_is_attended():
   model = T5Encoder(CONFIG)
-  params = drawn(model, TOKENS)
+  params = random_params(model, TOKENS)
   padded = np.pad(TOKENS, ((0, 0), (0, 4)))
-  said = jax.jit(model.apply)
-  short, long = said(params, TOKENS), said(params, padded)
+  run = jax.jit(model.apply)
+  short, long = run(params, TOKENS), run(params, padded)
   assert np.abs(short - long[:, :12]).max() > 1e-2
 
 
@@ -85,7 +87,7 @@ def test_one_layer_by_hand():
     vocab_size=40, d_model=16, d_kv=4, d_ff=24, num_layers=1, num_heads=2
   )
   model = T5Encoder(config)
-  params = drawn(model, TOKENS)
+  params = random_params(model, TOKENS)
   p = jax.tree.map(np.float64, params['params'])
   block = jax.tree.map(lambda leaf: leaf[0], p['block_0'])
   weight = {n: v['dense']['kernel'] for n, v in block.items() if 'dense' in v}
@@ -125,7 +127,7 @@ def test_size_and_table_of_the_released_encoder():
   model = T5Encoder(T5Config(), Compute(scan_layers=True))
   shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 8), int))
   assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 4_762_310_656
-  found = weight_table.sources(text_encoder_tables.t5_rows(), shapes).values()
-  named = [name for source in found for name in source.names]
+  entries = weight_table.sources(text_encoder_tables.t5_rows(), shapes).values()
+  named = [name for source in entries for name in source.names]
   assert len(named) == len(set(named)) == 24 * 9 + 3
   assert 'encoder.block.23.layer.1.DenseReluDense.wo.weight' in named

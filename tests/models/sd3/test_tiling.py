@@ -20,15 +20,15 @@ def enlarge(latents):
 )
 def test_tiles_of_a_local_decoder_are_the_whole(height, width, tile, overlap):
   latents = jax.random.normal(jax.random.key(0), (2, height, width, 4))
-  seen = []
+  shapes = []
 
   def decode(piece):
-    seen.append(piece.shape)
+    shapes.append(piece.shape)
     return enlarge(piece)
 
   tiled = tiled_decode(decode, latents, tile=tile, overlap=overlap, scale=2)
   np.testing.assert_allclose(tiled, enlarge(latents), atol=1e-6)
-  assert set(seen) == {(2, min(height, tile), min(width, tile), 4)}
+  assert set(shapes) == {(2, min(height, tile), min(width, tile), 4)}
 
 
 def test_neighbors_fade_into_each_other_by_hand():

@@ -1,4 +1,4 @@
-"""One training step of ours on TRL's prompts, with answers that are given."""
+"""One training step of ours on TRL's prompts, with fixed completions."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def padded(rows, width, *, left=False):
   return tokens, mask
 
 
-def drawn(answers, old=None):
+def make_samples(answers, old=None):
   """Answers to all prompts and their old log-probabilities, as our samples."""
   groups = (P, len(answers[0]), T)
   tokens, mask = padded([ids for group in answers for ids in group], T)
@@ -48,7 +48,7 @@ def our_step(method, model, params, reference, samples, rewards, temperature=1):
     chunk=4,
   )
   # An optimizer that moves nothing: its state is the last gradient.
-  kept = optax.GradientTransformation(
+  gradient_keeper = optax.GradientTransformation(
     lambda params: jax.tree.map(jnp.zeros_like, params),
     lambda grads, state, params=None: (
       jax.tree.map(jnp.zeros_like, grads),
@@ -59,7 +59,7 @@ def our_step(method, model, params, reference, samples, rewards, temperature=1):
     make_update(
       method,
       modality,
-      kept,
+      gradient_keeper,
       updates_per_rollout=1,
       microbatches=1,
       averaging_decay=None,
@@ -71,7 +71,9 @@ def our_step(method, model, params, reference, samples, rewards, temperature=1):
     jnp.arange(P),
     {'tokens': jnp.asarray(tokens), 'mask': jnp.asarray(mask)},
   )
-  state = init_state(params, method, kept, rewards.shape, averaged=False)
+  state = init_state(
+    params, method, gradient_keeper, rewards.shape, averaged=False
+  )
 
   def step(valid):
     scores = Scores(jnp.asarray(rewards), jnp.asarray(valid), {})
