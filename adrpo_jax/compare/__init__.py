@@ -1,1 +1,1 @@
-"""Methods times seeds: runs them, and compares what came out."""
+"""Runs methods with several seeds and compares the results."""

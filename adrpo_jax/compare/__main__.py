@@ -1,11 +1,14 @@
-"""Methods × seeds: python -m adrpo_jax.compare --config=... --methods=a,b.
+"""Runs and compares methods over several seeds.
 
-Each run is a run of `adrpo_jax.main` of its own, in WORKDIR/METHOD/seed_K;
-finished ones are skipped, and the comparison is written after each one, so the
-same command again goes on where it stopped. Other --config.key=value arguments
-are handed on to every run, after what `config.compare` changes for its method.
-A name of `config.compare` that is no method is a variant of the one that it
-names: {'grpo_without_kl': {'method': {'name': 'grpo', 'grpo': {'beta': 0}}}}.
+  python -m adrpo_jax.compare --config=... --methods=a,b
+
+Each run is a process of `adrpo_jax.main` in WORKDIR/METHOD/seed_K. Finished
+runs are skipped, and the comparison is written after each run, so the same
+command continues after an interruption. Every run gets the changes that
+`config.compare` makes for its method, then the --config.key=value arguments of
+the command. A name in `config.compare` that is not a method is a variant of the
+method it sets as `method.name`:
+{'grpo_without_kl': {'method': {'name': 'grpo', 'grpo': {'beta': 0}}}}.
 """
 
 from collections.abc import Sequence
@@ -24,21 +27,23 @@ from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.system.user_code import read_calls
 
 _METHODS = flags.DEFINE_list(
-  'methods', [], 'Rows of the table, or variants; all there are if not given.'
+  'methods', [], 'Methods or variants to compare; all of the config by default.'
 )
-_SEEDS = flags.DEFINE_integer('seeds', 3, 'Runs of each method: seeds 0, 1, …')
+_SEEDS = flags.DEFINE_integer(
+  'seeds', 3, 'Number of runs of each method: seeds 0, 1, …'
+)
 
 
 def main(argv: Sequence[str]) -> int:
-  """Runs what is not finished, writes the comparison. -> exit status."""
+  """Runs what is not finished, writes the comparison. Returns exit status."""
   try:
     config = command.parse(argv)
     workdir = pathlib.Path(flags.FLAGS.workdir or 'runs/comparison')
-    known = contestants(config)
-    names = _METHODS.value or list(known)
+    entries = contestants(config)
+    names = _METHODS.value or list(entries)
     for name in names:
-      if name not in known:
-        raise unknown_name(name, known, 'method')
+      if name not in entries:
+        raise unknown_name(name, entries, 'method')
     if _SEEDS.value < 1:
       raise InputError(f'Expected --seeds of at least 1, got {_SEEDS.value}.')
   except InputError as error:
@@ -52,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
       if (folder / 'summary.json').exists():
         continue
       print(f'{name}, seed {seed}: {folder}', flush=True)
-      own = [f'--config.{key}={value}' for key, value in known[name].items()]
+      own = [f'--config.{key}={value}' for key, value in entries[name].items()]
       status = subprocess.run(
         [
           *(sys.executable, '-m', 'adrpo_jax.main', f'--workdir={folder}'),
@@ -68,12 +73,15 @@ def main(argv: Sequence[str]) -> int:
       elif (folder / 'summary.json').exists():
         print(f'comparison: {write_comparison(workdir)}', flush=True)
   if failed:
-    print(f'error: failed: {"; ".join(failed)}', file=sys.stderr)
+    print(f'error: runs failed: {"; ".join(failed)}', file=sys.stderr)
   return 1 if failed else 0
 
 
 def contestants(config: ConfigDict) -> dict[str, dict[str, object]]:
-  """Name -> what its runs change, by dotted key, `method.name` first."""
+  """Returns name -> the changes to its config by dotted key.
+
+  The first key of each is `method.name`.
+  """
   methods = [name for name in config.method if name not in ('name', 'python')]
   methods += [call.name for call in read_calls(config.method.python, KEY)]
   changes = config.compare.to_dict()

@@ -1,7 +1,7 @@
-"""Sections of a comparison's page: methods on their way, and at equal distance.
+"""Curves of the comparison page: measures over steps and over divergence.
 
-A curve is a mean over seeds at points that all seeds of a method have; its band
-is one standard error.
+A curve is the mean over seeds at the points that all seeds of a method have.
+Its band is one standard error.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,36 +9,40 @@ from functools import partial
 
 import numpy as np
 
-from adrpo_jax.compare.divergence_tables import level_lead, level_tables, unread
+from adrpo_jax.compare.divergence_tables import (
+  level_lead,
+  level_tables,
+  missing_methods,
+)
 from adrpo_jax.compare.equal_divergence import (
-  READ,
-  AtDivergence,
-  over_divergence,
-  training_way,
+  MEASURES,
+  EqualDivergence,
+  mean_over_divergence,
+  training_curve,
 )
 from adrpo_jax.compare.results import Comparison
 from adrpo_jax.figures import lines as compare_lines
 from adrpo_jax.figures.lines import Line
 from adrpo_jax.figures.pareto import PLOT
-from adrpo_jax.figures.style import drawn
+from adrpo_jax.figures.style import make_drawing
 from adrpo_jax.report import page
 from adrpo_jax.report.run_record import series
 from adrpo_jax.stats.estimates import Estimate, estimate
 from adrpo_jax.stats.measures import method_title
 
-Curve = tuple[np.ndarray, np.ndarray]  # x and values, [K] each
+Series = tuple[np.ndarray, np.ndarray]  # x and values, [K] each
 
-HELD_OUT = ('success', 'diversity')  # drawn over the evaluations
+EVALUATED = ('success', 'diversity')  # measures taken from the evaluations
 
 
-def at_equal_divergence(comparison: Comparison) -> list[str]:
-  """A section for each record by which methods can be compared so."""
+def equal_divergence_sections(comparison: Comparison) -> list[str]:
+  """Returns a section for each source of curves."""
   return [_equal_divergence(comparison, at) for at in comparison.at_divergence]
 
 
-def _equal_divergence(comparison: Comparison, at: AtDivergence) -> str:
+def _equal_divergence(comparison: Comparison, at: EqualDivergence) -> str:
   divergence = comparison.measures['divergence']
-  kind = {'training': 'while training', 'held_out': 'on held-out prompts'}
+  kind = {'training': 'during training', 'held_out': 'on held-out prompts'}
   tables = [
     page.table(
       table.head,
@@ -52,22 +56,23 @@ def _equal_divergence(comparison: Comparison, at: AtDivergence) -> str:
     f'At equal {divergence.head}, {kind[at.source]}',
     level_lead(comparison, at),
     *tables,
-    page.notes(unread(comparison, at)),
+    page.notes(missing_methods(comparison, at)),
     page.grid('two', _over_divergence(comparison, at)),
   )
 
 
-def _over_divergence(comparison: Comparison, at: AtDivergence) -> list[str]:
+def _over_divergence(comparison: Comparison, at: EqualDivergence) -> list[str]:
   divergence = comparison.measures['divergence']
   figures = []
   for key in at.values:
     measure = comparison.measures[key]
     curves = {
-      method: over_divergence(ways, key) for method, ways in at.ways.items()
+      method: mean_over_divergence(curves, key)
+      for method, curves in at.curves.items()
     }
     lines = [
-      _line(comparison, method, x, found)
-      for method, (x, found) in curves.items()
+      _line(comparison, method, x, estimates)
+      for method, (x, estimates) in curves.items()
       if len(x) > 1
     ]
     if not lines:
@@ -80,41 +85,42 @@ def _over_divergence(comparison: Comparison, at: AtDivergence) -> list[str]:
     )
     figures.append(
       page.figure(
-        drawn(draw, size=PLOT),
+        make_drawing(draw, size=PLOT),
         f'{measure.title} over {divergence.head}',
-        'Where it is first reached, as far as all seeds of a method go.',
+        'Read where the divergence is first reached, on the range that all '
+        'seeds of a method share.',
       )
     )
   return figures
 
 
-def on_the_way(comparison: Comparison) -> str:
-  """Measures over steps: of the evaluations, and of the steps themselves."""
-  ways = {
-    method: [training_way(run) for run in runs]
+def progress_section(comparison: Comparison) -> str:
+  """Returns the section of measures over steps."""
+  curves = {
+    method: [training_curve(run) for run in runs]
     for method, runs in comparison.runs.items()
   }
   steps = {
     key: {
-      method: [(way.steps, way.values[key]) for way in of if key in way.values]
-      for method, of in ways.items()
+      method: [(c.steps, c.values[key]) for c in group if key in c.values]
+      for method, group in curves.items()
     }
-    for key in READ
+    for key in MEASURES
   }
   held_out = {
     key: {
       method: [series(run.evaluations, key) for run in runs]
       for method, runs in comparison.runs.items()
     }
-    for key in HELD_OUT
+    for key in EVALUATED
   }
   figures = [
-    *_progress(comparison, held_out, 'held-out prompts'),
-    *_progress(comparison, steps, 'of each step, a running mean'),
+    *_progress(comparison, held_out, 'On held-out prompts.'),
+    *_progress(comparison, steps, 'On training prompts, a running mean.'),
   ]
-  title = 'On the way'
+  title = 'During training'
   if not figures:
-    line = 'No method has two evaluations that its seeds share.'
+    line = 'No method has two evaluations at the same steps in all its seeds.'
     return page.section(title, '', page.note(line))
   lead = 'Mean over seeds; the band is one standard error.'
   return page.section(title, lead, page.grid('two', figures))
@@ -122,15 +128,15 @@ def on_the_way(comparison: Comparison) -> str:
 
 def _progress(
   comparison: Comparison,
-  curves: dict[str, dict[str, list[Curve]]],
+  curves: dict[str, dict[str, list[Series]]],
   caption: str,
 ) -> Iterable[str]:
-  """A figure for each measure of which a method has a line."""
+  """Yields a figure for each measure that a method has values for."""
   for key, by_method in curves.items():
     means = {method: _mean(runs) for method, runs in by_method.items()}
     lines = [
-      _line(comparison, method, x, found)
-      for method, (x, found) in means.items()
+      _line(comparison, method, x, estimates)
+      for method, (x, estimates) in means.items()
       if len(x) > 1
     ]
     if not lines:
@@ -142,25 +148,25 @@ def _progress(
       label=measure.title.lower(),
       percent=measure.share,
     )
-    drawing = drawn(draw, size=PLOT)
+    drawing = make_drawing(draw, size=PLOT)
     yield page.figure(drawing, f'{measure.title} over training', caption)
 
 
-def _mean(curves: Sequence[Curve]) -> tuple[np.ndarray, list[Estimate]]:
-  """The mean of curves at the steps that all of them have."""
+def _mean(curves: Sequence[Series]) -> tuple[np.ndarray, list[Estimate]]:
+  """Returns the mean of curves at the steps that all of them have."""
   values = [dict(zip(*curve, strict=True)) for curve in curves]
   steps = sorted(set.intersection(*map(set, values))) if values else []
-  found = [estimate([value[step] for value in values]) for step in steps]
-  return np.array(steps), [point for point in found if point is not None]
+  estimates = [estimate([value[step] for value in values]) for step in steps]
+  return np.array(steps), [point for point in estimates if point is not None]
 
 
 def _line(
-  comparison: Comparison, method: str, x: np.ndarray, found: list[Estimate]
+  comparison: Comparison, method: str, x: np.ndarray, estimates: list[Estimate]
 ) -> Line:
   return Line(
     method_title(method),
     list(comparison.runs).index(method),
     x,
-    np.array([point.mean for point in found]),
-    np.array([point.error or 0.0 for point in found]),
+    np.array([point.mean for point in estimates]),
+    np.array([point.error or 0.0 for point in estimates]),
   )

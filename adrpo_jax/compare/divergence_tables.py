@@ -1,23 +1,23 @@
-"""Methods at equal divergence in words: their tables, and how to read them."""
+"""Tables of methods at equal divergence, and the text that explains them."""
 
 from typing import NamedTuple
 
-from adrpo_jax.compare.equal_divergence import AtDivergence
+from adrpo_jax.compare.equal_divergence import EqualDivergence
 from adrpo_jax.compare.results import Comparison
 from adrpo_jax.stats.estimates import Estimate
 from adrpo_jax.stats.measures import Measure, method_title
 
 SOURCES = {
-  'training': 'the steps, as running means over a tenth of a run',
-  'held_out': 'the held-out evaluations, on lines between them',
+  'training': 'training steps, as running means over a tenth of a run',
+  'held_out': 'evaluations on held-out prompts, with lines between them',
 }
 
 
 class LevelTable(NamedTuple):
   """One measure of every method at some divergences.
 
-  head: what is measured over what, and the levels
-  rows: a title of a method, and a cell for each level
+  head: the name of the measure, and the levels
+  rows: the title of a method, and a cell for each level
   """
 
   head: list[str]
@@ -25,15 +25,15 @@ class LevelTable(NamedTuple):
 
 
 def level_tables(
-  comparison: Comparison, at: AtDivergence
+  comparison: Comparison, at: EqualDivergence
 ) -> dict[str, LevelTable]:
-  """A table for each measure, in the order of the methods, by its key."""
+  """Returns key of a measure -> its table, with rows in order of methods."""
   divergence = comparison.measures['divergence'].head
   tables = {}
   for key, by_method in at.values.items():
     measure = comparison.measures[key]
-    found = [value for values in by_method.values() for value in values]
-    places = measure.places(*[value.mean for value in found if value])
+    estimates = [value for values in by_method.values() for value in values]
+    places = measure.places(*[value.mean for value in estimates if value])
     nowhere = (None,) * len(at.levels)
     rows = [
       [method_title(method)]
@@ -49,7 +49,7 @@ def level_tables(
 
 
 def level_text(level: float) -> str:
-  """A round number as it is said: "0.05"."""
+  """Returns a round number as text: "0.05"."""
   return f'{level:.10f}'.rstrip('0').rstrip('.')
 
 
@@ -58,46 +58,46 @@ def _cell(
 ) -> str:
   if value is None:
     return '–'
-  text = measure.written(value.mean, value.error, places)
+  text = measure.format(value.mean, value.error, places)
   count = len(value.values)
   return text if count == runs else f'{text} ({count} of {runs})'
 
 
-def level_lead(comparison: Comparison, at: AtDivergence) -> str:
-  """What the tables are of; with the first, how to read them."""
+def level_lead(comparison: Comparison, at: EqualDivergence) -> str:
+  """Returns the text above the tables. The first one explains the levels."""
   measure = comparison.measures['divergence']
   listed = ', '.join(map(level_text, at.levels))
   lead = (
-    f'At equal {measure.head}: where the {measure.label} of a run first '
-    f'reaches {listed}. Read from {SOURCES[at.source]}; mean over seeds ± '
-    'standard error.'
+    f'Each value is read where the {measure.label} of a run first reaches '
+    f'{listed}. Source: {SOURCES[at.source]}. Mean over seeds ± standard error.'
   )
   if at.source != comparison.at_divergence[0].source:
     return lead
   return (
     f'{lead} The levels are the three largest round numbers that every method '
-    'reaches and the two largest that half of the methods reach, each with '
-    'half of its seeds. A dash: no seed gets there; (1 of 2): one of two.'
+    'reaches, and the two largest that half of the methods reach. A method '
+    'reaches a level if half of its seeds do. A dash: no seed reaches the '
+    'level. (1 of 2): one of two seeds does.'
   )
 
 
-def unread(comparison: Comparison, at: AtDivergence) -> list[str]:
-  """Methods whose row is empty for want of a record, and why."""
-  missing = [m for m in comparison.runs if m not in at.ways]
+def missing_methods(comparison: Comparison, at: EqualDivergence) -> list[str]:
+  """Returns a note for each method without a curve, with the reason."""
+  missing = [m for m in comparison.runs if m not in at.curves]
   why = {
-    'training': 'no step is logged with samples of its own policy',
-    'held_out': 'too few evaluations',
+    'training': 'it logged no step with samples of its own policy',
+    'held_out': 'it has too few evaluations',
   }[at.source]
-  return [f'{method_title(method)} is not read: {why}.' for method in missing]
+  return [f'{method_title(method)} is left out: {why}.' for method in missing]
 
 
 def level_columns(
   comparison: Comparison, method: str
 ) -> dict[str, float | None]:
-  """Every number of a method for one row of CSV; None where there is none.
+  """Returns the numbers of a method for its row of CSV, None if missing.
 
-  Columns are SOURCE_MEASURE_at_LEVEL, and with _se and _seeds the standard
-  error and the number of seeds that get there.
+  Columns are SOURCE_MEASURE_at_LEVEL. With the endings _se and _seeds they hold
+  the standard error and the number of seeds that reach the level.
   """
   columns: dict[str, float | None] = {}
   for at in comparison.at_divergence:

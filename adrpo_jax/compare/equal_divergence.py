@@ -1,8 +1,9 @@
-"""Methods at equal divergence: what a run has where it first gets so far.
+"""Compares methods at equal divergence from the base.
 
-At equal samples a method that is held back less stands further from the base.
-The ways of the runs, reward and entropy over divergence, say what each of them
-had where it stood as far away as the others.
+After the same number of samples, a weakly regularized method is further from
+the base than others. To compare methods fairly, this module reads the reward
+and the entropy of each run at the step where its divergence first reaches a
+given level.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,74 +16,76 @@ from adrpo_jax.report.run_record import Record, RunRecord, series
 from adrpo_jax.stats.estimates import Estimate, estimate
 from adrpo_jax.stats.smoothing import running_mean, smoothing_window
 
-READ = ('reward', 'entropy')  # where the divergence reaches a level
-FEWEST = 4  # evaluations with the base; with fewer, lines stand for the way
-GRID = 60  # points of a curve over the divergence
+MEASURES = ('reward', 'entropy')  # read where the divergence reaches a level
+MIN_EVALUATIONS = 4  # with the base; fewer points describe a run too coarsely
+GRID_POINTS = 60  # of a curve over the divergence
 
 
-class Way(NamedTuple):
-  """One run in the order of its steps.
+class RunCurve(NamedTuple):
+  """The measures of one run in the order of its steps.
 
   steps:  [K]
-  values: 'divergence', 'reward' and 'entropy', those that are measured, [K]
+  values: 'divergence', 'reward' and 'entropy' -> [K], if the run has them
   """
 
   steps: np.ndarray
   values: dict[str, np.ndarray]
 
   @property
-  def followed(self) -> bool:
-    """Whether it says what the reward was at a divergence."""
+  def usable(self) -> bool:
+    """True if the curve has both a divergence and a reward."""
     return {'divergence', 'reward'} <= set(self.values)
 
   @property
   def start(self) -> float:
-    """The divergence of its first point; it must be `followed`."""
+    """The divergence of the first point. The curve must be `usable`."""
     return float(self.values['divergence'][0])
 
   @property
   def reach(self) -> float:
-    """The largest divergence on it; it must be `followed`."""
+    """The largest divergence. The curve must be `usable`."""
     return float(self.values['divergence'].max())
 
 
-class AtDivergence(NamedTuple):
-  """Methods where their runs first reach some divergences.
+class EqualDivergence(NamedTuple):
+  """The measures of methods where their runs first reach some divergences.
 
-  source: the key of `WAYS`
-  levels: rising, [L]
-  ways:   method -> the ways of its runs, those that can be followed
-  values: 'reward', 'entropy' -> method -> by level; None where no run of it
-          gets there, and of fewer values than runs where some do not
+  source: the key in CURVE_SOURCES
+  levels: divergences in rising order, [L]
+  curves: method -> the usable curves of its runs
+  values: 'reward', 'entropy' -> method -> an estimate for each level. An
+          estimate is None if no run of the method reaches the level, and has
+          fewer values than the method has runs if only some reach it
   """
 
   source: str
   levels: tuple[float, ...]
-  ways: dict[str, list[Way]]
+  curves: dict[str, list[RunCurve]]
   values: dict[str, dict[str, tuple[Estimate | None, ...]]]
 
 
-def training_way(run: RunRecord) -> Way:
-  """Of the steps: running means over a tenth of them, as of `_smooth`.
+def training_curve(run: RunRecord) -> RunCurve:
+  """Returns the curve of training steps, smoothed over a tenth of them.
 
-  Samples of a policy have their variety measured as they are drawn; a line
-  without it is of stored samples, which say nothing of the policy, and is left
-  out.
+  Leaves out steps that train on stored samples, because those say nothing about
+  the policy. Only steps that sample from the policy log a diversity.
   """
-  drawn = [
+  on_policy = [
     line
     for line in run.metrics
     if any(name.startswith('diversity_') for name in line)
   ]
-  steps, values = _measured(drawn)
+  steps, values = _measured(on_policy)
   window = smoothing_window(len(steps))
-  return Way(steps, {name: _smooth(v, window) for name, v in values.items()})
+  smooth = {name: _smooth(column, window) for name, column in values.items()}
+  return RunCurve(steps, smooth)
 
 
 def _smooth(values: np.ndarray, window: int) -> np.ndarray:
-  """A running mean that is narrow at first: a way begins at the first step.
+  """Returns a running mean whose window is narrower at the first points.
 
-  Of what comes later in its first window, the divergence may be far away.
+  The divergence can grow fast within the first window, so a full window there
+  would move the start of the curve away from the first step.
   """
   smooth = running_mean(values, window)
   for i in range(min(window // 2, len(values))):
@@ -90,53 +93,62 @@ def _smooth(values: np.ndarray, window: int) -> np.ndarray:
   return smooth
 
 
-def held_out_way(run: RunRecord) -> Way:
-  """Of the evaluations as they are; empty with fewer than `FEWEST`."""
-  way = _measured(run.evaluations)
-  return way if len(way.steps) >= FEWEST else _measured([])
+def evaluation_curve(run: RunRecord) -> RunCurve:
+  """Returns the curve of evaluations, empty if below MIN_EVALUATIONS."""
+  curve = _measured(run.evaluations)
+  return curve if len(curve.steps) >= MIN_EVALUATIONS else _measured([])
 
 
-WAYS: dict[str, Callable[[RunRecord], Way]] = {
-  'training': training_way,
-  'held_out': held_out_way,
+CURVE_SOURCES: dict[str, Callable[[RunRecord], RunCurve]] = {
+  'training': training_curve,
+  'held_out': evaluation_curve,
 }
 
 
-def _measured(records: Iterable[Record]) -> Way:
-  """Of the records that know all that any of them knows."""
+def _measured(records: Iterable[Record]) -> RunCurve:
+  """Returns the curve of records, without those that lack a measure.
+
+  Measures that no record has are left out.
+  """
   records = list(records)
-  names = [n for n in ('divergence', *READ) if len(series(records, n)[1])]
+  names = [n for n in ('divergence', *MEASURES) if len(series(records, n)[1])]
   whole = [r for r in records if all(len(series([r], n)[1]) for n in names)]
   if not whole:
-    return Way(np.zeros(0), {})
-  return Way(
+    return RunCurve(np.zeros(0), {})
+  return RunCurve(
     np.array([record['step'] for record in whole], float),
     {name: series(whole, name)[1] for name in names},
   )
 
 
-def at_divergence(way: Way, levels: Sequence[float], name: str) -> np.ndarray:
-  """A measure where the divergence first reaches levels [L], between points.
+def values_at(
+  curve: RunCurve, levels: Sequence[float], name: str
+) -> np.ndarray:
+  """Returns a measure where the divergence first reaches each level. [L]
 
-  NaN where it never does, or where the way begins beyond the level.
+  Interpolates linearly between two points. The value is NaN if the curve never
+  reaches the level or starts beyond it.
   """
-  far, values = way.values['divergence'], way.values[name]
-  found = np.full(len(levels), np.nan)
+  divergence, values = curve.values['divergence'], curve.values[name]
+  result = np.full(len(levels), np.nan)
   for i, level in enumerate(levels):
-    there = np.flatnonzero(far >= level)
-    if not len(there):
+    beyond = np.flatnonzero(divergence >= level)
+    if not len(beyond):
       continue
-    k = there[0]
-    if far[k] == level:
-      found[i] = values[k]
+    k = beyond[0]
+    if divergence[k] == level:
+      result[i] = values[k]
     elif k:
-      share = (level - far[k - 1]) / (far[k] - far[k - 1])
-      found[i] = values[k - 1] + share * (values[k] - values[k - 1])
-  return found
+      share = (level - divergence[k - 1]) / (divergence[k] - divergence[k - 1])
+      result[i] = values[k - 1] + share * (values[k] - values[k - 1])
+  return result
 
 
 def round_levels(low: float, high: float) -> list[float]:
-  """1, 2 and 5 times powers of ten above low, up to high; of four decades."""
+  """Returns 1, 2 and 5 times powers of ten, above low and up to high.
+
+  Covers the four decades below and including that of `high`.
+  """
   if high <= 0:
     return []
   top = math.floor(math.log10(high))
@@ -144,82 +156,93 @@ def round_levels(low: float, high: float) -> list[float]:
   return [level for level in map(float, powers) if low < level <= high]
 
 
-def shared_levels(ways: Mapping[str, Sequence[Way]]) -> tuple[float, ...]:
-  """Round divergences at which methods are compared, rising.
+def shared_levels(
+  curves: Mapping[str, Sequence[RunCurve]],
+) -> tuple[float, ...]:
+  """Returns the divergences at which methods are compared, in rising order.
 
-  The three largest that every method reaches, and the two largest that half of
-  the methods reach: one that stays close to its base would leave little to see
-  of the others. A method reaches what half of its runs reach.
+  These are the three largest round numbers that every method reaches, and the
+  two largest that half of the methods reach; with the first kind alone, one
+  method that stays close to its base would limit the comparison of the others.
+  A method reaches a level if half of its runs do.
   """
-  if not ways:
+  if not curves:
     return ()
-  low = max(_half([way.start for way in runs]) for runs in ways.values())
-  reached = [_half([way.reach for way in runs]) for runs in ways.values()]
-  by_all = round_levels(low, min(reached))
-  by_half = round_levels(low, _half(reached))
+  low = max(
+    _reached_by_half([curve.start for curve in runs])
+    for runs in curves.values()
+  )
+  reaches = [
+    _reached_by_half([curve.reach for curve in runs])
+    for runs in curves.values()
+  ]
+  by_all = round_levels(low, min(reaches))
+  by_half = round_levels(low, _reached_by_half(reaches))
   return tuple(sorted({*by_all[-3:], *by_half[-2:]}))
 
 
-def _half(values: Sequence[float]) -> float:
-  """The largest number that half of the values or more are not below."""
+def _reached_by_half(values: Sequence[float]) -> float:
+  """Returns the largest number that at least half of the values reach."""
   return sorted(values)[len(values) // 2]
 
 
 def equal_divergences(
   runs: Mapping[str, Sequence[RunRecord]],
-) -> tuple[AtDivergence, ...]:
-  """Methods at equal divergence, by every record that can tell."""
-  found = [_equal_divergence(source, runs) for source in WAYS]
-  return tuple(at for at in found if at.levels)
+) -> tuple[EqualDivergence, ...]:
+  """Returns a comparison for each source of curves that has levels."""
+  comparisons = [_equal_divergence(source, runs) for source in CURVE_SOURCES]
+  return tuple(at for at in comparisons if at.levels)
 
 
 def _equal_divergence(
   source: str, runs: Mapping[str, Sequence[RunRecord]]
-) -> AtDivergence:
-  ways = {
-    method: [way for run in of_method if (way := WAYS[source](run)).followed]
+) -> EqualDivergence:
+  curve_of = CURVE_SOURCES[source]
+  curves = {
+    method: [curve for run in of_method if (curve := curve_of(run)).usable]
     for method, of_method in runs.items()
   }
-  ways = {method: followed for method, followed in ways.items() if followed}
-  levels = shared_levels(ways)
-  return AtDivergence(
+  curves = {method: usable for method, usable in curves.items() if usable}
+  levels = shared_levels(curves)
+  return EqualDivergence(
     source,
     levels,
-    ways,
+    curves,
     {
       name: {
-        method: _over_runs(of, levels, name) for method, of in ways.items()
+        method: _estimates(of_method, levels, name)
+        for method, of_method in curves.items()
       }
-      for name in READ
-      if any(name in way.values for of in ways.values() for way in of)
+      for name in MEASURES
+      if any(name in c.values for group in curves.values() for c in group)
     },
   )
 
 
-def _over_runs(
-  ways: Sequence[Way], levels: Sequence[float], name: str
+def _estimates(
+  curves: Sequence[RunCurve], levels: Sequence[float], name: str
 ) -> tuple[Estimate | None, ...]:
-  values = [at_divergence(w, levels, name) for w in ways if name in w.values]
+  """Returns an estimate over runs for each level."""
+  rows = [values_at(c, levels, name) for c in curves if name in c.values]
   return tuple(
-    estimate([float(of_run[i]) for of_run in values])
-    for i in range(len(levels))
+    estimate([float(row[i]) for row in rows]) for i in range(len(levels))
   )
 
 
-def over_divergence(
-  ways: Sequence[Way], name: str
+def mean_over_divergence(
+  curves: Sequence[RunCurve], name: str
 ) -> tuple[np.ndarray, list[Estimate]]:
-  """(divergences [K], estimates) of a measure, as far as all runs go.
+  """Returns (divergences [K], estimates) on the range that all runs share.
 
-  Evenly spaced in the root of the divergence, which is a squared distance.
-  Nothing where the runs have no range in common.
+  The divergences are evenly spaced in their square root, because a divergence
+  is a squared distance. Both are empty if the runs share no range.
   """
-  low = max(0.0, *(way.start for way in ways))
-  high = min(way.reach for way in ways)
+  low = max(0.0, *(curve.start for curve in curves))
+  high = min(curve.reach for curve in curves)
   if low >= high:
     return np.zeros(0), []
-  grid = np.linspace(math.sqrt(low), math.sqrt(high), GRID) ** 2
+  grid = np.linspace(math.sqrt(low), math.sqrt(high), GRID_POINTS) ** 2
   grid[0], grid[-1] = low, high
-  found = _over_runs(ways, [float(level) for level in grid], name)
-  known = [i for i, value in enumerate(found) if value is not None]
-  return grid[known], [value for value in found if value is not None]
+  estimates = _estimates(curves, [float(level) for level in grid], name)
+  present = [i for i, value in enumerate(estimates) if value is not None]
+  return grid[present], [value for value in estimates if value is not None]

@@ -1,16 +1,15 @@
-"""The outcome of a comparison: tables, Pareto plots, pictures, one page.
+"""Writes the results of a comparison: tables, Pareto plots, samples, one page.
 
-Reads the finished runs `WORKDIR/METHOD/seed_K/` and writes, into WORKDIR,
-comparison.md, .csv, .json, pareto.png, comparison.html and, of pictures,
-samples.png. It can be called again after each run; a method without a finished
-run is not shown.
+Reads the finished runs in `WORKDIR/METHOD/seed_K/` and writes comparison.md,
+.csv, .json and .html, pareto.png and, for images, samples.png to WORKDIR. It
+can be called again after each run. A method without a finished run is left out.
 """
 
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from adrpo_jax.compare.curves import at_equal_divergence, on_the_way
+from adrpo_jax.compare.curves import equal_divergence_sections, progress_section
 from adrpo_jax.compare.results import (
   FRONTS,
   Comparison,
@@ -25,30 +24,30 @@ from adrpo_jax.compare.table import (
   table_rows,
 )
 from adrpo_jax.figures import pareto
-from adrpo_jax.figures.pareto import Place
-from adrpo_jax.figures.style import LIGHT, Axes, Theme, drawn, render
+from adrpo_jax.figures.pareto import MethodPoint
+from adrpo_jax.figures.style import LIGHT, Axes, Theme, make_drawing, render
 from adrpo_jax.report import page
-from adrpo_jax.report.cards import RULE, Column, same_prompts
+from adrpo_jax.report.cards import SELECTION_RULE, Column, same_prompts
 from adrpo_jax.report.cards_by_kind import manner_of
 from adrpo_jax.stats.measures import method_title
 from adrpo_jax.stats.number_format import percent
 
 
 def write_comparison(workdir: Path | str) -> Path:
-  """Writes all that a comparison shows; returns the page.
+  """Writes all files of a comparison. Returns the path of the page.
 
   Raises:
-    FileNotFoundError: no run of the folder has finished.
+    FileNotFoundError: no run in the folder has finished.
   """
   workdir = Path(workdir)
   comparison = read_comparison(workdir)
-  written = {
+  contents = {
     'md': as_markdown(comparison),
     'csv': as_csv(comparison),
     'json': as_json(comparison),
     'html': _page(comparison),
   }
-  for ending, text in written.items():
+  for ending, text in contents.items():
     path = workdir / f'comparison.{ending}'
     path.write_text(text, encoding='utf-8')
   (workdir / 'pareto.png').write_bytes(_pareto(comparison))
@@ -64,9 +63,9 @@ def _page(comparison: Comparison) -> str:
     _header(comparison),
     page.notes(comparison.notes),
     _results(comparison),
-    *at_equal_divergence(comparison),
+    *equal_divergence_sections(comparison),
     _fronts(comparison),
-    on_the_way(comparison),
+    progress_section(comparison),
     _categories(comparison),
     _samples(comparison),
     '<footer>Written by <code>adrpo_jax</code>.</footer>',
@@ -84,7 +83,7 @@ def _header(comparison: Comparison) -> str:
   ]
   line = (
     f'*{method_title(best.method)}* reaches the highest success on held-out '
-    f'prompts, *{percent(best.mean("success"))}* from a base of '
+    f'prompts: *{percent(best.mean("success"))}*, base '
     f'{percent(comparison.base.mean("success"))}. '
   )
   if on_both:
@@ -97,7 +96,7 @@ def _header(comparison: Comparison) -> str:
     _counted(seeds, 'seed'),
     _counted(runs, 'finished run'),
   ]
-  return page.header('Comparison', 'Methods from one base', line, chips)
+  return page.header('Comparison', 'Methods on one base model', line, chips)
 
 
 def _counted(count: int, thing: str) -> str:
@@ -107,24 +106,24 @@ def _counted(count: int, thing: str) -> str:
 def _results(comparison: Comparison) -> str:
   head, *rows = table_rows(comparison)
   lead = (
-    'After training: at equal samples. All start from one base and are '
-    'measured by the same evaluation, on the same held-out prompts and noise. '
-    + ' '.join(legends(comparison))
+    'After training with the same number of samples. All methods start from '
+    'the same base model and are evaluated on the same held-out prompts and '
+    'noise. ' + ' '.join(legends(comparison))
   )
   cells = [list(map(page.number, row)) for row in rows]
   table = page.table(head, cells, own='ADRPO', dense=True)
   return page.section('Result', lead, table)
 
 
-def _places(comparison: Comparison, axis: str) -> list[Place]:
-  places = []
+def _method_points(comparison: Comparison, axis: str) -> list[MethodPoint]:
+  points = []
   for number, row in enumerate((comparison.base, *comparison.methods), -1):
     if axis not in row.measures or 'success' not in row.measures:
       continue
     x, y = row.measures[axis], row.measures['success']
     paired = row.seeds and len(x.values) == len(y.values)
-    places.append(
-      Place(
+    points.append(
+      MethodPoint(
         name=method_title(row.method),
         number=number if number >= 0 else None,
         x=x.mean,
@@ -136,20 +135,20 @@ def _places(comparison: Comparison, axis: str) -> list[Place]:
         on_front=row.on_front.get(axis, False),
       )
     )
-  return places
+  return points
 
 
 def _draw_front(comparison: Comparison, axis: str) -> partial:
   return partial(
-    pareto.draw_places,
-    places=_places(comparison, axis),
+    pareto.draw_method_points,
+    points=_method_points(comparison, axis),
     x_label=comparison.measures[axis].label,
     more_is_better=FRONTS[axis],
   )
 
 
 def _pareto(comparison: Comparison) -> bytes:
-  """Both Pareto plots beside each other, as one PNG."""
+  """Returns both Pareto plots side by side, as one PNG."""
 
   def draw(theme: Theme, *axes: Axes) -> None:
     for panel, axis in zip(axes, FRONTS, strict=True):
@@ -161,9 +160,9 @@ def _pareto(comparison: Comparison) -> bytes:
 
 def _fronts(comparison: Comparison) -> str:
   lead = (
-    'Small marks are seeds, large ones their mean ± standard error, the star '
-    'is the base. The dotted line joins the Pareto front, the points that no '
-    'other beats in both measures; names on it are bold.'
+    'Small marks are seeds, large marks their mean ± standard error, and the '
+    'star is the base. The dotted line is the Pareto front: no other point is '
+    'better in both measures. Names of methods on the front are bold.'
   )
   captions = {
     'diversity': ('Success and diversity', 'Up and right is better.'),
@@ -171,12 +170,12 @@ def _fronts(comparison: Comparison) -> str:
   }
   figures = [
     page.figure(
-      drawn(_draw_front(comparison, axis), size=pareto.PLOT),
+      make_drawing(_draw_front(comparison, axis), size=pareto.PLOT),
       *captions[axis],
     )
     for axis in FRONTS
   ]
-  return page.section('What success costs', lead, page.grid('two', figures))
+  return page.section('The cost of success', lead, page.grid('two', figures))
 
 
 def _categories(comparison: Comparison) -> str:
@@ -190,7 +189,7 @@ def _categories(comparison: Comparison) -> str:
     + [_category_cell(row, comparison.base, name) for name in names]
     for row in everyone
   ]
-  lead = 'In percent; deeper where a method gains more on the base.'
+  lead = 'In percent. A darker cell is a larger gain over the base.'
   table = page.table(['', *names], rows, own='ADRPO')
   return page.section(title, lead, table)
 
@@ -207,7 +206,7 @@ def _category_cell(row: MethodRow, base: MethodRow, name: str) -> str:
 
 
 def _columns(comparison: Comparison) -> list[Column[Any]]:
-  """The base and, of every method, its first seed with the same prompts."""
+  """Returns the base, and the first seed of each method on its prompts."""
   columns: list[Column[Any]] = []
   for method, runs in comparison.runs.items():
     for run in runs:
@@ -222,15 +221,15 @@ def _columns(comparison: Comparison) -> list[Column[Any]]:
 
 
 def _samples(comparison: Comparison) -> str:
-  title = 'The same prompts under every method'
+  title = 'Samples of every method for the same prompts'
   columns = _columns(comparison)
   if not columns:
-    return page.section(title, '', page.note('No samples of these runs.'))
+    return page.section(title, '', page.note('These runs have no samples.'))
   manner = manner_of(columns)
-  lead = f'{RULE} Of each method, its first seed.'
+  lead = f'{SELECTION_RULE} Each method shows its first seed.'
   shown = {column.title for column in columns}
   absent = [
-    f'{method_title(row.method)} has no {manner.things} of these prompts.'
+    f'{method_title(row.method)} has no {manner.things} for these prompts.'
     for row in comparison.methods
     if method_title(row.method) not in shown
   ]

@@ -1,6 +1,6 @@
-"""Methods × seeds as numbers: means, standard errors, Pareto fronts.
+"""The numbers of a comparison: means over seeds, errors, Pareto fronts.
 
-Read from the finished runs of a folder `WORKDIR/METHOD/seed_K/`.
+They are read from the finished runs in `WORKDIR/METHOD/seed_K/`.
 """
 
 from collections.abc import Sequence
@@ -10,27 +10,31 @@ from typing import Any
 
 import numpy as np
 
-from adrpo_jax.compare.equal_divergence import AtDivergence, equal_divergences
+from adrpo_jax.compare.equal_divergence import (
+  EqualDivergence,
+  equal_divergences,
+)
 from adrpo_jax.report.run_record import RunRecord, read_run
 from adrpo_jax.stats.estimates import Estimate, estimate
 from adrpo_jax.stats.measures import METHOD_TITLES, Measures, difference, ratio
-from adrpo_jax.stats.number_format import known, percent
+from adrpo_jax.stats.number_format import is_finite, percent
 from adrpo_jax.worlds import TEXT_WORLDS, Escape
 
-FRONTS = {'diversity': True, 'divergence': False}  # against success; more?
+# Measure on the other axis of a front against success -> is more of it better?
+FRONTS = {'diversity': True, 'divergence': False}
 
 
 @dataclasses.dataclass(frozen=True)
 class MethodRow:
   """One method over its seeds.
 
-  measures:    name -> estimate, of the evaluation's measures, of
-               `success_gain` and `diversity_kept` (against the base), of
-               `escaped`, 0 or 1 of a run, where its task has a local optimum,
-               and of `seconds` and `samples_per_second`
+  measures:    name -> estimate. The names are the measures of the evaluation,
+               `success_gain` and `diversity_kept` (against the base),
+               `seconds`, `samples_per_second` and, if the task has a local
+               optimum, `escaped` (0 or 1 for a run)
   by_category: name -> estimate of success
-  on_front:    "diversity" and "divergence" -> whether no other method and not
-               the base is better in both it and success
+  on_front:    "diversity" and "divergence" -> True if neither another method
+               nor the base is better in both this measure and success
   """
 
   method: str
@@ -41,35 +45,39 @@ class MethodRow:
   predicted_ceiling: float | None
 
   def mean(self, key: str) -> float | None:
-    """The mean of a measure, None where no run has it."""
+    """Returns the mean of a measure, None if no run has it."""
     return self.measures[key].mean if key in self.measures else None
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-  """A folder of runs: its rows, the base first, and what to know of them."""
+  """The runs of a folder, summarized: the base, a row per method, notes."""
 
   base: MethodRow
   methods: tuple[MethodRow, ...]
   runs: dict[str, list[RunRecord]]
-  at_divergence: tuple[AtDivergence, ...]
+  at_divergence: tuple[EqualDivergence, ...]
   notes: tuple[str, ...]
 
   @property
   def escape(self) -> Escape | None:
-    """What it is to leave the local optimum of the task, if it has one."""
+    """The criterion for leaving the local optimum of the task, or None."""
     return _escape(next(runs[0] for runs in self.runs.values()))
 
   @property
   def measures(self) -> Measures:
-    """What the evaluations measure: the runs are of one modality."""
+    """The measures of the evaluations. All runs have the same modality."""
     return next(runs[0].measures for runs in self.runs.values())
 
 
 def pareto_front(
   points: Sequence[tuple[float, float]], *, more_is_better: tuple[bool, bool]
 ) -> list[bool]:
-  """Which points no other point beats: as good in both, better in one."""
+  """Returns True for each point that no other point dominates.
+
+  A point dominates another if it is at least as good in both measures and
+  better in one.
+  """
   signs = np.where(more_is_better, 1.0, -1.0)
   scores = np.asarray(points, float).reshape(-1, 2) * signs
   return [
@@ -83,11 +91,11 @@ def pareto_front(
 def _estimates(
   columns: dict[str, tuple[list[Any], list[Any]]],
 ) -> dict[str, Estimate]:
-  made = {key: estimate(*column) for key, column in columns.items()}
-  return {key: value for key, value in made.items() if value is not None}
+  estimates = {key: estimate(*column) for key, column in columns.items()}
+  return {key: value for key, value in estimates.items() if value is not None}
 
 
-def _measured(
+def _columns(
   measures: Measures, records: list[dict]
 ) -> dict[str, tuple[list[Any], list[Any]]]:
   return {
@@ -108,7 +116,7 @@ def _categories(records: list[dict]) -> dict[str, Estimate]:
 
 
 def _escape(run: RunRecord) -> Escape | None:
-  """That of the world of a run, where its judge is what was evaluated."""
+  """Returns the criterion of the run's world, if its judge was evaluated."""
   world = TEXT_WORLDS.get(str(run.settings.get('world')))
   escape = world.escape if world else None
   return escape if escape and escape.fact in run.final else None
@@ -125,12 +133,12 @@ def _row(method: str, runs: list[RunRecord]) -> MethodRow:
   speeds = [
     s.get('throughput', {}).get('samples_per_second') for s in summaries
   ]
-  kept = [ratio(run.base, run.final, 'diversity') for run in runs]
+  ratios = [ratio(run.base, run.final, 'diversity') for run in runs]
   ceilings = [s.get('predicted_ceiling') for s in summaries]
   ceiling = estimate(ceilings)
-  columns = _measured(runs[0].measures, [r.final for r in runs]) | {
+  columns = _columns(runs[0].measures, [r.final for r in runs]) | {
     'success_gain': ([gain for gain, _ in gains], [se for _, se in gains]),
-    'diversity_kept': (kept, []),
+    'diversity_kept': (ratios, []),
     'escaped': ([_escaped(run) for run in runs], []),
     'seconds': ([s.get('seconds') for s in summaries], []),
     'samples_per_second': (speeds, []),
@@ -146,40 +154,40 @@ def _row(method: str, runs: list[RunRecord]) -> MethodRow:
 
 
 def _base_row(runs: list[RunRecord]) -> tuple[MethodRow, list[str]]:
-  """The base over all runs, which share it, and a note where they do not.
+  """Returns the row of the base, and a note if the runs have different bases.
 
-  Its errors are those of one evaluation: the runs repeat it, and repeating
-  adds nothing to what is known.
+  Its errors are those of one evaluation, because all runs repeat the same
+  evaluation of the base.
   """
   records = [run.base for run in runs]
   measures = {
-    key: dataclasses.replace(value, error=next(filter(known, errors), None))
-    for key, (values, errors) in _measured(runs[0].measures, records).items()
+    key: dataclasses.replace(value, error=next(filter(is_finite, errors), None))
+    for key, (values, errors) in _columns(runs[0].measures, records).items()
     if (value := estimate(values)) is not None
   }
   notes = []
   if (success := measures.get('success')) and np.ptp(success.values) > 1e-6:
     low, high = min(success.values), max(success.values)
     notes.append(
-      f'The runs do not share one base: its success is {percent(low)} to '
-      f'{percent(high)}. Gains are against the base of each run.'
+      f'The runs have different bases: their success is {percent(low)} to '
+      f'{percent(high)}. Each gain is against the base of its run.'
     )
   by_category = _categories(records)
   return MethodRow('base', (), measures, by_category, {}, None), notes
 
 
 def _effort_notes(runs: list[RunRecord]) -> list[str]:
-  """A note where runs did not draw equally many samples, or say how many."""
-  asked = [run.settings.get('prompts') or {} for run in runs]
+  """Returns a note if the runs did not train on the same number of samples."""
+  settings = [run.settings.get('prompts') or {} for run in runs]
   efforts = {
     (run.steps, prompts.get('prompts_per_step'), prompts.get('group_size'))
-    for run, prompts in zip(runs, asked, strict=True)
+    for run, prompts in zip(runs, settings, strict=True)
   }
   if len(efforts) < 2:
     return []
   return [
-    'Runs differ in steps, prompts of a step or samples of a prompt: the table '
-    'is not at equal samples.'
+    'The runs differ in steps, prompts per step or samples per prompt, so the '
+    'table does not compare them at equal numbers of samples.'
   ]
 
 
@@ -188,16 +196,19 @@ def _seed(folder: Path) -> int:
 
 
 def _folders(workdir: Path) -> dict[str, list[Path]]:
-  """method -> folders of its seeds; known methods first, in our order."""
-  found: dict[str, list[Path]] = {}
+  """Returns method -> folders of its seeds.
+
+  Methods in METHOD_TITLES come first, in that order.
+  """
+  folders: dict[str, list[Path]] = {}
   for folder in workdir.glob('*/seed_*'):
     if folder.is_dir() and folder.name.removeprefix('seed_').isdecimal():
-      found.setdefault(folder.parent.name, []).append(folder)
+      folders.setdefault(folder.parent.name, []).append(folder)
   order = list(METHOD_TITLES)
   names = sorted(
-    found, key=lambda n: (order.index(n) if n in order else len(order), n)
+    folders, key=lambda n: (order.index(n) if n in order else len(order), n)
   )
-  return {name: sorted(found[name], key=_seed) for name in names}
+  return {name: sorted(folders[name], key=_seed) for name in names}
 
 
 def _with_fronts(
@@ -205,24 +216,24 @@ def _with_fronts(
 ) -> tuple[MethodRow, list[MethodRow]]:
   everyone = [base, *rows]
   for axis, more in FRONTS.items():
-    placed = {
+    points = {
       i: (success, other)
       for i, row in enumerate(everyone)
-      if known(success := row.mean('success'))
-      and known(other := row.mean(axis))
+      if is_finite(success := row.mean('success'))
+      and is_finite(other := row.mean(axis))
     }
-    front = pareto_front(list(placed.values()), more_is_better=(True, more))
-    for i, on_front in zip(placed, front, strict=True):
+    front = pareto_front(list(points.values()), more_is_better=(True, more))
+    for i, on_front in zip(points, front, strict=True):
       flags = everyone[i].on_front | {axis: on_front}
       everyone[i] = dataclasses.replace(everyone[i], on_front=flags)
   return everyone[0], everyone[1:]
 
 
 def read_comparison(workdir: Path | str) -> Comparison:
-  """Reads every finished run of a comparison; the others are noted.
+  """Reads every finished run of a comparison, and notes the unfinished ones.
 
   Raises:
-    FileNotFoundError: no run of the folder has finished.
+    FileNotFoundError: no run in the folder has finished.
   """
   workdir = Path(workdir)
   runs: dict[str, list[RunRecord]] = {}
@@ -232,18 +243,18 @@ def read_comparison(workdir: Path | str) -> Comparison:
       if (folder / 'summary.json').exists():
         runs.setdefault(method, []).append(read_run(folder))
       else:
-        notes.append(f'{method}/{folder.name} has not finished: left out.')
+        notes.append(f'{method}/{folder.name} is left out: not finished.')
   if not runs:
     raise FileNotFoundError(
-      f'Expected finished runs as METHOD/seed_K/summary.json in {workdir}, '
-      'found none. Run adrpo_jax.compare with this --workdir first.'
+      f'Expected finished runs, METHOD/seed_K/summary.json, in {workdir}, '
+      'found none. First run adrpo_jax.compare with this --workdir.'
     )
   everything = [run for of_method in runs.values() for run in of_method]
   base, base_notes = _base_row(everything)
   base, rows = _with_fronts(base, [_row(m, r) for m, r in runs.items()])
   counts = {len(row.seeds) for row in rows}
   if len(counts) > 1:
-    notes.append('Methods have different numbers of seeds so far.')
+    notes.append('The methods have different numbers of finished seeds.')
   return Comparison(
     base,
     tuple(rows),

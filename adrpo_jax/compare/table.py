@@ -1,4 +1,4 @@
-"""A comparison as one table: in words, as Markdown, CSV and JSON."""
+"""The table of a comparison, as text, Markdown, CSV and JSON."""
 
 from collections.abc import Callable, Sequence
 import csv
@@ -12,21 +12,21 @@ from adrpo_jax.compare.divergence_tables import (
   level_columns,
   level_lead,
   level_tables,
-  unread,
+  missing_methods,
 )
 from adrpo_jax.compare.results import FRONTS, Comparison, MethodRow
 from adrpo_jax.stats.measures import Measures, method_title
 from adrpo_jax.stats.number_format import (
-  known,
+  decimal,
+  is_finite,
   percent,
-  plain,
   point_difference,
 )
 
-Cell = tuple[str, Callable[[MethodRow], str]]
+TableColumn = tuple[str, Callable[[MethodRow], str]]  # head, row -> cell
 
 
-def _written(key: str, write: Callable[..., str]) -> Callable[..., str]:
+def _cell_of(key: str, write: Callable[..., str]) -> Callable[..., str]:
   def cell(row: MethodRow) -> str:
     value = row.measures.get(key)
     return write(value.mean, value.error) if value else '–'
@@ -35,82 +35,81 @@ def _written(key: str, write: Callable[..., str]) -> Callable[..., str]:
 
 
 def fronts_of(measures: Measures, row: MethodRow) -> str:
-  """The fronts a row is on, in words."""
+  """Returns the names of the fronts that a row is on."""
   names = {key: measures[key].short or key for key in FRONTS}
   on = [name for key, name in names.items() if row.on_front.get(key)]
   return ', '.join(on) or '–'
 
 
 def _escaped(row: MethodRow) -> str:
-  """How many of the runs that tell have left the local optimum."""
+  """Returns how many runs have left the local optimum, as "2 of 3"."""
   value = row.measures.get('escaped')
   return f'{sum(value.values):g} of {len(value.values)}' if value else '–'
 
 
-def table_cells(comparison: Comparison) -> list[Cell]:
-  """The columns of the table: a head and the text of a row's cell."""
+def table_columns(comparison: Comparison) -> list[TableColumn]:
+  """Returns the columns of the table: the head, and a row's cell as text."""
   measures = comparison.measures
   levels = [r.mean('divergence') for r in comparison.methods]
   places = measures['divergence'].places(*levels)
 
   def divergence(row: MethodRow) -> str:
     value = row.measures.get('divergence')
-    return plain(value.mean, value.error, places) if value else '–'
+    return decimal(value.mean, value.error, places) if value else '–'
 
-  cells: list[Cell] = [
+  columns: list[TableColumn] = [
     ('Method', lambda row: method_title(row.method)),
     ('Seeds', lambda row: str(len(row.seeds)) if row.seeds else '–'),
-    ('Success', _written('success', percent)),
-    ('Gain', _written('success_gain', point_difference)),
-    ('Reward', _written('reward', plain)),
-    ('Diversity', _written('diversity', plain)),
-    ('Diversity kept', _written('diversity_kept', percent)),
+    ('Success', _cell_of('success', percent)),
+    ('Gain', _cell_of('success_gain', point_difference)),
+    ('Reward', _cell_of('reward', decimal)),
+    ('Diversity', _cell_of('diversity', decimal)),
+    ('Diversity kept', _cell_of('diversity_kept', percent)),
     (measures['divergence'].head, divergence),
     ('On front', partial(fronts_of, measures)),
   ]
   if 'entropy' in measures:
-    cells.insert(-2, (measures['entropy'].head, _written('entropy', plain)))
+    columns.insert(-2, (measures['entropy'].head, _cell_of('entropy', decimal)))
   if comparison.escape:
-    cells.insert(4, ('Escaped', _escaped))
-  if any(known(row.predicted_ceiling) for row in comparison.methods):
-    ceiling: Cell = ('Predicted', lambda row: percent(row.predicted_ceiling))
-    cells.insert(4, ceiling)
-  return cells
+    columns.insert(4, ('Escaped', _escaped))
+  if any(is_finite(row.predicted_ceiling) for row in comparison.methods):
+    columns.insert(4, ('Predicted', lambda row: percent(row.predicted_ceiling)))
+  return columns
 
 
 def error_legend(comparison: Comparison) -> str:
-  """What the ± of the table is."""
+  """Returns the meaning of ± in the table."""
   if all(len(row.seeds) < 2 for row in comparison.methods):
-    return '± is the standard error over held-out prompts; one seed each.'
+    return '± is the standard error over held-out prompts, with one seed each.'
   return (
-    '± is the standard error over seeds; for the base, and for a method with '
-    'one seed, that over held-out prompts.'
+    '± is the standard error over seeds. For the base, and for a method with '
+    'one seed, it is the standard error over held-out prompts.'
   )
 
 
 def legends(comparison: Comparison) -> list[str]:
-  """What the ± of the table is, and what it is to escape if it says so."""
+  """Returns the meaning of ± and, if the table has it, of "Escaped"."""
   lines = [error_legend(comparison)]
   if escape := comparison.escape:
     lines.append(
-      'Escaped: seeds that leave the local optimum of the task, with a '
-      f'success above {percent(escape.success, places=0)} at the end.'
+      'Escaped counts the seeds that leave the local optimum of the task, with '
+      f'a success above {percent(escape.success, places=0)} at the end.'
     )
   return lines
 
 
 def table_rows(comparison: Comparison) -> list[list[str]]:
-  """The head of the table, and below it a row of cells for each method."""
-  cells = table_cells(comparison)
+  """Returns the head of the table and a row of cells for each method."""
+  columns = table_columns(comparison)
   rows = (comparison.base, *comparison.methods)
   return [
-    [head for head, _ in cells],
-    *([cell(row) for _, cell in cells] for row in rows),
+    [head for head, _ in columns],
+    *([cell(row) for _, cell in columns] for row in rows),
   ]
 
 
 def as_markdown(comparison: Comparison) -> str:
-  """The tables for a README, with their legends and notes."""
+  """Returns the tables as Markdown, with their legends and notes."""
   parts = [
     _markdown(table_rows(comparison)),
     *legends(comparison),
@@ -120,19 +119,22 @@ def as_markdown(comparison: Comparison) -> str:
     parts.append(level_lead(comparison, at))
     tables = level_tables(comparison, at).values()
     parts += [_markdown([table.head, *table.rows]) for table in tables]
-    parts += unread(comparison, at)
+    parts += missing_methods(comparison, at)
   return '\n\n'.join(parts) + '\n'
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:
-  """A table whose first row is its head, numbers to the right."""
+  """Returns a table whose first row is its head. Numbers align right."""
   head, *body = ['| ' + ' | '.join(row) + ' |' for row in rows]
   rule = '| --- |' + ' ---: |' * (len(rows[0]) - 1)
   return '\n'.join([head, rule, *body])
 
 
 def as_csv(comparison: Comparison) -> str:
-  """All numbers with full precision: a row a method, x and x_se for each x."""
+  """Returns all numbers in full precision, one row per method.
+
+  Each measure x has the columns x and x_se.
+  """
   rows = (comparison.base, *comparison.methods)
   keys = list(dict.fromkeys(key for row in rows for key in row.measures))
   buffer = io.StringIO()
@@ -157,7 +159,7 @@ def _numbers(
 
 
 def as_json(comparison: Comparison) -> str:
-  """Everything, the value of every seed included."""
+  """Returns all results as JSON, with the values of every seed."""
   record = {
     'base': dataclasses.asdict(comparison.base),
     'methods': [dataclasses.asdict(row) for row in comparison.methods],

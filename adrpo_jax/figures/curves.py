@@ -1,7 +1,7 @@
-"""The figures of one run: draw(theme, axes) functions over plain arrays.
+"""The figures of one run: functions draw(theme, axes) over plain arrays.
 
-A figure carries no title: the page sets it in its own type. What is the base's
-is gray, what is tuned is blue, what is measured on held-out prompts is orange.
+A figure has no title, because the page writes it. The base is gray, the tuned
+model blue, and measurements on held-out prompts are orange.
 """
 
 import itertools
@@ -12,12 +12,12 @@ import numpy as np
 from adrpo_jax.figures.style import Axes, Theme
 from adrpo_jax.stats.smoothing import running_mean, smoothing_window
 
-CURVE = (3.9, 2.5)  # inches: three beside each other on a wide page
-PANEL = (4.3, 3.0)  # inches: two beside each other
+CURVE = (3.9, 2.5)  # inches: three side by side on a wide page
+PANEL = (4.3, 3.0)  # inches: two side by side
 
 
 class Points(NamedTuple):
-  """Values over steps [K], with standard errors where known."""
+  """Values over steps [K], with standard errors if there are any."""
 
   steps: np.ndarray
   values: np.ndarray
@@ -25,14 +25,14 @@ class Points(NamedTuple):
 
 
 def as_percent(axis: Any) -> None:
-  """Writes the ticks of shares in percent."""
+  """Formats the ticks of shares in percent."""
   from matplotlib.ticker import FuncFormatter
 
   axis.set_major_formatter(FuncFormatter(lambda v, _: f'{100 * v:g} %'))
 
 
 def as_logarithm(axes: Axes) -> None:
-  """A logarithmic scale whose ticks are plain numbers, not formulas."""
+  """Sets a logarithmic scale whose ticks are plain numbers, not powers."""
   from matplotlib.ticker import FuncFormatter, NullFormatter
 
   axes.set_yscale('log', nonpositive='mask')
@@ -41,7 +41,7 @@ def as_logarithm(axes: Axes) -> None:
 
 
 def few_ticks(axes: Axes) -> None:
-  """At most five intervals an axis; whole steps along x."""
+  """Sets at most five intervals per axis, and integer steps along x."""
   from matplotlib.ticker import MaxNLocator
 
   axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -75,11 +75,11 @@ def draw_curve(
   line: tuple[float, str] | None = None,
   percent: bool = False,
 ) -> None:
-  """A metric over steps: each step pale, its running mean bold.
+  """Draws a metric over steps: each step pale, the running mean bold.
 
-  Evaluations are points with their standard errors; `line` is a level of
-  interest and its name. A metric that stays positive over two decades is
-  drawn on a logarithmic scale.
+  Evaluations are points with their standard errors. `line` is the height of a
+  dashed line and its name. A positive metric that spans more than two decades
+  gets a logarithmic scale.
   """
   steps, values = training.steps, training.values
   if len(values):
@@ -102,10 +102,10 @@ def draw_curve(
 def level(
   theme: Theme, axes: Axes, height: float, name: str, offset: float = 3
 ) -> None:
-  """A dashed line across a panel at a height of interest, with its name.
+  """Draws a dashed horizontal line across a panel, with its name.
 
-  The name stands `offset` points above the line, or below where negative, and
-  can be read on colors too.
+  The name is `offset` points above the line (below it if negative). It has an
+  outline, so that it can be read on colors.
   """
   from matplotlib.patheffects import withStroke
 
@@ -126,7 +126,7 @@ def level(
 def draw_buckets(
   theme: Theme, axes: Axes, *, steps: np.ndarray, values: np.ndarray
 ) -> None:
-  """W2 by time bucket [K, buckets] over steps [K], every line with its name."""
+  """Draws W2 by noise-level bucket [K, buckets] over steps [K]."""
   count = values.shape[1]
   window = smoothing_window(len(steps))
   lines = [running_mean(values[:, i], window) for i in range(count)]
@@ -144,10 +144,10 @@ def draw_buckets(
 def draw_contrast(
   theme: Theme, axes: Axes, *, lines: dict[str, Points], label: str
 ) -> None:
-  """The good thing in green and the poor one in red, each named at its end.
+  """Draws a good line in green and a poor line in red, named at their ends.
 
-  lines: name -> values of each step, which are drawn pale, their running mean
-  bold; the good one first.
+  lines: name -> values of each step, the good line first. The values are pale,
+  their running mean is bold.
   """
   ends = []
   for line, color in zip(lines.values(), (theme.good, theme.bad), strict=True):
@@ -165,9 +165,9 @@ def draw_contrast(
 def _name_ends(
   theme: Theme, axes: Axes, names: list[str], lines: list[Points]
 ) -> None:
-  """Writes names behind the ends of lines; those that would touch move apart.
+  """Writes names after the ends of lines, in the order of the lines.
 
-  They keep the order of their lines.
+  Names that would overlap are moved apart.
   """
   low, high = axes.get_ylim()
   ends = [float(line.values[-1]) for line in lines]
@@ -186,7 +186,7 @@ def _name_ends(
 
 
 def spread_apart(heights: list[float], gap: float) -> list[float]:
-  """The same heights, in the same order, each at least a gap from the next."""
+  """Moves heights apart to at least `gap`, without changing their order."""
   order = np.argsort(heights, kind='stable')
   moved = np.array(heights, float)
   for below, above in itertools.pairwise(order):
@@ -202,7 +202,7 @@ def draw_categories(
   base: list[float],
   tuned: list[float],
 ) -> None:
-  """Success by category: a gray bar for the base, a blue one for the tuned."""
+  """Draws success by category: a gray bar for base, a blue one for tuned."""
   rows = np.arange(len(names))[::-1]
   for offset, values, color in (
     (0.19, base, theme.base),
@@ -234,7 +234,7 @@ def draw_seconds(
   steps: np.ndarray,
   parts: dict[str, np.ndarray],
 ) -> None:
-  """Seconds of a step, stacked by stage; parts: name -> [K]."""
+  """Draws the seconds of a step, stacked by stage. parts: name -> [K]."""
   window = smoothing_window(len(steps))
   colors = [theme.ramp[2], theme.ramp[0], theme.ramp[1]]
   smooth = [running_mean(values, window) for values in parts.values()]

@@ -1,7 +1,8 @@
-"""Histograms over time as one picture: where the β of the samples lie.
+"""A heat map of histograms over time: the distribution of β over the samples.
 
-Steps log histograms with edges of their own; here they are brought onto common
-edges, mass preserved, and long runs averaged into a bounded number of columns.
+Each step logs a histogram with its own edges. This module resamples them onto
+common edges with preserved mass, and averages long runs into a limited number
+of columns.
 """
 
 from typing import NamedTuple
@@ -19,8 +20,9 @@ ROWS = 36
 class HeatMap(NamedTuple):
   """Shares of samples by value and time.
 
-  shares [rows, columns], each column adding up to 1; edges [rows + 1];
-  steps [columns], the step in the middle of each column.
+  shares: [rows, columns], each column sums to 1
+  edges:  [rows + 1]
+  steps:  [columns], the step in the middle of each column
   """
 
   shares: np.ndarray
@@ -28,39 +30,39 @@ class HeatMap(NamedTuple):
   steps: np.ndarray
 
 
-def rebinned(
+def rebin(
   edges: np.ndarray, counts: np.ndarray, onto: np.ndarray
 ) -> np.ndarray:
-  """A histogram on other edges that cover its own; counts are preserved.
+  """Returns a histogram on other edges, which must cover its own edges.
 
-  Within a bin the mass is taken as even.
+  The total count is preserved. The mass within a bin counts as uniform.
   """
   mass = np.concatenate([[0.0], np.cumsum(counts)])
   return np.diff(np.interp(onto, edges, mass))
 
 
 def heat_map(histograms: list[dict], steps: list[int]) -> HeatMap | None:
-  """Histograms {"edges", "counts"} over steps -> one map, or None if empty.
+  """Returns the heat map of histograms {"edges", "counts"}, None if empty.
 
   Long runs are averaged into at most COLUMNS columns.
   """
-  kept = [
+  finite = [
     (step, np.asarray(h['edges'], float), np.asarray(h['counts'], float))
     for step, h in zip(steps, histograms, strict=True)
     if np.isfinite(h['edges']).all() and sum(h['counts']) > 0
   ]
-  if not kept:
+  if not finite:
     return None
-  low = min(edges[0] for _, edges, _ in kept)
-  high = max(edges[-1] for _, edges, _ in kept)
+  low = min(edges[0] for _, edges, _ in finite)
+  high = max(edges[-1] for _, edges, _ in finite)
   margin = 0.02 * (high - low) or 0.5 * max(abs(high), 0.1)
   onto = np.linspace(low - margin, high + margin, ROWS + 1)
   columns = np.stack(
-    [rebinned(edges, counts / counts.sum(), onto) for _, edges, counts in kept],
+    [rebin(edges, counts / counts.sum(), onto) for _, edges, counts in finite],
     axis=1,
   )
-  groups = np.array_split(np.arange(len(kept)), min(len(kept), COLUMNS))
-  when = np.array([step for step, _, _ in kept], float)
+  groups = np.array_split(np.arange(len(finite)), min(len(finite), COLUMNS))
+  when = np.array([step for step, _, _ in finite], float)
   return HeatMap(
     np.stack([columns[:, group].mean(1) for group in groups], axis=1),
     onto,
@@ -71,7 +73,7 @@ def heat_map(histograms: list[dict], steps: list[int]) -> HeatMap | None:
 def draw_heat_map(
   theme: Theme, axes: Axes, *, data: HeatMap, mean: Points
 ) -> None:
-  """β of the samples over time: darker where more of them lie."""
+  """Draws the β of the samples over time; darker means more samples."""
   from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
   colors = LinearSegmentedColormap.from_list(
@@ -91,7 +93,7 @@ def draw_heat_map(
     smooth = running_mean(mean.values, smoothing_window(len(mean.values)))
     axes.plot(mean.steps, smooth, color=theme.held_out, linewidth=1.4)
   if data.edges[0] < 0 < data.edges[-1]:
-    level(theme, axes, 0.0, 'released below 0', offset=-9)
+    level(theme, axes, 0.0, 'β < 0: pushed away', offset=-9)
   few_ticks(axes)
   axes.set_xlabel('step')
   axes.set_ylabel('β of a sample')

@@ -1,4 +1,4 @@
-"""Lines of methods: a measure over steps, or over the divergence."""
+"""Lines of methods: a measure over steps or over the divergence."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,9 +11,9 @@ from adrpo_jax.figures.style import Axes, Theme
 
 
 class Line(NamedTuple):
-  """A method's mean over seeds along x [K], and its error.
+  """The mean of a method over seeds along x [K], and its standard error.
 
-  number: its place in the palette
+  number: the index of the method in the palette
   """
 
   name: str
@@ -31,7 +31,7 @@ def draw_progress(
   label: str,
   percent: bool,
 ) -> None:
-  """A measure over steps for every method, named where its line ends."""
+  """Draws a measure over steps for every method, named at its line's end."""
   from matplotlib.ticker import MaxNLocator
 
   _draw_lines(theme, axes, lines)
@@ -51,10 +51,10 @@ def draw_over_divergence(
   x_label: str,
   label: str,
 ) -> None:
-  """A measure over the divergence; a dot is as far as a method goes.
+  """Draws a measure over the divergence; a dot marks the end of each line.
 
-  The divergence is a squared distance, and x is spaced by its root: ways of
-  little and of much divergence can be seen on one axis, 0 included.
+  The divergence is a squared distance, so x is scaled by its square root. Small
+  and large divergences are then visible on one axis, 0 included.
   """
   from matplotlib.ticker import MaxNLocator
 
@@ -95,7 +95,7 @@ def _draw_lines(theme: Theme, axes: Axes, lines: Sequence[Line]) -> None:
 
 
 def _name_lines(theme: Theme, axes: Axes, lines: Sequence[Line]) -> None:
-  """Writes names to the right, in the order in which the lines end."""
+  """Writes names to the right, in the order of the ends of the lines."""
   low, high = axes.get_ylim()
   last = [float(line.values[-1]) for line in lines]
   for line, height in zip(

@@ -1,4 +1,4 @@
-"""Pareto plots of methods, and the color and the marker of each."""
+"""Pareto plots of methods, and the color and the marker of each method."""
 
 from collections.abc import Sequence
 import itertools
@@ -10,13 +10,13 @@ from adrpo_jax.figures.curves import as_percent
 from adrpo_jax.figures.style import MARKERS, Axes, Theme
 
 PLOT = (4.9, 3.9)  # inches
-POINTS_AWAY = 9  # of a label from its mark
+LABEL_DISTANCE = 9  # points between a mark and its label
 
 
-class Place(NamedTuple):
-  """A method in a plane: its mean, errors, and its seeds' own points [K].
+class MethodPoint(NamedTuple):
+  """A method in a plane: its mean, its errors, and the points of its seeds [K].
 
-  number: its place in the palette; the base has none
+  number: the index of the method in the palette, None for the base
   """
 
   name: str
@@ -31,35 +31,35 @@ class Place(NamedTuple):
 
 
 def color_of(theme: Theme, number: int | None) -> str:
-  """A method's color; methods beyond the palette start it again."""
+  """Returns the color of a method. Methods beyond the palette reuse it."""
   if number is None:
     return theme.base
   return theme.methods[number % len(theme.methods)]
 
 
 def marker_of(number: int | None) -> str:
-  """A method's marker, so that color is not all that tells methods apart."""
+  """Returns the marker of a method, so that color is not the only mark."""
   return '*' if number is None else MARKERS[number % len(MARKERS)]
 
 
-def draw_places(
+def draw_method_points(
   theme: Theme,
   axes: Axes,
   *,
-  places: Sequence[Place],
+  points: Sequence[MethodPoint],
   x_label: str,
   more_is_better: bool,
 ) -> None:
-  """Success over another measure: every seed pale, means with their errors.
+  """Draws success over another measure: seeds pale, means with their errors.
 
-  A dotted staircase joins the Pareto front; names on it are set in bold.
+  A dotted staircase is the Pareto front. Names of methods on it are bold.
   """
-  for place in places:
-    color = color_of(theme, place.number)
-    marker = marker_of(place.number)
+  for point in points:
+    color = color_of(theme, point.number)
+    marker = marker_of(point.number)
     axes.scatter(
-      place.seeds_x,
-      place.seeds_y,
+      point.seeds_x,
+      point.seeds_y,
       s=16,
       marker=marker,
       color=color,
@@ -68,14 +68,14 @@ def draw_places(
       zorder=2,
     )
     axes.errorbar(
-      place.x,
-      place.y,
-      xerr=place.x_error,
-      yerr=place.y_error,
+      point.x,
+      point.y,
+      xerr=point.x_error,
+      yerr=point.y_error,
       color=color,
       elinewidth=1.1,
       marker=marker,
-      markersize=11 if place.number is None else 7.5,
+      markersize=11 if point.number is None else 7.5,
       markeredgecolor=theme.surface,
       markeredgewidth=0.9,
       zorder=4,
@@ -85,7 +85,7 @@ def draw_places(
   axes.set_ylabel('success on held-out prompts')
   as_percent(axes.yaxis)
   corners = staircase(
-    [(p.x, p.y) for p in places if p.on_front], rising=not more_is_better
+    [(p.x, p.y) for p in points if p.on_front], rising=not more_is_better
   )
   axes.plot(
     *corners.T,
@@ -94,16 +94,17 @@ def draw_places(
     linestyle=(0, (1, 2.2)),
     zorder=1,
   )
-  _write_names(theme, axes, places, corners)
+  _write_names(theme, axes, points, corners)
 
 
 def staircase(
   front: Sequence[tuple[float, float]], *, rising: bool
 ) -> np.ndarray:
-  """Corners [K, 2] of the line between what a front reaches and what not.
+  """Returns the corners [K, 2] of the line that bounds the Pareto front.
 
-  Where less of x is better the line rises to the right: each point is the best
-  until the next. Where more is, each point is the best from the one before.
+  With `rising` (less of x is better), a point is the best from its x to the
+  next point. Otherwise (more of x is better), it is the best from the previous
+  point to its x.
   """
   points = sorted(front)
   corners = points[:1]
@@ -116,15 +117,15 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 
 
 def _boxes_of(
-  axes: Axes, places: Sequence[Place], corners: np.ndarray
+  axes: Axes, points: Sequence[MethodPoint], corners: np.ndarray
 ) -> list[Box]:
-  """What names should keep clear of: means, seeds and the staircase."""
+  """Returns boxes that names should not cover: means, seeds, the staircase."""
   unit = axes.figure.dpi / 72  # pixels of a point
   boxes: list[Box] = []
-  for place in places:
-    x, y = axes.transData.transform((place.x, place.y))
+  for point in points:
+    x, y = axes.transData.transform((point.x, point.y))
     boxes.append((x - 5 * unit, y - 5 * unit, x + 5 * unit, y + 5 * unit))
-    for seed in zip(place.seeds_x, place.seeds_y, strict=True):
+    for seed in zip(point.seeds_x, point.seeds_y, strict=True):
       x, y = axes.transData.transform(seed)
       boxes.append((x - 2 * unit, y - 2 * unit, x + 2 * unit, y + 2 * unit))
   pixels = axes.transData.transform(corners) if len(corners) else corners
@@ -135,40 +136,40 @@ def _boxes_of(
 
 
 def _write_names(
-  theme: Theme, axes: Axes, places: Sequence[Place], corners: np.ndarray
+  theme: Theme, axes: Axes, points: Sequence[MethodPoint], corners: np.ndarray
 ) -> None:
-  """Writes names beside marks, each on the side where it meets the least."""
+  """Writes each name on the side of its mark where it covers the least."""
   axes.figure.draw_without_rendering()  # the layout, hence the pixels
   renderer = axes.figure.canvas.get_renderer()
   frame = tuple(axes.get_window_extent(renderer).extents)
-  taken = _boxes_of(axes, places, corners)
-  for place in places:
+  occupied = _boxes_of(axes, points, corners)
+  for point in points:
     label = axes.annotate(
-      place.name,
-      (place.x, place.y),
+      point.name,
+      (point.x, point.y),
       xytext=(0, 0),
       textcoords='offset points',
       fontsize=8,
-      fontweight='bold' if place.on_front else 'normal',
+      fontweight='bold' if point.on_front else 'normal',
       color=(
-        theme.muted if place.number is None else color_of(theme, place.number)
+        theme.muted if point.number is None else color_of(theme, point.number)
       ),
       zorder=5,
     )
-    tried: list[tuple[float, int, Box]] = []
+    candidates: list[tuple[float, int, Box]] = []
     for index in range(len(SIDES)):
       _hang(label, index)
       box = tuple(label.get_window_extent(renderer).extents)
-      cost = shared_area(box, taken) + 4 * _area(box)
-      tried.append((cost - 4 * shared_area(box, [frame]), index, box))
-    _, best, box = min(tried)
+      cost = shared_area(box, occupied) + 4 * _area(box)
+      candidates.append((cost - 4 * shared_area(box, [frame]), index, box))
+    _, best, box = min(candidates)
     _hang(label, best)
-    taken.append(box)
+    occupied.append(box)
 
 
 def _hang(label: Any, index: int) -> None:
   dx, dy, ha, va = SIDES[index]
-  label.set(position=(dx * POINTS_AWAY, dy * POINTS_AWAY), ha=ha, va=va)
+  label.set(position=(dx * LABEL_DISTANCE, dy * LABEL_DISTANCE), ha=ha, va=va)
 
 
 SIDES = (
@@ -180,7 +181,7 @@ SIDES = (
   (-0.7, 0.7, 'right', 'bottom'),
   (0.7, -0.7, 'left', 'top'),
   (-0.7, -0.7, 'right', 'top'),
-)  # shares of POINTS_AWAY, and how the label hangs there
+)  # shares of LABEL_DISTANCE, and the alignment of the label
 
 
 def _area(box: Box) -> float:
@@ -188,7 +189,7 @@ def _area(box: Box) -> float:
 
 
 def shared_area(box: Box, others: Sequence[Box]) -> float:
-  """The area that a box shares with others, counted for each."""
+  """Returns the area that a box shares with others, summed over them."""
   x0, y0, x1, y1 = box
   return sum(
     max(0.0, min(x1, other[2]) - max(x0, other[0]))

@@ -1,7 +1,7 @@
-"""One look for every figure: two themes, and figures drawn in both as PNG.
+"""The style of all figures: a light and a dark theme, rendered as PNG.
 
-matplotlib is imported when something is drawn, without pyplot: no global
-figure, no backend to choose, nothing kept between two reports.
+matplotlib is imported at the first drawing and used without pyplot, so there is
+no global figure, no backend to select, and no state between two reports.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,19 +17,19 @@ PNG_COLORS = 192
 
 
 class Theme(NamedTuple):
-  """The colors of a figure, those of the page it stands on."""
+  """The colors of a figure, which match its page."""
 
   surface: str
   ink: str
   muted: str
   grid: str
-  base: str  # whatever concerns the base model
-  tuned: str  # whatever concerns the model being tuned
-  held_out: str  # evaluations laid over training curves
+  base: str  # the base model
+  tuned: str  # the model in training
+  held_out: str  # evaluations on top of training curves
   good: str
   bad: str
-  ramp: tuple[str, ...]  # few ordered things, from pale to strong
-  methods: tuple[str, ...]  # many unordered things
+  ramp: tuple[str, ...]  # a few ordered lines, from pale to strong
+  methods: tuple[str, ...]  # many unordered lines
 
 
 LIGHT = Theme(
@@ -86,7 +86,7 @@ MARKERS = ('o', 's', 'D', '^', 'v', 'P', 'X', '<', '>', 'h')
 
 
 class Drawing(NamedTuple):
-  """A figure as PNG bytes, for a light and for a dark page."""
+  """A figure as PNG bytes, for a light and a dark page."""
 
   light: bytes
   dark: bytes
@@ -140,9 +140,10 @@ def render(
   size: tuple[float, float],
   panels: tuple[int, int] = (1, 1),
 ) -> bytes:
-  """Calls draw(theme, *axes) on rows × columns of panels, row by row -> PNG.
+  """Calls draw(theme, *axes) on a grid of panels and returns a PNG.
 
-  The size is in inches.
+  panels: (rows, columns); the axes come row by row
+  size: in inches
   """
   from matplotlib.backends.backend_agg import FigureCanvasAgg
   from matplotlib.figure import Figure
@@ -157,7 +158,7 @@ def render(
 
 
 def _with_fewer_colors(png: bytes) -> bytes:
-  """The same picture with a palette: a third of the bytes, no visible loss."""
+  """Returns the image with a palette: a third of the bytes, no visible loss."""
   from PIL import Image
 
   buffer = io.BytesIO()
@@ -168,6 +169,8 @@ def _with_fewer_colors(png: bytes) -> bytes:
   return buffer.getvalue()
 
 
-def drawn(draw: Callable[..., None], *, size: tuple[float, float]) -> Drawing:
-  """One panel, draw(theme, axes), rendered for a light and for a dark page."""
+def make_drawing(
+  draw: Callable[..., None], *, size: tuple[float, float]
+) -> Drawing:
+  """Renders draw(theme, axes) for a light and a dark page."""
   return Drawing(render(draw, LIGHT, size=size), render(draw, DARK, size=size))

@@ -1,4 +1,4 @@
-"""A run as a way through a plane: the reward over what it costs."""
+"""The path of a run in the plane of reward and another measure."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,8 @@ import numpy as np
 from adrpo_jax.figures.style import Axes, Theme
 
 
-class Trajectory(NamedTuple):
-  """Points in a plane in the order of their steps; all [K]."""
+class PlanePath(NamedTuple):
+  """Points in a plane in the order of their steps, all [K]."""
 
   steps: np.ndarray
   x: np.ndarray
@@ -19,26 +19,26 @@ def draw_trajectory(
   theme: Theme,
   axes: Axes,
   *,
-  evaluations: Trajectory,
+  evaluations: PlanePath,
   errors: tuple[np.ndarray | None, np.ndarray | None],
-  training: Trajectory,
+  training: PlanePath,
   x_label: str,
   y_label: str,
 ) -> None:
-  """Evaluations as points with their errors, training as small pale ones.
+  """Draws evaluations as points with errors, training as small pale points.
 
-  Color goes from the base (gray) to the latest (blue). Either may be empty.
-  errors: of the evaluations, along x and y
+  The color goes from the base (gray) to the latest step (blue). One of the two
+  paths may be empty. errors: of the evaluations, along x and y.
   """
   from matplotlib.colors import LinearSegmentedColormap, Normalize
   from matplotlib.ticker import MaxNLocator
 
-  every = np.concatenate([evaluations.steps, training.steps])
+  all_steps = np.concatenate([evaluations.steps, training.steps])
   shades = {
     'cmap': LinearSegmentedColormap.from_list(
       'time', [theme.base, theme.tuned]
     ),
-    'norm': Normalize(every.min(), every.max()),
+    'norm': Normalize(all_steps.min(), all_steps.max()),
   }
   axes.scatter(
     training.x,
@@ -80,13 +80,13 @@ def draw_trajectory(
   axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _name_ends(theme: Theme, axes: Axes, way: Trajectory) -> None:
-  """Says at which step a way begins and ends, away from its middle."""
-  for i in sorted({0, len(way.steps) - 1}):
-    side = 1 if way.y[i] >= np.mean(way.y) else -1
+def _name_ends(theme: Theme, axes: Axes, path: PlanePath) -> None:
+  """Writes the first and the last step beside the ends of a path."""
+  for i in sorted({0, len(path.steps) - 1}):
+    side = 1 if path.y[i] >= np.mean(path.y) else -1
     axes.annotate(
-      'base' if way.steps[i] == 0 else f'step {way.steps[i]:g}',
-      (way.x[i], way.y[i]),
+      'base' if path.steps[i] == 0 else f'step {path.steps[i]:g}',
+      (path.x[i], path.y[i]),
       xytext=(0, 8 * side),
       textcoords='offset points',
       ha='center',

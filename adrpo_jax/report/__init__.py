@@ -1,1 +1,1 @@
-"""The page of a run: from a workdir to report.html."""
+"""The report of a run: reads a workdir and writes report.html."""

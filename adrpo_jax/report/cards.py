@@ -1,7 +1,7 @@
-"""Cards of prompts: what several models make of the same ones.
+"""Cards that show the samples of several models for one prompt.
 
-Prompts and samples are chosen by a rule that does not look at the outcome, so
-that failures are shown at the rate at which they happen.
+Prompts and samples are chosen by a rule that does not look at the results, so
+that failures appear as often as they happen.
 """
 
 from collections import defaultdict
@@ -11,18 +11,18 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from adrpo_jax.report import page
-from adrpo_jax.report.run_record import Kept
+from adrpo_jax.report.run_record import KeptSamples
 
-RULE = (
-  'Prompts are the first of each category in evaluation order, and samples the '
-  'first draws of each: the choice does not look at the outcome.'
+SELECTION_RULE = (
+  'The page shows the first prompts of each category in evaluation order, and '
+  'the first samples of each prompt, regardless of the results.'
 )
-S = TypeVar('S', bound=Kept)
-LONG = 240  # letters of a prompt, beyond which the rest is folded
+S = TypeVar('S', bound=KeptSamples)
+LONG = 240  # characters of a prompt, after which it is folded
 
 
 class Column(NamedTuple, Generic[S]):
-  """A model's name and its samples."""
+  """The name of a model and its samples."""
 
   title: str
   samples: S
@@ -48,7 +48,7 @@ class Manner(NamedTuple):
 
 
 def chosen_prompts(categories: Sequence[str], limit: int) -> list[int]:
-  """The first prompt of every category, then the second, ... up to a limit."""
+  """Returns the first prompt of every category, then the second, ..."""
   turns: dict[int, list[int]] = defaultdict(list)
   seen: dict[str, int] = defaultdict(int)
   for index, category in enumerate(categories):
@@ -58,7 +58,7 @@ def chosen_prompts(categories: Sequence[str], limit: int) -> list[int]:
 
 
 def same_prompts(columns: Sequence[Column[Any]]) -> bool:
-  """Whether all answer the same prompts, in one kind, with as many samples."""
+  """Returns True if all columns have the same kind, prompts and group size."""
   first = columns[0].samples
   return all(
     type(first) is type(column.samples)
@@ -69,7 +69,7 @@ def same_prompts(columns: Sequence[Column[Any]]) -> bool:
 
 
 def tally(columns: Iterable[Column[Any]], prompt: int) -> str:
-  """How many of all samples of a prompt succeed: "base 1 of 8, tuned ..."."""
+  """Returns how many samples of a prompt succeed: "base 1 of 8, tuned ..."."""
   rows = ((c.title.lower(), c.samples.success[prompt]) for c in columns)
   return ', '.join(
     f'{name} {int(row.sum())} of {row.size}' for name, row in rows
@@ -77,7 +77,10 @@ def tally(columns: Iterable[Column[Any]], prompt: int) -> str:
 
 
 def card(prompt: str, line: str, *html: str) -> str:
-  """A prompt, a line on it, and what is shown of it; a long one is folded."""
+  """Returns a card with a prompt, a line about it, and its samples.
+
+  A long prompt is folded.
+  """
   whole = ''
   if len(prompt) > LONG:
     whole = (

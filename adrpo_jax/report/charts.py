@@ -1,4 +1,4 @@
-"""The charts of one run's report: from records to drawings with captions."""
+"""The charts of one run's report: drawings with captions, from its records."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -8,14 +8,14 @@ import numpy as np
 
 from adrpo_jax.figures import curves, heat_map, trajectories
 from adrpo_jax.figures.curves import Points
-from adrpo_jax.figures.style import Drawing, drawn
-from adrpo_jax.figures.trajectories import Trajectory
+from adrpo_jax.figures.style import Drawing, make_drawing
+from adrpo_jax.figures.trajectories import PlanePath
 from adrpo_jax.report.run_record import Record, RunRecord, series
 from adrpo_jax.stats.smoothing import running_mean, smoothing_window
 
 
 class Chart(NamedTuple):
-  """A drawing, the file it is known by, and what the page says above it."""
+  """A drawing with its file name, and the title and caption on the page."""
 
   name: str
   title: str
@@ -23,16 +23,16 @@ class Chart(NamedTuple):
   drawing: Drawing
 
 
-COSTS = {  # measure: how to read the reward over it
-  'divergence': 'What a gain costs: up is better.',
-  'entropy': 'To the left the policy is surer of its tokens; at 0 it has '
-  'collapsed.',
+COSTS = {  # measure: the caption of the reward over it
+  'divergence': 'Divergence that a gain in reward costs. Up is better.',
+  'entropy': 'Further left, the policy is more certain of its tokens. At 0 it '
+  'has collapsed.',
   'diversity': 'Up and right is better.',
 }
 
 
 def evaluated(evaluations: Iterable[Record], key: str) -> Points:
-  """A measure of the evaluations, with its standard error where recorded."""
+  """Returns a measure of the evaluations with its standard errors, if any."""
   evaluations = list(evaluations)
   steps, values = series(evaluations, key)
   errors_at = dict(zip(*series(evaluations, f'{key}_se'), strict=True))
@@ -41,48 +41,49 @@ def evaluated(evaluations: Iterable[Record], key: str) -> Points:
 
 
 def trajectory_charts(run: RunRecord) -> list[Chart]:
-  """Reward against what it costs: over the evaluations, and over the steps.
+  """Returns charts of the reward over the measures in COSTS.
 
-  A measure is drawn where two evaluations or two steps know it and the reward.
+  A chart needs two evaluations or two steps with both the measure and the
+  reward.
   """
   charts = []
   for key, caption in COSTS.items():
-    held_out = [e for e in run.evaluations if _knows(e, key)]
-    training = _smoothed([m for m in run.metrics if _knows(m, key)], key)
+    held_out = [e for e in run.evaluations if _has_both(e, key)]
+    training = _smoothed([m for m in run.metrics if _has_both(m, key)], key)
     if max(len(held_out), len(training.steps)) < 2 or key not in run.measures:
       continue
     x, y = evaluated(held_out, key), evaluated(held_out, 'reward')
     measure = run.measures[key]
     draw = partial(
       trajectories.draw_trajectory,
-      evaluations=Trajectory(x.steps, x.values, y.values),
+      evaluations=PlanePath(x.steps, x.values, y.values),
       errors=(x.errors, y.errors),
       training=training,
       x_label=measure.label,
       y_label='reward',
     )
     title = f'Reward and {measure.short or key}'
-    drawing = drawn(draw, size=curves.PANEL)
+    drawing = make_drawing(draw, size=curves.PANEL)
     charts.append(Chart(f'reward_{key}', title, caption, drawing))
   return charts
 
 
-def _knows(record: Record, key: str) -> bool:
+def _has_both(record: Record, key: str) -> bool:
   return all(len(series([record], name)[1]) for name in ('reward', key))
 
 
-def _smoothed(records: Sequence[Record], key: str) -> Trajectory:
-  """The way of training: running means over a tenth of it."""
+def _smoothed(records: Sequence[Record], key: str) -> PlanePath:
+  """Returns the path of training: running means over a tenth of its steps."""
   steps, x = series(records, key)
   y = series(records, 'reward')[1]
   window = smoothing_window(len(steps))
   if len(steps):
     x, y = (running_mean(values, window) for values in (x, y))
-  return Trajectory(steps, x, y)
+  return PlanePath(steps, x, y)
 
 
 def beta_chart(run: RunRecord) -> Chart | None:
-  """The heat map of β over steps, where the run logged histograms."""
+  """Returns the heat map of β over steps, if the run logged histograms."""
   logged = [m for m in run.metrics if m.get('beta_histogram')]
   data = heat_map.heat_map(
     [m['beta_histogram'] for m in logged], [m['step'] for m in logged]
@@ -97,14 +98,14 @@ def beta_chart(run: RunRecord) -> Chart | None:
   return Chart(
     'beta',
     'β over time',
-    'Darker where more samples lie; orange is the mean. Good samples have a '
-    'low β and are released, poor ones a high β and are pulled back.',
-    drawn(draw, size=curves.PANEL),
+    'Darker means more samples, orange is the mean. A good sample has a low β '
+    'and may leave the reference; a poor one has a high β and is pulled back.',
+    make_drawing(draw, size=curves.PANEL),
   )
 
 
 def bucket_chart(run: RunRecord) -> Chart | None:
-  """W2 by time bucket, σ from data (0) to noise (1) in equal parts."""
+  """Returns the chart of W2 by noise level, σ from 0 to 1 in equal parts."""
   logged = [
     m
     for m in run.metrics
@@ -122,12 +123,12 @@ def bucket_chart(run: RunRecord) -> Chart | None:
     'divergence_by_sigma',
     'Divergence by noise level',
     'W2 in equal parts of σ, from data (0) to noise (1).',
-    drawn(draw, size=curves.PANEL),
+    make_drawing(draw, size=curves.PANEL),
   )
 
 
 def sign_chart(run: RunRecord) -> Chart | None:
-  """KL of good answers, A > 0, beside that of poor ones, where it is logged."""
+  """Returns the chart of KL by the sign of the advantage, if it is logged."""
   lines = {
     'A > 0': Points(*series(run.metrics, 'divergence_good')),
     'A < 0': Points(*series(run.metrics, 'divergence_poor')),
@@ -138,14 +139,14 @@ def sign_chart(run: RunRecord) -> Chart | None:
   return Chart(
     'divergence_by_sign',
     'KL by the sign of the advantage',
-    'Good answers are those with A > 0. An adaptive pull lets them go further '
+    'Good answers have A > 0. Adaptive regularization lets them move further '
     'from the reference than poor ones.',
-    drawn(draw, size=curves.PANEL),
+    make_drawing(draw, size=curves.PANEL),
   )
 
 
 def category_chart(run: RunRecord) -> Chart | None:
-  """Success by category of prompt, base beside tuned."""
+  """Returns the chart of success by category of prompt, base beside tuned."""
   base = run.base.get('by_category') or {}
   tuned = run.final.get('by_category') or {}
   names = list(dict.fromkeys([*base, *tuned]))
@@ -160,8 +161,9 @@ def category_chart(run: RunRecord) -> Chart | None:
   return Chart(
     'categories',
     'Success by category',
-    'In percent of the held-out prompts of each kind; gray base, blue tuned.',
-    drawn(draw, size=curves.PANEL),
+    'In percent, on the held-out prompts of each category. Gray is the base, '
+    'blue the tuned model.',
+    make_drawing(draw, size=curves.PANEL),
   )
 
 
@@ -170,7 +172,7 @@ def _values(by_name: Record, names: Sequence[str]) -> list[float]:
 
 
 def seconds_chart(run: RunRecord) -> Chart | None:
-  """Seconds of a step by stage."""
+  """Returns the chart of the seconds of a step by stage."""
   stages = ('rollout', 'reward', 'update')
   columns = {stage: series(run.metrics, f'seconds_{stage}') for stage in stages}
   steps = columns['rollout'][0]
@@ -183,7 +185,7 @@ def seconds_chart(run: RunRecord) -> Chart | None:
   )
   return Chart(
     'seconds',
-    'Where a step spends its time',
-    'Seconds of wall clock, as a running mean.',
-    drawn(draw, size=curves.PANEL),
+    'Time of a step by stage',
+    'Wall-clock seconds, running mean.',
+    make_drawing(draw, size=curves.PANEL),
   )

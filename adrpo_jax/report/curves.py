@@ -1,21 +1,21 @@
-"""The curves of one run's report: which numbers are drawn over the steps."""
+"""The curves of one run's report: the numbers that it draws over steps."""
 
 from functools import partial
 from typing import NamedTuple
 
 from adrpo_jax.figures import curves
 from adrpo_jax.figures.curves import Points
-from adrpo_jax.figures.style import drawn
+from adrpo_jax.figures.style import make_drawing
 from adrpo_jax.report.charts import Chart, evaluated
 from adrpo_jax.report.run_record import RunRecord, series
 
 
-class Curve(NamedTuple):
-  """A number to draw over steps.
+class CurveSpec(NamedTuple):
+  """A number that is drawn over steps.
 
-  key:      its name in metrics.jsonl, if it is logged there
-  held_out: its name in evaluations.jsonl, if it is evaluated
-  line:     a level of interest and its name
+  key:      its name in metrics.jsonl, or '' if it is not logged
+  held_out: its name in evaluations.jsonl, or '' if it is not evaluated
+  line:     the height of a dashed line and its name
   """
 
   key: str
@@ -26,94 +26,106 @@ class Curve(NamedTuple):
   percent: bool = False
 
 
-REWARD = Curve('reward', 'reward', 'Reward', 'what is optimized')
-OPTIMISATION = (
-  Curve('reward_std', '', 'Spread of the reward', 'standard deviation'),
-  Curve('policy_loss', '', 'Policy loss', 'the first term of the loss'),
-  Curve('loss', '', 'Loss', 'all terms, weighted; need not fall'),
-  Curve('grad_norm', '', 'Gradient norm', 'before clipping'),
-  Curve('update_norm', '', 'Update norm', 'how far a step moves'),
+REWARD_CURVE = CurveSpec('reward', 'reward', 'Reward', 'the training objective')
+OPTIMIZATION_CURVES = (
+  CurveSpec(
+    'reward_std', '', 'Spread of the reward', 'standard deviation of a step'
+  ),
+  CurveSpec(
+    'policy_loss',
+    '',
+    'Policy loss',
+    'the term of the loss that follows the reward',
+  ),
+  CurveSpec('loss', '', 'Loss', 'weighted sum of all terms; it need not fall'),
+  CurveSpec('grad_norm', '', 'Gradient norm', 'before clipping'),
+  CurveSpec(
+    'update_norm',
+    '',
+    'Update norm',
+    'distance that a step moves the parameters',
+  ),
 )
-EQUAL = Curve(
+EQUAL_REWARDS_CURVE = CurveSpec(
   'zero_variance',
   '',
   'Groups of equal rewards',
-  'share of prompts that teach nothing',
+  'share of prompts without a learning signal',
   percent=True,
 )
-FLOW = (
-  REWARD,
-  Curve(
+FLOW_CURVES = (
+  REWARD_CURVE,
+  CurveSpec(
     'success',
     'success',
     'Success',
-    'every fact of the prompt holds',
+    'all facts of the prompt hold',
     percent=True,
   ),
-  Curve('divergence', 'divergence', 'Divergence', 'W2 to the reference'),
-  Curve('', 'diversity', 'Diversity', 'of what the prompt leaves free'),
-  Curve(
+  CurveSpec('divergence', 'divergence', 'Divergence', 'W2 to the reference'),
+  CurveSpec('', 'diversity', 'Diversity', 'of what the prompt leaves open'),
+  CurveSpec(
     'diversity_pixel',
     'diversity_pixel',
     'Pixel diversity',
-    'mean distance within a prompt',
+    'mean pixel distance within a prompt',
   ),
-  *OPTIMISATION,
-  Curve(
+  *OPTIMIZATION_CURVES,
+  CurveSpec(
     'advantage_over_beta0_max',
     '',
     'Largest A / β₀',
-    'below 1 ADRPO has a stable fixed point',
+    'ADRPO has a stable fixed point below 1',
     line=(1.0, 'A = β₀'),
   ),
-  EQUAL,
+  EQUAL_REWARDS_CURVE,
 )
-LANGUAGE = (
-  REWARD,
-  Curve(
+LANGUAGE_CURVES = (
+  REWARD_CURVE,
+  CurveSpec(
     'success',
     'success',
     'Success',
-    'answers that the judge lets pass',
+    'share of answers that the judge accepts',
     percent=True,
   ),
-  Curve(
+  CurveSpec(
     'divergence',
     'divergence',
     'Divergence',
     'KL to the reference, nats per token',
   ),
-  Curve('entropy', 'entropy', 'Entropy', 'of the next token, in nats'),
-  Curve(
+  CurveSpec('entropy', 'entropy', 'Entropy', 'of the next token in nats'),
+  CurveSpec(
     'diversity_distinct',
     'diversity',
     'Diversity',
-    'pairs of answers that differ',
+    'share of answer pairs that differ',
   ),
-  Curve('length', 'length', 'Answer length', 'in tokens'),
-  Curve(
+  CurveSpec('length', 'length', 'Answer length', 'in tokens'),
+  CurveSpec(
     'truncated',
     'truncated',
     'Truncated',
-    'share of answers that the limit cuts off',
+    'share of answers cut off at the length limit',
     percent=True,
   ),
-  Curve('beta_mean', '', 'Weight of the KL', 'mean β of the samples'),
-  Curve(
+  CurveSpec('beta_mean', '', 'Weight of the KL term', 'mean β of the samples'),
+  CurveSpec(
     'past_flip',
     '',
     'Past the flip',
-    'share of tokens where π < π_ref/2, and a negative β would push on',
+    'share of tokens with π < π_ref/2, where a negative β would not stop',
     percent=True,
   ),
-  *OPTIMISATION,
-  EQUAL,
+  *OPTIMIZATION_CURVES,
+  EQUAL_REWARDS_CURVE,
 )
-CURVES = {'flow': FLOW, 'language': LANGUAGE}  # by modality
+CURVES = {'flow': FLOW_CURVES, 'language': LANGUAGE_CURVES}  # by modality
 
 
 def curve_charts(run: RunRecord) -> tuple[list[Chart], list[str]]:
-  """(charts, titles of the curves that this run has no numbers for)."""
+  """Returns charts, and titles of curves that this run has no numbers for."""
   charts, missing = [], []
   for curve in CURVES[run.modality]:
     steps, values = series(run.metrics, curve.key)
@@ -128,7 +140,7 @@ def curve_charts(run: RunRecord) -> tuple[list[Chart], list[str]]:
       line=curve.line,
       percent=curve.percent,
     )
-    drawing = drawn(draw, size=curves.CURVE)
+    drawing = make_drawing(draw, size=curves.CURVE)
     name = curve.held_out or curve.key
     charts.append(Chart(name, curve.title, curve.caption, drawing))
   return charts, missing

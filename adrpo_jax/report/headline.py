@@ -1,4 +1,4 @@
-"""The outcome of a run: a sentence, four cards, and the table behind them."""
+"""The result of a run: a sentence, four cards, and the table of measures."""
 
 from collections.abc import Iterator
 import math
@@ -7,23 +7,23 @@ from typing import Any
 from adrpo_jax.report import page
 from adrpo_jax.report.run_record import RunRecord
 from adrpo_jax.stats.measures import Measure, difference, ratio
-from adrpo_jax.stats.number_format import known, percent, plain
+from adrpo_jax.stats.number_format import decimal, is_finite, percent
 
 
 def tuned_title(run: RunRecord) -> str:
-  """What the model after training is called; of a run that goes on, when."""
+  """Returns the name of the trained model: "Tuned", or "Step N" meanwhile."""
   if run.summary:
     return 'Tuned'
   return f'Step {run.final["step"]}' if 'step' in run.final else 'Tuned'
 
 
 def verdict(run: RunRecord) -> str:
-  """The outcome in a sentence; stars set its figures in bold."""
+  """Returns the result in one sentence. *Stars* set numbers in bold."""
   change, error = difference(run.base, run.final, 'success')
   if change is None:
     return (
-      'This run has not been evaluated on both sides yet, so there is nothing '
-      'to compare. What it has logged so far is below.'
+      'Base and tuned model have not both been evaluated yet, so there is '
+      'nothing to compare. The page shows what the run has logged so far.'
     )
   before, after = run.base['success'], run.final['success']
   points = run.measures['success'].difference(change, error)
@@ -37,30 +37,31 @@ def verdict(run: RunRecord) -> str:
       f'*{percent(after)}* after'
     )
   line = f'Success on held-out prompts {outcome} (*{points}*)'
-  kept = ratio(run.base, run.final, 'diversity')
-  if kept is not None:
-    line += f', with *{percent(kept)}* of the diversity of the base'
+  diversity = ratio(run.base, run.final, 'diversity')
+  if diversity is not None:
+    line += f', with *{percent(diversity)}* of the diversity of the base'
   return line + '.'
 
 
 def headline(run: RunRecord) -> str:
-  """The section that sets base and tuned model beside each other."""
+  """Returns the section that compares base and tuned model."""
   if not run.base and not run.final:
     return page.section('Result', '', page.note('No evaluation yet.'))
   tuned = tuned_title(run)
   rows = [
     _row(measure, run)
     for measure in run.measures.values()
-    if known(run.base.get(measure.key)) or known(run.final.get(measure.key))
+    if is_finite(run.base.get(measure.key))
+    or is_finite(run.final.get(measure.key))
   ]
   unfinished = (
-    f'This run has not finished: its numbers are those of {tuned.lower()}.'
+    f'This run has not finished. The numbers are from {tuned.lower()}.'
   )
   count = run.final.get('samples') or run.base.get('samples')
   lead = (
-    'Both are measured by the same evaluation: held-out prompts, the same '
-    'noise, the same sampler settings'
-    + (f', {count:,} samples each.' if count else '.')
+    'Both models are evaluated on the same held-out prompts, with the same '
+    'noise and sampler settings'
+    + (f', on {count:,} samples each.' if count else '.')
   )
   return page.section(
     'Result',
@@ -75,7 +76,7 @@ def _row(measure: Measure, run: RunRecord) -> list[str]:
   key = measure.key
   places = measure.places(run.base.get(key), run.final.get(key))
   cells = [
-    measure.written(record.get(key), record.get(f'{key}_se'), places)
+    measure.format(record.get(key), record.get(f'{key}_se'), places)
     for record in (run.base, run.final)
   ]
   change, error = difference(run.base, run.final, key)
@@ -88,7 +89,7 @@ def _row(measure: Measure, run: RunRecord) -> list[str]:
 
 
 def _tone(measure: Measure, change: float | None, error: float | None) -> str:
-  """Green or red where a change is beyond two standard errors."""
+  """Returns the CSS class of a change above two standard errors, else ''."""
   if change is None or error is None or abs(change) <= 2 * error:
     return ''
   return {1: 'good', -1: 'bad'}.get(
@@ -105,23 +106,23 @@ def _cards(run: RunRecord) -> Iterator[str]:
     f'base {percent(base.get("success"))}',
     _bars(base.get('success'), final.get('success'), ceiling),
   )
-  before = plain(base.get('diversity'))
+  before = decimal(base.get('diversity'))
   yield _card(
     'Diversity kept',
     percent(ratio(base, final, 'diversity')),
-    f'{plain(final.get("diversity"))}, base {before}',
+    f'{decimal(final.get("diversity"))}, base {before}',
     _bars(base.get('diversity'), final.get('diversity'), None),
   )
   yield _card(
     'Reward',
-    plain(final.get('reward')),
-    f'base {plain(base.get("reward"))}',
+    decimal(final.get('reward')),
+    f'base {decimal(base.get("reward"))}',
     _bars(base.get('reward'), final.get('reward'), None),
   )
   divergence = run.measures['divergence']
   yield _card(
     f'{divergence.head} to the reference',
-    divergence.written(final.get('divergence')),
+    divergence.format(final.get('divergence')),
     divergence.meaning,
     '',
   )
@@ -138,14 +139,14 @@ def _card(title: str, value: str, line: str, bars: str) -> str:
 
 
 def _bars(base: Any, tuned: Any, ceiling: Any) -> str:
-  """The tuned bar above the base's and a mark at the ceiling, in [0, 1].
+  """Returns a bar for tuned above one for base, and a mark at the ceiling.
 
-  Nothing where the two are not known, or not shares of a whole.
+  Returns nothing if base or tuned is unknown or outside [0, 1].
   """
-  if not all(known(value) and 0 <= value <= 1 for value in (base, tuned)):
+  if not all(is_finite(value) and 0 <= value <= 1 for value in (base, tuned)):
     return ''
   mark = meaning = ''
-  if known(ceiling):
+  if is_finite(ceiling):
     mark = f'<i class="mark" style="left:{_across(ceiling)}"></i>'
     meaning = f'<p class="of-mark">predicted ceiling {percent(ceiling)}</p>'
   return (

@@ -1,4 +1,4 @@
-"""Pictures side by side: the same prompts and noise under several models."""
+"""Images side by side: several models with the same prompts and noise."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,14 +15,14 @@ from adrpo_jax.samples.image_file import Samples
 def _thumbs(
   column: Column[Samples], prompts: list[int], draws: int
 ) -> list[list[str]]:
-  """Per prompt, the thumbnails of its first draws."""
+  """Returns for each prompt the thumbnails of its first samples."""
   samples = column.samples
   draws = min(draws, samples.images.shape[1])
   cells = [(p, g) for p in prompts for g in range(draws)]
-  budget = page.PICTURE_BYTES * draws // 8
+  budget = page.IMAGE_BYTES * draws // 8
   small = page.thumbnails([samples.images[c] for c in cells], budget=budget)
-  made = [
-    page.thumb(
+  figures = [
+    page.thumbnail_figure(
       picture,
       samples.images[cell],
       verdict=str(samples.verdicts[cell]),
@@ -30,13 +30,13 @@ def _thumbs(
     )
     for picture, cell in zip(small, cells, strict=True)
   ]
-  return [made[i * draws : (i + 1) * draws] for i in range(len(prompts))]
+  return [figures[i * draws : (i + 1) * draws] for i in range(len(prompts))]
 
 
 def plate(columns: Sequence[Column[Samples]], *, prompts: int = 6) -> bytes:
-  """One PNG for a paper or a README: a model a row, a prompt a column.
+  """Returns one PNG for a paper: a row per model, a column per prompt.
 
-  Each prompt shows its first draw, framed by the judge's verdict.
+  Each cell is the first sample of the prompt. Its frame shows the verdict.
   """
   first = columns[0].samples
   chosen = chosen_prompts(list(first.categories), prompts)
@@ -59,7 +59,7 @@ def draw_plate(
   rows: list[str],
   columns: list[str],
 ) -> None:
-  """Pictures [rows][columns] with titles, framed by whether they succeed."""
+  """Draws images [rows][columns] with titles and frames: green for success."""
   for index, panel in enumerate(axes):
     row, column = divmod(index, len(columns))
     panel.imshow(images[row][column], interpolation='nearest')
@@ -83,7 +83,7 @@ def draw_plate(
 
 
 def files(columns: Sequence[Column[Samples]]) -> dict[str, bytes]:
-  """The plate, by the name of its file."""
+  """Returns file name -> bytes of the plate."""
   return {'samples.png': plate(columns)}
 
 
@@ -94,9 +94,9 @@ def pairs(
   prompts: int = 8,
   draws: int = 4,
 ) -> str:
-  """Cards of a prompt each: the base's samples above the tuned model's.
+  """Returns a card per prompt, samples of base above samples of tuned.
 
-  One column of a card is one noise.
+  The samples in one column of a card start from the same noise.
   """
   chosen = chosen_prompts(list(base.samples.categories), prompts)
   upper, lower = (_thumbs(c, chosen, draws) for c in (base, tuned))
@@ -122,7 +122,7 @@ def pairs(
 def by_method(
   columns: Sequence[Column[Samples]], *, prompts: int = 6, draws: int = 2
 ) -> str:
-  """Cards of a prompt each, in which every model shows the same noises."""
+  """Returns a card per prompt with samples of every model from equal noise."""
   first = columns[0].samples
   chosen = chosen_prompts(list(first.categories), prompts)
   thumbs = [_thumbs(column, chosen, draws) for column in columns]

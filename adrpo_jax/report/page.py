@@ -1,7 +1,7 @@
-"""HTML pieces of a self-contained page: no link leaves it, nothing is fetched.
+"""HTML elements of a self-contained page, which loads nothing from elsewhere.
 
-Every piece takes plain text and escapes it. A parameter named `html` takes
-pieces already made here.
+Every function takes plain text and escapes it. A parameter named `html` takes
+elements that these functions returned.
 """
 
 import base64
@@ -16,18 +16,18 @@ import numpy as np
 from adrpo_jax.figures.style import Drawing
 from adrpo_jax.samples.image_file import SMALL, webp
 
-THUMBNAIL_SIDE = 160  # pixels of a small picture's longer side, at most
+THUMBNAIL_SIDE = 160  # largest side of a thumbnail in pixels
 THUMBNAIL_QUALITY = 85  # of WebP
-PICTURE_BYTES = 3_000_000  # of all the pictures on a page together, about
+IMAGE_BYTES = 3_000_000  # about, of all images on a page together
 
 
 def text(value: object) -> str:
-  """Anything as text that is safe between tags and inside an attribute."""
+  """Returns a value as escaped text, for an element or an attribute."""
   return escaping.escape(str(value), quote=True)
 
 
 def page(title: str, *html: str) -> str:
-  """A whole document."""
+  """Returns a whole document."""
   template = importlib.resources.files('adrpo_jax.report') / 'page.html'
   return string.Template(template.read_text(encoding='utf-8')).substitute(
     title=text(title), body='\n'.join(html)
@@ -35,7 +35,7 @@ def page(title: str, *html: str) -> str:
 
 
 def header(eyebrow: str, title: str, lead: str, chips: Iterable[str]) -> str:
-  """The top of a page; *stars* in the lead set a figure in bold."""
+  """Returns the top of a page. *Stars* in the lead set numbers in bold."""
   marks = ''.join(f'<span>{text(chip)}</span>' for chip in chips)
   return (
     f'<header><p class="eyebrow">{text(eyebrow)}</p><h1>{text(title)}</h1>'
@@ -45,7 +45,7 @@ def header(eyebrow: str, title: str, lead: str, chips: Iterable[str]) -> str:
 
 
 def number(line: str) -> str:
-  """Text with numbers that may break before a ± but not before a unit."""
+  """Returns text in which lines may break before a ± but not before a unit."""
   unbroken = text(line).replace('± ', '±&nbsp;')
   return unbroken.replace(' %', '&nbsp;%').replace(' pp', '&nbsp;pp')
 
@@ -58,28 +58,28 @@ def _with_bold(line: str) -> str:
 
 
 def section(title: str, lead: str, *html: str) -> str:
-  """A titled part of a page with a sentence or two on how to read it."""
+  """Returns a section with a title and a sentence or two of explanation."""
   lead = f'<p>{_with_bold(lead)}</p>' if lead else ''
   return f'<section><h2>{text(title)}</h2>{lead}{"".join(html)}</section>'
 
 
 def note(line: str) -> str:
-  """A line that says what is missing, or what to be careful about."""
+  """Returns a line about something missing, or a warning."""
   return f'<p class="note">{text(line)}</p>'
 
 
 def notes(lines: Sequence[str]) -> str:
-  """Several notes, or nothing."""
+  """Returns several notes, or '' without any."""
   return f'<div class="notes">{"".join(map(note, lines))}</div>' * bool(lines)
 
 
 def grid(kind: str, html: Iterable[str]) -> str:
-  """Cards that flow into as many columns as fit; kind: cards, two, three."""
+  """Returns cards in as many columns as fit. kind: cards, two or three."""
   return f'<div class="grid {kind}">{"".join(html)}</div>'
 
 
 def key(*entries: tuple[str, str]) -> str:
-  """What marks mean: (classes of the mark, meaning) ..."""
+  """Returns a legend of entries (CSS classes of the mark, meaning)."""
   marks = ''.join(
     f'<span><i class="{text(classes)}"></i>{text(meaning)}</span>'
     for classes, meaning in entries
@@ -94,10 +94,10 @@ def table(
   own: str = '',
   dense: bool = False,
 ) -> str:
-  """A table of cells made here or by `text`; the first cell heads its row.
+  """Returns a table of HTML cells. The first cell of a row is its head.
 
-  Rows whose first cell is `own` are tinted. A dense table breaks its cells
-  before it scrolls.
+  Rows whose first cell is `own` have a tint. A dense table breaks lines in its
+  cells before it scrolls.
   """
   cells = ''.join(f'<th scope="col">{text(cell)}</th>' for cell in head)
   body = ''.join(
@@ -116,8 +116,8 @@ def table(
   )
 
 
-def facts(entries: Iterable[tuple[str, object]]) -> str:
-  """Names and values in columns."""
+def definition_list(entries: Iterable[tuple[str, object]]) -> str:
+  """Returns names and values in columns."""
   items = ''.join(
     f'<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>'
     for name, value in entries
@@ -126,7 +126,7 @@ def facts(entries: Iterable[tuple[str, object]]) -> str:
 
 
 def folded_settings(title: str, entries: Iterable[tuple[str, object]]) -> str:
-  """A long list of settings behind a line that opens it."""
+  """Returns a long list of settings that a click unfolds."""
   items = ''.join(
     f'<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>'
     for name, value in entries
@@ -143,7 +143,7 @@ def _data(picture: bytes) -> str:
 
 
 def figure(drawing: Drawing, title: str, caption: str = '') -> str:
-  """A figure as a card, in the theme of the reader's system."""
+  """Returns a figure as a card, in the color scheme of the reader's system."""
   caption = f'<p>{text(caption)}</p>' if caption else ''
   return (
     f'<figure class="card figure"><figcaption><h3>{text(title)}</h3>{caption}'
@@ -154,11 +154,12 @@ def figure(drawing: Drawing, title: str, caption: str = '') -> str:
 
 
 def thumbnail(image: np.ndarray, side: int = THUMBNAIL_SIDE) -> bytes:
-  """[H, W, 3] uint8 -> a picture of at most `side` pixels, as PNG or WebP.
+  """Returns an image [H, W, 3] uint8 as a small PNG or WebP.
 
-  A small one, up to SMALL pixels, is a PNG: it grows by a whole factor, each
-  pixel staying a crisp square, or shrinks smoothly. A large one is a WebP of
-  SMALL pixels, or of as much less as `side` is below its usual value.
+  An image of up to SMALL pixels becomes a PNG of at most `side` pixels: it is
+  enlarged by an integer factor, so that pixels stay sharp squares, or reduced
+  smoothly. A larger image becomes a WebP of SMALL pixels, reduced by the ratio
+  of `side` to THUMBNAIL_SIDE.
   """
   from PIL import Image
 
@@ -182,9 +183,9 @@ def thumbnail(image: np.ndarray, side: int = THUMBNAIL_SIDE) -> bytes:
 
 
 def thumbnails(
-  images: Sequence[np.ndarray], *, budget: int = PICTURE_BYTES
+  images: Sequence[np.ndarray], *, budget: int = IMAGE_BYTES
 ) -> list[bytes]:
-  """Thumbnails of all of a page, made smaller until they fit the budget."""
+  """Returns the thumbnails of a page, reduced until they fit the budget."""
   side = THUMBNAIL_SIDE
   made = [thumbnail(image, side) for image in images]
   while sum(map(len, made)) > budget and side > 16:
@@ -193,10 +194,13 @@ def thumbnails(
   return made
 
 
-def thumb(
+def thumbnail_figure(
   small: bytes, image: np.ndarray, *, verdict: str, success: bool
 ) -> str:
-  """A picture with the judge's words under it; image gives its shape."""
+  """Returns a thumbnail with the verdict of the judge under it.
+
+  The image gives the shape.
+  """
   height, width = image.shape[:2]
   kind = 'thumb' if max(height, width) <= THUMBNAIL_SIDE else 'thumb smooth'
   mark = '<b class="good">✓</b>' if success else '<b class="bad">✗</b>'

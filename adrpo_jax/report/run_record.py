@@ -1,8 +1,8 @@
-"""A run's workdir, read back: what reports and comparisons are drawn from.
+"""Reads the workdir of a run, for reports and comparisons.
 
-Every piece may be missing, since a run that is still going has no summary and
-one that was stopped early may have no samples. What is missing or unreadable
-is said in `notes`, in words meant for the reader of a report.
+Every file may be missing: a run in progress has no summary, and a run that was
+stopped early may have no samples. `notes` lists missing and unreadable files
+for the readers of a report.
 """
 
 from collections.abc import Iterable
@@ -19,14 +19,15 @@ from adrpo_jax.samples.text_file import TextSamples
 from adrpo_jax.stats.measures import MEASURES, Measures, modality_of
 
 Record = dict[str, Any]
-Kept = Samples | TextSamples
+KeptSamples = Samples | TextSamples
 
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-  """A workdir in memory. `summary` is None until the run has finished.
+  """The contents of a workdir. `summary` is None until the run has finished.
 
-  Evaluations start with the base, as step 0, where the summary knows it.
+  If the summary has the evaluation of the base, it is the first evaluation, as
+  step 0.
   """
 
   workdir: epath.Path
@@ -34,28 +35,28 @@ class RunRecord:
   metrics: list[Record]
   evaluations: list[Record]
   summary: Record | None
-  base_samples: Kept | None
-  tuned_samples: Kept | None
+  base_samples: KeptSamples | None
+  tuned_samples: KeptSamples | None
   notes: tuple[str, ...]
 
   @property
   def settings(self) -> Record:
-    """The config of the run, without what else config.json says of it."""
+    """The config of the run, without the other entries of config.json."""
     return self.config.get('config', self.config)
 
   @property
   def modality(self) -> str:
-    """'flow' or 'language': what stands behind the names of numbers."""
+    """'flow' or 'language'."""
     return modality_of(self.settings)
 
   @property
   def measures(self) -> Measures:
-    """What an evaluation of this run measures."""
+    """The measures of an evaluation of this run."""
     return MEASURES[self.modality]
 
   @property
   def method(self) -> str:
-    """The method's name in the table of methods, or "run" if unrecorded."""
+    """The name of the method in the table of methods, or "run" if unknown."""
     configured = self.settings.get('method', {})
     if isinstance(configured, dict):
       configured = configured.get('name')
@@ -63,14 +64,14 @@ class RunRecord:
 
   @property
   def base(self) -> Record:
-    """The base's evaluation: of the summary, or else that of step 0."""
+    """The evaluation of the base, from the summary or else from step 0."""
     if self.summary and self.summary.get('base'):
       return self.summary['base']
     return next((e for e in self.evaluations if e['step'] == 0), {})
 
   @property
   def final(self) -> Record:
-    """The tuned model's: of the summary, or else the latest evaluation."""
+    """The evaluation of the tuned model: of the summary, or else the latest."""
     if self.summary and self.summary.get('final'):
       return self.summary['final']
     later = [e for e in self.evaluations if e['step'] > 0]
@@ -78,19 +79,20 @@ class RunRecord:
 
   @property
   def steps(self) -> int:
-    """The last step that left a trace."""
-    seen = [record['step'] for record in self.metrics + self.evaluations]
-    return max([*seen, (self.summary or {}).get('steps', 0)])
+    """The last step with a record."""
+    steps = [record['step'] for record in self.metrics + self.evaluations]
+    return max([*steps, (self.summary or {}).get('steps', 0)])
 
 
 def read_lines(path: epath.Path) -> tuple[list[Record], list[str]]:
-  """(records by step, notes) of a .jsonl file; of two for a step, the later.
+  """Returns the records of a .jsonl file in order of steps, and notes.
 
-  A last line without its end is a run caught while writing and is skipped in
-  silence; any other unreadable line is skipped and named in the notes.
+  The later of two records of one step counts. A last line without a line break
+  is skipped without a note, because the run may be writing it. Any other
+  unreadable line is skipped with a note.
   """
   if not path.exists():
-    return [], [f'{path.name} is not there yet.']
+    return [], [f'{path.name} does not exist yet.']
   records: dict[int, Record] = {}
   notes = []
   text = path.read_text(encoding='utf-8')
@@ -103,7 +105,7 @@ def read_lines(path: epath.Path) -> tuple[list[Record], list[str]]:
       records[int(record['step'])] = record
     except (ValueError, TypeError, KeyError):
       if number < len(lines) or text.endswith('\n'):
-        notes.append(f'{path.name}: line {number} is unreadable, left out.')
+        notes.append(f'{path.name}: unreadable line {number} is left out.')
   if not records and not notes:
     notes.append(f'{path.name} is empty.')
   return [records[step] for step in sorted(records)], notes
@@ -112,7 +114,7 @@ def read_lines(path: epath.Path) -> tuple[list[Record], list[str]]:
 def series(
   records: Iterable[Record], key: str
 ) -> tuple[np.ndarray, np.ndarray]:
-  """(steps, values) of the finite values that records hold under a key."""
+  """Returns (steps, values) of the finite values of a key in records."""
   pairs = [
     (record['step'], record[key])
     for record in records
@@ -128,31 +130,31 @@ def _read_json(path: epath.Path) -> tuple[Record | None, list[str]]:
   try:
     return json.loads(path.read_text(encoding='utf-8')), []
   except ValueError:
-    return None, [f'{path.name} is unreadable, left out.']
+    return None, [f'{path.name} is unreadable and left out.']
 
 
-def read_kept(path: epath.PathLike) -> Kept:
-  """Reads kept samples of either kind: their arrays tell which.
+def read_samples(path: epath.PathLike) -> KeptSamples:
+  """Reads saved samples. The names of the arrays show their kind.
 
   Raises:
-    LookupError, ValueError, OSError: not a file of kept samples.
+    LookupError, ValueError, OSError: the file holds no saved samples.
   """
   arrays = image_file.read_arrays(path)
   kind = text_file if 'answers' in arrays else image_file
   return kind.of_arrays(arrays)
 
 
-def _read_samples(path: epath.Path) -> tuple[Kept | None, list[str]]:
+def _read_samples(path: epath.Path) -> tuple[KeptSamples | None, list[str]]:
   if not path.exists():
-    return None, [f'samples/{path.name} is not there yet.']
+    return None, [f'samples/{path.name} does not exist yet.']
   try:
-    return read_kept(path), []
+    return read_samples(path), []
   except (LookupError, ValueError, OSError) as error:
-    return None, [f'samples/{path.name} is unreadable, left out: {error}']
+    return None, [f'samples/{path.name} is unreadable and left out: {error}']
 
 
 def _latest_samples(folder: epath.Path) -> epath.Path:
-  """final.npz, or of an unfinished run the last step_XXXXXX.npz."""
+  """Returns final.npz, or the last step_XXXXXX.npz of an unfinished run."""
   names = [file.name for file in folder.iterdir()] if folder.exists() else []
   stepwise = [name for name in names if name.startswith('step_')]
   if 'final.npz' in names or not stepwise:
@@ -163,24 +165,27 @@ def _latest_samples(folder: epath.Path) -> epath.Path:
 def _from_the_base_on(
   evaluations: list[Record], base: Record | None
 ) -> list[Record]:
-  """Evaluations with that of the base as step 0, which is cached elsewhere."""
+  """Adds the evaluation of the base as step 0, if it is not yet there.
+
+  A run that takes this evaluation from a cache does not log it.
+  """
   if not base or any(record['step'] == 0 for record in evaluations):
     return evaluations
   return [{'step': 0} | base, *evaluations]
 
 
 def read_run(workdir: epath.PathLike) -> RunRecord:
-  """Reads what a run has written so far.
+  """Reads the files that a run has written so far.
 
   Raises:
-    FileNotFoundError: the folder holds none of the files of a run.
+    FileNotFoundError: the folder has none of the files of a run.
   """
   workdir = epath.Path(workdir)
   names = ('config.json', 'metrics.jsonl', 'evaluations.jsonl', 'summary.json')
   if not any((workdir / name).exists() for name in names):
     raise FileNotFoundError(
       f'Expected the workdir of a run, with at least one of '
-      f'{", ".join(names)}; got {workdir}. Pass the folder given to --workdir.'
+      f'{", ".join(names)}; got {workdir}. Pass the --workdir of the run.'
     )
   config, config_notes = _read_json(workdir / 'config.json')
   metrics, metric_notes = read_lines(workdir / 'metrics.jsonl')

@@ -1,7 +1,7 @@
-"""Answers beside each other: the same prompts under several models.
+"""Answers side by side: several models with the same prompts.
 
-The tokens of an answer are colored by log π − log π_ref: where training has
-made them more likely than they are under the reference, and where less.
+The color of a token shows log π − log π_ref: whether training has made it more
+or less likely than under the reference model.
 """
 
 from collections.abc import Sequence
@@ -13,41 +13,45 @@ from adrpo_jax.report import page
 from adrpo_jax.report.cards import Column, Manner, card, chosen_prompts, tally
 from adrpo_jax.samples.text_file import TextSamples
 from adrpo_jax.stats.measures import REWARD
-from adrpo_jax.stats.number_format import MINUS, plain_difference
+from adrpo_jax.stats.number_format import MINUS, decimal_difference
 
-FOLDED = 320  # letters of an answer, beyond which the rest is folded
-LINE = 40  # letters that a new line counts for there
-SHADES = 4  # of a color, to either side
-SMALLEST = 0.1  # nats, of the strongest shade
-ROUNDING = 0.005  # nats, below which a token has not moved
-Texts = Column[TextSamples]
-Cell = tuple[int, int]  # prompt, draw
-
-
-def changes(samples: TextSamples, cell: Cell) -> np.ndarray:
-  """log π − log π_ref of the tokens of an answer, in nats, 0 if not finite."""
-  within = samples.pieces[cell] != ''
-  return np.nan_to_num(samples.divergences[cell][within], posinf=0, neginf=0)
+FOLDED = 320  # characters of an answer, after which it is folded
+LINE = 40  # characters that a line break counts as
+SHADES = 4  # shades of each of the two colors
+SMALLEST = 0.1  # nats: the least value of the strongest shade
+ROUNDING = 0.005  # nats: smaller changes count as none
+TextColumn = Column[TextSamples]
+SampleIndex = tuple[int, int]  # prompt, sample
 
 
-def scale_of(columns: Sequence[Texts], cells: Sequence[Cell]) -> float:
-  """Nats of the strongest shade: nineteen of twenty tokens stay below it.
+def changes(samples: TextSamples, index: SampleIndex) -> np.ndarray:
+  """Returns log π − log π_ref of an answer's tokens, in nats, or 0 if NaN."""
+  within = samples.pieces[index] != ''
+  return np.nan_to_num(samples.divergences[index][within], posinf=0, neginf=0)
 
-  One for all answers of a page, and a round number.
+
+def scale_of(
+  columns: Sequence[TextColumn], indices: Sequence[SampleIndex]
+) -> float:
+  """Returns the nats of the strongest shade, one round number for a page.
+
+  The changes of 95 percent of the tokens are below it.
   """
-  found = [np.abs(changes(c.samples, cell)) for c in columns for cell in cells]
-  moved = np.concatenate([np.zeros(0), *found])
-  moved = moved[moved > 0]
-  if not len(moved):
+  magnitudes = [
+    np.abs(changes(c.samples, index)) for c in columns for index in indices
+  ]
+  nonzero = np.concatenate([np.zeros(0), *magnitudes])
+  nonzero = nonzero[nonzero > 0]
+  if not len(nonzero):
     return SMALLEST
-  high = max(float(np.percentile(moved, 95)), SMALLEST)
+  high = max(float(np.percentile(nonzero, 95)), SMALLEST)
   power = 10.0 ** math.floor(math.log10(high))
   rounded = (m * power for m in (1, 1.5, 2, 3, 5, 7, 10))
   return next(level for level in rounded if level > 0.999 * high)
 
 
 def shade(change: float, scale: float) -> int:
-  """-SHADES to SHADES: the step of the color; 0 is none."""
+  """Returns the shade of a token, from -SHADES to SHADES; 0 is no color."""
   return round(SHADES * min(max(change / scale, -1.0), 1.0))
 
 
@@ -56,57 +60,60 @@ def _class(step: int) -> str:
 
 
 def _token(piece: str, change: float, scale: float) -> str:
-  """A token with its color, and its number on hover."""
+  """Returns a token with its color, and its number as a tooltip."""
   marks = [_class(shade(change, scale))] if shade(change, scale) else []
   if marks and '\n' in piece and not piece.strip():
-    marks.append('line')  # What is colored can be seen.
+    marks.append('line')  # Makes the colored line break visible.
   named = f' class="{" ".join(marks)}"' if marks else ''
-  number = plain_difference(change, places=2)
+  number = decimal_difference(change, places=2)
   return f'<i{named} title="{number}">{page.text(piece)}</i>'
 
 
-def _said(samples: TextSamples, cell: Cell, scale: float) -> str:
-  """An answer; one of which no token has moved, as the base's, is plain."""
-  moved = changes(samples, cell)
-  if np.abs(moved).max(initial=0.0) >= ROUNDING:
-    pieces = [str(piece) for piece in samples.pieces[cell] if piece != '']
-    marked = [_token(*pair, scale) for pair in zip(pieces, moved, strict=True)]
+def _answer_html(samples: TextSamples, index: SampleIndex, scale: float) -> str:
+  """Returns an answer, without colors if no token has changed."""
+  change = changes(samples, index)
+  if np.abs(change).max(initial=0.0) >= ROUNDING:
+    pieces = [str(piece) for piece in samples.pieces[index] if piece != '']
+    pieces_html = [
+      _token(*pair, scale) for pair in zip(pieces, change, strict=True)
+    ]
   else:
-    pieces = list(str(samples.answers[cell]))
-    marked = [page.text(letter) for letter in pieces]
+    pieces = list(str(samples.answers[index]))
+    pieces_html = [page.text(letter) for letter in pieces]
   if not pieces:
-    return '<p class="said none">says nothing</p>'
+    return '<p class="said none">empty answer</p>'
   ends = np.cumsum([len(p) + LINE * p.count('\n') for p in pieces])
   shown = len(pieces)
   if ends[-1] > 1.3 * FOLDED:
     shown = max(1, int(np.searchsorted(ends, FOLDED, side='right')))
   rest = ''
   if shown < len(pieces):
-    left = sum(map(len, pieces[shown:]))
+    hidden = sum(map(len, pieces[shown:]))
     rest = (
-      f'<details class="rest"><summary>{left:,} more letters</summary>'
-      f'<p class="said">{"".join(marked[shown:])}</p></details>'
+      f'<details class="rest"><summary>{hidden:,} more characters</summary>'
+      f'<p class="said">{"".join(pieces_html[shown:])}</p></details>'
     )
-  return f'<p class="said">{"".join(marked[:shown])}</p>{rest}'
+  return f'<p class="said">{"".join(pieces_html[:shown])}</p>{rest}'
 
 
-def _answer(samples: TextSamples, cell: Cell, scale: float) -> str:
-  """An answer under its mark, its reward and the judge's words."""
-  mark = '<b class="good">✓</b>' if samples.success[cell] else ''
+def _answer(samples: TextSamples, index: SampleIndex, scale: float) -> str:
+  """Returns an answer below its mark, reward, length and verdict."""
+  mark = '<b class="good">✓</b>' if samples.success[index] else ''
   mark = mark or '<b class="bad">✗</b>'
-  line = [f'reward {REWARD.written(float(samples.rewards[cell]))}']
-  if count := int((samples.pieces[cell] != '').sum()):
+  line = [f'reward {REWARD.format(float(samples.rewards[index]))}']
+  if count := int((samples.pieces[index] != '').sum()):
     line.append(f'{count} token{"" if count == 1 else "s"}')
-  if verdict := str(samples.verdicts[cell]):
+  if verdict := str(samples.verdicts[index]):
     line.append(verdict)
   return (
     f'<div class="answer"><p class="judged">{mark} '
-    f'{page.text(" · ".join(line))}</p>{_said(samples, cell, scale)}</div>'
+    f'{page.text(" · ".join(line))}</p>'
+    f'{_answer_html(samples, index, scale)}</div>'
   )
 
 
 def spectrum(scale: float) -> str:
-  """What the colors mean."""
+  """Returns the legend of the colors."""
   steps = ''.join(
     f'<i class="{_class(step)}"></i>' for step in range(-SHADES, SHADES + 1)
   )
@@ -118,9 +125,9 @@ def spectrum(scale: float) -> str:
 
 
 def pairs(
-  base: Texts, tuned: Texts, *, prompts: int = 8, draws: int = 4
+  base: TextColumn, tuned: TextColumn, *, prompts: int = 8, draws: int = 4
 ) -> str:
-  """Cards of a prompt each: the base's answers above the tuned model's."""
+  """Returns a card per prompt, answers of base above answers of tuned."""
   chosen = chosen_prompts(list(base.samples.categories), prompts)
   count = range(min(draws, base.samples.answers.shape[1]))
   scale = scale_of([base, tuned], [(p, g) for p in chosen for g in count])
@@ -138,19 +145,19 @@ def pairs(
   return spectrum(scale) + page.grid('', cards)
 
 
-def by_method(columns: Sequence[Texts], *, prompts: int = 6) -> str:
-  """Cards of a prompt each, with the first answer of every model."""
+def by_method(columns: Sequence[TextColumn], *, prompts: int = 6) -> str:
+  """Returns a card per prompt with the first answer of every model."""
   first = columns[0].samples
   chosen = chosen_prompts(list(first.categories), prompts)
   scale = scale_of(columns, [(p, 0) for p in chosen])
   cards = []
   for index in chosen:
-    cells = ''.join(
+    indices = ''.join(
       f'<div><h4 title="{page.text(column.title)}">{page.text(column.title)} '
       f'</h4>{_answer(column.samples, (index, 0), scale)}</div>'
       for column in columns
     )
-    methods = f'<div class="row methods answers">{cells}</div>'
+    methods = f'<div class="row methods answers">{indices}</div>'
     prompt, category = first.prompts[index], first.categories[index]
     cards.append(card(str(prompt), str(category), methods))
   return spectrum(scale) + page.grid('', cards)

@@ -1,7 +1,7 @@
-"""report.html of a run: one self-contained page that opens from disk.
+"""Writes report.html of a run: one self-contained page that opens from disk.
 
-Written again at any time from what the workdir holds; what is missing, as in a
-run that is still going, is said in a line where it would stand.
+It can be written at any time from the files in the workdir. A note on the page
+replaces each part whose data is missing, as in a run that is in progress.
 """
 
 from typing import Any
@@ -12,19 +12,19 @@ from flax.traverse_util import flatten_dict
 from adrpo_jax.report import charts as report_charts
 from adrpo_jax.report import curves as report_curves
 from adrpo_jax.report import headline, page
-from adrpo_jax.report.cards import RULE, Column, same_prompts
+from adrpo_jax.report.cards import SELECTION_RULE, Column, same_prompts
 from adrpo_jax.report.cards_by_kind import manner_of
 from adrpo_jax.report.charts import Chart
 from adrpo_jax.report.run_record import Record, RunRecord, read_run, series
 from adrpo_jax.stats.measures import method_title
-from adrpo_jax.stats.number_format import known, percent, plain
+from adrpo_jax.stats.number_format import decimal, is_finite, percent
 
 
 def write_report(workdir: epath.PathLike) -> epath.Path:
-  """Writes WORKDIR/report.html and the same figures as WORKDIR/figures/*.png.
+  """Writes WORKDIR/report.html, and its figures as WORKDIR/figures/*.png.
 
   Raises:
-    FileNotFoundError: the folder holds none of the files of a run.
+    FileNotFoundError: the folder has none of the files of a run.
   """
   run = read_run(workdir)
   curves, unlogged = report_curves.curve_charts(run)
@@ -68,7 +68,7 @@ def write_report(workdir: epath.PathLike) -> epath.Path:
 
 
 def _columns(run: RunRecord) -> list[Column[Any]]:
-  """Base and tuned samples, or nothing where they are not of a pair."""
+  """Returns base and tuned samples, or [] if their prompts differ."""
   if run.base_samples is None or run.tuned_samples is None:
     return []
   columns = [
@@ -99,7 +99,7 @@ def _header(run: RunRecord) -> str:
 
 
 def duration(seconds: float) -> str:
-  """Seconds as a reader would say them: "47 s", "3 min 30 s", "2 h 05 min"."""
+  """Formats seconds: "47 s", "3 min 30 s", "2 h 05 min"."""
   whole = round(seconds)
   if whole < 60:
     return f'{whole} s'
@@ -111,19 +111,19 @@ def duration(seconds: float) -> str:
 def _samples(run: RunRecord) -> str:
   columns = _columns(run)
   if not columns:
-    line = 'No samples of base and tuned for the same prompts yet.'
+    line = 'There are no samples of base and tuned for the same prompts yet.'
     return page.section('Base and tuned', '', page.note(line))
   manner = manner_of(columns)
-  lead = f'{RULE} {manner.lead}'
+  lead = f'{SELECTION_RULE} {manner.lead}'
   return page.section(manner.title, lead, manner.pairs(*columns))
 
 
 def _learning(curves: list[Chart], unlogged: list[str]) -> str:
   if not curves:
-    return page.section('Training', '', page.note('Nothing logged yet.'))
+    return page.section('Training', '', page.note('Nothing is logged yet.'))
   key = page.key(
     ('of-tuned pale', 'each step, on training prompts'),
-    ('of-tuned', 'running mean over a tenth of the run'),
+    ('of-tuned', 'running mean over a tenth of the steps'),
     ('of-held-out dot', 'evaluation on held-out prompts, ± standard error'),
   )
   absent = page.note(f'Not logged in this run: {", ".join(unlogged).lower()}.')
@@ -142,38 +142,38 @@ def _figure(chart: Chart) -> str:
 
 def _paths(charts: list[Chart]) -> str:
   lead = (
-    'Every evaluation is a point, from the base (gray) to the latest (blue); '
-    'small ones are steps, on training prompts. A run that over-optimizes '
-    'turns away from its diversity, or buys little reward with much divergence.'
+    'Large points are evaluations on held-out prompts, small points are steps '
+    'on training prompts. The color goes from the base (gray) to the latest '
+    'step (blue). A run that over-optimizes its reward loses diversity, or '
+    'gains little reward for much divergence.'
   )
+  title = 'The cost of the reward'
   if not charts:
-    line = 'Drawn once two evaluations, or two steps, know both.'
-    return page.section('What the reward costs', '', page.note(line))
-  return page.section(
-    'What the reward costs', lead, page.grid('two', map(_figure, charts))
-  )
+    line = 'These figures need two evaluations or two steps.'
+    return page.section(title, '', page.note(line))
+  return page.section(title, lead, page.grid('two', map(_figure, charts)))
 
 
 def _adaptation(*charts: Chart | None) -> str:
-  title = 'The pull to the reference'
-  there = [chart for chart in charts if chart is not None]
-  if not there:
+  title = 'Regularization to the reference'
+  present = [chart for chart in charts if chart is not None]
+  if not present:
     line = 'This run logged neither β nor parts of the divergence.'
     return page.section(title, '', page.note(line))
-  return page.section(title, '', page.grid('two', map(_figure, there)))
+  return page.section(title, '', page.grid('two', map(_figure, present)))
 
 
 def _breakdown(categories: Chart | None, seconds: Chart | None) -> str:
-  there = [chart for chart in (categories, seconds) if chart is not None]
+  present = [chart for chart in (categories, seconds) if chart is not None]
   absent = []
   if categories is None:
-    absent.append('No success by category yet.')
+    absent.append('There is no success by category yet.')
   if seconds is None:
-    absent.append('No seconds of a step were logged.')
+    absent.append('This run logged no seconds of its steps.')
   return page.section(
-    'By category, and by second',
+    'Categories and time',
     '',
-    page.grid('two', map(_figure, there)) if there else '',
+    page.grid('two', map(_figure, present)) if present else '',
     page.notes(absent),
   )
 
@@ -192,15 +192,15 @@ def _facts(run: RunRecord) -> str:
     entries.append(('Training time', duration(summary['seconds'])))
   speed = (summary.get('throughput') or {}).get('samples_per_second')
   logged = series(run.metrics, 'samples_per_second')[1]
-  if not known(speed) and len(logged):
+  if not is_finite(speed) and len(logged):
     speed = float(logged.mean())
-  if known(speed):
+  if is_finite(speed):
     entries.append(('Throughput', f'{speed:.1f} samples/s'))
   if beta := summary.get('beta'):
-    span = f'{plain(beta.get("min"))} to {plain(beta.get("max"))}'
-    entries.append(('β', f'mean {plain(beta.get("mean"))}, {span}'))
-    released = percent(beta.get('fraction_negative'))
-    entries.append(('Samples with β < 0', released))
+    span = f'{decimal(beta.get("min"))} to {decimal(beta.get("max"))}'
+    entries.append(('β', f'mean {decimal(beta.get("mean"))}, {span}'))
+    negative = percent(beta.get('fraction_negative'))
+    entries.append(('Samples with β < 0', negative))
   about = {k: v for k, v in run.config.items() if k != 'config'}
   settings = _named_settings(run.settings)
   if 'config' in run.config:
@@ -208,7 +208,7 @@ def _facts(run: RunRecord) -> str:
   folded = page.folded_settings(
     f'Configuration, {len(settings)} values', settings
   )
-  absent = page.note('No config.json: the settings are unknown.')
+  absent = page.note('The settings are unknown: there is no config.json.')
   return page.section(
-    'The run', '', page.facts(entries), folded if settings else absent
+    'The run', '', page.definition_list(entries), folded if settings else absent
   )

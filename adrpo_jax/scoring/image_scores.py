@@ -11,7 +11,7 @@ import numpy as np
 
 from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.scoring.image_folder import ImageFolder, read
-from adrpo_jax.stats.measures import plain
+from adrpo_jax.stats.measures import decimal
 from adrpo_jax.stats.prompt_means import by_category, mean_and_error, over_group
 from adrpo_jax.types import Array, PromptBatch, PyTree
 
@@ -93,10 +93,10 @@ def as_text(figures: Mapping[str, Figure]) -> str:
   """A table for the eye: a line a figure, its categories indented below."""
   lines = []
   for name, figure in figures.items():
-    lines.append((name, plain(figure.mean, figure.error)))
+    lines.append((name, decimal(figure.mean, figure.error)))
     if figure.invalid:
       lines.append(('  not judged', f'{figure.invalid:.1%}'))
-    lines += [(f'  {k}', plain(v)) for k, v in figure.by_category.items()]
+    lines += [(f'  {k}', decimal(v)) for k, v in figure.by_category.items()]
   width = max(len(name) for name, _ in lines)
   return '\n'.join(f'{name:{width}}  {value}' for name, value in lines)
 

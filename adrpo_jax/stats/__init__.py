@@ -1,1 +1,1 @@
-"""Statistics of recorded numbers: no JAX, no matplotlib."""
+"""Statistics of recorded numbers, without JAX and matplotlib."""

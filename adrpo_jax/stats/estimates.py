@@ -1,4 +1,4 @@
-"""A number over seeds: its mean and standard error."""
+"""The mean and standard error of a number over seeds."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from adrpo_jax.stats.number_format import known
+from adrpo_jax.stats.number_format import is_finite
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-  """A mean over seeds with its standard error, and what it was made of."""
+  """A mean over seeds, its standard error, and the values of the seeds."""
 
   mean: float
   error: float | None
@@ -21,15 +21,15 @@ class Estimate:
 def estimate(
   values: Sequence[float | None], errors: Sequence[float | None] = ()
 ) -> Estimate | None:
-  """Mean and standard error s/√n of what is known of values.
+  """Returns the mean and the standard error s/√n of the finite values.
 
-  With one value the error is its own, that of its evaluation over prompts;
-  None where nothing is known.
+  With one value, the error is the one of its evaluation over prompts. Returns
+  None without a finite value.
   """
-  there = [float(value) for value in values if known(value)]
-  if not there:
+  finite = [float(value) for value in values if is_finite(value)]
+  if not finite:
     return None
-  error = next((e for e in errors if known(e)), None)
-  if len(there) > 1:
-    error = float(np.std(there, ddof=1) / math.sqrt(len(there)))
-  return Estimate(float(np.mean(there)), error, tuple(there))
+  error = next((e for e in errors if is_finite(e)), None)
+  if len(finite) > 1:
+    error = float(np.std(finite, ddof=1) / math.sqrt(len(finite)))
+  return Estimate(float(np.mean(finite)), error, tuple(finite))

@@ -1,8 +1,9 @@
-"""What an evaluation measures, how it is named, and differences of it.
+"""The measures of an evaluation: names, formats and differences.
 
-The one list that the report of a run and the comparison of methods share, so
-that a figure reads the same in both. Flows and language share most names, but
-not all of what stands behind them: `modality_of` tells which a run is of.
+The report of a run and the comparison of methods share this list, so that a
+measure has the same name in both. Flow and language models share most names of
+measures, but some have different meanings. `modality_of` returns the modality
+of a run.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,11 +11,11 @@ import math
 from typing import Any, NamedTuple
 
 from adrpo_jax.stats.number_format import (
-  decimals,
-  known,
+  decimal,
+  decimal_difference,
+  decimal_places,
+  is_finite,
   percent,
-  plain,
-  plain_difference,
   point_difference,
 )
 
@@ -47,21 +48,21 @@ def modality_of(settings: Mapping[str, Any]) -> str:
 
 
 def method_title(name: str) -> str:
-  """The name a method is published under; an unknown one is its own title."""
+  """Returns the published name of a method, or `name` if it is not listed."""
   return METHOD_TITLES.get(name, name)
 
 
-Written = Callable[..., str]  # (value, error=None, places=None) -> text
+Format = Callable[..., str]  # (value, error=None, places=None) -> text
 
 
 class Measure(NamedTuple):
-  """One number of an evaluation and the way to write it.
+  """One number of an evaluation, and how to format it.
 
-  better: +1 where more is better, -1 where less is, 0 where neither is
-  share:  in [0, 1] and written in percent
-  fixed:  decimal places, where they do not follow from the values
-  axis:   its name along an axis, where that is not the title
-  short:  its name at the head of a column, where that is not the title
+  better: +1 if more is better, -1 if less is better, 0 otherwise
+  share:  True for a number in [0, 1], which is shown in percent
+  fixed:  decimal places, unless they follow from the values
+  axis:   the label of an axis, if it is not the title
+  short:  the head of a column, if it is not the title
   """
 
   key: str
@@ -75,32 +76,32 @@ class Measure(NamedTuple):
 
   @property
   def label(self) -> str:
-    """The name along an axis."""
+    """The label of an axis."""
     return self.axis or self.title.lower()
 
   @property
   def head(self) -> str:
-    """The name at the head of a column."""
+    """The head of a column."""
     return self.short or self.title
 
   @property
-  def written(self) -> Written:
-    """The way to write a level."""
-    return percent if self.share else plain
+  def format(self) -> Format:
+    """The function that formats a value."""
+    return percent if self.share else decimal
 
   @property
-  def difference(self) -> Written:
-    """The way to write a difference of two levels."""
-    return point_difference if self.share else plain_difference
+  def difference(self) -> Format:
+    """The function that formats a difference of two values."""
+    return point_difference if self.share else decimal_difference
 
   def places(self, *values: float | None) -> int:
-    """Decimal places for levels that stand beside each other."""
+    """Returns the decimal places for values that stand side by side."""
     if self.fixed is not None:
       return self.fixed
-    return 1 if self.share else decimals(*values)
+    return 1 if self.share else decimal_places(*values)
 
 
-Measures = dict[str, Measure]  # by their keys, in the order of a table
+Measures = dict[str, Measure]  # by key, in the order of a table
 
 
 def _by_key(*measures: Measure) -> Measures:
@@ -110,7 +111,7 @@ def _by_key(*measures: Measure) -> Measures:
 REWARD = Measure(
   'reward',
   'Reward',
-  'what is optimized, as the config puts it together',
+  'the training objective: the weighted sum of the config',
   +1,
 )
 
@@ -118,7 +119,7 @@ FLOW = _by_key(
   Measure(
     'success',
     'Success',
-    'share of samples in which every fact of the prompt holds',
+    'share of samples in which all facts of the prompt hold',
     +1,
     share=True,
   ),
@@ -133,26 +134,26 @@ FLOW = _by_key(
   Measure(
     'fidelity',
     'Fidelity',
-    'closeness of the image to a rendering of its own parse',
+    'similarity of the image and a rendering of what the judge parsed',
     +1,
   ),
   Measure(
     'diversity',
     'Diversity',
-    'spread of what the prompt leaves free, relative to rendered truth',
+    'variation of what the prompt leaves open, relative to true renderings',
     +1,
-    axis='diversity, relative to rendered truth',
+    axis='diversity, relative to true renderings',
   ),
   Measure(
     'diversity_pixel',
     'Pixel diversity',
-    'mean pixel distance within a prompt; counts mistakes as variety too',
+    'mean pixel distance within a prompt; mistakes count as diversity too',
     0,
   ),
   Measure(
     'unreadable',
     'Unreadable',
-    'share of samples that the judge cannot parse; not in the diversity',
+    'share of samples that the judge cannot parse; diversity leaves them out',
     -1,
     share=True,
   ),
@@ -170,7 +171,7 @@ LANGUAGE = _by_key(
   Measure(
     'success',
     'Success',
-    'share of answers that the judge lets pass',
+    'share of answers that the judge accepts',
     +1,
     share=True,
   ),
@@ -185,28 +186,28 @@ LANGUAGE = _by_key(
   Measure(
     'entropy',
     'Entropy',
-    'of the next token, in nats, mean over the tokens of answers',
+    'entropy of the next token in nats, mean over the tokens of answers',
     0,
     axis='entropy (nats per token)',
   ),
   Measure(
     'length',
     'Answer length',
-    'tokens of an answer, its end included',
+    'number of tokens of an answer, the end token included',
     0,
     fixed=1,
   ),
   Measure(
     'truncated',
     'Truncated',
-    'share of answers that the limit cuts off',
+    'share of answers cut off at the length limit',
     -1,
     share=True,
   ),
   Measure(
     'divergence',
     'Divergence (KL)',
-    'from the reference model, in nats per token',
+    'divergence from the reference model in nats per token',
     0,
     axis='KL to the base (nats per token)',
     short='KL',
@@ -219,23 +220,23 @@ MEASURES = {'flow': FLOW, 'language': LANGUAGE}  # by modality
 def difference(
   base: dict, final: dict, key: str
 ) -> tuple[float | None, float | None]:
-  """(final − base, √(se² + se²)) of one measure; None for what is unknown.
+  """Returns (final − base, √(se² + se²)) of a measure, None if unknown.
 
-  Both evaluations use the same prompts and noise, so that the error, which
-  treats them as independent, is on the careful side.
+  The error treats the evaluations as independent. They use the same prompts and
+  noise, so the error is rather too large than too small.
   """
   before, after = base.get(key), final.get(key)
-  if not (known(before) and known(after)):
+  if not (is_finite(before) and is_finite(after)):
     return None, None
   one, other = base.get(f'{key}_se'), final.get(f'{key}_se')
-  if not (known(one) and known(other)):
+  if not (is_finite(one) and is_finite(other)):
     return after - before, None
   return after - before, math.hypot(one, other)
 
 
 def ratio(base: dict, final: dict, key: str) -> float | None:
-  """final / base of one measure; None where unknown or the base has 0."""
+  """Returns final / base of a measure, None if unknown or if the base is 0."""
   before, after = base.get(key), final.get(key)
-  if not (known(before) and known(after)) or before == 0:
+  if not (is_finite(before) and is_finite(after)) or before == 0:
     return None
   return after / before

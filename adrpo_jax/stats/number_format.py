@@ -1,4 +1,4 @@
-"""How numbers are written for people, with their standard errors."""
+"""Formats numbers and their standard errors for readers."""
 
 import math
 from typing import TypeGuard
@@ -6,57 +6,59 @@ from typing import TypeGuard
 MINUS = '\u2212'
 
 
-def known(value: float | None) -> TypeGuard[float]:
-  """Whether a number is there and finite."""
+def is_finite(value: float | None) -> TypeGuard[float]:
+  """Returns True for a number that is neither None nor infinite nor NaN."""
   return value is not None and math.isfinite(value)
 
 
-def decimals(*values: float | None) -> int:
-  """Places that show three digits of the largest of values; at least 3."""
-  largest = max((abs(value) for value in values if known(value)), default=0.0)
+def decimal_places(*values: float | None) -> int:
+  """Returns the places that show three digits of the largest value, min. 3."""
+  largest = max(
+    (abs(value) for value in values if is_finite(value)), default=0.0
+  )
   if largest == 0.0 or largest >= 0.1:
     return 3
   return min(6, 2 - math.floor(math.log10(largest)))
 
 
-def plain(
+def decimal(
   value: float | None, error: float | None = None, places: int | None = None
 ) -> str:
-  """A number and its standard error: "0.712 ± 0.006"; "–" if unknown."""
-  if not known(value):
+  """Formats a number and its standard error: "0.712 ± 0.006", or "–"."""
+  if not is_finite(value):
     return '–'
-  places = decimals(value) if places is None else places
+  places = decimal_places(value) if places is None else places
   text = f'{value:.{places}f}'.replace('-', MINUS)
-  return f'{text} ± {error:.{places}f}' if known(error) else text
+  return f'{text} ± {error:.{places}f}' if is_finite(error) else text
 
 
 def percent(
   value: float | None, error: float | None = None, places: int | None = None
 ) -> str:
-  """A share and its standard error in percent: "66.2 ± 1.4 %"."""
-  if not known(value):
+  """Formats a share and its standard error in percent: "66.2 ± 1.4 %"."""
+  if not is_finite(value):
     return '–'
   places = 1 if places is None else places
   text = f'{100 * value:.{places}f}'.replace('-', MINUS)
-  if known(error):
+  if is_finite(error):
     text += f' ± {100 * error:.{places}f}'
   return f'{text} %'
 
 
-def plain_difference(
+def decimal_difference(
   value: float | None, error: float | None = None, places: int | None = None
 ) -> str:
-  """A signed difference and its standard error: "+0.131 ± 0.009"."""
-  if not known(value):
+  """Formats a difference and its standard error: "+0.131 ± 0.009"."""
+  if not is_finite(value):
     return '–'
-  return ('+' if value >= 0 else MINUS) + plain(abs(value), error, places)
+  return ('+' if value >= 0 else MINUS) + decimal(abs(value), error, places)
 
 
 def point_difference(
   value: float | None, error: float | None = None, places: int | None = None
 ) -> str:
-  """A signed difference of shares, in percentage points: "+25.2 ± 2.0 pp"."""
-  if not known(value):
+  """Formats a difference of shares in percentage points: "+25.2 ± 2.0 pp"."""
+  if not is_finite(value):
     return '–'
   text = percent(abs(value), error, places).removesuffix(' %')
   return ('+' if value >= 0 else MINUS) + text + ' pp'

@@ -1,6 +1,6 @@
-"""Figures of groups of samples: means over prompts, with their errors.
+"""Means over prompts, with their standard errors.
 
-The samples of one prompt are not independent, so a prompt counts once.
+The samples of one prompt are not independent, so each prompt counts once.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def over_group(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-  """Mean over the valid samples of each prompt, NaN where there are none.
+  """Returns the mean over the valid samples of a prompt, NaN without any.
 
   [P, G], [P, G] bool -> [P].
   """
@@ -19,21 +19,21 @@ def over_group(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def mean_and_error(per_prompt: np.ndarray) -> tuple[float, float]:
-  """Mean and standard error of the finite values of [P].
+  """Returns the mean and the standard error of the finite values of [P].
 
-  (NaN, 0) where there are none; an error of 0 where there is one.
+  Returns (NaN, 0) without a finite value, and an error of 0 for one value.
   """
-  known = per_prompt[np.isfinite(per_prompt)]
-  if not known.size:
+  finite = per_prompt[np.isfinite(per_prompt)]
+  if not finite.size:
     return float('nan'), 0.0
-  error = known.std(ddof=1) / np.sqrt(known.size) if known.size > 1 else 0.0
-  return float(known.mean()), float(error)
+  error = finite.std(ddof=1) / np.sqrt(finite.size) if finite.size > 1 else 0.0
+  return float(finite.mean()), float(error)
 
 
 def by_category(
   per_prompt: np.ndarray, categories: Sequence[str]
 ) -> dict[str, float]:
-  """Category -> mean of its finite values, in the order of appearance."""
+  """Returns category -> mean of its finite values, in order of appearance."""
   names = np.array(categories)
   return {
     name: mean_and_error(per_prompt[names == name])[0]

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-  """Centered mean over an odd window, over what there is of it at the ends."""
+  """Returns the centered mean over an odd window, which is cut at the ends."""
   ones = np.ones(min(window, 2 * len(values) - 1))
   total = np.convolve(values, ones, 'full')
   count = np.convolve(np.ones(len(values)), ones, 'full')
@@ -13,5 +13,5 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def smoothing_window(length: int) -> int:
-  """Steps that a curve of so many is averaged over: a tenth of it, odd."""
+  """Returns the smoothing window of a curve: a tenth of its length, odd."""
   return 2 * (length // 20) + 1

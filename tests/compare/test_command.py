@@ -112,10 +112,10 @@ def test_a_run_that_fails_is_named(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-  ('flag', 'said'),
+  ('flag', 'message'),
   [('--methods=adrpo,raf', "'raft'"), ('--seeds=0', 'at least 1, got 0')],
 )
-def test_bad_input_is_named(tmp_path, started, capsys, flag, said):
+def test_bad_input_is_named(tmp_path, started, capsys, flag, message):
   assert called(tmp_path, flag) == 2
-  assert said in capsys.readouterr().err
+  assert message in capsys.readouterr().err
   assert not started

@@ -14,15 +14,15 @@ from adrpo_jax.compare.divergence_tables import (
   level_lead,
   level_tables,
   level_text,
-  unread,
+  missing_methods,
 )
 from adrpo_jax.compare.equal_divergence import (
-  Way,
-  at_divergence,
-  over_divergence,
+  RunCurve,
+  mean_over_divergence,
   round_levels,
   shared_levels,
-  training_way,
+  training_curve,
+  values_at,
 )
 from adrpo_jax.compare.report import write_comparison
 from adrpo_jax.compare.results import read_comparison
@@ -31,9 +31,9 @@ from adrpo_jax.report.run_record import read_run
 from adrpo_jax.worlds import TEXT_WORLDS, sort_or_pass
 
 
-def way(far, reward):
+def curve(far, reward):
   values = {'divergence': np.array(far), 'reward': np.array(reward)}
-  return Way(np.arange(len(far)), values)
+  return RunCurve(np.arange(len(far)), values)
 
 
 def read(workdir, **methods):
@@ -51,19 +51,19 @@ def test_steps_are_smoothed_but_for_the_first(tmp_path):
     {'divergence': d, 'reward': 0.5, 'diversity_distinct': 0.9} for d in far
   ]
   made_texts.write_run(tmp_path, steps=lines)
-  got = training_way(read_run(tmp_path)).values['divergence']
+  got = training_curve(read_run(tmp_path)).values['divergence']
   np.testing.assert_allclose(got[:5], [0.0, 0.3, 0.66, 0.9, 1.04])
   np.testing.assert_allclose(got[8:], 1.0)
 
 
 def test_a_level_is_read_where_it_is_first_reached():
-  there = way([0.0, 0.1, 0.3, 0.2, 0.5], [0.0, 1.0, 3.0, 2.0, 5.0])
-  got = at_divergence(there, [0.0, 0.2, 0.3, 0.4, 0.6], 'reward')
+  there = curve([0.0, 0.1, 0.3, 0.2, 0.5], [0.0, 1.0, 3.0, 2.0, 5.0])
+  got = values_at(there, [0.0, 0.2, 0.3, 0.4, 0.6], 'reward')
   np.testing.assert_allclose(got, [0.0, 2.0, 3.0, 4.0, np.nan])
 
 
-def test_a_way_that_begins_beyond_a_level_does_not_tell_it():
-  got = at_divergence(way([0.1, 0.2], [5.0, 7.0]), [0.05, 0.1], 'reward')
+def test_a_curve_that_starts_beyond_a_level_has_no_value_there():
+  got = values_at(curve([0.1, 0.2], [5.0, 7.0]), [0.05, 0.1], 'reward')
   np.testing.assert_allclose(got, [np.nan, 5.0])
 
 
@@ -77,16 +77,19 @@ def test_levels_are_one_two_and_five_of_each_decade():
 
 
 def test_levels_are_what_all_methods_reach_and_what_half_of_them_do():
-  ways = {
-    'far_with_half_its_seeds': [way([0, 0.06], [0, 0]), way([0, 0.3], [0, 0])],
-    'near': [way([0, 0.012], [0, 0])],
-    'far': [way([0, 0.25], [0, 0])],
+  curves = {
+    'far_with_half_its_seeds': [
+      curve([0, 0.06], [0, 0]),
+      curve([0, 0.3], [0, 0]),
+    ],
+    'near': [curve([0, 0.012], [0, 0])],
+    'far': [curve([0, 0.25], [0, 0])],
   }
-  assert shared_levels(ways) == (0.002, 0.005, 0.01, 0.1, 0.2)
-  del ways['near']
-  assert shared_levels(ways) == (0.05, 0.1, 0.2)
-  ways['far'] = [way([0.06, 0.25], [0, 0])]
-  assert shared_levels(ways) == (0.1, 0.2)
+  assert shared_levels(curves) == (0.002, 0.005, 0.01, 0.1, 0.2)
+  del curves['near']
+  assert shared_levels(curves) == (0.05, 0.1, 0.2)
+  curves['far'] = [curve([0.06, 0.25], [0, 0])]
+  assert shared_levels(curves) == (0.1, 0.2)
   assert shared_levels({}) == ()
 
 
@@ -132,8 +135,8 @@ def test_tables_say_how_many_seeds_get_there(tmp_path):
     ['GRPO', '0.025', '0.050', '0.100'],
   ]
   assert '0.005, 0.01, 0.02' in level_lead(comparison, at)
-  assert unread(comparison, at) == [
-    'DPO is not read: no step is logged with samples of its own policy.'
+  assert missing_methods(comparison, at) == [
+    'DPO is left out: it logged no step with samples of its own policy.'
   ]
 
 
@@ -193,14 +196,14 @@ def test_flows_are_compared_at_equal_w2(tmp_path):
 
 
 def test_a_curve_goes_as_far_as_all_seeds_of_a_method():
-  ways = [way([0.0, 0.04], [0.0, 4.0]), way([0.01, 0.09], [1.0, 17.0])]
-  x, found = over_divergence(ways, 'reward')
+  curves = [curve([0.0, 0.04], [0.0, 4.0]), curve([0.01, 0.09], [1.0, 17.0])]
+  x, estimates = mean_over_divergence(curves, 'reward')
   assert (x[0], x[-1]) == (0.01, 0.04)
-  assert found[0].values == pytest.approx((1.0, 1.0))
-  assert found[-1].values == pytest.approx((4.0, 7.0))
+  assert estimates[0].values == pytest.approx((1.0, 1.0))
+  assert estimates[-1].values == pytest.approx((4.0, 7.0))
   np.testing.assert_allclose(np.diff(np.sqrt(x)), 0.1 / (len(x) - 1))
-  apart = [way([0.0, 0.01], [0, 0]), way([0.02, 0.03], [0, 0])]
-  assert len(over_divergence(apart, 'reward')[0]) == 0
+  apart = [curve([0.0, 0.01], [0, 0]), curve([0.02, 0.03], [0, 0])]
+  assert len(mean_over_divergence(apart, 'reward')[0]) == 0
 
 
 @pytest.fixture
@@ -259,8 +262,8 @@ def test_runs_of_different_lengths_are_pointed_out(tmp_path):
     grpo=[made_texts.steps(reward=0.01, count=21)],
   )
   assert comparison.notes == (
-    'Runs differ in steps, prompts of a step or samples of a prompt: the table '
-    'is not at equal samples.',
+    'The runs differ in steps, prompts per step or samples per prompt, so the '
+    'table does not compare them at equal numbers of samples.',
   )
 
 
@@ -272,13 +275,13 @@ def test_the_page_of_texts_shows_methods_at_equal_divergence(tmp_path):
   page = write_comparison(tmp_path)
   assert_stands_alone(page)
   text = text_of(page)
-  for said in (
-    'At equal KL, while training',
+  for line in (
+    'At equal KL, during training',
     'At equal KL, on held-out prompts',
     'Reward over KL',
     'Entropy over KL',
     'Reward over training',
     'Entropy over training',
   ):
-    assert said in text
+    assert line in text
   assert 'Entropy at KL of 0.01 0.02 0.05' in text

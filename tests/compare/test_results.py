@@ -92,8 +92,8 @@ def test_markdown_csv_and_json_agree(compared):
     'values': list(success.values),
   }
   assert record['notes'] == [
-    'raft/seed_1 has not finished: left out.',
-    'Methods have different numbers of seeds so far.',
+    'raft/seed_1 is left out: not finished.',
+    'The methods have different numbers of finished seeds.',
   ]
 
 
@@ -104,8 +104,8 @@ def test_the_page_says_who_leads_and_stands_alone(compared):
   assert 'ORW-CFM-W2 reaches the highest success' in text
   assert 'On both Pareto fronts: ADRPO, ORW-CFM-W2' in text
   assert '3 methods 2 seeds 5 finished runs' in text
-  assert 'raft/seed_1 has not finished: left out.' in text
-  # four columns of pictures, six prompts, two draws
+  assert 'raft/seed_1 is left out: not finished.' in text
+  # four columns of images, six prompts, two samples
   assert text.count('✓') + text.count('✗') == 4 * 6 * 2
 
 
@@ -121,7 +121,7 @@ def test_categories_are_means_over_seeds(compared):
   assert shown in text_of(compared / 'comparison.html')
 
 
-def test_pictures_are_images(compared):
+def test_the_plots_are_images(compared):
   width, height = Image.open(compared / 'pareto.png').size
   assert 2.2 < width / height < 2.8
   assert Image.open(compared / 'samples.png').format == 'PNG'
@@ -137,13 +137,13 @@ def test_runs_of_different_bases_are_pointed_out(tmp_path):
   path.write_text(json.dumps(summary))
   comparison = read_comparison(tmp_path)
   assert comparison.notes == (
-    'The runs do not share one base: its success is 40.7 % to 50.0 %. '
-    'Gains are against the base of each run.',
+    'The runs have different bases: their success is 40.7 % to 50.0 %. '
+    'Each gain is against the base of its run.',
   )
   assert comparison.methods[0].predicted_ceiling is None
 
 
-def test_runs_without_pictures_or_evaluations_are_compared(tmp_path):
+def test_runs_without_samples_or_evaluations_are_compared(tmp_path):
   workdir = tmp_path / 'my_method' / 'seed_0'
   workdir.mkdir(parents=True)
   summary = {
@@ -153,9 +153,11 @@ def test_runs_without_pictures_or_evaluations_are_compared(tmp_path):
   (workdir / 'summary.json').write_text(json.dumps(summary))
   text = text_of(write_comparison(tmp_path))
   assert 'my_method 1 50.0 ± 2.0 % +10.0 pp' in text
-  assert 'No samples of these runs.' in text
+  assert 'These runs have no samples.' in text
   assert 'No run recorded categories.' in text
-  assert 'No method has two evaluations that its seeds share.' in text
+  assert (
+    'No method has two evaluations at the same steps in all its seeds.' in text
+  )
 
 
 def test_a_folder_without_finished_runs_is_refused(tmp_path):

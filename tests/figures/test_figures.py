@@ -27,7 +27,7 @@ def test_smoothing_window_is_odd_and_about_a_tenth(length, window):
 
 
 def test_rebinning_splits_a_bin_evenly():
-  got = heat_map.rebinned(
+  got = heat_map.rebin(
     np.array([0.0, 1.0, 2.0]),
     np.array([4.0, 8.0]),
     np.array([-1.0, 0.5, 1.5, 3.0]),

@@ -1,4 +1,4 @@
-"""report.html: its numbers, what it leaves unsaid, and that it stands alone."""
+"""report.html: its numbers, notes on missing data, and that it stands alone."""
 
 import dataclasses
 import io
@@ -33,8 +33,8 @@ def test_the_headline_has_the_numbers_of_the_summary(finished):
   assert f'rose from 40.7 % to {after} % ( +{gain:.1f} ± 2.2 pp )' in text
   row = f'40.7 ± 1.6 % {after} ± 1.6 % +{gain:.1f} ± 2.2 pp'
   assert row in text
-  kept = 100 * final['diversity'] / base['diversity']
-  assert f'with {kept:.1f} % of the diversity of the base' in text
+  share = 100 * final['diversity'] / base['diversity']
+  assert f'with {share:.1f} % of the diversity of the base' in text
   assert f'0.0000 {final["divergence"]:.4f} +{final["divergence"]:.4f}' in text
   assert 'predicted ceiling 71.0 %' in text
   assert '1,024 samples each' in text
@@ -55,7 +55,7 @@ def test_the_page_has_the_facts_of_the_run(finished):
 
 
 def test_failures_are_shown_at_their_rate(finished):
-  """The verdicts on the page are those of the first draws, pass or fail."""
+  """The page shows the verdicts of the first samples, pass or fail."""
   text = text_of(finished / 'report.html')
   chosen = list(range(8))  # prompts come category by category in the generator
   shown = sum(
@@ -87,7 +87,7 @@ def test_an_unfinished_run_says_so(tmp_path):
   run = read_run(workdir)
   assert ' by step 10 (*+' in headline.verdict(run)
   text = seen(headline.headline(run))
-  assert 'has not finished: its numbers are those of step 10.' in text
+  assert 'has not finished. The numbers are from step 10.' in text
   assert 'Base Step 10 Difference' in text
   assert 'predicted ceiling' not in text
 
@@ -99,15 +99,15 @@ def test_a_run_that_only_began_says_what_is_missing(tmp_path):
   assert_stands_alone(report)
   text = text_of(report)
   for line in (
-    'evaluations.jsonl is not there yet.',
-    'has not been evaluated on both sides yet',
+    'evaluations.jsonl does not exist yet.',
+    'Base and tuned model have not both been evaluated yet',
     'No evaluation yet.',
-    'No samples of base and tuned for the same prompts yet.',
+    'There are no samples of base and tuned for the same prompts yet.',
     'Not logged in this run: success, divergence, diversity, pixel diversity,',
-    'Drawn once two evaluations, or two steps, know both.',
-    'No success by category yet.',
-    'No seconds of a step were logged.',
-    'No config.json: the settings are unknown.',
+    'These figures need two evaluations or two steps.',
+    'There is no success by category yet.',
+    'This run logged no seconds of its steps.',
+    'The settings are unknown: there is no config.json.',
   ):
     assert line in text
 
@@ -115,7 +115,7 @@ def test_a_run_that_only_began_says_what_is_missing(tmp_path):
 def test_an_empty_log_is_still_a_page(tmp_path):
   (tmp_path / 'config.json').write_text('{"config": {"steps": 3}}')
   text = text_of(write_report(tmp_path))
-  assert 'Nothing logged yet.' in text
+  assert 'Nothing is logged yet.' in text
   assert 'steps 3' in text
 
 
@@ -152,7 +152,7 @@ def test_prompts_are_chosen_by_turns_of_category():
   assert chosen_prompts(categories, 99) == [0, 3, 4, 1, 5, 2]
 
 
-def test_small_pictures_grow_by_a_whole_factor():
+def test_small_images_are_enlarged_by_an_integer_factor():
   image = np.random.default_rng(0).integers(0, 255, (32, 24, 3), np.uint8)
   got = np.asarray(Image.open(io.BytesIO(page.thumbnail(image))))
   assert got.shape == (160, 120, 3)
@@ -160,7 +160,7 @@ def test_small_pictures_grow_by_a_whole_factor():
   np.testing.assert_array_equal(got[::5, ::5], got[4::5, 4::5])
 
 
-def test_large_pictures_shrink():
+def test_large_images_are_reduced():
   image = np.zeros((1024, 512, 3), np.uint8)
   got = Image.open(io.BytesIO(page.thumbnail(image)))
   assert (got.format, got.size) == ('WEBP', (128, 256))
@@ -168,7 +168,7 @@ def test_large_pictures_shrink():
   assert Image.open(io.BytesIO(medium)).size == (80, 160)
 
 
-def test_all_pictures_together_keep_to_a_budget():
+def test_all_images_together_fit_a_budget():
   random = np.random.default_rng(0)
   noise = [random.integers(0, 255, (256, 256, 3), np.uint8) for _ in range(8)]
   assert sum(map(len, page.thumbnails(noise))) > 100_000
@@ -178,7 +178,7 @@ def test_all_pictures_together_keep_to_a_budget():
   assert len(sizes) == 1
 
 
-def test_a_report_of_large_pictures_stays_small(tmp_path):
+def test_a_report_of_large_images_stays_small(tmp_path):
   synthetic_runs.write_run(tmp_path / 'run')
   for name in ('base', 'final'):
     synthetic_runs.samples(
@@ -221,5 +221,5 @@ def test_only_samples_of_the_same_prompts_are_paired():
   [(47.2, '47 s'), (210.4, '3 min 30 s'), (3600, '1 h 00 min'),
    (7512.0, '2 h 05 min'), (59.7, '1 min 00 s')],
 )  # fmt: skip
-def test_durations_are_written_as_said(seconds, text):
+def test_durations(seconds, text):
   assert duration(seconds) == text

@@ -38,7 +38,7 @@ def two_answers(**changed):
 
 
 def still(samples):
-  """The same answers of a model that is the reference, but for rounding."""
+  """Returns the answers of the reference model, with rounding errors."""
   rounding = np.full_like(samples.divergences, -2e-6)
   return dataclasses.replace(samples, divergences=rounding)
 
@@ -49,9 +49,11 @@ def test_the_page_is_whole_and_stands_alone(spoken):
   assert 'class="note"' not in page.read_text()
   text = text_of(page)
   assert 'Answers of base and tuned' in text
-  assert 'Divergence (KL) from the reference model, in nats per token' in text
+  assert (
+    'Divergence (KL) divergence from the reference model in nats per token'
+  ) in text
   assert 'KL to the reference' in text
-  assert not re.search('W2|picture|noise level', text)
+  assert not re.search('W2|image|noise level', text)
 
 
 def test_all_charts_of_a_language_model_are_drawn(spoken):
@@ -63,8 +65,8 @@ def test_all_charts_of_a_language_model_are_drawn(spoken):
     'reward_diversity', 'reward_entropy', 'beta', 'divergence_by_sign',
     'categories', 'seconds',
   }  # fmt: skip
-  drawn = Image.open(spoken / 'figures' / 'reward_entropy.png').convert('RGB')
-  assert len(drawn.getcolors(1 << 20)) > 20
+  image = Image.open(spoken / 'figures' / 'reward_entropy.png').convert('RGB')
+  assert len(image.getcolors(1 << 20)) > 20
 
 
 def test_answers_of_both_are_on_the_page_at_their_rate(spoken):
@@ -116,10 +118,10 @@ def test_text_of_answers_is_escaped():
 
 
 def test_the_strongest_shade_is_a_round_number_that_few_tokens_pass():
-  moved = np.full((1, 2, 100), 0.3)
-  moved[0, 0, :4] = 8.0
+  changes = np.full((1, 2, 100), 0.3)
+  changes[0, 0, :4] = 8.0
   pieces = np.full((1, 2, 100), 'x')
-  column = Column('Tuned', two_answers(pieces=pieces, divergences=moved))
+  column = Column('Tuned', two_answers(pieces=pieces, divergences=changes))
   scale = text_cards.scale_of([column], [(0, 0), (0, 1)])
   assert scale == pytest.approx(0.3)
   assert text_cards.shade(8.0, 0.3) == text_cards.SHADES
@@ -136,7 +138,7 @@ def test_long_answers_are_folded_and_lose_nothing(letter):
   content = text_cards.pairs(*(Column(n, still(samples)) for n in 'ab'))
   head, rest = re.search(
     r'<p class="said">([^<]*)</p><details class="rest"><summary>[\d,]+ more '
-    r'letters</summary><p class="said">([^<]*)</p>',
+    r'characters</summary><p class="said">([^<]*)</p>',
     content,
   ).groups()
   assert head + rest == answer
@@ -151,22 +153,22 @@ def test_a_long_prompt_is_folded():
   assert '<details' not in card('word ' * 20, 'story')
 
 
-def test_an_answer_without_a_word_says_so():
+def test_an_empty_answer_is_shown_as_empty():
   nothing = two_answers(
     answers=np.array([['', 'b']]), pieces=np.array([[[''] * 3, ['b', '', '']]])
   )
   content = seen(text_cards.pairs(*(Column(n, nothing) for n in 'ab')))
-  assert content.count('says nothing') == 2
-  assert '✓ reward 0.500 · <right> says nothing' in content
+  assert content.count('empty answer') == 2
+  assert '✓ reward 0.500 · <right> empty answer' in content
 
 
 def test_answers_and_pictures_are_no_pair(tmp_path):
   chances = [0.5] * len(synthetic_runs.CATEGORIES)
   path = tmp_path / 'pictures.npz'
   synthetic_runs.samples(path, chances, per_category=1, side=8)
-  from adrpo_jax.report.run_record import read_kept
+  from adrpo_jax.report.run_record import read_samples
 
-  pictures = Column('a', read_kept(path))
+  pictures = Column('a', read_samples(path))
   texts = Column('b', two_answers())
   assert not same_prompts([pictures, texts])
   assert manner_of([texts]) is text_cards.ANSWERS
@@ -177,21 +179,22 @@ def test_trajectories_need_two_points_of_either_kind(spoken):
   run = read_run(spoken)
   bare = dataclasses.replace(run, metrics=[], evaluations=[])
 
-  def drawn(**changed):
+  def charts_of(**changed):
     charts = report_charts.trajectory_charts(
       dataclasses.replace(bare, **changed)
     )
     return [(chart.name, chart.title) for chart in charts]
 
-  assert drawn() == []
-  assert drawn(metrics=run.metrics[:1], evaluations=run.evaluations[:1]) == []
+  assert charts_of() == []
+  one_each = {'metrics': run.metrics[:1], 'evaluations': run.evaluations[:1]}
+  assert charts_of(**one_each) == []
   both = [
     ('reward_divergence', 'Reward and KL'),
     ('reward_entropy', 'Reward and entropy'),
   ]
-  assert drawn(metrics=run.metrics[:2]) == both
+  assert charts_of(metrics=run.metrics[:2]) == both
   diversity = ('reward_diversity', 'Reward and diversity')
-  assert drawn(evaluations=run.evaluations[:2]) == [*both, diversity]
+  assert charts_of(evaluations=run.evaluations[:2]) == [*both, diversity]
 
 
 def test_rewards_outside_of_0_to_1_have_no_bars(spoken):
@@ -215,7 +218,7 @@ def test_methods_are_compared_on_answers(tmp_path):
   assert_stands_alone(page)
   text = text_of(page)
   assert text.count('✓') + text.count('✗') == 3 * 6
-  assert not re.search('W2|picture', text)
+  assert not re.search('W2|image', text)
   assert not (tmp_path / 'samples.png').exists()
   table = (tmp_path / 'comparison.md').read_text()
   assert '| KL |' in table

@@ -5,7 +5,12 @@ import pytest
 import synthetic_runs
 import synthetic_texts
 
-from adrpo_jax.report.run_record import read_kept, read_lines, read_run, series
+from adrpo_jax.report.run_record import (
+  read_lines,
+  read_run,
+  read_samples,
+  series,
+)
 from adrpo_jax.samples import image_file, text_file
 
 
@@ -23,8 +28,8 @@ def test_an_unreadable_line_is_named(tmp_path):
   records, notes = read_lines(path)
   assert [record['step'] for record in records] == [1, 3]
   assert notes == [
-    'metrics.jsonl: line 2 is unreadable, left out.',
-    'metrics.jsonl: line 3 is unreadable, left out.',
+    'metrics.jsonl: unreadable line 2 is left out.',
+    'metrics.jsonl: unreadable line 3 is left out.',
   ]
 
 
@@ -77,8 +82,8 @@ def test_missing_and_broken_files_are_noted(tmp_path):
   (tmp_path / 'samples' / 'base.npz').write_bytes(b'PK not a zip')
   run = read_run(tmp_path)
   text = ' '.join(run.notes)
-  assert 'metrics.jsonl is not there yet.' in text
-  assert 'evaluations.jsonl is not there yet.' in text
+  assert 'metrics.jsonl does not exist yet.' in text
+  assert 'evaluations.jsonl does not exist yet.' in text
   assert 'summary.json is unreadable' in text
   assert 'samples/base.npz is unreadable' in text
   assert (run.method, run.steps, run.base, run.final) == ('run', 0, {}, {})
@@ -104,7 +109,7 @@ def test_the_arrays_tell_which_kind_of_samples_a_file_keeps(tmp_path):
   chances = [0.5] * len(synthetic_runs.CATEGORIES)
   synthetic_runs.samples(tmp_path / 'a.npz', chances, per_category=1, side=8)
   synthetic_texts.samples(tmp_path / 'b.npz', synthetic_texts.BASE_SUCCESS)
-  pictures, texts = (read_kept(tmp_path / f'{name}.npz') for name in 'ab')
-  assert type(pictures) is image_file.Samples
+  images, texts = (read_samples(tmp_path / f'{name}.npz') for name in 'ab')
+  assert type(images) is image_file.Samples
   assert type(texts) is text_file.TextSamples
   assert texts.answers.shape == (6, 4)
