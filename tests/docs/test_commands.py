@@ -22,12 +22,16 @@ from pages import PAGES, ROOT, SHOWN, blocks, inline_commands
 import pytest
 
 from adrpo_jax import main
+from adrpo_jax.builders.families import family_of
+from adrpo_jax.builders.methods import make_method
 from adrpo_jax.rewards.image_table import REWARDS
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
+from adrpo_jax.rewards.user_rewards import IMAGES, TEXTS, user_rewards
 from adrpo_jax.worlds import TEXT_WORLDS
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 PYTHON = [b for b in BLOCKS if b.kind == 'python' and not b.not_run]
+HERE = [b for b in PYTHON if b.page.name != 'README.md']  # test_readme runs it
 SHELL = [b for b in BLOCKS if b.kind in ('sh', 'console') and not b.not_run]
 FILE = re.compile(r'# (\w+\.py)\n')
 
@@ -50,7 +54,7 @@ def test_every_block_is_run_or_says_why_not():
   assert len(SHELL) >= 12
 
 
-@pytest.mark.parametrize('block', PYTHON, ids=lambda b: b.name)
+@pytest.mark.parametrize('block', HERE, ids=lambda b: b.name)
 def test_python_runs(block, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   if file := FILE.match(block.text):
@@ -140,12 +144,19 @@ def _check(command):
 
 
 def _parse(flags):
-  """Reads flags as the command line does: no unknown key, no wrong value."""
+  """Reads flags as the command line does: no unknown key, no wrong value.
+
+  Methods and rewards of a file are loaded from it.
+  """
   saved = flagsaver.save_flag_values()
   words = ['adrpo_jax.main', *flags]
   try:
     with mock.patch.object(sys, 'argv', words):  # ml_collections reads it.
-      main.parse(words)
+      config = main.parse(words)
+    family = family_of(config)
+    make_method(config.method, family.methods)
+    kind = TEXTS if 'max_prompt_length' in config.prompts else IMAGES
+    user_rewards(config.reward.python, kind)
   finally:
     flagsaver.restore_flag_values(saved)
 
