@@ -1,4 +1,4 @@
-"""Kernels against plain operations, on the CPU by interpretation."""
+"""Compares kernels, interpreted on the CPU, with plain operations."""
 
 import types
 
@@ -49,7 +49,7 @@ def test_splash_on_eight_devices_is_that_on_one():
 
 
 def causal_inputs(length=150):
-  """Rows padded on either side, and half as many heads of keys."""
+  """Rows padded on either side, with half as many heads of keys as queries."""
   q, _, _ = heads(length, count=4)
   _, k, v = heads(length, count=2)
   real = jnp.ones((2, length), bool).at[0, :7].set(False)

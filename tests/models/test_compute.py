@@ -1,4 +1,4 @@
-"""A gradient barrier keeps values and gradients, which leave together."""
+"""A gradient barrier changes no value, and groups the gradients of a layer."""
 
 import re
 
@@ -69,7 +69,7 @@ def test_values_and_gradients_are_those_of_the_module(compute):
 
 
 def _tied(trained):
-  """How many gradients each barrier of the backward pass holds back."""
+  """The number of gradients that each barrier of the backward pass groups."""
   model = Model(gradient_barrier)
   x, signal = jax.random.normal(jax.random.key(0), (2, 3, 4))
   params = flatten_dict(model.init(jax.random.key(1), x, signal), sep='/')

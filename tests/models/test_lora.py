@@ -1,4 +1,4 @@
-"""Adapters by hand, and files of adapters that are wrong."""
+"""Checks adapters by hand, and that bad files of adapters are refused."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Prompts are encoded once, and read back to the bit."""
+"""Prompts are encoded once and read back bit for bit."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +10,7 @@ from adrpo_jax.system.fingerprint import fingerprint
 
 
 class Encoder:
-  """A condition is the letters of a text; remembers what it was asked."""
+  """Encodes a text as its letters, and records the texts."""
 
   def __init__(self):
     self.asked = []

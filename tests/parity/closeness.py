@@ -1,4 +1,4 @@
-"""How parity with PyTorch is judged: the largest error of a whole tensor."""
+"""Parity with PyTorch: the largest relative error of a tensor."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ TOLERANCE = 2e-5  # fp32
 
 
 def distance(ours, theirs) -> float:
-  """max|a − b| / max|b|; arrays of one shape, or a failure."""
+  """max|a − b| / max|b|; fails if the shapes differ."""
   ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
   assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
   return float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-12))
 
 
 def check_gradients(ours, parameters) -> None:
-  """Gradients by name against those of torch parameters, tensor by tensor.
+  """Compares gradients with those of torch parameters, tensor by tensor.
 
   Some are zero in exact arithmetic (the bias of a key, what only the last
   block's text reads): there both must be rounding errors.

@@ -13,7 +13,7 @@ from adrpo_jax.update import init_state, make_update
 
 
 def padded(rows, width, *, left=False):
-  """Lists of ids -> tokens and mask, [rows, width]."""
+  """Pads lists of ids: -> tokens and mask, [rows, width]."""
   tokens = np.full((len(rows), width), PAD)
   mask = np.zeros((len(rows), width), bool)
   for i, ids in enumerate(rows):
@@ -23,7 +23,7 @@ def padded(rows, width, *, left=False):
 
 
 def make_samples(answers, old=None):
-  """Answers to all prompts and their old log-probabilities, as our samples."""
+  """Makes our samples of completions and their old log-probabilities."""
   groups = (P, len(answers[0]), T)
   tokens, mask = padded([ids for group in answers for ids in group], T)
   old = np.zeros(groups) if old is None else old.numpy()
@@ -36,7 +36,7 @@ def make_samples(answers, old=None):
 
 
 def our_step(method, model, params, reference, samples, rewards, temperature=1):
-  """(valid) -> (metrics, gradient of the loss) of one training step of ours."""
+  """Makes (valid) -> (metrics, gradient of the loss) of a step of ours."""
   modality = language.make(
     method,
     model,

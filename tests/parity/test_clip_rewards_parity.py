@@ -1,4 +1,4 @@
-"""Rewards of CLIP towers against transformers, from pictures to scores."""
+"""Compares rewards of CLIP towers with transformers, from images to scores."""
 
 import json
 
@@ -23,7 +23,7 @@ SIZES = [(64, 64), (96, 64), (50, 131), (224, 224), (225, 301), (17, 23)]
 
 
 def pictures(height, width, seed=0):
-  """[2, H, W, 3] uint8: noise on large steps, so that filters overshoot."""
+  """Images [2, H, W, 3] uint8: noise on large steps makes filters overshoot."""
   rng = np.random.default_rng(seed)
   steps = rng.integers(0, 2, (2, 1 + height // 8, 1 + width // 8, 3)) * 200
   large = steps.repeat(8, 1).repeat(8, 2)[:, :height, :width]
@@ -38,7 +38,7 @@ def processor(size):
 
 @pytest.mark.parametrize('edges', SIZES, ids=str)
 def test_pixels_of_files(edges):
-  """One level of 1/255 at ties of rounding, elsewhere rounding errors."""
+  """Allows a level of 1/255 at ties of rounding, elsewhere rounding errors."""
   images = pictures(*edges)
   theirs = processor(56)(list(images), return_tensors='np').pixel_values
   ours = preprocess.clip_pixels(images, 56)
@@ -198,7 +198,7 @@ def test_scores_of_a_pair(activation, end, picture_files, tmp_path):
 
 @torch.no_grad()
 def test_scores_of_large_pictures(tmp_path):
-  """Scaled down from 100 × 75: within what rounding to levels does."""
+  """Images scaled down from 100 × 75 differ by the rounding to levels."""
   model = saved_pair(tmp_path)
   large = np.stack([pictures(100, 75, seed) for seed in range(4)])
   cosine, _ = their_scores(model, tmp_path, large)
@@ -210,7 +210,7 @@ def test_scores_of_large_pictures(tmp_path):
 
 @torch.no_grad()
 def test_hps_of_square_pictures(tmp_path):
-  """cos; a square picture of the tower's size needs no preprocessing."""
+  """cos; a square image of the tower's size needs no preprocessing."""
   model = saved_pair(tmp_path, 'gelu')
   square = np.stack([pictures(28, 28, seed) for seed in range(4)])
   cosine, _ = their_scores(model, tmp_path, square)
@@ -222,7 +222,7 @@ def test_hps_of_square_pictures(tmp_path):
 
 @torch.no_grad()
 def test_aesthetic_of_pictures(picture_files, tmp_path):
-  """The head as published, on normalized embeddings, kept beside its tower."""
+  """The published head, on normalized embeddings, in the file of its tower."""
   model = saved_pair(tmp_path / 'pair')
   head = torch.nn.Sequential(
     torch.nn.Linear(24, 16),

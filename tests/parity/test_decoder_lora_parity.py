@@ -1,4 +1,4 @@
-"""Adapters of a decoder as PEFT's folder, there and back."""
+"""PEFT loads our folder of a decoder's adapters, and we load its folder."""
 
 import json
 
@@ -35,7 +35,7 @@ def _both(kind, folder):
 
 
 def _trained(params, rank, targets, key=0):
-  """Adapters as training leaves them: B is no longer 0."""
+  """Adapters as after training: B is not 0."""
   adapters = lora.init(params, rank, jax.random.key(key), targets)
   keys = iter(jax.random.split(jax.random.key(key + 1), 99))
   return {

@@ -1,4 +1,4 @@
-"""Qwen2 and Qwen3 against transformers: logits, gradients, scores, folders."""
+"""Compares Qwen2 and Qwen3 with transformers: logits, gradients, folders."""
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ ROWS = decoder_table.decoder_rows()
 @pytest.mark.parametrize('tied', [False, True], ids=['untied', 'tied'])
 @pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])
 def test_logits_and_gradients(kind, tied, tmp_path):
-  """Of rows padded on the left; the loss reads real tokens alone."""
+  """Rows are padded on the left; the loss reads only real tokens."""
   theirs = tiny_qwen.theirs(kind, tied=tied)
   theirs.save_pretrained(tmp_path)
   expected = tiny_qwen.their_logits(theirs)
@@ -61,7 +61,7 @@ def test_logits_and_gradients(kind, tied, tmp_path):
 
 @pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])
 def test_cached_decoding(kind, tmp_path):
-  """Five tokens in one go and four one by one; theirs reads all nine."""
+  """We read five tokens at once and four one by one; theirs reads all nine."""
   theirs = tiny_qwen.theirs(kind)
   theirs.save_pretrained(tmp_path)
   expected = tiny_qwen.their_logits(theirs).detach().numpy()
@@ -119,7 +119,7 @@ def test_scores(kind, side, tmp_path):
 @pytest.mark.parametrize('tied', [False, True], ids=['untied', 'tied'])
 @pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])
 def test_a_folder_of_ours_loads_in_transformers(kind, tied, tmp_path):
-  """With the fields of its origin, and with those of the sizes alone."""
+  """Saves with the fields of the original config, and with our own fields."""
   theirs = tiny_qwen.theirs(kind, tied=tied)
   theirs.save_pretrained(tmp_path / 'theirs')
   expected = tiny_qwen.their_logits(theirs).detach()

@@ -1,4 +1,4 @@
-"""A run of the command line, exported: diffusers draws what we draw."""
+"""diffusers makes the same images as we do from an exported run."""
 
 import numpy as np
 import pytest

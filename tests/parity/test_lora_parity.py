@@ -1,4 +1,4 @@
-"""Adapters that diffusers and PEFT load, and theirs that load here."""
+"""diffusers and PEFT load our adapters, and we load theirs."""
 
 import json
 
@@ -34,7 +34,7 @@ def _both(name, folder):
 
 
 def _trained(params, rank, targets):
-  """Adapters as training leaves them: B is no longer 0."""
+  """Adapters as after training: B is not 0."""
   adapters = lora.init(params, rank, jax.random.key(0), targets)
   keys = iter(jax.random.split(jax.random.key(1), 999))
   return {

@@ -1,4 +1,4 @@
-"""A whole picture against diffusers' StableDiffusion3Pipeline, equal noise."""
+"""Compares an image with diffusers' StableDiffusion3Pipeline, equal noise."""
 
 import numpy as np
 import pytest

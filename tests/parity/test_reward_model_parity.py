@@ -1,4 +1,4 @@
-"""The reward of a reward model against transformers, text for text."""
+"""Compares the rewards of a reward model with transformers, text by text."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ ANSWERS = (('3 7', ''), ('pass', 'a: 9 = z'))
 
 
 def answered(tokenizer, max_length=12):
-  """Samples that say ANSWERS and end."""
+  """Samples whose completions are ANSWERS, ended."""
   tokens = np.zeros((2, 2, max_length), np.int32)
   mask = np.zeros((2, 2, max_length), bool)
   for p, g in np.ndindex(2, 2):
@@ -36,7 +36,7 @@ def answered(tokenizer, max_length=12):
 
 @pytest.mark.parametrize('template', ['chat', 'none'])
 def test_scores(template, tmp_path):
-  """Of Qwen3, rows of two lengths; each by itself in transformers."""
+  """A Qwen3 scores rows of two lengths; transformers scores them one by one."""
   theirs = tiny_qwen.theirs(
     'Qwen3', 'SequenceClassification', num_labels=1, pad_token_id=0
   )

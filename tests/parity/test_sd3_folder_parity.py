@@ -1,4 +1,4 @@
-"""Folders of ours are pipelines of theirs, and theirs load here."""
+"""diffusers loads our folders, and we load theirs."""
 
 import json
 
@@ -114,7 +114,7 @@ def test_pictures_of_words(config, size, tmp_path):
 
 @pytest.mark.parametrize('name', tiny_sd3.VARIANTS)
 def test_a_folder_that_diffusers_wrote(name, tmp_path):
-  """Its own field names and shards; latents that are not square."""
+  """A folder with diffusers' field names and shards; latents are not square."""
   theirs = tiny_sd3.theirs(tiny_sd3.VARIANTS[name])
   theirs.save_pretrained(tmp_path / 'transformer', max_shard_size='100KB')
   autoencoder = tiny_sd3.their_autoencoder()

@@ -1,4 +1,4 @@
-"""`:sd3_tiny` from the command line to a pipeline with the adapter."""
+"""diffusers loads the adapter that a run of `:sd3_tiny` exports."""
 
 import pathlib
 

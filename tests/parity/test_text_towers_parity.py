@@ -1,4 +1,4 @@
-"""CLIP's towers and T5's encoder against transformers, gradients too."""
+"""Compares CLIP's towers and T5's encoder with transformers, and gradients."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ SIZES = {
 
 
 def shaken(model):
-  """Norms and biases that are not at ones and zeros, where mix-ups hide."""
+  """Changes norms of one and biases of zero, which would hide mix-ups."""
   with torch.no_grad():
     for parameter in model.parameters():
       parameter.add_(0.1 * torch.randn_like(parameter))

@@ -1,4 +1,4 @@
-"""`:tiny_hf` from the command line to a model that transformers loads."""
+"""transformers loads the model that a run of `:tiny_hf` exports."""
 
 import pathlib
 

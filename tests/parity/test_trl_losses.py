@@ -1,4 +1,4 @@
-"""GRPO's and DPO's losses against TRL's: values, and gradients of all weights.
+"""Compares the losses of GRPO and DPO, and their gradients, with TRL.
 
 Where TRL differs by definition:
 - bnpo divides by the tokens of a microbatch, ours by those of the whole step,
@@ -103,7 +103,7 @@ def policy(tmp_path_factory):
 
 
 def arrays(states, head):
-  """A model that is its last states and the output's embedding alone."""
+  """A model whose parameters are its last states and output embedding."""
   states = torch.cat(states).detach().numpy()
   return {
     'states': jnp.asarray(states),
@@ -112,7 +112,7 @@ def arrays(states, head):
 
 
 def on_their_states(trainer, seen, row):
-  """`our_step` from the last states of their model; gradients end there."""
+  """`our_step` from their model's last states, at which gradients end."""
   head = trainer.model.lm_head.weight
   params = arrays(seen.states, head)
   reference = params
@@ -134,7 +134,7 @@ def on_their_states(trainer, seen, row):
 
 
 def trained(policy, workdir, settings, **more):
-  """(trainer, what it has seen), its gradients made."""
+  """(trainer, its rollout and loss), with gradients computed."""
   trainer = tiny_trl.grpo(
     policy.reference, workdir, **{'beta': BETA} | settings, **more
   )
@@ -145,7 +145,7 @@ def trained(policy, workdir, settings, **more):
 
 @pytest.mark.parametrize('case', GRPO)
 def test_grpo(case, policy, tmp_path):
-  """Advantages, loss, and gradients at the last states and the embedding."""
+  """Compares advantages, loss, and gradients of last states and embedding."""
   settings, row = GRPO[case]
   trainer, seen = trained(policy, tmp_path, settings)
   metrics, gradient = on_their_states(trainer, seen, row)(np.ones((P, G), bool))
@@ -163,7 +163,7 @@ def test_grpo(case, policy, tmp_path):
 
 @pytest.mark.parametrize('case', ['grpo', 'dapo', 'dr_grpo'])
 def test_two_microbatches(case, policy, tmp_path):
-  """Theirs add up to ours of the whole step."""
+  """The sum of their gradients equals ours of the whole step."""
   settings, row = GRPO[case]
   trainer, seen = trained(policy, tmp_path, settings, parts=2)
   metrics, _ = on_their_states(trainer, seen, row)(np.ones((P, G), bool))
@@ -171,7 +171,7 @@ def test_two_microbatches(case, policy, tmp_path):
 
 
 def test_two_microbatches_of_bnpo(policy, tmp_path):
-  """Theirs are the mean of two of ours, each of half the prompts alone."""
+  """Theirs are the mean of two of our steps with half of the prompts each."""
   settings, row = GRPO['bnpo']
   trainer, seen = trained(policy, tmp_path, settings, parts=2)
   step = on_their_states(trainer, seen, row)

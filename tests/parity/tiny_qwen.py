@@ -1,4 +1,4 @@
-"""transformers' Qwen2 and Qwen3 at a tiny size, and the same in ours."""
+"""Tiny Qwen2 and Qwen3 models of transformers, and ours with their weights."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ MASK[1, :3] = MASK[2, :5] = False  # padded on the left
 
 
 def theirs(kind, task='CausalLM', tied=False, **changes):
-  """A model whose norms and biases are not at ones and zeros."""
+  """A model whose norms are not ones and whose biases are not zeros."""
   torch.manual_seed(0)
   config = getattr(transformers, f'{kind}Config')(
     **SIZES, **KINDS[kind], tie_word_embeddings=tied, **changes

@@ -1,4 +1,4 @@
-"""diffusers' SD3 transformer at a tiny size, and the same in ours."""
+"""A tiny SD3 transformer of diffusers, and ours with its weights."""
 
 import dataclasses
 
@@ -67,7 +67,7 @@ def their_velocity(model, latents, states, pooled, sigma):
 
 
 def our_velocity(model, params, latents, states, pooled, sigma):
-  """In the axes of theirs."""
+  """Our velocity, with the axes of theirs."""
   x = latents.transpose(0, 2, 3, 1)
   v = model.apply(params, x, sigma, Condition(states, pooled))
   return v.transpose(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""TRL's trainers around a tiny Qwen2, told what was answered and earned.
+"""TRL's trainers around a tiny Qwen2, with fixed completions and rewards.
 
 The trainers are made as a user makes them, of a folder and a config. They pad,
 mask, score and reduce; only the answers are given, not sampled, and only the
@@ -34,7 +34,7 @@ WINNERS = (0, 1, 1, 0)  # of the first two answers to each prompt
 
 
 class Seen(NamedTuple):
-  """What a GRPOTrainer has seen of a rollout and its loss."""
+  """A rollout and its loss, as a GRPOTrainer computed them."""
 
   drawn: dict  # the rollout, as its loss reads it
   loss: torch.Tensor  # summed over the microbatches of an optimizer step
@@ -43,7 +43,7 @@ class Seen(NamedTuple):
 
 
 def moved(state, size, seed):
-  """Weights `size` away from these, each by a normal number of its own."""
+  """Adds `size` times normal noise to weights."""
   generator = torch.Generator().manual_seed(seed)
   return {
     name: tensor + size * torch.randn(tensor.shape, generator=generator)
@@ -52,7 +52,7 @@ def moved(state, size, seed):
 
 
 def tokenizer():
-  """Words w0 … w49, between spaces."""
+  """A tokenizer of the words w0 … w49, separated by spaces."""
   words = {f'w{i}': i for i in range(SIZES['vocab_size'])}
   whole = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, 'w0'))
   whole.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
@@ -93,7 +93,7 @@ def grpo(folder, workdir, *, parts=1, **settings):
 
 
 def grpo_loss(trainer, old, current):
-  """The loss at the weights `current` of what those of `old` have drawn."""
+  """The loss at the weights `current`, for samples of the weights `old`."""
   parts = trainer.args.gradient_accumulation_steps
   trainer.model.load_state_dict(old)
   reference = _kept_states(trainer.ref_model)
@@ -132,14 +132,14 @@ def dpo(folder, workdir, **settings):
 
 
 def dpo_loss(trainer, current):
-  """The loss at `current`, with gradients, of all pairs in one batch."""
+  """The loss of all pairs in one batch at `current`, with gradients."""
   trainer.model.load_state_dict(current)
   batch = trainer.data_collator([trainer.train_dataset[p] for p in range(P)])
   return trainer.compute_loss(trainer.model, batch)
 
 
 def _quietly(workdir):
-  """Float32 on the CPU, and nothing that a loss has no use for."""
+  """Settings for float32 on the CPU, without what no loss needs."""
   return {
     'output_dir': str(workdir),
     'report_to': 'none',
@@ -151,7 +151,7 @@ def _quietly(workdir):
 
 
 def _kept_states(model):
-  """A list that every later pass adds its last states to."""
+  """A list to which every later pass appends its last states."""
   found = []
 
   def keep(module, given, states):

@@ -1,4 +1,4 @@
-"""CLIP's towers by hand: who sees whom, which token is pooled, what is said."""
+"""Checks CLIP's towers by hand: masks, the pooled token, errors, sizes."""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ TOKENS = np.array([[7, 45, 40, 46, 40, 9], [48, 3, 5, 49, 40, 49]])
 
 
 def random_params(model, *inputs):
-  """Random norms and biases too: at one and zero they would hide mix-ups."""
+  """Random parameters; norms of one and biases of zero would hide mix-ups."""
   shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)
   rng = np.random.default_rng(0)
   return jax.tree.map(
@@ -98,7 +98,7 @@ def test_penultimate_states_know_nothing_of_the_last_layer():
 
 
 def test_an_image_is_a_set_of_patches_with_places():
-  """Swapped patches say the same once their places are swapped too."""
+  """Swapped patches give the same output if their positions are swapped too."""
   model = ClipVision(VISION)
   image = np.random.default_rng(1).normal(size=(1, 12, 12, 3))
   image = image.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Decoders: cache, padding, layout of the loop, meshes, and a layer by hand."""
+"""Decoders: cache, padding, scanned layers, meshes, and a layer by hand."""
 
 import dataclasses
 
@@ -53,7 +53,7 @@ def left_padded(count, garbage=3):
 @pytest.mark.parametrize('config', [QWEN2, QWEN3], ids=['qwen2', 'qwen3'])
 @pytest.mark.parametrize('padding', ['left', 'right'])
 def test_cached_decoding_is_the_full_pass(config, padding):
-  """Prompts of 4 and 2 tokens, then one token at a time, two of them ours."""
+  """Prompts of 4 and 2 tokens, then one token at a time."""
   module, reading = Decoder(config, LOOP), CachedDecoder(config)
   params = random_params(module)
   mask = np.ones((2, 8), bool)
@@ -131,7 +131,7 @@ def test_a_loop_over_layers_is_the_straight_program():
 
 
 def test_what_is_masked_has_no_gradient():
-  """Neither its embedding, nor by its keys, though its state is computed."""
+  """Masked tokens have states, but their embeddings have no gradient."""
   module = Decoder(
     QWEN2,
     Compute(
@@ -159,7 +159,7 @@ def test_what_is_masked_has_no_gradient():
 
 @pytest.mark.parametrize('config', [QWEN2, QWEN3], ids=['qwen2', 'qwen3'])
 def test_on_a_mesh_it_is_the_same(config):
-  """Rows over data × fsdp, heads over tensor, cache and parameters split."""
+  """Rows are sharded over data × fsdp, heads over tensor."""
   mesh = sharding.make_mesh(data=2, fsdp=2, tensor=2)
   plain = CachedDecoder(config)
   split = CachedDecoder(
@@ -201,7 +201,7 @@ def test_on_a_mesh_it_is_the_same(config):
 
 
 def test_one_layer_by_hand():
-  """The equations in float64: pairs are (x_i, x_{i + d/2}), groups in a row."""
+  """The equations in float64; rotated pairs are (x_i, x_{i + d/2})."""
   config = dataclasses.replace(QWEN3, num_hidden_layers=1, attention_bias=True)
   module = Decoder(config)
   params = random_params(module)

@@ -1,4 +1,4 @@
-"""Folders of Qwen: into shards and back, and those that are refused."""
+"""Folders of Qwen are sharded, saved again, or refused."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Log-probs by chunks are those of all logits at once, in less memory."""
+"""Chunked log-probabilities equal the direct ones and take less memory."""
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize('chunk', [3, 5, 16])
 def test_chunked_is_the_direct_form(chunk):
-  """10 positions, in 3 and a part, 2, or a part of one; gradients too."""
+  """10 positions in chunks that divide them or not; gradients as well."""
   hidden, embedding, tokens = random_arrays(2, 10, 6, 30)
 
   def loss(way, **settings):
@@ -79,7 +79,7 @@ def test_the_divergence_over_the_vocabulary(chunk):
 
 
 def test_memory_does_not_hold_the_logits():
-  """Of a value with its gradients: the direct form keeps [B, T, V] floats."""
+  """Measures a value with its gradients; the direct form saves [B, T, V]."""
   arguments = random_arrays(2, 256, 8, 2048)
   all_logits = 4 * 2 * 256 * 2048  # bytes of the logits, 4 MiB
 

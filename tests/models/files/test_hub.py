@@ -1,4 +1,4 @@
-"""Folders here, in a bucket, and on a Hub that says no."""
+"""Folders on disk, in a bucket, and on a Hub that answers with errors."""
 
 import importlib
 import pathlib
@@ -67,7 +67,7 @@ def test_a_bucket_is_copied_once_without_pickles(bucket, tmp_path):
 
 
 class Response:
-  """As much of an HTTP response as the Hub's errors look at."""
+  """The part of an HTTP response that the Hub's errors read."""
 
   headers: typing.ClassVar = {}
   request = None

@@ -1,4 +1,4 @@
-"""Weights in and out: bits, shards, and every way a file can be wrong."""
+"""Saved weights come back bit for bit and sharded; bad files are refused."""
 
 import json
 import pickle

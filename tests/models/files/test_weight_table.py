@@ -1,4 +1,4 @@
-"""Weights of another layout: by the table, into shards, with clear errors."""
+"""Weights load through a table into shards, with clear errors."""
 
 import json
 

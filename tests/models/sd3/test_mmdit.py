@@ -1,4 +1,4 @@
-"""The MMDiT: its position table, its start, its guidance to the next parts."""
+"""The MMDiT: gradients, initial output, position table, size."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""A folder of Stable Diffusion 3: into shards, cropped, or refused."""
+"""Folders of Stable Diffusion 3 are sharded, cropped, or refused."""
 
 import json
 
@@ -29,7 +29,7 @@ def written(tmp_path_factory):
 
 @pytest.fixture
 def folder(written, tmp_path):
-  """A copy to spoil; weights are linked."""
+  """A copy that a test may damage; its weights are links."""
   for file in written.rglob('*.*'):
     copy = tmp_path / file.relative_to(written)
     copy.parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +208,7 @@ def test_conditions_do_not_depend_on_the_batch_or_the_mesh(written):
 
 
 def test_bfloat16_conditions_round_no_more_on_a_mesh(written):
-  """Where a product's sum is split over devices, XLA may round its parts.
+  """XLA may round the parts of a sum that is split over devices.
 
   With jax 0.12 on the CPU it does: two results are then 0.066 apart, each up
   to 0.08 from the float32 one. So both are held against float32.

@@ -1,4 +1,4 @@
-"""What diffusers said of the package's random model, without PyTorch.
+"""Compares our random model with stored outputs of diffusers, without PyTorch.
 
 `tests/goldens/make.py` made the numbers; the live comparison is in
 `tests/parity/`.

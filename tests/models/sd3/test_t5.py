@@ -1,4 +1,4 @@
-"""T5's encoder by hand: distances, and what the bias makes of attention."""
+"""Checks T5's encoder by hand: distance buckets, and the bias of attention."""
 
 import jax
 import numpy as np
@@ -33,7 +33,7 @@ def random_params(model, tokens, scale=0.5):
 
 
 def test_buckets_of_the_released_model():
-  """By hand: from 8 on, bucket 8 + k begins at 8·2^(k/2)."""
+  """From distance 8 on, bucket 8 + k begins at 8·2^(k/2)."""
   buckets = relative_position_buckets(512, 32, 128)
   first = [*range(8), 8, 12, 16, 23, 32, 46, 64, 91, 512]
   back = np.repeat(np.arange(16), np.diff(first))
@@ -58,7 +58,7 @@ def test_without_a_bias_order_does_not_matter():
 
 
 def test_every_layer_reads_the_one_bias():
-  """A bias that says "only yourself" makes each token a matter of its own."""
+  """A bias that restricts attention to the token itself separates tokens."""
   model = T5Encoder(CONFIG)
   params = random_params(model, TOKENS)
   assert params['params']['relative_attention_bias'].shape == (32, 2)

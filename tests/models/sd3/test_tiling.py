@@ -1,4 +1,4 @@
-"""Tiles by hand, with decoders that look at one latent at a time."""
+"""Checks tiles by hand, with decoders that work on single latents."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from adrpo_jax.models.sd3.tiling import tiled_decode
 
 
 def enlarge(latents):
-  """Three channels, every latent as 2 × 2 pixels."""
+  """Decodes three channels, with 2 × 2 pixels for every latent."""
   return jnp.repeat(jnp.repeat(latents[..., :3], 2, 1), 2, 2)
 
 
@@ -32,7 +32,7 @@ def test_tiles_of_a_local_decoder_are_the_whole(height, width, tile, overlap):
 
 
 def test_neighbors_fade_into_each_other_by_hand():
-  """Two tiles of 3 that share 2 latents: their weights cross over linearly."""
+  """Two tiles of 3 share 2 latents, over which their weights cross linearly."""
   latents = jnp.zeros((1, 1, 4, 3)).at[0, 0, 0].set(1.0)
 
   def decode(piece):  # A tile is as bright as its left corner.
