@@ -20,7 +20,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 import numpy as np
 
-from adrpo_jax import builders
+from adrpo_jax import builders, experience
 from adrpo_jax import train as loop
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
@@ -78,7 +78,7 @@ def _train(
     samples = workdir / 'samples' / f'{name}.npz'
     _keep_samples(run, samples, evaluation)
     _append(evaluations, {'step': step} | evaluation.figures)
-    logged = functools.partial(run.medium.logged, samples)
+    logged = functools.partial(run.kind.logged, samples)
     mirror.evaluation(step, plain(evaluation.figures), logged)
 
   def evaluate(step: int, state: TrainState) -> Evaluation:
@@ -173,13 +173,13 @@ def sample(
   params = run.policy(restored or run.init(), run.frozen)
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
   samples = run.draw(params, run.frozen, run.place(prompts), key)
-  seen = run.medium.seen(run.decode(run.frozen, samples))
+  seen = run.kind.arrays(run.decode(run.frozen, samples))
   kept = multihost_utils.process_allgather(seen, tiled=True)
   if jax.process_index() == 0:
     asked = {k: leaf[: len(texts), :count] for k, leaf in kept.items()}
     with Staged(workdir / 'drawn') as staged:
-      run.medium.write(staged.folder, texts, asked)
-  _say(f'{len(texts) * count} {run.medium.noun} in {workdir / "drawn"}')
+      run.kind.write(staged.folder, texts, asked)
+  _say(f'{len(texts) * count} {run.kind.noun} in {workdir / "drawn"}')
   return 0
 
 
@@ -223,12 +223,12 @@ def pretrain_base(config: ConfigDict, workdir: epath.Path) -> int:
 
 def _experience(
   config: ConfigDict, run: builders.Run, workdir: epath.Path
-) -> loop.Experience:
+) -> experience.Experience:
   if 'pairs' not in run.method.needs:
-    return loop.online(run)
+    return experience.online(run)
   given = config.method.get(config.method.name, {}).get('pairs', '')
   path = workdir / 'preferences' / 'pairs.safetensors'
-  return loop.offline(
+  return experience.offline(
     run, epath.Path(given) if given else path, config.steps, config.seed
   )
 
@@ -269,7 +269,12 @@ def _claim_workdir(config: ConfigDict, workdir: epath.Path) -> None:
   _make_folder(workdir)
   loop.write_json(
     workdir / 'config.json',
-    {'config': config.to_dict(), 'versions': _versions(), 'device': _device()},
+    {
+      'config': config.to_dict(),
+      'modality': builders.family_of(config).modality,
+      'versions': _versions(),
+      'device': _device(),
+    },
   )
 
 
@@ -321,7 +326,7 @@ def _keep_samples(
   seen = {k: v[:SHOWN] for k, v in evaluation.samples.items()}
   if jax.process_index() == 0:
     asked = run.held_out.chosen(range(len(seen['rewards'])))
-    run.medium.keep(path, seen, asked)
+    run.kind.keep(path, seen, asked)
 
 
 def _summary(
@@ -356,7 +361,7 @@ def _summary(
     },
     'throughput': {'samples_per_second': size * len(lines) / sum(spent)},
   }
-  if run.medium.noun != 'pictures' or config.method.name != 'adrpo':
+  if run.modality != 'flow' or config.method.name != 'adrpo':
     return summary
   ceiling = _ceiling(config.method.adrpo.beta0, base)
   return summary | {'predicted_ceiling': ceiling}

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adrpo_jax.types import Array, Metrics
+from adrpo_jax.types import Array, Metrics, append_axes
 
 QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
 # Between −20 and 20, dense around 0: within 3 % of a quantile above 1e-7.
@@ -83,7 +83,7 @@ def _total(entries: Any, mask: Array) -> Any:
     axes = tuple(range(mask.ndim))
     return Quantiles(jnp.append(below.sum(axes), mask.sum()))
   if isinstance(entries, Mean):
-    weight = entries.weight * _shaped(mask, entries.weight)
+    weight = entries.weight * append_axes(mask, entries.weight)
     axes = tuple(range(mask.ndim))
     # An entry that does not count may hold anything.
     held = jnp.where(weight > 0, entries.value, 0.0)
@@ -103,7 +103,3 @@ def _result(total: Any) -> Array:
     shares = below / jnp.maximum(count, 1)
     return jnp.interp(jnp.asarray(QUANTILES), shares, jnp.asarray(EDGES))
   return total.value
-
-
-def _shaped(mask: Array, like: Array) -> Array:
-  return mask.reshape(mask.shape + (1,) * (like.ndim - mask.ndim))

@@ -29,7 +29,7 @@ KEY = 20_250_206  # of evaluation noise; does not depend on a run's seed
 class Evaluation(NamedTuple):
   """Figures for the record, and the samples they were measured on.
 
-  samples: what the medium keeps of them, 'rewards' and measures [P, G].
+  samples: what their kind keeps of them, 'rewards' and measures [P, G].
   """
 
   figures: dict[str, Any]

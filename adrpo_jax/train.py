@@ -7,24 +7,22 @@ step's number: a run that was interrupted goes on to the same last bit.
 from collections.abc import Callable
 import json
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from etils import epath
 import jax
 import numpy as np
 
-from adrpo_jax import preferences
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import RunError
 from adrpo_jax.evaluate import Evaluation
+from adrpo_jax.experience import Experience, elapsed
 from adrpo_jax.metrics import MetricsLog, Progress, cut_back, plain
-from adrpo_jax.rewards.overlap import draw_and_judge
 from adrpo_jax.rewards.protocol import check_invalid_share
 from adrpo_jax.rewards.weighted_sum import measure_masks
 from adrpo_jax.system.files import replacing
 from adrpo_jax.system.preemption import Preemption
-from adrpo_jax.types import PromptBatch, PyTree, Scores, TrainState
-from adrpo_jax.update import behavior_params
+from adrpo_jax.types import PyTree, Scores, TrainState
 
 BETA_BINS = 24
 # Of the metrics of an update, what a line of the record has in another form.
@@ -60,14 +58,30 @@ class Outcome(NamedTuple):
   samples: int
 
 
-Experience = Callable[
-  [TrainState, int, jax.Array],
-  tuple[PromptBatch, PyTree, Scores, dict[str, float]],
-]
+class Trained(Protocol):
+  """What the loop reads of a run; `builders.Run` is one.
+
+  init:             () -> the state before the first step
+  abstract:         its shapes and shardings, for a checkpoint to restore into
+  update:           see `update.make_update`, jitted
+  frozen:           arrays that no step changes
+  replay_tolerance: how far log-probabilities of rollout and update may differ
+  """
+
+  @property
+  def init(self) -> Callable[[], TrainState]: ...
+  @property
+  def abstract(self) -> TrainState: ...
+  @property
+  def update(self) -> Callable[..., tuple[TrainState, Any]]: ...
+  @property
+  def frozen(self) -> PyTree: ...
+  @property
+  def replay_tolerance(self) -> float: ...
 
 
 def train(
-  run: Any,
+  run: Trained,
   experience: Experience,
   evaluate: Callable[[int, TrainState], Evaluation],
   schedule: Schedule,
@@ -77,9 +91,9 @@ def train(
   """Runs all steps that `workdir` has not seen yet.
 
   Args:
-    run: a `builders.Run`; its init, abstract, update, frozen and
-      replay_tolerance are used.
-    experience: (state, step, key) -> prompts, samples, scores and timings.
+    run: the functions and arrays of the loop.
+    experience: (state, step, key) -> prompts, samples, scores and timings, see
+      `experience.online`.
     evaluate: (step, state) -> Evaluation, which it also keeps.
     schedule: see `Schedule`.
     workdir: receives metrics.jsonl, evaluations and checkpoints.
@@ -127,7 +141,7 @@ def train(
           prompts,
           jax.random.fold_in(key, 1),
         )
-        timings['seconds_update'] = _elapsed(metrics['loss'], since)
+        timings['seconds_update'] = elapsed(metrics['loss'], since)
         metrics = jax.device_get(metrics)
         line = record(metrics, jax.device_get(scores), timings)
         log.write(step, line)
@@ -145,79 +159,6 @@ def train(
     if int(state.step) > start:
       checkpoints.save(int(state.step), state, {'seed': schedule.seed})
   return Outcome(state, preempted, seconds, samples_seen)
-
-
-def online(run: Any) -> Experience:
-  """Prompts of the step, samples of the behavior policy, their rewards."""
-  measures = jax.jit(run.measures)
-
-  def experience(state, step, key):
-    prompts = run.prompts_at(step)
-    params = behavior_params(run.method, state)
-    since = time.monotonic()
-    noise_key = jax.random.fold_in(key, 0)
-
-    def draw(part: PromptBatch) -> tuple[PyTree, jax.Array]:
-      samples = run.rollout(params, run.frozen, part, noise_key)
-      return samples, run.decode(run.frozen, samples)
-
-    (samples, decoded), judged = draw_and_judge(
-      draw, run.reward, prompts, parts=run.parts
-    )
-    rollout_seconds = _elapsed(samples, since)
-    since = time.monotonic()
-    scores = run.gather(judged())
-    timings = {
-      'seconds_rollout': rollout_seconds,
-      'seconds_reward': _elapsed(scores.rewards, since),
-      **{k: float(v.mean()) for k, v in measures(decoded).items()},
-    }
-    return prompts, samples, scores, timings
-
-  return experience
-
-
-def offline(run: Any, path: epath.Path, steps: int, seed: int) -> Experience:
-  """Stored pairs instead of rollouts; drawn first, where `path` has none."""
-  if not path.exists():
-    params = run.init().params
-    progress = Progress(steps)
-
-    def sample(step):
-      key = jax.random.fold_in(jax.random.key(seed), step)
-      prompts = run.prompts_at(step)
-      samples = run.rollout(
-        params, run.frozen, prompts, jax.random.fold_in(key, 0)
-      )
-      decoded = run.decode(run.frozen, samples)
-      scores = run.gather(run.reward(prompts, decoded))
-      return prompts.ids, samples, scores
-
-    preferences.draw(
-      path,
-      steps,
-      sample,
-      lambda step: progress.update(step + 1, {'drawing': 'pairs'}),
-    )
-    progress.close()
-  pairs = preferences.read(path)
-  per_step = run.groups[0]
-
-  def experience(state, step, key):
-    del state, key
-    since = time.monotonic()
-    rows = np.arange(step * per_step, (step + 1) * per_step)
-    ids, samples, scores = preferences.as_experience(
-      pairs, rows % len(pairs['ids'])
-    )
-    prompts, samples = run.place((run.prompts_of(ids), samples))
-    timings = {
-      'seconds_rollout': _elapsed(samples, since),
-      'seconds_reward': 0.0,
-    }
-    return prompts, samples, scores, timings
-
-  return experience
 
 
 def record(
@@ -286,11 +227,6 @@ def write_json(path: epath.Path, content: Any) -> None:
 
 def _due(step: int, every: int) -> bool:
   return every > 0 and step > 0 and step % every == 0
-
-
-def _elapsed(waited_for: PyTree, since: float) -> float:
-  jax.block_until_ready(waited_for)
-  return time.monotonic() - since
 
 
 def _shown(line: dict[str, Any]) -> dict[str, Any]:

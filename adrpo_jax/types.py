@@ -24,6 +24,14 @@ PyTree = Any
 Metrics = dict[str, Array]
 
 
+def append_axes(values: Array, like: Array) -> Array:
+  """Appends axes of size 1 until `values` has the rank of `like`.
+
+  [P, G] -> [P, G, 1, ...], ready to multiply [P, G, *].
+  """
+  return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
+
+
 class Weights(NamedTuple):
   """Two loss weights per sample: what a method's chain of transforms makes.
 

@@ -18,6 +18,7 @@ import optax
 
 from adrpo_jax import diagnostics
 from adrpo_jax.method.record import Method, anchors, divergence_weights
+from adrpo_jax.method.transforms import weigh
 from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.types import (
   Array,
@@ -27,6 +28,7 @@ from adrpo_jax.types import (
   Scores,
   TrainState,
   Weights,
+  append_axes,
 )
 
 
@@ -73,11 +75,11 @@ def make_update(
 
   def update(state, frozen, samples, scores: Scores, prompts, key):
     valid = method.usable(scores.rewards, scores.valid)
-    weights, transform = method.weights.update(
-      Weights(scores.rewards, jnp.zeros_like(scores.rewards)),
+    weights, transform = weigh(
+      method.weights,
+      scores.rewards,
+      valid,
       state.transform,
-      rewards=scores.rewards,
-      valid=valid,
       step=state.step,
       prompt_ids=prompts.ids,
     )
@@ -90,11 +92,11 @@ def make_update(
       terms = modality.loss_terms(
         params, frozen, copies, samples, prompts, weights, keys
       )
-      mask = terms.mask * _per_entry(scale > 0, terms.mask)
-      entry = _per_entry(weights.policy, mask) * terms.policy
+      mask = terms.mask * append_axes(scale > 0, terms.mask)
+      entry = append_axes(weights.policy, mask) * terms.policy
       for weight, divergence in zip(held, terms.divergences, strict=True):
-        entry += _per_entry(weight, mask) * divergence
-      value = jnp.sum(_per_entry(scale, mask) * mask * entry)
+        entry += append_axes(weight, mask) * divergence
+      value = jnp.sum(append_axes(scale, mask) * mask * entry)
       return value, diagnostics.totals(terms.metrics, mask)
 
     def inner(carry, inner_key):
@@ -187,11 +189,6 @@ def _accumulated(
   shapes = jax.eval_shape(gradient, params, first)
   zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
   return jax.lax.scan(add, zeros, split_whole)[0]
-
-
-def _per_entry(values: Array, like: Array) -> Array:
-  """[P, G] -> [P, G, 1, ...], ready to multiply [P, G, *]."""
-  return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
 
 
 def _replay(found: Mapping[str, Any]) -> Metrics:

@@ -196,6 +196,7 @@ class World(NamedTuple):
   """
 
   model: dict
+  modality: str
   outcomes: dict
   metrics_line: Callable
   evaluation: Callable
@@ -205,6 +206,7 @@ class World(NamedTuple):
 
 SHAPES_WORLD = World(
   {'family': 'world'},
+  'flow',
   OUTCOMES,
   metrics_line,
   evaluation,
@@ -237,6 +239,7 @@ def write_run(
       'group_size': 16,
       'optimizer': {'learning_rate': 3e-4, 'betas': [0.9, 0.99]},
     },
+    'modality': world.modality,
     'versions': {'jax': '0.10.2', 'flax': '0.12.8'},
     'commit': '3f9a1c2',
     'device': 'cpu x1',

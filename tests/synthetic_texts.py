@@ -127,6 +127,7 @@ def metrics_line(step, steps, *, outcome, random):
 
 TEXT_WORLD = synthetic_runs.World(
   {'family': 'text_world'},
+  'language',
   OUTCOMES,
   metrics_line,
   evaluation,

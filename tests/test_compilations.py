@@ -9,6 +9,7 @@ import pytest
 import small_run
 
 from adrpo_jax import train
+from adrpo_jax.experience import online
 
 EVENT = '/jax/core/compile/backend_compile_duration'  # cached ones count too
 
@@ -38,7 +39,7 @@ class Compiled(NamedTuple):
 
 def trained(run, workdir, steps):
   """Trains on to `steps`, with a checkpoint and an evaluation at every step."""
-  experience = train.online(run)
+  experience = online(run)
   starts = []
 
   def noted(state, step, key):

@@ -12,7 +12,7 @@ LAYERS = [
   'config_keys diagnostics figures method sampling system tree_names worlds',
   'checkpoint data metrics models sharding update',
   'modalities preferences rewards samples',
-  'evaluate pretrain report scoring',
+  'evaluate experience pretrain report scoring',
   'builders train',
   'commands',
   'main',

@@ -5,17 +5,15 @@ import numpy as np
 import pytest
 import small_run
 
-from adrpo_jax import train
 from adrpo_jax.errors import InputError
+from adrpo_jax.experience import online
 
 
 def experience(parts, reward, devices):
   config = small_run.make_config(compute__reward_chunks=parts)
   config.reward.weights = {reward: 1.0}
   run = small_run.build(config, devices)
-  prompts, samples, scores, _ = train.online(run)(
-    run.init(), 0, jax.random.key(3)
-  )
+  prompts, samples, scores, _ = online(run)(run.init(), 0, jax.random.key(3))
   return jax.device_get((prompts, samples, scores))
 
 

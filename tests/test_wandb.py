@@ -11,8 +11,8 @@ import small_run
 import synthetic_texts
 import wandb_records
 
+from adrpo_jax.report.sample_kinds import TEXTS
 from adrpo_jax.samples import image_file, text_file
-from adrpo_jax.samples.texts import texts
 from adrpo_jax.system import wandb_mirror
 
 wandb = pytest.importorskip('wandb')
@@ -134,10 +134,9 @@ def test_another_project_is_refused_for_a_workdir(resumed):
 
 def test_texts_are_a_table(tmp_path):
   synthetic_texts.samples(tmp_path / 'final.npz', [0.5] * 3)
-  kind = texts(str, str)
   with wandb_mirror.mirrored('p', epath.Path(tmp_path), {'seed': 0}) as mirror:
     mirror.evaluation(
-      7, {'reward': 0.5}, lambda: kind.logged(tmp_path / 'final.npz')
+      7, {'reward': 0.5}, lambda: TEXTS.logged(tmp_path / 'final.npz')
     )
   wandb.teardown()  # Its service has written the file once it has ended.
   (file,) = wandb_records.files(tmp_path)

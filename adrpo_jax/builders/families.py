@@ -24,6 +24,7 @@ Make = Callable[[ConfigDict, jax.sharding.Mesh], Generator]
 class Family(NamedTuple):
   """What a family of models brings to a run.
 
+  modality:  'flow' or 'language', which says what the figures of a report are
   methods:   the table of methods
   task:      (config) -> Task
   generator: (config, mesh) -> the base that the config names, from its folder
@@ -32,6 +33,7 @@ class Family(NamedTuple):
              is made here
   """
 
+  modality: str
   methods: Table
   task: Callable[[ConfigDict], Task]
   generator: Make
@@ -39,18 +41,25 @@ class Family(NamedTuple):
   pretrain: Callable[..., None] | None = None
 
 
-_pictures = partial(Family, methods.TABLE, make_picture_task)
-_texts = partial(Family, language_methods.TABLE, make_text_task)
+_images = partial(
+  Family, modality='flow', methods=methods.TABLE, task=make_picture_task
+)
+_texts = partial(
+  Family,
+  modality='language',
+  methods=language_methods.TABLE,
+  task=make_text_task,
+)
 
 FAMILIES: dict[str, Family] = {
-  'world': _pictures(of_world, pretrain=pretraining.pretrain_pictures),
-  'sd3': _pictures(sd3.of_sd3, sd3.shapes_of_sd3),
-  'sd3_tiny': _pictures(sd3.of_sd3_tiny),
+  'world': _images(generator=of_world, pretrain=pretraining.pretrain_pictures),
+  'sd3': _images(generator=sd3.of_sd3, shapes=sd3.shapes_of_sd3),
+  'sd3_tiny': _images(generator=sd3.of_sd3_tiny),
   'text_world': _texts(
-    language.of_text_world, pretrain=pretraining.pretrain_texts
+    generator=language.of_text_world, pretrain=pretraining.pretrain_texts
   ),
-  'qwen': _texts(language.of_qwen, language.shapes_of_qwen),
-  'qwen_tiny': _texts(language.of_qwen_tiny),
+  'qwen': _texts(generator=language.of_qwen, shapes=language.shapes_of_qwen),
+  'qwen_tiny': _texts(generator=language.of_qwen_tiny),
 }
 
 

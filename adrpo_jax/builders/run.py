@@ -21,9 +21,9 @@ from adrpo_jax.builders.tasks.base import Task
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.evaluate import Evaluation, make_evaluate
 from adrpo_jax.method.record import Method
+from adrpo_jax.report.sample_kinds import SampleKind
 from adrpo_jax.rewards.normalizers import comparable
 from adrpo_jax.rewards.protocol import Reward
-from adrpo_jax.samples.sample_kind import Medium
 from adrpo_jax.types import PromptBatch, PyTree, TrainState
 
 # (ids [P]) -> these prompts, on the host.
@@ -50,7 +50,8 @@ class Run(NamedTuple):
   export: (state, frozen, folder) -> the file that others load
   evaluate: (full parameters, frozen) -> Evaluation
   abstract: the state's shapes and shardings; `init` makes it
-  medium: of what is generated
+  kind: of the samples
+  modality: 'flow' or 'language', what figures are of
   replay_tolerance: how far log-probabilities of rollout and update may differ
   identity: a digest of the base's weights
   """
@@ -75,7 +76,8 @@ class Run(NamedTuple):
   held_out: prompt_sources.PromptSet
   init: Callable[[], TrainState]
   abstract: TrainState
-  medium: Medium
+  kind: SampleKind
+  modality: str
   replay_tolerance: float
   identity: str
   groups: tuple[int, int]
@@ -178,7 +180,8 @@ def build(
       generator.frozen['reference'],
     ),
     abstract=programs.abstract,
-    medium=task.medium,
+    kind=task.kind,
+    modality=family.modality,
     replay_tolerance=_replay_tolerance(config, method),
     identity=generator.identity,
     groups=groups,
@@ -228,8 +231,8 @@ def _evaluator(
     task.measure,
     encode(task.held_out.texts),
     task.held_out.categories,
-    seen=task.medium.seen,
-    diagnosed=task.medium.diagnosed,
+    seen=task.kind.arrays,
+    diagnosed=task.kind.diagnosed,
     samples_per_prompt=config.eval.group_size,
     batch=config.eval.batch_size,
     place=place,

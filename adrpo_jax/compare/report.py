@@ -28,7 +28,7 @@ from adrpo_jax.figures.pareto import MethodPoint
 from adrpo_jax.figures.style import LIGHT, Axes, Theme, make_drawing, render
 from adrpo_jax.report import page
 from adrpo_jax.report.cards import SELECTION_RULE, Column, same_prompts
-from adrpo_jax.report.cards_by_kind import manner_of
+from adrpo_jax.report.sample_kinds import kind_of
 from adrpo_jax.stats.measures import method_title
 from adrpo_jax.stats.number_format import percent
 
@@ -52,7 +52,7 @@ def write_comparison(workdir: Path | str) -> Path:
     path.write_text(text, encoding='utf-8')
   (workdir / 'pareto.png').write_bytes(_pareto(comparison))
   if columns := _columns(comparison):
-    for name, content in manner_of(columns).files(columns).items():
+    for name, content in kind_of(columns).files(columns).items():
       (workdir / name).write_bytes(content)
   return workdir / 'comparison.html'
 
@@ -225,14 +225,12 @@ def _samples(comparison: Comparison) -> str:
   columns = _columns(comparison)
   if not columns:
     return page.section(title, '', page.note('These runs have no samples.'))
-  manner = manner_of(columns)
+  kind = kind_of(columns)
   lead = f'{SELECTION_RULE} Each method shows its first seed.'
   shown = {column.title for column in columns}
   absent = [
-    f'{method_title(row.method)} has no {manner.things} for these prompts.'
+    f'{method_title(row.method)} has no {kind.noun} for these prompts.'
     for row in comparison.methods
     if method_title(row.method) not in shown
   ]
-  return page.section(
-    title, lead, manner.by_method(columns), page.notes(absent)
-  )
+  return page.section(title, lead, kind.by_method(columns), page.notes(absent))

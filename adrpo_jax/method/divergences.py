@@ -9,7 +9,7 @@ loss is convex only because its two terms are averaged alike.
 import jax
 import jax.numpy as jnp
 
-from adrpo_jax.types import Array, Renoised, Trajectory
+from adrpo_jax.types import Array, Renoised, Trajectory, append_axes
 
 
 def mean_square(a: Array, b: Array) -> Array:
@@ -65,7 +65,7 @@ def implicit_pair(
   with x̂₀± − x₀ = σ(u − v±). Zheng et al., 2025, arXiv:2509.16117.
   """
   step = beta * (outputs.velocity - anchor).astype(jnp.float32)
-  sigma = _over_latents(outputs.sigma, step)
+  sigma = append_axes(outputs.sigma, step)
   positive = sigma * (outputs.target - anchor - step)
   negative = sigma * (outputs.target - anchor + step)
   return _self_normalized(positive) / beta, _self_normalized(negative) / beta
@@ -74,8 +74,3 @@ def implicit_pair(
 def _self_normalized(error: Array) -> Array:
   size = jnp.maximum(latent_mean(jnp.abs(error)), 1e-5)
   return latent_mean(jnp.square(error)) / jax.lax.stop_gradient(size)
-
-
-def _over_latents(values: Array, like: Array) -> Array:
-  """[P, G, S] -> [P, G, S, 1 ...], as many axes as `like`."""
-  return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))

@@ -22,10 +22,9 @@ from adrpo_jax.method import (
   token_losses,
   transforms,
 )
-from adrpo_jax.method.record import DivergenceTerm, Method
+from adrpo_jax.method.record import DivergenceTerm, Method, weight_of_chain
 from adrpo_jax.method.table import Table
 from adrpo_jax.method.transforms import Transform, chain
-from adrpo_jax.types import Array, Weights
 
 ADVANTAGES: dict[str, Callable[[], Transform]] = {
   'group': partial(transforms.standardize_by_group, ddof=1),
@@ -187,7 +186,9 @@ def _surrogate(
 ) -> Method:
   low, high, dual = clips
   released = kl_estimators.past_flip if guard else None
-  terms = (DivergenceTerm(_estimator(kl), 'reference', _of_chain, released),)
+  terms = (
+    DivergenceTerm(_estimator(kl), 'reference', weight_of_chain, released),
+  )
   return Method(
     name=name,
     weights=weights,
@@ -232,7 +233,3 @@ def _named(kind: str, name: str, known: dict) -> Callable:
   if name not in known:
     raise unknown_name(name, known, kind)
   return known[name]
-
-
-def _of_chain(weights: Weights) -> Array:
-  return weights.divergence

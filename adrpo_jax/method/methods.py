@@ -19,7 +19,7 @@ import optax
 
 from adrpo_jax.errors import unknown_name
 from adrpo_jax.method import advantages, divergences, policy_losses, transforms
-from adrpo_jax.method.record import DivergenceTerm, Method
+from adrpo_jax.method.record import DivergenceTerm, Method, weight_of_chain
 from adrpo_jax.method.table import Table
 from adrpo_jax.method.transforms import chain
 from adrpo_jax.types import Array, Weights
@@ -128,7 +128,7 @@ def nft(
     weights=chain(_standardized_to_one(clip), coefficient),
     policy_loss=matching,
     divergences=(
-      DivergenceTerm(divergence, 'old', _of_chain),
+      DivergenceTerm(divergence, 'old', weight_of_chain),
       _w2('reference', _constant(reference_weight)),
     ),
     behavior='old',
@@ -253,7 +253,7 @@ def flow_grpo(
     ),
     policy_loss=policy_losses.clipped_log_ratio(clip_range),
     divergences=(
-      DivergenceTerm(divergences.transition_kl, 'reference', _of_chain),
+      DivergenceTerm(divergences.transition_kl, 'reference', weight_of_chain),
     ),
     behavior='current',
     usable=_usable(zero_variance),
@@ -313,16 +313,12 @@ def _usable(zero_variance: str) -> Callable[[Array, Array], Array]:
   return ZERO_VARIANCE[zero_variance]
 
 
-def _of_chain(weights: Weights) -> Array:
-  return weights.divergence
-
-
 def _constant(value: float) -> Callable[[Weights], Array]:
   return lambda weights: jnp.full_like(weights.divergence, value)
 
 
 def _w2(
-  anchor: str, weight: Callable[[Weights], Array] = _of_chain
+  anchor: str, weight: Callable[[Weights], Array] = weight_of_chain
 ) -> DivergenceTerm:
   return DivergenceTerm(divergences.velocity_w2, anchor, weight)
 

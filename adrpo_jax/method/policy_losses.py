@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from adrpo_jax.method.divergences import implicit_pair, latent_mean, mean_square
-from adrpo_jax.types import Array, Renoised, Trajectory, Weights
+from adrpo_jax.types import Array, Renoised, Trajectory, Weights, append_axes
 
 PolicyLoss = Callable[[Renoised, Weights], Array]
 TrajectoryLoss = Callable[[Trajectory, Weights], Array]
@@ -137,9 +137,7 @@ def regression_target(
   """
   center = _f32(_velocity(outputs, anchor))
   error = _f32(outputs.target) - _f32(_velocity(outputs, residual or anchor))
-  ratio = (advantages / beta).reshape(
-    advantages.shape + (1,) * (center.ndim - advantages.ndim)
-  )
+  ratio = append_axes(advantages / beta, center)
   return jax.lax.stop_gradient(center + ratio * error)
 
 

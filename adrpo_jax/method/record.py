@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from adrpo_jax.method.aggregations import Aggregation, sample_mean
-from adrpo_jax.types import Array, PyTree, Weights
+from adrpo_jax.types import Array, PyTree, Weights, append_axes
 
 
 class DivergenceTerm(NamedTuple):
@@ -31,12 +31,14 @@ class DivergenceTerm(NamedTuple):
     measured = self.function(outputs, anchor)
     if self.released is None:
       return measured
-    negative = self.weight(weights) < 0
-    negative = negative.reshape(
-      negative.shape + (1,) * (measured.ndim - negative.ndim)
-    )
+    negative = append_axes(self.weight(weights) < 0, measured)
     free = negative & self.released(outputs, anchor)
     return jnp.where(free, 0.0, measured)
+
+
+def weight_of_chain(weights: Weights) -> Array:
+  """The weight of a divergence term as the method's chain gives it. [P, G]"""
+  return weights.divergence
 
 
 class Method(NamedTuple):

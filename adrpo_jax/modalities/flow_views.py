@@ -13,7 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from adrpo_jax.sampling import noise_levels, paths, solvers
-from adrpo_jax.types import Array, Metrics, PyTree, Renoised, Trajectory
+from adrpo_jax.types import (
+  Array,
+  Metrics,
+  PyTree,
+  Renoised,
+  Trajectory,
+  append_axes,
+)
 
 Record: TypeAlias = Renoised | Trajectory
 # (v, anchors' v) -> what the method's functions read, and further metrics.
@@ -80,7 +87,7 @@ def replayed(transition: solvers.Transition) -> View:
     x, sigma, x_next = samples['x'], samples['sigma'], samples['x_next']
     sigma_next, old = samples['sigma_next'], samples['log_prob']
     target = x - samples['x0'][:, :, None]
-    target = target / paths.over_latents(sigma, x)
+    target = target / append_axes(sigma, x)
 
     def mean(velocity):
       return transition.mean(lambda *_: velocity, x, sigma, sigma_next)

@@ -8,6 +8,7 @@ samples: {'tokens', 'mask', 'log_prob': [P, G, T], 'ended': [P, G]}, see
 """
 
 from collections.abc import Callable, Sequence
+import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from adrpo_jax.types import (
   LossTerms,
   Metrics,
   Modality,
+  PromptBatch,
   PyTree,
   TokenAnchor,
   Tokens,
@@ -38,7 +40,7 @@ class LanguageModel(NamedTuple):
 
   decode_fns: (params) -> the functions that the sampling loop calls
   states:     (params, tokens [B, L], mask [B, L]) -> last states [B, L, D]
-  embedding:  (params) -> [V, D], of the output
+  embedding:  (params) -> the output embedding [V, D]
   """
 
   decode_fns: Callable[[PyTree], DecodeFns]
@@ -46,118 +48,168 @@ class LanguageModel(NamedTuple):
   embedding: Callable[[PyTree], Array]
 
 
-def make(
-  method: Method,
-  model: LanguageModel,
-  *,
-  samples_per_prompt: int,
-  longest: int,
-  stops: Sequence[int],
-  pad: int,
-  choice: token_choice.Choice,
-  chunk: int = 128,
-  materialize: Callable[[PyTree, PyTree], PyTree] = lambda params, _: params,
-  gather: Callable[[PyTree], PyTree] = lambda full: full,
-  constrain: Callable[[Any], Any] = lambda rows: rows,
-) -> Modality:
-  """The functions of a language model for one method.
+@dataclasses.dataclass(frozen=True, eq=False)
+class LanguageSettings:
+  """The settings of a language model, apart from the method.
 
-  Args:
-    method: a row of the table; its policy loss, divergences, anchors and
-      needs are read.
-    model: the decoder.
-    samples_per_prompt: G of the rollout. `loss_terms` reads G off its samples.
-    longest: T, tokens of an answer at most.
-    stops: tokens that end an answer.
-    pad: what stands behind the end.
-    choice: how tokens are chosen, and so what their log-probabilities are.
-    chunk: positions whose logits are held at a time in the loss.
-    materialize: (params, frozen) -> full parameters: the identity, or base
-      and adapters under LoRA.
-    gather: full parameters as a loop over tokens wants them: on every device,
-      in the precision of the products.
-    constrain: puts a pytree whose leaves lead with rows onto the mesh, rows
-      split over its devices; the identity on one device.
+  model:                 the decoder
+  samples_per_prompt:    G of the rollout; `loss_terms` reads G off its samples
+  max_completion_length: T, the tokens of a completion at most
+  stops:                 tokens that end a completion
+  pad:                   the token behind the end
+  choice:                how tokens are chosen, and so what their
+                         log-probabilities are
+  logits_chunk:          positions whose logits the loss holds at a time
+  materialize:           (params, frozen) -> full parameters: the identity, or
+                         base and adapters under LoRA
+  gather:                full parameters as a loop over tokens wants them: on
+                         every device, in the precision of the products
+  constrain:             puts a pytree whose leaves lead with rows onto the
+                         mesh, rows split over its devices; the identity on one
+                         device
   """
 
-  def rollout(params, frozen, prompts, key):
-    given = prompts.condition
-    groups = (len(given['tokens']), samples_per_prompt)
-    answers = generate(
-      model.decode_fns(gather(materialize(params, frozen))),
-      *constrain((given['tokens'], given['mask'])),
-      sample_keys(key, *groups, prompts.index),
-      longest=longest,
-      stops=stops,
-      pad=pad,
-      choice=choice,
-    )
-    return jax.tree.map(
-      lambda leaf: leaf.reshape(*groups, *leaf.shape[1:]), answers._asdict()
-    )
+  model: LanguageModel
+  samples_per_prompt: int
+  max_completion_length: int
+  stops: Sequence[int]
+  pad: int
+  choice: token_choice.Choice
+  logits_chunk: int = 128
+  materialize: Callable[[PyTree, PyTree], PyTree] = lambda params, _: params
+  gather: Callable[[PyTree], PyTree] = lambda full: full
+  constrain: Callable[[Any], Any] = lambda rows: rows
 
-  def loss_terms(params, frozen, anchors, samples, prompts, weights, keys):
-    del keys  # Nothing is drawn: the loss looks at the rollout's tokens.
-    groups = samples['tokens'].shape[:2]
-    tokens, mask = constrain(_read_whole(prompts.condition, samples))
-    chosen = samples['tokens'].reshape(-1, longest)
 
-    def states_of(full):
-      # The state before a token is that from which it is drawn.
-      states = model.states(full, tokens, mask)
-      return states[:, -longest - 1 : -1], model.embedding(full)
-
-    def grouped(leaf):
-      return leaf.reshape(*groups, *leaf.shape[1:])
-
-    def log_prob_and_entropy(states, embedding):
-      return jax.tree.map(
-        grouped,
-        chunked_log_probs(
-          states,
-          embedding,
-          chosen,
-          chunk=chunk,
-          log_prob_and_entropy=partial(
-            token_choice.log_prob_and_entropy, choice
-          ),
-        ),
-      )
-
-    own = states_of(materialize(params, frozen))
-    log_prob, entropy = log_prob_and_entropy(*own)
-    constants = {}
-    for name, full in given_anchors(method, anchors).items():
-      other = jax.lax.stop_gradient(states_of(full))
-      divergence = None
-      if 'full_kl' in method.needs:
-        divergence = grouped(chunked_kl(*own, *other, chunk=chunk))
-      constants[name] = TokenAnchor(log_prob_and_entropy(*other)[0], divergence)
-    outputs = Tokens(log_prob, samples['log_prob'], samples['mask'], constants)
-    surrogate = method.policy_loss(outputs, weights)
-    return LossTerms(
-      policy=surrogate,
-      divergences=tuple(
-        term.entries(outputs, weights) for term in method.divergences
-      ),
-      mask=samples['mask'].astype(jnp.float32),
-      metrics={
-        'policy': weights.policy[..., None] * surrogate,
-        'entropy': entropy,
-        **_measured(outputs, weights),
-      },
-    )
-
-  def entries(samples):
-    return samples['mask'].sum(2)
-
+def make_modality(method: Method, settings: LanguageSettings) -> Modality:
+  """Makes the functions of a language model for one method."""
   return Modality(
-    rollout,
-    lambda frozen, samples: samples,
-    loss_terms,
-    answer_measures,
-    entries,
+    rollout=partial(rollout, settings),
+    decode=decode,
+    loss_terms=partial(loss_terms, method, settings),
+    measures=answer_measures,
+    entries=entries,
   )
+
+
+def rollout(
+  settings: LanguageSettings,
+  params: PyTree,
+  frozen: PyTree,
+  prompts: PromptBatch,
+  key: Array,
+) -> dict[str, Array]:
+  """Draws G completions of each prompt; see `types.Modality`."""
+  condition = prompts.condition
+  groups = (len(condition['tokens']), settings.samples_per_prompt)
+  full = settings.gather(settings.materialize(params, frozen))
+  tokens, mask = settings.constrain((condition['tokens'], condition['mask']))
+  answers = generate(
+    settings.model.decode_fns(full),
+    tokens,
+    mask,
+    sample_keys(key, *groups, prompts.index),
+    longest=settings.max_completion_length,
+    stops=settings.stops,
+    pad=settings.pad,
+    choice=settings.choice,
+  )
+  return jax.tree.map(partial(_grouped, groups), answers._asdict())
+
+
+def decode(frozen: PyTree, samples: PyTree) -> PyTree:
+  """Rewards see the tokens as they are."""
+  del frozen
+  return samples
+
+
+def loss_terms(
+  method: Method,
+  settings: LanguageSettings,
+  params: PyTree,
+  frozen: PyTree,
+  anchors: PyTree,
+  samples: PyTree,
+  prompts: PromptBatch,
+  weights: Weights,
+  keys: Array,
+) -> LossTerms:
+  """Computes the terms of a method's loss; see `types.Modality`."""
+  del keys  # Nothing is drawn: the loss looks at the rollout's tokens.
+  outputs, entropy = _outputs(
+    method, settings, params, frozen, anchors, samples, prompts
+  )
+  surrogate = method.policy_loss(outputs, weights)
+  return LossTerms(
+    policy=surrogate,
+    divergences=tuple(
+      term.entries(outputs, weights) for term in method.divergences
+    ),
+    mask=samples['mask'].astype(jnp.float32),
+    metrics={
+      'policy': weights.policy[..., None] * surrogate,
+      'entropy': entropy,
+      **_measured(outputs, weights),
+    },
+  )
+
+
+def entries(samples: PyTree) -> Array:
+  """The number of tokens of each completion. -> [P, G]"""
+  return samples['mask'].sum(2)
+
+
+def _outputs(
+  method: Method,
+  settings: LanguageSettings,
+  params: PyTree,
+  frozen: PyTree,
+  anchors: PyTree,
+  samples: PyTree,
+  prompts: PromptBatch,
+) -> tuple[Tokens, Array]:
+  """What the functions of a method read, and the entropy [P, G, T]."""
+  groups, longest = samples['tokens'].shape[:2], settings.max_completion_length
+  tokens, mask = settings.constrain(_read_whole(prompts.condition, samples))
+  chosen = samples['tokens'].reshape(-1, longest)
+  chunk = settings.logits_chunk
+  grouped = partial(_grouped, groups)
+
+  def states_of(full):
+    # The state before a token is that from which it is drawn.
+    states = settings.model.states(full, tokens, mask)
+    return states[:, -longest - 1 : -1], settings.model.embedding(full)
+
+  def log_probs(states, embedding):
+    rows = chunked_log_probs(
+      states,
+      embedding,
+      chosen,
+      chunk=chunk,
+      log_prob_and_entropy=partial(
+        token_choice.log_prob_and_entropy, settings.choice
+      ),
+    )
+    return jax.tree.map(grouped, rows)
+
+  own = states_of(settings.materialize(params, frozen))
+  log_prob, entropy = log_probs(*own)
+  constants = {}
+  for name, full in given_anchors(method, anchors).items():
+    other = jax.lax.stop_gradient(states_of(full))
+    divergence = None
+    if 'full_kl' in method.needs:
+      divergence = grouped(chunked_kl(*own, *other, chunk=chunk))
+    constants[name] = TokenAnchor(log_probs(*other)[0], divergence)
+  return (
+    Tokens(log_prob, samples['log_prob'], samples['mask'], constants),
+    entropy,
+  )
+
+
+def _grouped(groups: tuple[int, int], leaf: Array) -> Array:
+  """[P·G, ...] -> [P, G, ...]"""
+  return leaf.reshape(*groups, *leaf.shape[1:])
 
 
 def answer_measures(samples: PyTree) -> Metrics:

@@ -84,7 +84,7 @@ def answers(
 
   keys = jax.random.split(jax.random.key(seed), (len(texts), 1))
   found = jax.device_get(
-    drawn(params, *left_padded(texts, tokenizer, length), keys)
+    drawn(params, *padded_prompts(texts, tokenizer, length), keys)
   )
   kept = found.mask & (found.tokens != end)
   return [
@@ -93,7 +93,7 @@ def answers(
   ]
 
 
-def left_padded(
+def padded_prompts(
   texts: Sequence[str], tokenizer: Any, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """(tokens, mask) of prompts, [N, length]."""

@@ -31,7 +31,7 @@ from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
 from adrpo_jax.models.decoder.log_probs import logits, softmax_log_probs
 from adrpo_jax.models.files.tokenizers import load_tokenizer
 from adrpo_jax.pretrain.shapes import Stage, train_stage
-from adrpo_jax.pretrain.text_ability import ability, left_padded
+from adrpo_jax.pretrain.text_ability import ability, padded_prompts
 from adrpo_jax.system.files import replacing
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import TEXT_WORLDS, TextWorld, sort_tokenizer
@@ -160,7 +160,7 @@ def encoded(
   Raises:
     InputError: an answer needs more.
   """
-  prompts, mask = left_padded([text for text, _ in pairs], tokenizer, room)
+  prompts, mask = padded_prompts([text for text, _ in pairs], tokenizer, room)
   tokens = np.full((len(pairs), longest), tokenizer.pad_token_id, np.int32)
   real = np.zeros(tokens.shape, bool)
   answers = tokenizer([answer for _, answer in pairs])['input_ids']

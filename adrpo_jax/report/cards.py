@@ -5,7 +5,7 @@ that failures appear as often as they happen.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -26,25 +26,6 @@ class Column(NamedTuple, Generic[S]):
 
   title: str
   samples: S
-
-
-class Manner(NamedTuple):
-  """How samples of a kind are shown: in which words, by which functions.
-
-  things:    what they are called
-  title:     of the section that sets base and tuned beside each other
-  lead:      how to read that section, behind `RULE`
-  pairs:     (base, tuned) -> HTML, a card a prompt
-  by_method: (columns) -> HTML, a card a prompt
-  files:     (columns) -> name -> bytes, what is written beside the page
-  """
-
-  things: str
-  title: str
-  lead: str
-  pairs: Callable[[Any, Any], str]
-  by_method: Callable[[Any], str]
-  files: Callable[[Any], dict[str, bytes]]
 
 
 def chosen_prompts(categories: Sequence[str], limit: int) -> list[int]:

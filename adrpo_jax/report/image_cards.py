@@ -8,8 +8,14 @@ import numpy as np
 
 from adrpo_jax.figures.style import LIGHT, Axes, Theme, render
 from adrpo_jax.report import page
-from adrpo_jax.report.cards import Column, Manner, card, chosen_prompts, tally
+from adrpo_jax.report.cards import Column, card, chosen_prompts, tally
 from adrpo_jax.samples.image_file import Samples
+
+TITLE = 'Base and tuned, from the same noise'
+LEAD = (
+  'Under each picture stands what the judge saw, and beside each prompt '
+  'how many of all its samples succeed.'
+)
 
 
 def _thumbs(
@@ -137,14 +143,3 @@ def by_method(
     prompt, category = first.prompts[index], first.categories[index]
     cards.append(card(str(prompt), str(category), methods))
   return page.grid('', cards)
-
-
-PICTURES = Manner(
-  things='pictures',
-  title='Base and tuned, from the same noise',
-  lead='Under each picture stands what the judge saw, and beside each prompt '
-  'how many of all its samples succeed.',
-  pairs=pairs,
-  by_method=by_method,
-  files=files,
-)

@@ -16,7 +16,7 @@ import numpy as np
 from adrpo_jax.samples import image_file, text_file
 from adrpo_jax.samples.image_file import Samples
 from adrpo_jax.samples.text_file import TextSamples
-from adrpo_jax.stats.measures import MEASURES, Measures, modality_of
+from adrpo_jax.stats.measures import MEASURES, Measures
 
 Record = dict[str, Any]
 KeptSamples = Samples | TextSamples
@@ -46,8 +46,14 @@ class RunRecord:
 
   @property
   def modality(self) -> str:
-    """'flow' or 'language'."""
-    return modality_of(self.settings)
+    """'flow' or 'language', as config.json has it.
+
+    A workdir of an older version does not: then the kind of its samples tells.
+    """
+    if 'modality' in self.config:
+      return self.config['modality']
+    texts = isinstance(self.base_samples or self.tuned_samples, TextSamples)
+    return 'language' if texts else 'flow'
 
   @property
   def measures(self) -> Measures:

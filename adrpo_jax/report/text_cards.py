@@ -10,11 +10,17 @@ import math
 import numpy as np
 
 from adrpo_jax.report import page
-from adrpo_jax.report.cards import Column, Manner, card, chosen_prompts, tally
+from adrpo_jax.report.cards import Column, card, chosen_prompts, tally
 from adrpo_jax.samples.text_file import TextSamples
 from adrpo_jax.stats.measures import REWARD
 from adrpo_jax.stats.number_format import MINUS, decimal_difference
 
+TITLE = 'Answers of base and tuned'
+LEAD = (
+  'Above each answer stand its reward and what the judge said, and beside '
+  'each prompt how many of all its answers succeed. Colors show what training '
+  'did to a token: log π − log π_ref, whose number appears under the pointer.'
+)
 FOLDED = 320  # characters of an answer, after which it is folded
 LINE = 40  # characters that a line break counts as
 SHADES = 4  # shades of each of the two colors
@@ -161,15 +167,3 @@ def by_method(columns: Sequence[TextColumn], *, prompts: int = 6) -> str:
     prompt, category = first.prompts[index], first.categories[index]
     cards.append(card(str(prompt), str(category), methods))
   return spectrum(scale) + page.grid('', cards)
-
-
-ANSWERS = Manner(
-  things='answers',
-  title='Answers of base and tuned',
-  lead='Above each answer stand its reward and what the judge said, and beside '
-  'each prompt how many of all its answers succeed. Colors show what training '
-  'did to a token: log π − log π_ref, whose number appears under the pointer.',
-  pairs=pairs,
-  by_method=by_method,
-  files=lambda columns: {},
-)

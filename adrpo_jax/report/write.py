@@ -13,9 +13,9 @@ from adrpo_jax.report import charts as report_charts
 from adrpo_jax.report import curves as report_curves
 from adrpo_jax.report import headline, page
 from adrpo_jax.report.cards import SELECTION_RULE, Column, same_prompts
-from adrpo_jax.report.cards_by_kind import manner_of
 from adrpo_jax.report.charts import Chart
 from adrpo_jax.report.run_record import Record, RunRecord, read_run, series
+from adrpo_jax.report.sample_kinds import kind_of
 from adrpo_jax.stats.measures import method_title
 from adrpo_jax.stats.number_format import decimal, is_finite, percent
 
@@ -62,7 +62,7 @@ def write_report(workdir: epath.PathLike) -> epath.Path:
   for chart in charts:
     (folder / f'{chart.name}.png').write_bytes(chart.drawing.light)
   if columns := _columns(run):
-    for name, content in manner_of(columns).files(columns).items():
+    for name, content in kind_of(columns).files(columns).items():
       (folder / name).write_bytes(content)
   return report
 
@@ -113,9 +113,9 @@ def _samples(run: RunRecord) -> str:
   if not columns:
     line = 'There are no samples of base and tuned for the same prompts yet.'
     return page.section('Base and tuned', '', page.note(line))
-  manner = manner_of(columns)
-  lead = f'{SELECTION_RULE} {manner.lead}'
-  return page.section(manner.title, lead, manner.pairs(*columns))
+  kind = kind_of(columns)
+  lead = f'{SELECTION_RULE} {kind.lead}'
+  return page.section(kind.title, lead, kind.pairs(*columns))
 
 
 def _learning(curves: list[Chart], unlogged: list[str]) -> str:

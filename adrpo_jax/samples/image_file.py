@@ -26,6 +26,9 @@ SMALL = 256  # pixels: the longest side that is kept, and shown, as it is
 QUALITY = 90  # of WebP: no difference is seen at the size of the picture
 
 
+Arrays = Mapping[str, np.ndarray]
+
+
 @dataclasses.dataclass(frozen=True)
 class Samples:
   """Judged pictures of an evaluation: the same prompts and noise each time.

@@ -1,7 +1,6 @@
-"""Pictures as the medium of a run."""
+"""Images: what a run keeps of them, writes and logs."""
 
 from collections.abc import Callable, Sequence
-import functools
 import re
 from typing import Any
 
@@ -11,23 +10,18 @@ import numpy as np
 
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.samples import image_file
-from adrpo_jax.samples.sample_kind import Arrays, Medium
+from adrpo_jax.samples.image_file import Arrays
 from adrpo_jax.types import Array
 
-NAME_LENGTH = 60  # letters of a prompt in the names of its pictures
-SMALL = 256  # pixels: smaller pictures are enlarged, so that they can be seen
+NAME_LENGTH = 60  # letters of a prompt in the names of its images
+SMALL = 256  # pixels: smaller images are enlarged, so that they can be seen
+# (images [B, H, W, 3] in [0, 1]) -> what is in each, as text
+Describe = Callable[[Array], list[str]]
 
 
-def pictures(describe: Callable[[Array], list[str]]) -> Medium:
-  """Describe: (images [B, H, W, 3] in [0, 1]) -> what is in each, as text."""
-  return Medium(
-    seen=lambda images: {'images': in_bytes(images)},
-    diagnosed=(),
-    keep=functools.partial(_keep, describe),
-    write=_write,
-    logged=_logged,
-    noun='pictures',
-  )
+def arrays(images: Array) -> dict[str, Array]:
+  """The images of a run as it keeps them, in bytes."""
+  return {'images': in_bytes(images)}
 
 
 def in_bytes(images: Array) -> Array:
@@ -35,14 +29,14 @@ def in_bytes(images: Array) -> Array:
   return jnp.round(jnp.clip(images, 0, 1) * 255).astype(jnp.uint8)
 
 
-def _keep(
-  describe: Callable[[Array], list[str]],
+def keep(
+  describe: Describe,
   path: epath.Path,
-  arrays: Arrays,
+  kept: Arrays,
   prompts: PromptSet,
 ) -> None:
-  """Pictures, with what the judge saw in them; see `kept_samples`."""
-  images = arrays['images']
+  """Writes images with what the judge sees in them; see `image_file`."""
+  images = kept['images']
   pixels = images.reshape(-1, *images.shape[2:]) / np.float32(255)
   verdicts: Any = np.array(describe(jnp.asarray(pixels)))
   image_file.write(
@@ -51,20 +45,23 @@ def _keep(
       images=images,
       prompts=np.array(prompts.texts),
       categories=np.array(prompts.categories),
-      rewards=arrays['rewards'],
-      success=arrays.get('success', arrays['rewards'] >= 1) > 0.5,
+      rewards=kept['rewards'],
+      success=kept.get('success', kept['rewards'] >= 1) > 0.5,
       verdicts=verdicts.reshape(images.shape[:2]),
     ),
   )
 
 
-def _write(folder: epath.Path, texts: Sequence[str], arrays: Arrays) -> None:
-  """Pictures as PNG, and their prompts; see `images`."""
+def write(
+  describe: Describe, folder: epath.Path, texts: Sequence[str], kept: Arrays
+) -> None:
+  """Writes images as PNG, and their prompts; see `scoring.image_folder`."""
+  del describe  # Who looks at the images sees what is in them.
   from PIL import Image
 
   lines = [' '.join(text.split()) for text in texts]
   (folder / 'prompts.txt').write_text('\n'.join(lines) + '\n')
-  for p, (text, row) in enumerate(zip(texts, arrays['images'], strict=True)):
+  for p, (text, row) in enumerate(zip(texts, kept['images'], strict=True)):
     words = re.sub(r'[^\w]+', '_', text.lower()).strip('_')[:NAME_LENGTH]
     for i, picture in enumerate(row):
       name = f'{p:05d}_{i:02d}_{words}.png'
@@ -77,7 +74,7 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
   return np.kron(image, np.ones((times, times, 1), np.uint8))
 
 
-def _logged(path: epath.Path) -> dict[str, Any]:
+def logged(path: epath.Path) -> dict[str, Any]:
   """An image for each prompt of a kept file: its samples side by side."""
   import wandb
 

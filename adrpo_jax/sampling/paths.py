@@ -5,13 +5,7 @@ u = dx/dσ = ε − x₀. This is the convention of SD3 in diffusers. A σ has t
 leading axes of its latents.
 """
 
-from adrpo_jax.types import Array
-
-
-def over_latents(values: Array, latents: Array) -> Array:
-  """Appends axes of size 1 until `values` has the rank of `latents`."""
-  missing = latents.ndim - values.ndim
-  return values.reshape(values.shape + (1,) * missing)
+from adrpo_jax.types import Array, append_axes
 
 
 def latent_mean(latents: Array, leading: int) -> Array:
@@ -24,7 +18,7 @@ def interpolate(x0: Array, noise: Array, sigma: Array) -> Array:
 
   x0, noise [*, *D], sigma [*] -> [*, *D].
   """
-  sigma = over_latents(sigma, noise)
+  sigma = append_axes(sigma, noise)
   return (1 - sigma) * x0 + sigma * noise
 
 
@@ -38,7 +32,7 @@ def clean_estimate(x: Array, velocity: Array, sigma: Array) -> Array:
 
   x, velocity [*, *D], sigma [*] -> [*, *D].
   """
-  return x - over_latents(sigma, x) * velocity
+  return x - append_axes(sigma, x) * velocity
 
 
 def noise_estimate(x: Array, velocity: Array, sigma: Array) -> Array:
@@ -46,4 +40,4 @@ def noise_estimate(x: Array, velocity: Array, sigma: Array) -> Array:
 
   x, velocity [*, *D], sigma [*] -> [*, *D].
   """
-  return x + (1 - over_latents(sigma, x)) * velocity
+  return x + (1 - append_axes(sigma, x)) * velocity

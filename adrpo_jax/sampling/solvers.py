@@ -16,9 +16,8 @@ from adrpo_jax.sampling.paths import (
   clean_estimate,
   latent_mean,
   noise_estimate,
-  over_latents,
 )
-from adrpo_jax.types import Array
+from adrpo_jax.types import Array, append_axes
 
 Field: TypeAlias = Callable[[Array, Array], Array]
 
@@ -52,7 +51,7 @@ def euler() -> Transition:
   """The Euler step μ = x + v·dt: one velocity evaluation, order 1."""
 
   def mean(field, x, sigma, sigma_next):
-    return x + over_latents(sigma_next - sigma, x) * field(x, sigma)
+    return x + append_axes(sigma_next - sigma, x) * field(x, sigma)
 
   return Transition(mean, _no_noise, None)
 
@@ -65,7 +64,7 @@ def heun() -> Transition:
   """
 
   def mean(field, x, sigma, sigma_next):
-    dt = over_latents(sigma_next - sigma, x)
+    dt = append_axes(sigma_next - sigma, x)
     first = field(x, sigma)
     second = field(x + dt * first, sigma_next)
     return x + 0.5 * dt * (first + second)
@@ -91,8 +90,8 @@ def flow_sde(eta: float) -> Transition:
   def mean(field, x, sigma, sigma_next):
     dt = sigma_next - sigma
     drift = spread(sigma, sigma_next) ** 2 / (2 * sigma)
-    from_x = over_latents(1 + drift * dt, x)
-    from_v = over_latents((1 + drift * (1 - sigma)) * dt, x)
+    from_x = append_axes(1 + drift * dt, x)
+    from_v = append_axes((1 + drift * (1 - sigma)) * dt, x)
     return from_x * x + from_v * field(x, sigma)
 
   def std(sigma, sigma_next):
@@ -112,10 +111,10 @@ def dance_sde(eta: float) -> Transition:
 
   def mean(field, x, sigma, sigma_next):
     velocity = field(x, sigma)
-    level = over_latents(sigma, x)
+    level = append_axes(sigma, x)
     clean = clean_estimate(x, velocity, sigma)
     score = -(x - (1 - level) * clean) / level**2
-    dt = over_latents(sigma_next - sigma, x)
+    dt = append_axes(sigma_next - sigma, x)
     return x + (velocity - 0.5 * eta**2 * score) * dt
 
   def std(sigma, sigma_next):
@@ -142,7 +141,7 @@ def cps(eta: float) -> Transition:
     velocity = field(x, sigma)
     clean = clean_estimate(x, velocity, sigma)
     noise = noise_estimate(x, velocity, sigma)
-    level = over_latents(sigma_next, x)
+    level = append_axes(sigma_next, x)
     return (1 - level) * clean + level * math.cos(angle) * noise
 
   def std(sigma, sigma_next):
@@ -222,7 +221,7 @@ def _advance(field, x, inputs, transition, keys):
   if transition.log_density is None:
     return mean, mean, std
   noise = jax.vmap(lambda key: _normal(key, index, x.shape[1:]))(keys)
-  return mean + over_latents(std, x) * noise, mean, std
+  return mean + append_axes(std, x) * noise, mean, std
 
 
 def _intervals(sigmas):

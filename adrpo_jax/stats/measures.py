@@ -2,13 +2,12 @@
 
 The report of a run and the comparison of methods share this list, so that a
 measure has the same name in both. Flow and language models share most names of
-measures, but some have different meanings. `modality_of` returns the modality
-of a run.
+measures, but some have different meanings.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from adrpo_jax.stats.number_format import (
   decimal,
@@ -36,15 +35,6 @@ METHOD_TITLES = {
   'adrpo_paper': 'ADRPO as published',
   'grpo_without_kl': 'GRPO without KL',
 }
-
-LANGUAGE_FAMILIES = ('text_world', 'qwen', 'qwen_tiny')
-
-
-def modality_of(settings: Mapping[str, Any]) -> str:
-  """'language' or 'flow', by the family of the model in a run's config."""
-  model = settings.get('model')
-  family = model.get('family') if isinstance(model, Mapping) else None
-  return 'language' if family in LANGUAGE_FAMILIES else 'flow'
 
 
 def method_title(name: str) -> str:

@@ -18,6 +18,7 @@ import optax
 from adrpo_jax import update
 from adrpo_jax.method.record import Method
 from adrpo_jax.modalities import flow
+from adrpo_jax.modalities.flow_settings import FlowSettings
 from adrpo_jax.sampling import noise_levels, solvers
 from adrpo_jax.types import PromptBatch, Scores
 
@@ -167,10 +168,9 @@ def train(
   def trained(values, keys, base_key):
     method = row(*values)
     with jax.ensure_compile_time_eval():  # It looks at the noise of its steps.
-      modality = flow.make(
-        method,
-        world.velocity,
-        lambda _, latents: latents,
+      settings = FlowSettings(
+        velocity=world.velocity,
+        decode=lambda _, latents: latents,
         latent_shape=(1,),
         samples_per_prompt=group,
         sigmas=SIGMAS,
@@ -178,6 +178,7 @@ def train(
         draws=4,
         quantile=solver_levels,
       )
+      modality = flow.make_modality(method, settings)
     advance = update.make_update(
       method,
       modality,

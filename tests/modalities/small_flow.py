@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.modalities import flow
+from adrpo_jax.modalities.flow_settings import FlowSettings
 from adrpo_jax.sampling import noise_levels, solvers
 from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.types import PromptBatch, Weights
@@ -63,14 +64,14 @@ def make_frozen():
 
 def make(method, *, model=velocity, groups=4, **options):
   options = {'sigmas': noise_levels.shifted_sigmas(4, 3.0)} | options
-  return flow.make(
-    method,
-    model,
-    decode,
+  settings = FlowSettings(
+    velocity=model,
+    decode=decode,
     latent_shape=LATENT,
     samples_per_prompt=groups,
     **options,
   )
+  return flow.make_modality(method, settings)
 
 
 ANCHORS = {

@@ -56,13 +56,14 @@ def model():
 def make(method, **changes):
   settings = {
     'samples_per_prompt': G,
-    'longest': T,
+    'max_completion_length': T,
     'stops': (END,),
     'pad': PAD,
     'choice': make_choice(),
-    'chunk': 2,
+    'logits_chunk': 2,
   }
-  return language.make(method, model(), **(settings | changes))
+  settings = language.LanguageSettings(model=model(), **(settings | changes))
+  return language.make_modality(method, settings)
 
 
 def make_prompts():

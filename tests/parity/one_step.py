@@ -37,16 +37,16 @@ def make_samples(answers, old=None):
 
 def our_step(method, model, params, reference, samples, rewards, temperature=1):
   """Makes (valid) -> (metrics, gradient of the loss) of a step of ours."""
-  modality = language.make(
-    method,
-    model,
+  settings = language.LanguageSettings(
+    model=model,
     samples_per_prompt=samples['tokens'].shape[1],
-    longest=T,
+    max_completion_length=T,
     stops=(END,),
     pad=PAD,
     choice=make_choice(temperature),
-    chunk=4,
+    logits_chunk=4,
   )
+  modality = language.make_modality(method, settings)
   # An optimizer that moves nothing: its state is the last gradient.
   gradient_keeper = optax.GradientTransformation(
     lambda params: jax.tree.map(jnp.zeros_like, params),

@@ -15,8 +15,8 @@ from adrpo_jax.compare.results import read_comparison
 from adrpo_jax.report import charts as report_charts
 from adrpo_jax.report import headline, text_cards
 from adrpo_jax.report.cards import Column, card, same_prompts
-from adrpo_jax.report.cards_by_kind import manner_of
 from adrpo_jax.report.run_record import read_run
+from adrpo_jax.report.sample_kinds import IMAGES, TEXTS, kind_of
 from adrpo_jax.samples import text_file
 
 TOKEN = re.compile(r'<i(?: class="([^"]*)")? title="([^"]*)">([^<]*)</i>')
@@ -171,8 +171,20 @@ def test_answers_and_pictures_are_no_pair(tmp_path):
   pictures = Column('a', read_samples(path))
   texts = Column('b', two_answers())
   assert not same_prompts([pictures, texts])
-  assert manner_of([texts]) is text_cards.ANSWERS
-  assert manner_of([pictures]).things == 'pictures'
+  assert kind_of([texts]) is TEXTS
+  assert kind_of([pictures]) is IMAGES
+
+
+def test_a_run_says_what_its_figures_are_of(spoken, tmp_path):
+  """A family that no list of the report knows is reported as it says."""
+  run = read_run(spoken)
+  own = run.settings | {'model': {'family': 'mine'}}
+  config = run.config | {'config': own}
+  renamed = dataclasses.replace(run, config=config)
+  assert renamed.modality == 'language'
+  config.pop('modality')  # As a run of an older version leaves it.
+  assert renamed.modality == 'language'
+  assert dataclasses.replace(renamed, base_samples=None).modality == 'language'
 
 
 def test_trajectories_need_two_points_of_either_kind(spoken):

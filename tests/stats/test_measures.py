@@ -5,7 +5,7 @@ import math
 import pytest
 
 from adrpo_jax.stats import measures, number_format
-from adrpo_jax.stats.measures import FLOW, LANGUAGE, modality_of
+from adrpo_jax.stats.measures import FLOW, LANGUAGE
 
 
 @pytest.mark.parametrize(
@@ -62,20 +62,6 @@ def test_every_method_of_the_table_has_a_title():
   names = {*methods.METHODS, *language_methods.METHODS}
   assert names <= set(measures.METHOD_TITLES)
   assert measures.method_title('my_method') == 'my_method'
-
-
-@pytest.mark.parametrize(
-  ('settings', 'modality'),
-  [
-    ({'model': {'family': 'text_world'}}, 'language'),
-    ({'model': {'family': 'qwen_tiny'}}, 'language'),
-    ({'model': {'family': 'sd3'}}, 'flow'),
-    ({'model': 'unknown'}, 'flow'),
-    ({}, 'flow'),
-  ],
-)
-def test_the_family_of_the_model_tells_what_numbers_are_of(settings, modality):
-  assert modality_of(settings) == modality
 
 
 def test_a_divergence_is_named_for_what_it_is():

@@ -20,6 +20,7 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.method import methods
 from adrpo_jax.method.record import Method
 from adrpo_jax.modalities import flow
+from adrpo_jax.modalities.flow_settings import FlowSettings
 from adrpo_jax.models.files import lora_files
 from adrpo_jax.models.sd3 import export
 from adrpo_jax.models.sd3 import weight_tables as sd3_tables
@@ -123,10 +124,9 @@ def _modality(
   if 'trajectory' in method.needs and solver in ('euler', 'heun'):
     solver = 'flow_sde'  # log-probabilities need a stochastic step
   try:
-    return flow.make(
-      method,
-      model.velocity,
-      model.decode,
+    settings = FlowSettings(
+      velocity=model.velocity,
+      decode=model.decode,
       latent_shape=model.latent_shape,
       samples_per_prompt=samples,
       sigmas=model.grid(sampler.steps, sampler.shift),
@@ -141,6 +141,7 @@ def _modality(
       materialize=materialize,
       constrain=partial(split_by_rows, mesh),
     )
+    return flow.make_modality(method, settings)
   except ValueError as error:
     raise InputError(str(error)) from error
 

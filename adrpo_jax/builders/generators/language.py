@@ -35,7 +35,11 @@ from adrpo_jax.modalities import language
 from adrpo_jax.modalities.decoder_model import language_model
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder import weight_table as decoder_table
-from adrpo_jax.models.decoder.chat_tokenizer import ChatTokenizer, left_padded
+from adrpo_jax.models.decoder.chat_tokenizer import (
+  ChatTokenizer,
+  bucket,
+  left_padded,
+)
 from adrpo_jax.models.decoder.decoder import Decoder
 from adrpo_jax.models.files import lora_files
 from adrpo_jax.models.files.safetensors_trees import with_dtype
@@ -115,13 +119,13 @@ def _generator(
   identity: str,
 ) -> Generator:
   functions = language_model(Decoder(model.config, make_compute(config, mesh)))
-  made = partial(
-    language.make,
+  settings = partial(
+    language.LanguageSettings,
     model=functions,
-    longest=config.sampler.max_completion_length,
+    max_completion_length=config.sampler.max_completion_length,
     stops=stops,
     pad=pad,
-    chunk=config.compute.logits_chunk,
+    logits_chunk=config.compute.logits_chunk,
     gather=partial(_for_a_loop, mesh, jnp.dtype(config.model.dtype)),
     constrain=partial(split_by_rows, mesh),
   )
@@ -130,19 +134,23 @@ def _generator(
   )
 
   def modality(method: Method, materialize: Materialize) -> Modality:
-    return made(
+    return language.make_modality(
       method,
-      choice=sampled,
-      samples_per_prompt=config.prompts.group_size,
-      materialize=materialize,
+      settings(
+        choice=sampled,
+        samples_per_prompt=config.prompts.group_size,
+        materialize=materialize,
+      ),
     )
 
   def judged(materialize: Materialize, samples: int) -> Modality:
-    return made(
+    return language.make_modality(
       language_methods.grpo(),
-      choice=_choice(config, config.eval.temperature, samples),
-      samples_per_prompt=samples,
-      materialize=materialize,
+      settings(
+        choice=_choice(config, config.eval.temperature, samples),
+        samples_per_prompt=samples,
+        materialize=materialize,
+      ),
     )
 
   length = config.prompts.max_prompt_length
@@ -196,19 +204,12 @@ def _encoder(tokenizer: ChatTokenizer, longest: int) -> Encode:
 
     def rows(ids: np.ndarray) -> PyTree:
       chosen = [read[i] for i in ids]
-      return left_padded(chosen, _room(chosen, longest), tokenizer.pad_id)
+      length = bucket(max(map(len, chosen)), longest, SHORTEST)
+      return left_padded(chosen, length, tokenizer.pad_id)
 
     return rows
 
   return encode
-
-
-def _room(rows: Sequence[Sequence[int]], longest: int) -> int:
-  """A length of few that there are, so that few programs are compiled."""
-  needed, room = max(map(len, rows)), SHORTEST
-  while room < needed:
-    room *= 2
-  return min(room, longest)
 
 
 def _save(

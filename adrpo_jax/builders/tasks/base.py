@@ -1,4 +1,4 @@
-"""What is asked for: prompts, what judges the samples, and their medium."""
+"""What is asked for: prompts, what judges the samples, and their kind."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -7,9 +7,9 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from adrpo_jax.data.prompts import PromptSet
+from adrpo_jax.report.sample_kinds import SampleKind
 from adrpo_jax.rewards.normalizers import Named
 from adrpo_jax.rewards.protocol import Reward
-from adrpo_jax.samples.sample_kind import Medium
 from adrpo_jax.types import Array, PyTree
 
 Normalizers = Callable[[dict[str, Named]], dict[str, Named]]
@@ -23,7 +23,7 @@ class Task(NamedTuple):
   check:    raises ValueError for a prompt that cannot be asked
   facts:    (texts) -> pytree [N, ...], what rewards hold samples against
   measure:  (decoded, facts) -> name -> [P], see `make_evaluate`
-  medium:   pictures or texts
+  kind:     images or texts
   reward:   (config.reward, prompts, normalizers) -> the reward on these, with
             normalizers(those of the config)
   """
@@ -33,7 +33,7 @@ class Task(NamedTuple):
   check: Callable[[str], object]
   facts: Callable[[Sequence[str]], PyTree]
   measure: Callable[[Array, PyTree], Mapping[str, Array]]
-  medium: Medium
+  kind: SampleKind
   reward: Callable[[ConfigDict, PromptSet, Normalizers], Reward]
 
 

@@ -12,7 +12,7 @@ from adrpo_jax.builders.parts import make_reward
 from adrpo_jax.builders.tasks.base import Task, balanced, in_turn, repeated
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.errors import InputError
-from adrpo_jax.samples.images import pictures
+from adrpo_jax.report.sample_kinds import IMAGES
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import WORLDS, World
 
@@ -50,7 +50,7 @@ def make_picture_task(config: ConfigDict) -> Task:
     check=judge.check,
     facts=judge.facts,
     measure=judge.measure,
-    medium=pictures(judge.describe),
+    kind=IMAGES.bind(judge.describe),
     reward=lambda reward, prompts, normalizers: make_reward(
       reward, prompts.texts, normalizers
     ),

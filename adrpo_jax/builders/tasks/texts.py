@@ -12,7 +12,7 @@ from adrpo_jax.data import reasoning_prompts
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.decoder.chat_tokenizer import ChatTokenizer
-from adrpo_jax.samples.texts import texts
+from adrpo_jax.report.sample_kinds import TEXTS
 from adrpo_jax.worlds import TEXT_WORLDS, TextWorld
 
 
@@ -42,7 +42,7 @@ def make_text_task(config: ConfigDict) -> Task:
     check=check,
     facts=lambda asked: (),
     measure=lambda samples, facts: {},
-    medium=texts(tokenizer.decode, tokenizer.decode_raw),
+    kind=TEXTS.bind(tokenizer),
     reward=lambda reward, prompts, normalizers: make_text_reward(
       reward, prompts, tokenizer.decode, normalizers
     ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import json
+import math
 import pathlib
 from typing import Any, NamedTuple
 
@@ -61,6 +62,15 @@ def load_chat_tokenizer(
     pad_id=stop_ids[0] if pad_id is None else pad_id,
     vocab_size=len(tokenizer),
   )
+
+
+def bucket(length: int, longest: int, shortest: int) -> int:
+  """Returns the least of shortest·2ᵏ that is ≥ length, at most `longest`.
+
+  Rows padded to few lengths need few compiled programs.
+  """
+  doublings = max(0, math.ceil(math.log2(max(length, 1) / shortest)))
+  return min(shortest * 2**doublings, longest)
 
 
 def left_padded(

@@ -20,6 +20,7 @@ import numpy as np
 from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.decoder import folder as decoder_folder
+from adrpo_jax.models.decoder.chat_tokenizer import bucket
 from adrpo_jax.models.decoder.decoder import Scorer, position_ids
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.sharding import (
@@ -112,19 +113,13 @@ def right_padded(
 
   Missing rows have the one token 0, so that no row of attention is empty.
   """
-  length = bucket(max(map(len, ragged)), max_length)
+  length = bucket(max(map(len, ragged)), max_length, MIN_LENGTH)
   tokens = np.zeros((rows, length), np.int32)
   mask = np.zeros((rows, length), bool)
   mask[:, 0] = True
   for i, ids in enumerate(ragged):
     tokens[i, : len(ids)], mask[i, : len(ids)] = ids, True
   return tokens, mask
-
-
-def bucket(length: int, max_length: int) -> int:
-  """The least MIN_LENGTH·2ᵏ that is not below `length`, or `max_length`."""
-  doublings = max(0, math.ceil(math.log2(max(length, 1) / MIN_LENGTH)))
-  return min(MIN_LENGTH * 2**doublings, max_length)
 
 
 def check_head(folder: pathlib.Path) -> None:

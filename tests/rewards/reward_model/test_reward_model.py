@@ -11,6 +11,7 @@ import tiny_reward_model
 
 from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
+from adrpo_jax.models.decoder.chat_tokenizer import bucket
 from adrpo_jax.models.files.tokenizers import load_tokenizer
 from adrpo_jax.rewards.host.text_view import text_view
 from adrpo_jax.rewards.overlap import draw_and_judge
@@ -21,7 +22,6 @@ from adrpo_jax.rewards.reward_model.reward import (
   reward_model,
 )
 from adrpo_jax.rewards.reward_model.scorer import (
-  bucket,
   check_head,
   make_scorer,
   right_padded,
@@ -105,9 +105,9 @@ def test_what_is_too_long_or_cannot_be_read_costs_itself(samples):
 
 
 def test_rows_go_into_few_buckets():
-  lengths = [bucket(n, 1000) for n in (1, 64, 65, 128, 500, 513, 1000)]
+  lengths = [bucket(n, 1000, 64) for n in (1, 64, 65, 128, 500, 513, 1000)]
   assert lengths == [64, 64, 128, 128, 512, 1000, 1000]
-  assert bucket(5, 10) == 10
+  assert bucket(5, 10, 64) == 10
   tokens, mask = right_padded([np.array([3, 0, 5]), np.array([7])], 3, 4)
   np.testing.assert_array_equal(
     tokens, [[3, 0, 5, 0], [7, 0, 0, 0], [0, 0, 0, 0]]
