@@ -1,17 +1,17 @@
-"""Checkpoints of a run: orbax behind one small door.
+"""Checkpoints of a run, written by orbax and verified by a manifest.
 
-  checkpoints/00000200/   what orbax wrote, meta.json, and manifest.json
+  checkpoints/00000200/   the files of orbax, meta.json and manifest.json
 
-A checkpoint exists once its manifest does: process 0 writes it last, after
-every process has written its share and orbax has committed the folder. It has
-the size and SHA-256 of every file. A folder without one is the rest of a save
-that was cut short; one that differs from its manifest was damaged later. Both
-are passed over, so a run may be killed at any moment, also while saving, and
-goes on from the newest checkpoint that is whole.
+A checkpoint is complete when its manifest exists. Process 0 writes the manifest
+last, after every process has written its part and orbax has committed the
+folder. The manifest holds the size and the SHA-256 of every file. A folder
+without a manifest is from an interrupted save, and a folder that differs from
+its manifest was damaged later. Both are skipped, so a run can be killed at any
+moment, also during a save, and continues from the newest valid checkpoint.
 
-The state is stored as a flat table of named arrays, so None and empty subtrees
-come back as the structure that is asked for. All processes need to see the
-same folder.
+The state is stored as a flat table of named arrays. None and empty subtrees
+are restored from the structure that the caller asks for. All processes must see
+the same folder.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ _HASHING_THREADS = 4
 
 
 class Restored(NamedTuple):
-  """A checkpoint that was read back. `step` is where the run goes on."""
+  """A restored checkpoint. The run continues at `step`."""
 
   step: int
   state: PyTree
@@ -52,7 +52,7 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-  """The checkpoints in a folder; every process makes the same calls.
+  """The checkpoints in a folder. Every process must make the same calls.
 
   >>> with Checkpoints(workdir / 'checkpoints') as checkpoints:
   ...   restored = checkpoints.restore(abstract)  # shapes with shardings
@@ -63,8 +63,8 @@ class Checkpoints:
     """Touches nothing yet. `keep` newest ones stay, at least two."""
     if keep < 2:
       raise InputError(
-        f'Expected to keep at least 2 checkpoints, got {keep}: with one, '
-        'nothing is left where the newest turns out damaged.'
+        f'Expected to keep at least 2 checkpoints, got {keep}. With one, '
+        'nothing is left if the newest is damaged.'
       )
     self._folder = epath.Path(
       folder if in_bucket(folder) else os.path.abspath(folder)
@@ -73,7 +73,7 @@ class Checkpoints:
     self._orbax = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
     self._thread = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')
     self._pending: concurrent.futures.Future[int] | None = None
-    self._own: int | None = None  # the step last saved or restored here
+    self._own: int | None = None  # the last step saved or restored here
     self._damaged: set[int] = set()  # known to process 0 only
 
   def __enter__(self) -> Self:
@@ -88,22 +88,23 @@ class Checkpoints:
     self.close()
 
   def steps(self) -> list[int]:
-    """Steps of the finished checkpoints, oldest first; files unchecked."""
+    """Returns the steps of complete checkpoints, oldest first, unverified."""
     if not self._folder.exists():
       return []
-    found = (p for p in self._folder.iterdir() if _STEP.fullmatch(p.name))
-    return sorted(int(p.name) for p in found if (p / _MANIFEST).exists())
+    paths = (p for p in self._folder.iterdir() if _STEP.fullmatch(p.name))
+    return sorted(int(p.name) for p in paths if (p / _MANIFEST).exists())
 
   def save(self, step: int, state: PyTree, meta: dict[str, Any]) -> None:
     """Copies `state` to the host, then writes it in the background.
 
-    Waits first for the save before this one. A step that was just saved or
-    restored is not written again, and the rests of cut-short saves are removed.
+    It first waits for the previous save. A step that was just saved or restored
+    is not written again. Files of interrupted saves are removed.
 
     Args:
-      step: number of steps done; names the checkpoint.
-      state: a pytree of arrays (raw PRNG keys only); it may be donated at once.
-      meta: what JSON can hold, read from process 0.
+      step: number of completed steps; names the checkpoint.
+      state: a pytree of arrays (raw PRNG keys only). The caller may donate it
+        as soon as this method returns.
+      meta: values that JSON can store, taken from process 0.
 
     Raises:
       InputError: the folder holds a later checkpoint that was not restored.
@@ -116,7 +117,7 @@ class Checkpoints:
     if latest >= step:
       raise InputError(
         f'Expected no checkpoint at or after step {step} in {self._folder}, '
-        f'found step {latest}. Call restore() to go on from there, or give '
+        f'found step {latest}. Call restore() to continue from there, or use '
         'another folder.'
       )
     arrays = {name: _array(leaf) for name, leaf in leaf_names(state).items()}
@@ -125,7 +126,7 @@ class Checkpoints:
     self._pending = self._thread.submit(self._finish, step, written_meta)
 
   def wait(self) -> None:
-    """Returns when the last save is complete; raises what went wrong in it."""
+    """Returns when the last save is complete, and raises its errors."""
     pending, self._pending = self._pending, None
     if pending is not None:
       self._own = pending.result()
@@ -139,17 +140,18 @@ class Checkpoints:
       self._orbax.close()
 
   def restore(self, abstract_state: PyTree) -> Restored | None:
-    """The newest checkpoint that is whole, or None where there is none.
+    """Restores the newest valid checkpoint; returns None if there is none.
 
-    Damaged ones are named on stderr and passed over. Only reads the folder.
+    Damaged checkpoints are reported on stderr and skipped. The folder is only
+    read.
 
     Args:
-      abstract_state: the wanted structure, of `jax.ShapeDtypeStruct`. Leaves
-        with a sharding come back as global arrays in it, whatever devices saved
-        them; leaves without one as NumPy arrays.
+      abstract_state: the structure to restore, of `jax.ShapeDtypeStruct`. A
+        leaf with a sharding becomes a global array with that sharding, whatever
+        devices saved it. A leaf without one becomes a NumPy array.
 
     Raises:
-      InputError: the checkpoint holds other arrays, shapes or dtypes.
+      InputError: the checkpoint has other arrays, shapes or dtypes.
     """
     self.wait()
     step = _from_process_0(self._newest_whole)
@@ -180,7 +182,7 @@ class Checkpoints:
     return self._folder / f'{step:08d}'
 
   def _newest_whole(self) -> int:
-    """Process 0: the newest step whose files pass, −1 where none does."""
+    """Process 0: returns the newest step with valid files, −1 if none is."""
     steps = self.steps()
     for step in reversed(steps):
       problem = damage(self._path(step))
@@ -198,7 +200,10 @@ class Checkpoints:
     return -1
 
   def _make_room(self) -> int:
-    """Process 0: removes rests and damaged ones; the latest step that stays."""
+    """Process 0: removes incomplete and damaged checkpoints.
+
+    Returns the latest remaining step, −1 without one.
+    """
     self._folder.mkdir(parents=True, exist_ok=True)
     whole = [s for s in self.steps() if s not in self._damaged]
     for path in self._folder.iterdir():
@@ -210,7 +215,7 @@ class Checkpoints:
     return whole[-1] if whole else -1
 
   def _finish(self, step: int, meta: str) -> int:
-    """Background: waits for orbax on all processes, then seals and prunes."""
+    """Background: waits for orbax, writes the manifest, removes old steps."""
     self._orbax.wait_until_finished()
     if jax.process_index() == 0:
       path = self._path(step)
@@ -222,7 +227,7 @@ class Checkpoints:
 
 
 def damage(path: epath.PathLike) -> str | None:
-  """What is wrong with the files of a checkpoint, or None if nothing is."""
+  """Describes the damage of a checkpoint's files; None if there is none."""
   path = epath.Path(path)
   try:
     manifest = json.loads((path / _MANIFEST).read_text())
@@ -238,17 +243,17 @@ def damage(path: epath.PathLike) -> str | None:
       return f'{name} is missing'
     actual = (path / name).stat().length
     if actual != size:
-      return f'{name} has {actual} bytes in place of {size}'
+      return f'{name} has {actual} bytes instead of {size}'
   with concurrent.futures.ThreadPoolExecutor(_HASHING_THREADS) as threads:
     digests = threads.map(_sha256, [path / name for name in files])
     for (name, (_, digest)), actual in zip(files.items(), digests, strict=True):
       if actual != digest:
-        return f'{name} has changed: its SHA-256 is not that of the manifest'
+        return f'{name} has changed: its SHA-256 differs from the manifest'
   return None
 
 
 def _seal(path: epath.Path) -> None:
-  """Writes the manifest, whole or not at all."""
+  """Writes the manifest atomically."""
   files = sorted(below(path))
   with concurrent.futures.ThreadPoolExecutor(_HASHING_THREADS) as threads:
     digests = list(threads.map(_sha256, files))
@@ -266,13 +271,16 @@ def _sha256(file: epath.Path) -> str:
 
 
 def _remove(path: epath.Path) -> None:
-  """The manifest first: a removal that is cut short leaves no checkpoint."""
+  """Removes a checkpoint, its manifest first.
+
+  An interrupted removal then leaves no folder that looks complete.
+  """
   (path / _MANIFEST).unlink(missing_ok=True)
   path.rmtree()
 
 
 def _from_process_0(function: Callable[[], int]) -> int:
-  """The number that process 0 computes, on every process; also a barrier."""
+  """Returns the number that process 0 computes, on all processes (barrier)."""
   answer = function() if jax.process_index() == 0 else 0
   return int(multihost_utils.broadcast_one_to_all(np.int32(answer)))
 

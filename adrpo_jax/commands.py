@@ -31,7 +31,7 @@ from adrpo_jax.report import write as report
 from adrpo_jax.samples import image_file
 from adrpo_jax.scoring import image_scores
 from adrpo_jax.system import wandb_mirror
-from adrpo_jax.system.files import Staged, in_bucket, replacing
+from adrpo_jax.system.files import StagedFolder, in_bucket, replacing
 from adrpo_jax.types import TrainState
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
@@ -177,7 +177,7 @@ def sample(
   kept = multihost_utils.process_allgather(seen, tiled=True)
   if jax.process_index() == 0:
     asked = {k: leaf[: len(texts), :count] for k, leaf in kept.items()}
-    with Staged(workdir / 'drawn') as staged:
+    with StagedFolder(workdir / 'drawn') as staged:
       run.kind.write(staged.folder, texts, asked)
   _say(f'{len(texts) * count} {run.kind.noun} in {workdir / "drawn"}')
   return 0
@@ -195,7 +195,7 @@ def export(
       '--workdir of a run, and the --config it was made with.'
     )
   _make_folder(workdir)
-  with Staged(workdir / 'export') as staged:
+  with StagedFolder(workdir / 'export') as staged:
     written = run.export(restored, run.frozen, pathlib.Path(staged.folder))
   path = workdir / 'export' / os.fspath(written.relative_to(staged.folder))
   _say(f'Exported: {path}')

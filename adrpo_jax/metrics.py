@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.system.files import Staged, replacing
+from adrpo_jax.system.files import StagedFolder, replacing
 from adrpo_jax.types import Array, PyTree
 
 
@@ -84,7 +84,7 @@ class MetricsLog:
     """
     self._file: IO[Any] | None = None
     self._mirror: Any = None
-    self._staged: list[Staged] = []
+    self._staged: list[StagedFolder] = []
     self._interval, self._clock = interval, clock
     self._settled_at = clock()
     if jax.process_index() != 0:
@@ -99,7 +99,7 @@ class MetricsLog:
       self._mirror = _summary_writer(str(folder), start)
 
   def _stage(self, target: epath.Path) -> epath.Path:
-    self._staged.append(Staged(target))
+    self._staged.append(StagedFolder(target))
     return self._staged[-1].folder
 
   def __enter__(self) -> Self:
@@ -126,7 +126,7 @@ class MetricsLog:
   def settle(self) -> None:
     """Brings all lines so far to where they stay, also in a bucket."""
     for staged in self._staged:
-      staged.settle()
+      staged.upload()
     self._settled_at = self._clock()
 
   def close(self) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.files import safetensors_trees
-from adrpo_jax.system.files import Staged, on_disk
+from adrpo_jax.system.files import StagedFolder, on_disk
 from adrpo_jax.types import Array, PyTree, Scores
 
 
@@ -63,7 +63,7 @@ def draw(
     for name, leaf in pairs['winner'].items()
   }
   told = {'pairs': str(len(pairs['ids'])), 'sample': json.dumps(of_one)}
-  with Staged(path.parent) as staged:
+  with StagedFolder(path.parent) as staged:
     safetensors_trees.save_tree(staged.folder / path.name, pairs, told)
   multihost_utils.sync_global_devices(f'{path} is written')
 

@@ -1,20 +1,20 @@
-"""One iteration of GRPO on a small Qwen2: TRL's GRPOTrainer, and this.
+"""Times one iteration of GRPO on a small Qwen2: adrpo_jax and TRL.
 
   pip install '.[parity]'
   export PYTHONPATH=.
   python benchmarks/llm_step.py --out=benchmarks/results/llm_step.json
 
-The work is the same on both sides: G answers to each of P prompts, sampled at
-temperature 1 and T tokens long, a reward on the host, log-probabilities of
-policy and reference, the clipped surrogate with its KL, gradients and AdamW.
-The folder of the model is the same too, random weights of a few million. Both
-run in float32. TRL generates with transformers, its default; it is told not to
-end an answer before T tokens, which here one answer in hundreds does. The sides
-take turns in processes of their own, which have the machine for themselves, so
-that each peak of memory belongs to one.
+Both sides do the same work: they sample G answers of T tokens to each of P
+prompts at temperature 1, compute a reward on the host, the log-probabilities of
+policy and reference, the clipped surrogate with its KL and the gradients, and
+apply AdamW. Both use the same model folder, random weights with a few million
+parameters, and float32. TRL generates with transformers, its default, with T as
+the minimum length of an answer; here one answer in hundreds ends before T. The
+sides run in turns, each alone in a process, so that each peak of memory belongs
+to one side.
 
-There are two amounts of work, P x G x T: the second, of fewer and longer
-answers, leaves more of the time to sampling.
+There are two workloads, P x G x T. The second has fewer and longer answers and
+spends a larger share of its time on sampling.
 """
 
 import argparse
@@ -54,10 +54,10 @@ SIZES = DecoderConfig(
 
 
 def main() -> None:
-  """For each amount of work both sides in turn, `rounds` times; their ratio."""
+  """Times both sides for each workload and reports medians and ratios."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--side', choices=SIDES, help='this side alone')
-  parser.add_argument('--folder', help='of the model; made if not given')
+  parser.add_argument('--side', choices=SIDES, help='run this side only')
+  parser.add_argument('--folder', help='model folder; made if not given')
   parser.add_argument('--works', nargs='+', default=WORKS, help='P x G x T')
   parser.add_argument('--repeats', type=int, default=5, help='steps timed')
   parser.add_argument('--rounds', type=int, default=2)
@@ -68,7 +68,7 @@ def main() -> None:
     return
   with tempfile.TemporaryDirectory() as folder:
     write_model(pathlib.Path(folder))
-    results = {work: compared(args, folder, work) for work in args.works}
+    results = {work: compare(args, folder, work) for work in args.works}
   report = {
     'command': 'PYTHONPATH=. python benchmarks/llm_step.py',
     'repeats': args.repeats,
@@ -82,12 +82,12 @@ def main() -> None:
     args.out.write_text(json.dumps(report, indent=1) + '\n')
 
 
-def compared(args, folder: str, work: str) -> dict:
-  """Medians over rounds of both sides, and how they compare."""
+def compare(args, folder: str, work: str) -> dict:
+  """Returns the medians of both sides over rounds, and their ratios."""
   rounds: dict[str, list[dict]] = {side: [] for side in SIDES}
   for _ in range(args.rounds):
     for side, results in rounds.items():
-      told = subprocess.run(
+      process = subprocess.run(
         [
           *(sys.executable, sys.argv[0], f'--repeats={args.repeats}'),
           *(f'--side={side}', f'--folder={folder}', '--works', work),
@@ -96,7 +96,7 @@ def compared(args, folder: str, work: str) -> dict:
         capture_output=True,
         text=True,
       )
-      results.append(json.loads(told.stdout.splitlines()[-1]))
+      results.append(json.loads(process.stdout.splitlines()[-1]))
       print(work, side, results[-1], flush=True)
   sides = {
     side: {k: statistics.median(r[k] for r in results) for k in results[0]}
@@ -112,7 +112,7 @@ def compared(args, folder: str, work: str) -> dict:
 
 
 def write_model(folder: pathlib.Path) -> None:
-  """A random Qwen2 with a tokenizer of bytes, in the layout of transformers."""
+  """Writes a random Qwen2 with a byte tokenizer in transformers' layout."""
   import jax
 
   qwen_tiny.write_tokenizer(folder)
@@ -122,12 +122,12 @@ def write_model(folder: pathlib.Path) -> None:
 
 
 def texts(count: int) -> list[str]:
-  """Prompts of one length."""
+  """Returns prompts of equal length."""
   return [f'Question {i:03d}: what is {i:03d} and one?' for i in range(count)]
 
 
-def measured(seconds: list[float], tokens: list[float]) -> dict[str, float]:
-  """Medians over the steps after the first ones; the peak of memory."""
+def medians(seconds: list[float], tokens: list[float]) -> dict[str, float]:
+  """Returns medians over the steps after WARM_UP, and the peak memory."""
   seconds, tokens = seconds[WARM_UP:], tokens[WARM_UP:]
   step = statistics.median(seconds)
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -140,13 +140,13 @@ def measured(seconds: list[float], tokens: list[float]) -> dict[str, float]:
 
 
 def sizes(args) -> tuple[int, int, int]:
-  """P, G and T of the one work of a side."""
+  """Returns P, G and T of the workload."""
   prompts, samples, longest = map(int, args.works[0].split('x'))
   return prompts, samples, longest
 
 
 def jax_side(args) -> dict[str, float]:
-  """The package, built from the config of language models."""
+  """Times adrpo_jax, built from the config of language models."""
   import jax
 
   from adrpo_jax import builders
@@ -188,11 +188,11 @@ def jax_side(args) -> dict[str, float]:
     jax.block_until_ready(metrics['loss'])
     seconds.append(time.perf_counter() - since)
     tokens.append(int(answers['mask'].sum()))
-  return measured(seconds, tokens)
+  return medians(seconds, tokens)
 
 
 def trl_side(args) -> dict[str, float]:
-  """TRL, as its documentation runs it; steps timed from one to the next."""
+  """Times TRL, used as in its documentation, from step to step."""
   import datasets
   import transformers
   from trl import GRPOConfig, GRPOTrainer
@@ -204,7 +204,7 @@ def trl_side(args) -> dict[str, float]:
   seconds: list[float] = []
 
   class Clock(transformers.TrainerCallback):
-    """When steps begin and end."""
+    """Records when steps begin and end."""
 
     def on_step_begin(self, args, state, control, **kwargs):
       self.since = time.perf_counter()
@@ -247,7 +247,7 @@ def trl_side(args) -> dict[str, float]:
     )
     trainer.train()
   tokens = [asked * samples * longest] * len(seconds)
-  return measured(seconds, tokens)
+  return medians(seconds, tokens)
 
 
 SIDES = {'jax': jax_side, 'trl': trl_side}

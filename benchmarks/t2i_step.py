@@ -1,16 +1,16 @@
-"""One step of online RL on a flow model: PyTorch with diffusers, and this.
+"""Times one step of online RL on a flow model: adrpo_jax and diffusers.
 
   pip install '.[parity]'
   export PYTHONPATH=.
   python benchmarks/t2i_step.py --out=benchmarks/results/t2i_step.json
 
-The work is the same on both sides: P·G samples of P prompts by Euler steps, the
-autoencoder's decoder, a reward on the host (size as a JPEG), then the two-term
-ADRPO loss with gradients and AdamW, `updates` times. Architecture and sizes are
-those of the base we ship: `SD3Transformer2DModel` and `AutoencoderKL` there,
-`MMDiT` and `Autoencoder` here. Weights are random; time does not depend on
-them. The sides take turns in processes of their own, which have the machine for
-themselves, so that each peak of memory belongs to one.
+Both sides do the same work: P·G samples of P prompts by Euler steps, the
+decoder of the autoencoder, a reward on the host (JPEG size), then `updates`
+times the two-term ADRPO loss with gradients and AdamW. Architecture and sizes
+are those of the base in this repository: `SD3Transformer2DModel` and
+`AutoencoderKL` in diffusers, `MMDiT` and `Autoencoder` here. The weights are
+random, because time does not depend on them. The sides run in turns, each alone
+in a process, so that each peak of memory belongs to one side.
 """
 
 import argparse
@@ -29,26 +29,28 @@ BETA0 = 0.25
 
 
 def main() -> None:
-  """Both sides in turn, `rounds` times; the medians and their ratio."""
+  """Times both sides in turns and reports the medians and their ratio."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--side', choices=SIDES, help='this side alone')
+  parser.add_argument('--side', choices=SIDES, help='run this side only')
   parser.add_argument('--prompts', type=int, default=24)
   parser.add_argument('--samples', type=int, default=8)
   parser.add_argument('--solver-steps', type=int, default=8)
   parser.add_argument('--updates', type=int, default=2)
-  parser.add_argument('--repeats', type=int, default=5, help='steps timed')
+  parser.add_argument('--repeats', type=int, default=5, help='timed steps')
   parser.add_argument('--rounds', type=int, default=2)
   parser.add_argument('--out', type=pathlib.Path)
   args = parser.parse_args()
   if args.side:
-    print(json.dumps(measured(SIDES[args.side](args), args.repeats)))
+    print(json.dumps(stage_medians(SIDES[args.side](args), args.repeats)))
     return
   rounds: dict[str, list[dict]] = {side: [] for side in SIDES}
   for _ in range(args.rounds):
     for side, results in rounds.items():
       command = [sys.executable, *sys.argv, f'--side={side}']
-      told = subprocess.run(command, check=True, capture_output=True, text=True)
-      results.append(json.loads(told.stdout.splitlines()[-1]))
+      process = subprocess.run(
+        command, check=True, capture_output=True, text=True
+      )
+      results.append(json.loads(process.stdout.splitlines()[-1]))
       print(side, results[-1], flush=True)
   report = summary(args, rounds)
   print(json.dumps(report, indent=1))
@@ -56,8 +58,11 @@ def main() -> None:
     args.out.write_text(json.dumps(report, indent=1) + '\n')
 
 
-def measured(step, repeats: int) -> dict[str, float]:
-  """Median seconds of every stage, after two steps to warm up; peak memory."""
+def stage_medians(step, repeats: int) -> dict[str, float]:
+  """Returns median seconds of each stage and the peak memory.
+
+  Two steps before the timed ones warm up.
+  """
   step()
   step()
   times = [step() for _ in range(repeats)]
@@ -70,7 +75,7 @@ def measured(step, repeats: int) -> dict[str, float]:
 
 
 def summary(args, rounds: dict[str, list[dict]]) -> dict:
-  """What was run, the medians over rounds, and torch's time over ours."""
+  """Returns the workload, the medians over rounds, and torch's time by ours."""
   sides = {
     side: {k: statistics.median(r[k] for r in results) for k in results[0]}
     for side, results in rounds.items()
@@ -87,8 +92,8 @@ def summary(args, rounds: dict[str, list[dict]]) -> dict:
   }
 
 
-def timed(*stages):
-  """Runs the stages, each on what the one before returned; their seconds."""
+def time_stages(*stages):
+  """Runs stages, each on the result of the previous one; returns seconds."""
   seconds, value = {}, ()
   for name, stage in zip(STAGES, stages, strict=True):
     since = time.perf_counter()
@@ -98,7 +103,7 @@ def timed(*stages):
 
 
 def jax_side(args):
-  """The package, built from the config that the main job uses."""
+  """Times adrpo_jax, built from the config of the main command."""
   import jax
 
   from adrpo_jax import builders
@@ -133,19 +138,23 @@ def jax_side(args):
     jax.block_until_ready(metrics['loss'])
     return ()
 
-  return lambda: timed(rollout, reward, update)
+  return lambda: time_stages(rollout, reward, update)
 
 
 def torch_side(args):
-  """The same in PyTorch, eager, as the published trainers run it on CPU."""
+  """Times PyTorch in eager mode, as published trainers run it on a CPU."""
   from diffusers import AutoencoderKL, SD3Transformer2DModel
   import torch
 
-  from adrpo_jax.pretrain.shapes import SMALL
+  from adrpo_jax.pretrain.shapes import SMALL_BASE
   from adrpo_jax.rewards import jpeg
 
   torch.manual_seed(0)
-  sizes, text, coder = SMALL.mmdit, SMALL.text_encoder, SMALL.autoencoder
+  sizes, text, coder = (
+    SMALL_BASE.mmdit,
+    SMALL_BASE.text_encoder,
+    SMALL_BASE.autoencoder,
+  )
   model = SD3Transformer2DModel(
     sample_size=sizes.sample_size,
     patch_size=sizes.patch_size,
@@ -210,9 +219,9 @@ def torch_side(args):
       x = (1 - at) * x0 + at * noise
       with torch.no_grad():
         anchor = velocity(reference, x, sigma)
-      seen = velocity(model, x, sigma)
-      policy = ((seen - (noise - x0)) ** 2).mean((1, 2, 3))
-      divergence = ((seen - anchor) ** 2).mean((1, 2, 3))
+      output = velocity(model, x, sigma)
+      policy = ((output - (noise - x0)) ** 2).mean((1, 2, 3))
+      divergence = ((output - anchor) ** 2).mean((1, 2, 3))
       loss = (advantage * policy + (BETA0 - advantage) * divergence).mean()
       optimizer.zero_grad()
       loss.backward()
@@ -220,7 +229,7 @@ def torch_side(args):
       optimizer.step()
     return ()
 
-  return lambda: timed(rollout, reward, update)
+  return lambda: time_stages(rollout, reward, update)
 
 
 SIDES = {'jax': jax_side, 'torch': torch_side}

@@ -1,9 +1,10 @@
-"""The compile reports of results/tpu/ as one table.
+"""Prints the compile reports in results/tpu/ as one table.
 
   PYTHONPATH=. python benchmarks/tpu_table.py
 
-Peak memory is of the largest program; sent are the bytes that a chip sends in
-an update; MFU is the bound of the roofline, of model FLOPs without recomputing.
+Peak memory is that of the largest program. "Sent" is the number of bytes that a
+chip sends in an update. MFU is the bound of the roofline, for the operations of
+the model without recomputation.
 """
 
 import json
@@ -35,7 +36,7 @@ def current(config: dict) -> dict:
 
 
 def program(config: dict) -> str:
-  """What was compiled: the model, what is trained of it, and its samples."""
+  """Returns the model, its trained part, and the size of a sample."""
   config = current(config)
   name, kind = config['model.architecture'], 'full'
   if config['model.lora_rank']:
@@ -47,8 +48,8 @@ def program(config: dict) -> str:
   return f'{name}, {kind}, {prompt} + {completion} tokens'
 
 
-def place(report: dict) -> tuple:
-  """Where a report stands: by model, what is trained, its size, and chips."""
+def sort_key(report: dict) -> tuple:
+  """Returns the sort key: model, trained part, size, and chips."""
   config = current(report['config'])
   return (
     'model.resolution' not in config,
@@ -61,7 +62,7 @@ def place(report: dict) -> tuple:
 
 
 def row(report: dict) -> list[str]:
-  """The cells of one report."""
+  """Returns the cells of one report."""
   slices, topology = report['num_slices'], report['topology']
   programs = report['programs']
   update = programs['update']
@@ -85,9 +86,9 @@ def row(report: dict) -> list[str]:
 
 
 def table() -> str:
-  """Markdown, a line for each report."""
+  """Returns a Markdown table with a line for each report."""
   reports = [json.loads(file.read_text()) for file in FOLDER.glob('*.json')]
-  rows = [row(report) for report in sorted(reports, key=place)]
+  rows = [row(report) for report in sorted(reports, key=sort_key)]
   titles, rules = zip(*TITLES, strict=True)
   lines = [titles, rules, *rows]
   return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)

@@ -39,9 +39,9 @@ OPTIONS = {
   'log.tensorboard': False,
 }
 SMALLEST = {'t2i': 'debug', 'llm': 'tiny_hf'}  # presets of the files
-MODELS = shapes.SMALL._replace(
+MODELS = shapes.SMALL_BASE._replace(
   mmdit=dataclasses.replace(
-    shapes.SMALL.mmdit,
+    shapes.SMALL_BASE.mmdit,
     num_layers=2,
     num_attention_heads=2,
     attention_head_dim=16,
@@ -49,10 +49,10 @@ MODELS = shapes.SMALL._replace(
     pooled_projection_dim=32,
   ),
   text_encoder=dataclasses.replace(
-    shapes.SMALL.text_encoder, width=32, layers=1, heads=2
+    shapes.SMALL_BASE.text_encoder, width=32, layers=1, heads=2
   ),
   autoencoder=dataclasses.replace(
-    shapes.SMALL.autoencoder, block_out_channels=(8, 8, 8)
+    shapes.SMALL_BASE.autoencoder, block_out_channels=(8, 8, 8)
   ),
 )
 

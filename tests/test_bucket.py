@@ -90,7 +90,7 @@ def test_the_mirror_is_copied_beside_what_was_there(bucket):
 
 def test_a_staged_folder_arrives_whole_and_not_after_an_error(bucket):
   (bucket / 'export' / 'kept').write_text('old')
-  with files.Staged(bucket / 'export') as staged:
+  with files.StagedFolder(bucket / 'export') as staged:
     assert not files.in_bucket(staged.folder)
     (staged.folder / 'in').mkdir()
     (staged.folder / 'in' / 'a').write_bytes(b'\x00\x01')
@@ -100,17 +100,17 @@ def test_a_staged_folder_arrives_whole_and_not_after_an_error(bucket):
   assert (bucket / 'export' / 'kept').read_text() == 'old'
   with pytest.raises(RuntimeError):
     interrupted(
-      files.Staged(bucket / 'export'),
+      files.StagedFolder(bucket / 'export'),
       lambda staged: (staged.folder / 'half').write_text('half'),
     )
   assert not (bucket / 'export' / 'half').exists()
 
 
 def test_a_folder_on_disk_is_written_to_directly(tmp_path):
-  with files.Staged(tmp_path / 'a' / 'b') as staged:
+  with files.StagedFolder(tmp_path / 'a' / 'b') as staged:
     assert os.fspath(staged.folder) == str(tmp_path / 'a' / 'b')
     (staged.folder / 'c').write_text('c')
-    staged.settle()
+    staged.upload()
   assert (tmp_path / 'a' / 'b' / 'c').read_text() == 'c'
 
 

@@ -16,13 +16,13 @@ def pretrain_pictures(
   given = config.model.path
   base = shapes.run(
     workdir,
-    pictures=config.pretrain.pictures,
+    images=config.pretrain.pictures,
     corruption=config.pretrain.corruption,
     shares=dict(config.pretrain.shares),
-    autoencoder_stage=shapes.Stage(**config.pretrain.autoencoder),
-    decoder_stage=shapes.Stage(**config.pretrain.decoder),
-    flow_stage=shapes.Stage(**config.pretrain.flow),
-    distillation_stage=shapes.Stage(**config.pretrain.distillation),
+    autoencoder_stage=shapes.StageConfig(**config.pretrain.autoencoder),
+    decoder_stage=shapes.StageConfig(**config.pretrain.decoder),
+    flow_stage=shapes.StageConfig(**config.pretrain.flow),
+    distillation_stage=shapes.StageConfig(**config.pretrain.distillation),
     guidance=config.pretrain.guidance,
     kl=config.pretrain.kl,
     seed=config.seed,

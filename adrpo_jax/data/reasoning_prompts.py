@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from adrpo_jax.data.readers import Row
 from adrpo_jax.errors import InputError, unknown_name
-from adrpo_jax.system.child_process import asker
+from adrpo_jax.system.child_process import make_child_function
 
 SCHEME = 'reasoning_gym:'
 KEY = 'reasoning_gym'  # of the answers
@@ -112,7 +112,7 @@ def library(seconds: float) -> Callable[..., Any]:
   Raises:
     InputError: the library is not installed or does not work.
   """
-  return asker(CHILD, seconds, _refusal)
+  return make_child_function(CHILD, seconds, _refusal)
 
 
 def _refusal(says: str) -> InputError:

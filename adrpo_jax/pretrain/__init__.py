@@ -1,1 +1,1 @@
-"""Makes the bases of the embedded worlds."""
+"""Pre-trains the base models of the embedded worlds."""

@@ -1,15 +1,16 @@
-"""Pre-training of the shapes world's base: autoencoder, text encoder, MMDiT.
+"""Pre-trains the base of the shapes world: autoencoder, text encoder, MMDiT.
 
-Pictures of the training prompts are drawn once, a stated share of them under a
-wrong caption, so that the base draws well and binds badly, as real base models
-do. An autoencoder learns the pictures, a flow model their latents:
+Images of the training prompts are rendered once. A given share of them has a
+wrong caption, so that the base, like real base models, renders objects well but
+often gives them the wrong attributes. An autoencoder learns the images, and a
+flow model learns their latents:
 
   L = ‖v_θ(x_σ, σ, c) − (ε − x₀)‖²,   σ = sigmoid(n), n ∼ N(0, 1)
 
-Its classifier-free guidance is then distilled into it, so that a sample costs
-one evaluation per solver step, and the decoder is trained on. Every stage is a
-pure function of (state, step), saved as it goes: the same command again
-continues the run.
+Then classifier-free guidance is distilled into the flow model, so that a sample
+costs one evaluation per solver step, and the decoder is trained further. Every
+stage is a pure function of (state, step) and saves its state, so the same
+command continues an interrupted run.
 """
 
 from collections.abc import Callable
@@ -34,8 +35,8 @@ from adrpo_jax.system.files import replacing
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import shapes, shapes_prompts
 
-# The base that two cores can train: 2.3M parameters on 16 image tokens.
-SMALL = Base(
+# A base that two CPU cores can train: 2.3M parameters on 16 image tokens.
+SMALL_BASE = Base(
   mmdit=MMDiTConfig(
     sample_size=8,
     patch_size=2,
@@ -64,21 +65,21 @@ SMALL = Base(
   ),
   params={},
 )
-LOGGED_EVERY = 50  # steps
+LOG_EVERY = 50  # steps
 
 
-class Pictures(NamedTuple):
-  """The training set: captions (rows of a prompt table) and their images."""
+class CaptionedImages(NamedTuple):
+  """The training set: images, and their captions as rows of a prompt table."""
 
   tokens: np.ndarray  # [Q, L], one row per prompt
-  prompt: np.ndarray  # [N], row of each picture's caption
+  prompt: np.ndarray  # [N], the row of each image's caption
   images: np.ndarray  # [N, H, W, 3] uint8
 
 
-def draw_pictures(
+def render_images(
   count: int, corruption: float, seed: int, shares: dict[str, float]
-) -> Pictures:
-  """Draws `count` pictures; a share `corruption` contradicts its caption."""
+) -> CaptionedImages:
+  """Renders `count` images; a share `corruption` contradicts its caption."""
   rng = np.random.default_rng(seed)
   listed = shapes_prompts.prompts('train')
   texts = [text for text, _ in listed]
@@ -88,10 +89,10 @@ def draw_pictures(
   table = shapes_prompts.facts(texts)
   stated = shapes.Facts(*(leaf[prompt] for leaf in table))
   wrong = rng.random(count) < corruption
-  lied = shapes_prompts.corrupt(
+  corrupted = shapes_prompts.corrupt(
     shapes.Facts(*(leaf[wrong] for leaf in stated)), rng
   )
-  for leaf, change in zip(stated, lied, strict=True):
+  for leaf, change in zip(stated, corrupted, strict=True):
     leaf[wrong] = change
   draw = jax.jit(
     lambda f, k: jnp.round(shapes.draw(f, k) * 255).astype(jnp.uint8)
@@ -101,23 +102,23 @@ def draw_pictures(
     part = shapes.Facts(*(leaf[start : start + 1024] for leaf in stated))
     key = jax.random.fold_in(jax.random.key(seed), start)
     images[start : start + 1024] = draw(part, key)
-  return Pictures(shapes_prompts.tokenize(texts), prompt, images)
+  return CaptionedImages(shapes_prompts.tokenize(texts), prompt, images)
 
 
 def autoencoder_loss(
   model: Autoencoder, params: PyTree, images: Array, key: Array, kl: float
 ) -> Array:
   """Mean squared error of the reconstruction + kl · KL(q(z|x) ‖ N(0, I))."""
-  seen, mean, logvar = model.apply(params, images, key)
+  decoded, mean, logvar = model.apply(params, images, key)
   divergence = 0.5 * (mean**2 + jnp.exp(logvar) - 1 - logvar)
-  return jnp.mean((seen - images) ** 2) + kl * divergence.mean()
+  return jnp.mean((decoded - images) ** 2) + kl * divergence.mean()
 
 
 def flow_loss(
   velocity: Callable[..., Array], batch: tuple[Array, Array], key: Array
 ) -> Array:
-  """Flow matching with logit-normal σ on a batch of (latents, captions)."""
-  x_sigma, sigma, target, tokens = _noised(*batch, key)
+  """The flow-matching loss, logit-normal σ, of a batch (latents, captions)."""
+  x_sigma, sigma, target, tokens = _flow_inputs(*batch, key)
   return jnp.mean((velocity(x_sigma, sigma, tokens) - target) ** 2)
 
 
@@ -127,18 +128,21 @@ def guidance_loss(
   batch: tuple[Array, Array],
   key: Array,
 ) -> Array:
-  """‖v_θ(x_σ, σ, c) − v_w(x_σ, σ, c)‖²: a guided teacher taught to one model.
+  """The distillation loss ‖v_θ(x_σ, σ, c) − v_w(x_σ, σ, c)‖².
 
-  v_w is the teacher under classifier-free guidance w; its answer to the empty
-  prompt is its own. Source: Meng et al., arXiv 2210.03142, §3.1.
+  v_w is the teacher with classifier-free guidance w. For an empty prompt, v_w
+  is the velocity of the teacher itself. Source: Meng et al., arXiv 2210.03142,
+  §3.1.
   """
-  x_sigma, sigma, _, tokens = _noised(*batch, key)
+  x_sigma, sigma, _, tokens = _flow_inputs(*batch, key)
   target = jax.lax.stop_gradient(guided_velocity(x_sigma, sigma, tokens))
   return jnp.mean((velocity(x_sigma, sigma, tokens) - target) ** 2)
 
 
-def _noised(latents: Array, tokens: Array, key: Array) -> tuple[Array, ...]:
-  """(x_σ, σ, ε − x₀, the captions, one in ten of them left out)."""
+def _flow_inputs(
+  latents: Array, tokens: Array, key: Array
+) -> tuple[Array, ...]:
+  """Returns (x_σ, σ, ε − x₀, captions), one in ten captions left out."""
   noise_key, sigma_key, drop_key = jax.random.split(key, 3)
   sigma = jax.nn.sigmoid(jax.random.normal(sigma_key, latents.shape[:1]))
   noise = jax.random.normal(noise_key, latents.shape)
@@ -149,8 +153,8 @@ def _noised(latents: Array, tokens: Array, key: Array) -> tuple[Array, ...]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
-  """How one stage is trained."""
+class StageConfig:
+  """The settings of one stage of training."""
 
   steps: int
   batch: int
@@ -159,8 +163,8 @@ class Stage:
   save_every: int
 
 
-class Learner(NamedTuple):
-  """What a stage carries from step to step."""
+class StageState(NamedTuple):
+  """The state that a stage carries from step to step."""
 
   step: Array
   params: PyTree
@@ -169,12 +173,12 @@ class Learner(NamedTuple):
 
 
 def make_stage(
-  stage: Stage, loss: Callable[[PyTree, PyTree, Array], Array]
-) -> tuple[Callable[[PyTree], Learner], Callable]:
-  """(init, update) of one stage: warm-up, cosine decay, AdamW, EMA.
+  stage: StageConfig, loss: Callable[[PyTree, PyTree, Array], Array]
+) -> tuple[Callable[[PyTree], StageState], Callable]:
+  """Makes (init, update) of one stage: warm-up, cosine decay, AdamW, EMA.
 
-  loss: (params, batch, key) -> scalar; update: (learner, batch, key) ->
-  (learner, loss), jitted, its state donated.
+  loss is (params, batch, key) -> scalar. update is (state, batch, key) ->
+  (state, loss); it is jitted and donates its state.
   """
   warmup = min(300, stage.steps // 10)
   schedule = optax.warmup_cosine_decay_schedule(
@@ -185,25 +189,27 @@ def make_stage(
     optax.adamw(schedule, b2=0.99, weight_decay=1e-4),
   )
 
-  def init(params: PyTree) -> Learner:
-    # The state is donated; the caller keeps its own parameters.
+  def init(params: PyTree) -> StageState:
+    # Copies, because `update` donates the state.
     params, ema = jax.tree.map(jnp.copy, (params, params))
-    return Learner(jnp.zeros((), int), params, ema, optimizer.init(params))
+    return StageState(jnp.zeros((), int), params, ema, optimizer.init(params))
 
-  def update(learner: Learner, batch: PyTree, key: Array):
-    value, grads = jax.value_and_grad(loss)(learner.params, batch, key)
-    change, state = optimizer.update(grads, learner.optimizer, learner.params)
-    params = optax.apply_updates(learner.params, change)
-    decay = jnp.minimum(stage.ema, (1 + learner.step) / (10 + learner.step))
-    ema = optax.incremental_update(params, learner.ema, 1 - decay)
-    return Learner(learner.step + 1, params, ema, state), value
+  def update(state: StageState, batch: PyTree, key: Array):
+    value, grads = jax.value_and_grad(loss)(state.params, batch, key)
+    change, optimizer_state = optimizer.update(
+      grads, state.optimizer, state.params
+    )
+    params = optax.apply_updates(state.params, change)
+    decay = jnp.minimum(stage.ema, (1 + state.step) / (10 + state.step))
+    ema = optax.incremental_update(params, state.ema, 1 - decay)
+    return StageState(state.step + 1, params, ema, optimizer_state), value
 
   return init, jax.jit(update, donate_argnums=0)
 
 
 def train_stage(
   name: str,
-  stage: Stage,
+  stage: StageConfig,
   loss: Callable[[PyTree, PyTree, Array], Array],
   params: PyTree,
   batch_of: Callable[[np.ndarray], PyTree],
@@ -214,89 +220,89 @@ def train_stage(
 ) -> PyTree:
   """Runs one stage to its end and returns the averaged parameters.
 
-  Batches are a function of the step alone, so a killed stage continues from
-  its last save as if nothing had happened. A stage of no steps is left out.
+  Batches depend only on the step, so an interrupted stage continues from its
+  last save with the same results. A stage of 0 steps returns `params`.
   """
   if not stage.steps:
     return params
   init, update = make_stage(stage, loss)
   with Checkpoints(workdir / name) as checkpoints:
-    learner = init(params)
-    restored = checkpoints.restore(jax.eval_shape(lambda: learner))
+    state = init(params)
+    restored = checkpoints.restore(jax.eval_shape(lambda: state))
     first = restored.step if restored else 0
-    learner = restored.state if restored else learner
+    state = restored.state if restored else state
     cut_back(workdir / f'{name}.jsonl', first)
-    shown, losses = Progress(stage.steps, start=first), []
+    progress, losses = Progress(stage.steps, start=first), []
     with MetricsLog(workdir / f'{name}.jsonl', start=first) as log:
       for step in range(first, stage.steps):
         rng = np.random.default_rng([seed, step])
         rows = rng.integers(count, size=stage.batch)
         key = jax.random.fold_in(jax.random.key(seed), step)
-        learner, value = update(learner, batch_of(rows), key)
+        state, value = update(state, batch_of(rows), key)
         losses.append(value)
-        done = step + 1
-        if done % LOGGED_EVERY == 0 or done == stage.steps:
+        completed = step + 1
+        if completed % LOG_EVERY == 0 or completed == stage.steps:
           mean = float(np.mean(jax.device_get(losses)))
           log.write(step, {'loss': mean})
-          shown.update(done, {f'{name} loss': mean})
+          progress.update(completed, {f'{name} loss': mean})
           losses = []
-        if done % stage.save_every == 0 or done == stage.steps:
-          checkpoints.save(done, learner, {})
-    shown.close()
-  return learner.ema
+        if completed % stage.save_every == 0 or completed == stage.steps:
+          checkpoints.save(completed, state, {})
+    progress.close()
+  return state.ema
 
 
 def run(
   workdir: pathlib.Path,
   *,
-  pictures: int,
+  images: int,
   corruption: float,
   shares: dict[str, float],
-  autoencoder_stage: Stage,
-  decoder_stage: Stage,
-  flow_stage: Stage,
-  distillation_stage: Stage,
+  autoencoder_stage: StageConfig,
+  decoder_stage: StageConfig,
+  flow_stage: StageConfig,
+  distillation_stage: StageConfig,
   guidance: float,
   kl: float,
   seed: int,
   start: Base | None = None,
 ) -> Base:
-  """All stages: from nothing, or from `start`, to a base checkpoint.
+  """Runs all stages and returns a base, trained from scratch or from `start`.
 
-  A `start` keeps its encoder, hence its latents; the flow model and the text
-  encoder train on from its weights.
+  With `start`, the encoder, and so the latents, stay the same. The flow model
+  and the text encoder continue from its weights.
   """
-  drawn = _drawn(workdir / 'pictures.npz', pictures, corruption, seed, shares)
-  count = len(drawn.images)
+  data = _dataset(workdir / 'pictures.npz', images, corruption, seed, shares)
+  count = len(data.images)
   key = jax.random.key(seed)
 
   def pixels(rows: np.ndarray) -> np.ndarray:
-    return drawn.images[rows].astype(np.float32) / 127.5 - 1
+    return data.images[rows].astype(np.float32) / 127.5 - 1
 
-  fresh = start.params if start else initialize(SMALL, key)
-  coder = Autoencoder(SMALL.autoencoder)
-  coded = fresh['autoencoder']
+  fresh = start.params if start else initialize(SMALL_BASE, key)
+  coder = Autoencoder(SMALL_BASE.autoencoder)
+  autoencoder = fresh['autoencoder']
   if start is None:
-    coded = train_stage(
+    autoencoder = train_stage(
       'autoencoder',
       autoencoder_stage,
       lambda p, images, k: autoencoder_loss(coder, p, images, k, kl),
-      coded,
+      autoencoder,
       pixels,
       count,
       workdir,
       seed=seed,
     )
-  latents = _encoded(coder, coded, pixels, count)
+  latents = _latents(coder, autoencoder, pixels, count)
   shift, scale = float(latents.mean()), float(1 / latents.std())
   if start is not None:
     shift = start.autoencoder.shift_factor
     scale = start.autoencoder.scaling_factor
 
   def captioned(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return (latents[rows] - shift) * scale, drawn.tokens[drawn.prompt[rows]]
+    return (latents[rows] - shift) * scale, data.tokens[data.prompt[rows]]
 
-  text, flow = TextEncoder(SMALL.text_encoder), MMDiT(SMALL.mmdit)
+  text, flow = TextEncoder(SMALL_BASE.text_encoder), MMDiT(SMALL_BASE.mmdit)
 
   def velocity(params: PyTree, x: Array, sigma: Array, tokens: Array) -> Array:
     condition = text.apply(params['text_encoder'], tokens)
@@ -312,7 +318,7 @@ def run(
     workdir,
     seed=seed + 1,
   )
-  empty = jnp.zeros(drawn.tokens.shape[1:], int)
+  empty = jnp.zeros(data.tokens.shape[1:], int)
   teacher = partial(guided(velocity, guidance, empty), trained)
   trained = train_stage(
     'distillation',
@@ -324,58 +330,58 @@ def run(
     workdir,
     seed=seed + 3,
   )
-  encoder = coded['params']['encoder']
+  encoder = autoencoder['params']['encoder']
 
   def decoder_loss(params: PyTree, images: Array, key: Array) -> Array:
     del key
     whole = {'params': {'encoder': encoder, 'decoder': params}}
     mean, _ = coder.apply(whole, images, method='moments')
-    seen = coder.apply(whole, mean, method='decode')
-    return jnp.mean((seen - images) ** 2)
+    decoded = coder.apply(whole, mean, method='decode')
+    return jnp.mean((decoded - images) ** 2)
 
   decoder = train_stage(
     'decoder',
     decoder_stage,
     decoder_loss,
-    coded['params']['decoder'],
+    autoencoder['params']['decoder'],
     pixels,
     count,
     workdir,
     seed=seed + 2,
   )
   scaled = dataclasses.replace(
-    SMALL.autoencoder, scaling_factor=scale, shift_factor=shift
+    SMALL_BASE.autoencoder, scaling_factor=scale, shift_factor=shift
   )
   models = {'params': {'encoder': encoder, 'decoder': decoder}}
-  return SMALL._replace(
+  return SMALL_BASE._replace(
     autoencoder=scaled, params=trained | {'autoencoder': models}
   )
 
 
-def _drawn(
+def _dataset(
   cache: pathlib.Path,
   count: int,
   corruption: float,
   seed: int,
   shares: dict[str, float],
-) -> Pictures:
-  """The pictures, drawn once for a workdir."""
+) -> CaptionedImages:
+  """Returns the images of a workdir, which are rendered once."""
   if cache.exists():
     with np.load(cache, allow_pickle=False) as stored:
-      return Pictures(**stored)
-  drawn = draw_pictures(count, corruption, seed, shares)
+      return CaptionedImages(**stored)
+  data = render_images(count, corruption, seed, shares)
   with replacing(cache) as new, open(new, 'wb') as stream:
-    np.savez(stream, **drawn._asdict())
-  return drawn
+    np.savez(stream, **data._asdict())
+  return data
 
 
-def _encoded(
+def _latents(
   coder: Autoencoder,
   params: PyTree,
   pixels: Callable[[np.ndarray], np.ndarray],
   count: int,
 ) -> np.ndarray:
-  """Latent means of all pictures, [N, h, w, C]."""
+  """Returns the latent means of all images, [N, h, w, C]."""
   encode = jax.jit(lambda x: coder.apply(params, x, method='encode'))
   parts = np.array_split(np.arange(count), max(1, count // 1024))
   return np.concatenate([np.asarray(encode(pixels(rows))) for rows in parts])

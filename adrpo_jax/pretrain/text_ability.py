@@ -1,4 +1,4 @@
-"""How able a language model is: its answers, held against a world's judge."""
+"""Measures the ability of a language model by the judge of a world."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,22 +24,22 @@ def ability(
   longest: int,
   seed: int,
 ) -> dict[str, Any]:
-  """What the world's judge says of answers at temperature 1.
+  """Returns the scores of answers that are sampled at temperature 1.
 
-  One answer to each of `samples` held-out prompts, none twice where there are
-  as many; all are sampled at once. An answer that has not ended within
-  `longest` tokens is judged as it stands.
+  It samples one answer to each of `samples` held-out prompts, all at once. No
+  prompt is used twice if there are enough. An answer that has not ended within
+  `longest` tokens is judged as it is.
 
   Returns:
-    'samples', the mean of each fact and, as NAME_se, its standard error;
-    'by_category', the same for each.
+    'samples', the mean of each fact, and its standard error as NAME_se.
+    'by_category' holds the same for each category.
   """
   listed = world.prompts('held_out')
   rows = np.random.default_rng(seed).choice(
     len(listed), samples, replace=samples > len(listed)
   )
   texts = [listed[row][0] for row in rows]
-  said = [
+  scores = [
     world.judge(text, answer)
     for text, answer in zip(
       texts,
@@ -47,11 +47,13 @@ def ability(
       strict=True,
     )
   ]
-  of = np.array([listed[row][1] for row in rows])
-  return _summary(said) | {
+  categories = np.array([listed[row][1] for row in rows])
+  return _summary(scores) | {
     'by_category': {
-      category: _summary([said[i] for i in np.flatnonzero(of == category)])
-      for category in sorted(set(of.tolist()))
+      category: _summary(
+        [scores[i] for i in np.flatnonzero(categories == category)]
+      )
+      for category in sorted(set(categories.tolist()))
     }
   }
 
@@ -65,12 +67,12 @@ def answers(
   longest: int,
   seed: int,
 ) -> list[str]:
-  """An answer to each prompt, sampled at temperature 1, without its end."""
+  """Samples an answer to each prompt at temperature 1, without end token."""
   length = max(len(row) for row in tokenizer(list(texts))['input_ids'])
   end = tokenizer.eos_token_id
 
   @jax.jit
-  def drawn(params: PyTree, tokens: Array, mask: Array, keys: Array):
+  def sample(params: PyTree, tokens: Array, mask: Array, keys: Array):
     return generate(
       model.decode_fns(params),
       tokens,
@@ -83,33 +85,35 @@ def answers(
     )
 
   keys = jax.random.split(jax.random.key(seed), (len(texts), 1))
-  found = jax.device_get(
-    drawn(params, *padded_prompts(texts, tokenizer, length), keys)
+  result = jax.device_get(
+    sample(params, *padded_prompts(texts, tokenizer, length), keys)
   )
-  kept = found.mask & (found.tokens != end)
+  mask = result.mask & (result.tokens != end)
   return [
     tokenizer.decode(row[real])
-    for row, real in zip(found.tokens, kept, strict=True)
+    for row, real in zip(result.tokens, mask, strict=True)
   ]
 
 
 def padded_prompts(
   texts: Sequence[str], tokenizer: Any, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """(tokens, mask) of prompts, [N, length]."""
-  read = tokenizer(list(texts))['input_ids']
-  rows = chat_tokenizer.left_padded(read, length, tokenizer.pad_token_id)
+  """Returns (tokens, mask) of prompts, padded on the left. [N, length]"""
+  ids = tokenizer(list(texts))['input_ids']
+  rows = chat_tokenizer.left_padded(ids, length, tokenizer.pad_token_id)
   return rows['tokens'], rows['mask']
 
 
-def _summary(said: Sequence[Mapping[str, float]]) -> dict[str, float]:
-  """Means and standard errors of facts, rounded to five places."""
-  found: dict[str, float] = {'samples': len(said)}
-  for name in said[0]:
-    values = np.array([facts[name] for facts in said], float)
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(said) > 1 else 0.0
-    found |= {
+def _summary(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+  """Returns means and standard errors of facts, rounded to five places."""
+  summary: dict[str, float] = {'samples': len(scores)}
+  for name in scores[0]:
+    values = np.array([facts[name] for facts in scores], float)
+    error = (
+      values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+    )
+    summary |= {
       name: round(float(values.mean()), 5),
       f'{name}_se': round(float(error), 5),
     }
-  return found
+  return summary

@@ -1,11 +1,11 @@
-"""Pre-training of the bases of the text worlds: a small decoder, from nothing.
+"""Pre-trains the bases of the text worlds: a small decoder, from scratch.
 
   L = −Σ_t log p(a_t | prompt, a_<t) / Σ_t 1
 
-over the tokens a of an answer and the end token behind it; what a prompt says
-is not learned. Pairs of prompt and answer are drawn anew at each step, as a
-function of the step alone, so that a killed run goes on as if nothing had
-happened. What comes out is a folder in Hugging Face's layout:
+over the tokens a of an answer and its end token. The tokens of the prompt have
+no loss. Each step samples new pairs of prompt and answer, which depend only on
+the step, so an interrupted run continues with the same results. The result is a
+folder in the layout of Hugging Face:
 
   config.json, model.safetensors   a Qwen3, for `AutoModelForCausalLM`
   tokenizer.json, ...              of the world, for `AutoTokenizer`
@@ -30,14 +30,14 @@ from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
 from adrpo_jax.models.decoder.log_probs import logits, softmax_log_probs
 from adrpo_jax.models.files.tokenizers import load_tokenizer
-from adrpo_jax.pretrain.shapes import Stage, train_stage
+from adrpo_jax.pretrain.shapes import StageConfig, train_stage
 from adrpo_jax.pretrain.text_ability import ability, padded_prompts
 from adrpo_jax.system.files import replacing
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import TEXT_WORLDS, TextWorld, sort_tokenizer
 
-# The base that two cores can train: 0.16M parameters.
-SMALL = DecoderConfig(
+# A base that two CPU cores can train: 0.16M parameters.
+SMALL_DECODER = DecoderConfig(
   vocab_size=len(sort_tokenizer.VOCABULARY),
   hidden_size=64,
   intermediate_size=192,
@@ -51,8 +51,8 @@ SMALL = DecoderConfig(
   attention_bias=False,
   qk_norm=True,
 )
-LONGEST = 18  # tokens: eight digits, one of them twice, and the end
-_SEEDS = 2**62  # pairs are drawn from one of so many seeds
+MAX_LENGTH = 18  # tokens: eight digits, one of them twice, and the end token
+_SEEDS = 2**62  # number of seeds for the pairs of a step
 
 
 def run(
@@ -66,29 +66,29 @@ def run(
   save_every: int,
   samples: int,
   seed: int,
-  longest: int = LONGEST,
-  sizes: DecoderConfig = SMALL,
+  longest: int = MAX_LENGTH,
+  sizes: DecoderConfig = SMALL_DECODER,
   versions: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
   """Trains a base, writes it to workdir/base, and returns pretraining.json.
 
   Args:
-    workdir: keeps the state as it goes; the same call again goes on from it.
+    workdir: folder for the state; the same call continues from it.
     world: a name in TEXT_WORLDS.
-    steps: of AdamW, with warm-up and cosine decay; see `pretrain.make_stage`.
-    batch: pairs of a step.
-    learning_rate: the highest.
-    ema: decay of the average of the parameters, which is what is written.
+    steps: steps of AdamW with warm-up and cosine decay, see `make_stage`.
+    batch: pairs per step.
+    learning_rate: the peak learning rate.
+    ema: decay of the averaged parameters, which are the ones it writes.
     save_every: steps between two saves of the state.
-    samples: answers by which the ability is measured.
-    seed: of the first parameters, the pairs and the measurement.
-    longest: T, tokens of an answer at most, the end token included.
-    sizes: of the decoder; its vocabulary is that of the world's tokenizer.
-    versions: of what it is made with, for the record.
+    samples: number of answers that measure the ability.
+    seed: seed of the initial parameters, the pairs and the measurement.
+    longest: T, the largest number of tokens of an answer, end token included.
+    sizes: the decoder; its vocabulary must be that of the world's tokenizer.
+    versions: versions of packages, for pretraining.json.
 
   Raises:
-    InputError: no such world, a vocabulary that is not the tokenizer's, or an
-      answer that is longer than `longest`.
+    InputError: the world is unknown, the vocabulary differs from the
+      tokenizer's, or an answer is longer than `longest`.
   """
   if world not in TEXT_WORLDS:
     raise unknown_name(world, TEXT_WORLDS, 'world')
@@ -97,13 +97,13 @@ def run(
   tokenizer = load_tokenizer(folder)
   if len(tokenizer) != sizes.vocab_size:
     raise InputError(
-      f'Expected vocab_size {len(tokenizer)}, that of the tokenizer of the '
-      f'world {world}, got {sizes.vocab_size}.'
+      f'Expected vocab_size {len(tokenizer)}, as the tokenizer of the world '
+      f'{world} has, got {sizes.vocab_size}.'
     )
   module = Decoder(sizes)
   model = language_model(module)
   room = prompt_length(task, tokenizer)
-  stage = Stage(steps, batch, learning_rate, ema, save_every)
+  stage = StageConfig(steps, batch, learning_rate, ema, save_every)
   params = train_stage(
     'answers',
     stage,
@@ -139,12 +139,12 @@ def run(
 
 
 def initialized(module: Decoder, key: Array) -> PyTree:
-  """Random parameters of a decoder, {'params': ...}."""
+  """Returns random parameters of a decoder, {'params': ...}."""
   return jax.jit(lambda key: decoder_folder.init_params(module, key))(key)
 
 
 def prompt_length(world: TextWorld, tokenizer: Any) -> int:
-  """Tokens of the longest prompt of a world, both splits."""
+  """Returns the tokens of the longest prompt of a world, in both splits."""
   texts = [t for s in ('train', 'held_out') for t, _ in world.prompts(s)]
   return max(len(row) for row in tokenizer(texts)['input_ids'])
 
@@ -152,15 +152,16 @@ def prompt_length(world: TextWorld, tokenizer: Any) -> int:
 def encoded(
   pairs: Sequence[tuple[str, str]], tokenizer: Any, room: int, longest: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """(tokens, mask), [B, room + longest]: as a rollout leaves its rows.
+  """Returns (tokens, mask) [B, room + longest], laid out like a rollout.
 
-  A prompt is padded on the left to `room`, an answer with its end token on the
-  right to `longest`.
+  A prompt is padded on the left to `room`. An answer with its end token is
+  padded on the right to `longest`.
 
   Raises:
-    InputError: an answer needs more.
+    InputError: an answer is longer.
   """
-  prompts, mask = padded_prompts([text for text, _ in pairs], tokenizer, room)
+  texts = [text for text, _ in pairs]
+  prompts, mask = padded_prompts(texts, tokenizer, room)
   tokens = np.full((len(pairs), longest), tokenizer.pad_token_id, np.int32)
   real = np.zeros(tokens.shape, bool)
   answers = tokenizer([answer for _, answer in pairs])['input_ids']
@@ -168,8 +169,8 @@ def encoded(
     ids = [*ids, tokenizer.eos_token_id]
     if len(ids) > longest:
       raise InputError(
-        f'Expected room for {len(ids)} tokens of the answer '
-        f'{pairs[row][1]!r} and its end, got longest={longest}.'
+        f'Expected longest of at least {len(ids)}, the tokens of the answer '
+        f'{pairs[row][1]!r} and its end token, got longest={longest}.'
       )
     tokens[row, : len(ids)] = ids
     real[row, : len(ids)] = True
@@ -185,18 +186,18 @@ def answer_loss(
   rows: tuple[Array, Array],
   longest: int,
 ) -> Array:
-  """Mean cross-entropy, in nats, of the last `longest` tokens that are real.
+  """The mean cross-entropy, in nats, of the answers' tokens without padding.
 
-  rows: see `encoded`.
+  The answers are the last `longest` tokens of rows, see `encoded`.
   """
   tokens, mask = rows
-  # The state before a token is that from which it is drawn.
+  # The state before a token predicts it.
   states = model.states(params, tokens, mask)[:, -longest - 1 : -1]
-  said = softmax_log_probs(
+  result = softmax_log_probs(
     logits(states, model.embedding(params)), tokens[:, -longest:]
   )
-  counted = mask[:, -longest:]
-  return -jnp.sum(said.log_probs * counted) / jnp.sum(counted)
+  real = mask[:, -longest:]
+  return -jnp.sum(result.log_probs * real) / jnp.sum(real)
 
 
 def write(
@@ -206,21 +207,22 @@ def write(
   tokenizer: Any,
   record: Mapping[str, Any],
 ) -> None:
-  """Puts a base beside its tokenizer; `record` says what made it."""
+  """Writes a base beside its tokenizer. `record` describes its training."""
   ends = {
     'eos_token_id': tokenizer.eos_token_id,
     'pad_token_id': tokenizer.pad_token_id,
   }
   fields = decoder_folder.config_fields(sizes) | {'bos_token_id': None, **ends}
   decoder_folder.save(folder, fields, params)
-  said = ends | {
+  generation = ends | {
     'do_sample': True,
     'temperature': 1.0,
     'max_new_tokens': record['longest'],
   }
-  for name, held in (('generation_config', said), ('pretraining', record)):
+  contents = {'generation_config': generation, 'pretraining': record}
+  for name, content in contents.items():
     with replacing(folder / f'{name}.json') as new:
-      new.write_text(json.dumps(held, indent=1) + '\n')
+      new.write_text(json.dumps(content, indent=1) + '\n')
 
 
 def _last_loss(path: pathlib.Path) -> float:

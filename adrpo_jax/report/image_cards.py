@@ -13,8 +13,8 @@ from adrpo_jax.samples.image_file import Samples
 
 TITLE = 'Base and tuned, from the same noise'
 LEAD = (
-  'Under each picture stands what the judge saw, and beside each prompt '
-  'how many of all its samples succeed.'
+  'The text below an image is the verdict of the judge. The line below a '
+  'prompt counts the samples that succeed.'
 )
 
 

@@ -17,9 +17,10 @@ from adrpo_jax.stats.number_format import MINUS, decimal_difference
 
 TITLE = 'Answers of base and tuned'
 LEAD = (
-  'Above each answer stand its reward and what the judge said, and beside '
-  'each prompt how many of all its answers succeed. Colors show what training '
-  'did to a token: log π − log π_ref, whose number appears under the pointer.'
+  'The line above an answer has its reward, its length and the verdict of '
+  'the judge, and the line below a prompt counts the answers that succeed. The '
+  'color of a token shows log π − log π_ref: how much more or less likely '
+  'training has made it. Point at a token to see the number.'
 )
 FOLDED = 320  # characters of an answer, after which it is folded
 LINE = 40  # characters that a line break counts as

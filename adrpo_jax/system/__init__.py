@@ -1,1 +1,1 @@
-"""The machine of a run: disks and buckets, signals, child processes, flags."""
+"""Files and buckets, signals, child processes and compiler flags."""

@@ -1,17 +1,17 @@
-"""The other side of `child_process`: a program that imports no package.
+"""The child process of `child_process`: a program that imports no package.
 
   python child_loop.py PROGRAM SECONDS
 
 PROGRAM is a Python file with a function `loaded`, which loads a library, raises
-where it does not work, and returns a function (*question) -> reply. This says
-"ready", or what is wrong; then to every line with a question a line with
-{"reply": ...}, null where the function raises. All of it is JSON. A reply that
-computes longer than SECONDS ends the process: its own time counts, so that a
-busy host changes nothing.
+an error if that fails, and returns a function (*question) -> reply. The process
+first writes "ready" or the error. Then it answers every line with a question by
+a line with {"reply": ...}, or null if the function raises. All lines are JSON.
+A reply that needs more than SECONDS of CPU time ends the process; the CPU time
+counts, so that a busy host makes no difference.
 
-Libraries evaluate what a model writes as Python, some by `eval`. So a question
-cannot change files, start programs, use a network or sleep. That is a guard
-against accidents, not against an attacker.
+Some libraries evaluate the text of a model as Python, for example by `eval`.
+Therefore a question cannot change files, start programs, use the network or
+sleep. This protects against accidents, not against an attacker.
 """
 
 from collections.abc import Callable
@@ -25,42 +25,42 @@ import signal
 import sys
 from typing import Any
 
-MEMORY = 4 * 2**30  # bytes that a reply may need
+MEMORY = 4 * 2**30  # bytes that the process may use
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 READS = ('os.listdir', 'os.scandir', 'os.walk', 'os.fwalk')
 EFFECTS = ('os.', 'subprocess.', 'socket.', 'shutil.', 'ctypes.', 'time.sleep')
 
 
 def main(program: str, seconds: float) -> None:
-  """Replies until the standard input ends."""
-  replies, sys.stdout = sys.stdout, sys.stderr  # A library may print,
-  questions, sys.stdin = sys.stdin, io.StringIO()  # and may read.
+  """Answers questions until the standard input ends."""
+  replies, sys.stdout = sys.stdout, sys.stderr  # A library may print
+  questions, sys.stdin = sys.stdin, io.StringIO()  # or read.
 
-  def say(what: object) -> None:
-    print(json.dumps(what), file=replies, flush=True)
+  def write(value: object) -> None:
+    print(json.dumps(value), file=replies, flush=True)
 
   logging.disable()
   try:
-    replied = loaded(program)
-  except Exception as error:  # Any: it is not our code, and is told.
-    say(f'{type(error).__name__}: {error}')
+    answer = load_program(program)
+  except Exception as error:  # A library may raise anything; it is reported.
+    write(f'{type(error).__name__}: {error}')
     return
   limit_memory()
   sys.addaudithook(refuse_effects)
-  say('ready')
+  write('ready')
   for line in questions:
-    # The signal's usual effect is meant: the end, in the midst of C code too.
+    # No handler: the default of the signal ends the process, even in C code.
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
-      reply = replied(*json.loads(line))
-    except Exception:  # Any: what breaks the library has no reply.
+      reply = answer(*json.loads(line))
+    except Exception:  # A question that breaks the library has no reply.
       reply = None
     signal.setitimer(signal.ITIMER_PROF, 0)
-    say({'reply': reply})
+    write({'reply': reply})
 
 
-def loaded(program: str) -> Callable[..., Any]:
-  """What the function `loaded` of a file returns."""
+def load_program(program: str) -> Callable[..., Any]:
+  """Returns the result of the function `loaded` of a Python file."""
   spec = importlib.util.spec_from_file_location('program', program)
   assert spec
   assert spec.loader
@@ -70,18 +70,18 @@ def loaded(program: str) -> Callable[..., Any]:
 
 
 def limit_memory() -> None:
-  """Makes MEMORY the most that this process gets, where systems know limits."""
+  """Limits the memory of this process to MEMORY, if the system supports it."""
   with contextlib.suppress(ImportError, ValueError, OSError):
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
-def refuse_effects(event: str, given: tuple[Any, ...]) -> None:
-  """An audit hook: raises PermissionError for what is not computing."""
-  writes = event == 'open' and bool((given[2] or 0) & WRITING)
+def refuse_effects(event: str, arguments: tuple[Any, ...]) -> None:
+  """Raises PermissionError for side effects. This is an audit hook."""
+  writes = event == 'open' and bool((arguments[2] or 0) & WRITING)
   if writes or (event.startswith(EFFECTS) and event not in READS):
-    raise PermissionError(f'{event} is not for a question.')
+    raise PermissionError(f'A question must not cause {event}.')
 
 
 if __name__ == '__main__':

@@ -1,8 +1,9 @@
-"""Questions to a library in a process of its own, which may have to be ended.
+"""Calls a library in a child process that can be ended.
 
-What reads the answers of a model may compute for hours on ten characters, or
-fill the memory, and no thread can stop it. So it runs in a process that ends
-itself when its time is over; the next one starts anew.
+A library that parses the answers of a model may compute for hours on ten
+characters or fill the memory, and a thread cannot be stopped. Therefore it runs
+in a process that ends itself after a time limit. The next question then starts
+a new process.
 """
 
 from collections.abc import Callable
@@ -19,23 +20,24 @@ from adrpo_jax.errors import InputError
 LOOP = pathlib.Path(__file__).with_name('child_loop.py')
 
 
-def asker(
+def make_child_function(
   program: pathlib.Path,
   seconds: float,
   refusal: Callable[[str], InputError],
 ) -> Callable[..., Any]:
-  """A function (*question) -> what the program replies, both of JSON's kinds.
+  """Makes a function (*question) -> reply that runs in a child process.
 
-  None where there is no reply: it took too long, raised, or broke the process.
-  Several threads may ask, and each has a process to itself while it does.
+  Question and reply are values that JSON can store. The reply is None if it
+  took too long, raised an error, or broke the process. Several threads may call
+  the function; each call has a process of its own.
 
   Args:
     program: a file with a function `loaded`, see `child_loop`.
-    seconds: of computing that a reply may take; waiting does not count.
-    refusal: the error for a program that cannot be loaded, of what it says.
+    seconds: limit of CPU time for a reply; waiting does not count.
+    refusal: message -> the error for a program that cannot be loaded.
 
   Raises:
-    InputError: the number of seconds, or `refusal`.
+    InputError: the number of seconds is not positive, or `refusal`.
   """
   if not 0 < seconds < float('inf'):
     raise InputError(f'Expected a number of seconds above 0, got {seconds}.')
@@ -44,9 +46,9 @@ def asker(
   def ask(*question: Any) -> Any:
     try:
       child = idle.pop()
-    except IndexError:  # Other threads have them all.
+    except IndexError:  # Other threads use all processes.
       child = _child(program, seconds, refusal)
-    reply = _asked(child, question)
+    reply = _ask(child, question)
     if child.poll() is None:
       idle.append(child)
     return reply
@@ -59,10 +61,10 @@ def _child(
   seconds: float,
   refusal: Callable[[str], InputError],
 ) -> subprocess.Popen:
-  """A process that has loaded the program and waits for questions.
+  """Starts a process that loads the program and waits for questions.
 
-  It ends with its standard input, and so with this process. Its sets have the
-  same order everywhere.
+  It ends when its standard input ends, so also when this process ends. A fixed
+  hash seed makes the order of its sets the same everywhere.
   """
   child = subprocess.Popen(
     [sys.executable, '-P', str(LOOP), str(program), str(seconds)],
@@ -71,28 +73,28 @@ def _child(
     stderr=subprocess.DEVNULL,
     env={**os.environ, 'PYTHONHASHSEED': '0'},
   )
-  says = _line(child)
-  if says != 'ready':
+  message = _line(child)
+  if message != 'ready':
     _end(child)
-    raise refusal(str(says))
+    raise refusal(str(message))
   return child
 
 
-def _asked(child: subprocess.Popen, question: tuple[Any, ...]) -> Any:
-  """The reply; None without one, and the process ended if it had to."""
+def _ask(child: subprocess.Popen, question: tuple[Any, ...]) -> Any:
+  """Returns the reply. Without one, ends the process and returns None."""
   assert child.stdin
-  with contextlib.suppress(OSError):  # One that is gone has nothing to say.
+  with contextlib.suppress(OSError):  # The process may have ended.
     child.stdin.write(json.dumps(question).encode() + b'\n')
     child.stdin.flush()
-  says = _line(child)
-  if says is None:
+  message = _line(child)
+  if message is None:
     _end(child)
     return None
-  return says['reply']
+  return message['reply']
 
 
 def _line(child: subprocess.Popen) -> Any:
-  """The next line that the process writes, read as JSON; None at its end."""
+  """Returns the next line of the process, parsed as JSON; None at the end."""
   assert child.stdout
   line = child.stdout.readline()
   return json.loads(line) if line.endswith(b'\n') else None
@@ -100,5 +102,5 @@ def _line(child: subprocess.Popen) -> Any:
 
 def _end(child: subprocess.Popen) -> None:
   child.kill()
-  with contextlib.suppress(OSError):  # What it was told last is not wanted.
+  with contextlib.suppress(OSError):  # Its last question may be unread.
     child.communicate()

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, on this disk and in buckets."""
+"""Atomic writing of files, on local disks and in buckets."""
 
 from collections.abc import Iterator
 import contextlib
@@ -12,12 +12,15 @@ from adrpo_jax.errors import InputError
 
 
 def in_bucket(path: epath.PathLike) -> bool:
-  """Whether a path such as gs://bucket/run leads off this machine's disks."""
+  """Returns True for a path such as gs://bucket/run, not on a local disk."""
   return '://' in os.fspath(path)
 
 
 def below(folder: epath.Path) -> Iterator[epath.Path]:
-  """All files in a folder and its folders; buckets do not list recursively."""
+  """Yields all files in a folder and its subfolders.
+
+  Buckets have no recursive listing.
+  """
   for entry in folder.iterdir():
     if entry.is_dir():
       yield from below(entry)
@@ -27,10 +30,10 @@ def below(folder: epath.Path) -> Iterator[epath.Path]:
 
 @contextlib.contextmanager
 def replacing(path: epath.PathLike) -> Iterator[epath.Path]:
-  """Gives a path to write to, which takes the place of `path` at the end.
+  """Yields a temporary path that replaces `path` when the block ends.
 
-  A reader, and a run that is killed at any moment, finds the old file or the
-  new one, never a part. If the block raises, the old file stays.
+  A reader finds the old file or the new one, never a part of it, also if the
+  process is killed at any moment. If the block raises, the old file stays.
 
   >>> with replacing(workdir / 'summary.json') as new:
   ...   _ = new.write_text('{}')
@@ -45,19 +48,20 @@ def replacing(path: epath.PathLike) -> Iterator[epath.Path]:
     raise
 
 
-class Staged:
-  """A folder for writers that know only this machine's disks.
+class StagedFolder:
+  """A local folder for writers that cannot write to buckets.
 
-  An object in a bucket has no end to append to, and many libraries cannot write
-  one at all. `folder` is the target itself where that is on this disk;
-  otherwise a temporary folder, whose files `settle` copies over the target's.
+  Nothing can be appended to an object in a bucket, and many libraries cannot
+  write objects at all. `folder` is the target itself if that is on a local
+  disk. Otherwise it is a temporary folder, and `upload` copies its files to the
+  target.
 
-  >>> with Staged(workdir / 'export') as staged:
+  >>> with StagedFolder(workdir / 'export') as staged:
   ...   _ = (staged.folder / 'config.json').write_text('{}')
   """
 
   def __init__(self, target: epath.PathLike) -> None:
-    """Makes the folder; what the target holds is not copied into it."""
+    """Makes the folder. Files of the target are not copied into it."""
     self._target = epath.Path(target)
     self._stack = contextlib.ExitStack()
     self.folder = self._target
@@ -72,30 +76,31 @@ class Staged:
   def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
     self.close(keep=kind is None)
 
-  def settle(self) -> None:
-    """Brings the target up to the folder, each file as a whole."""
+  def upload(self) -> None:
+    """Copies the files of the folder to the target, each one atomically."""
     if self.folder == self._target:
       return
     for file in below(self.folder):
       target = self._target / os.fspath(file.relative_to(self.folder))
       target.parent.mkdir(parents=True, exist_ok=True)
-      file.copy(target, overwrite=True)  # An object appears once it is whole.
+      file.copy(target, overwrite=True)  # An object appears when complete.
 
   def close(self, *, keep: bool = True) -> None:
-    """Removes a temporary folder, settled first if it is to be kept."""
+    """Removes a temporary folder, after an upload if `keep` is set."""
     with self._stack:
       if keep:
-        self.settle()
+        self.upload()
 
 
 @contextlib.contextmanager
 def on_disk(path: epath.PathLike) -> Iterator[epath.Path]:
-  """A file for readers that know only this machine's disks.
+  """Yields a local file for readers that cannot read from buckets.
 
-  It is itself, or a copy of an object for as long as the block lasts.
+  The file is `path` itself, or a copy of the object that exists until the block
+  ends.
 
   Raises:
-    InputError: no such object; of a file on disk the reader complains.
+    InputError: the object does not exist. A missing local file is not checked.
   """
   path = epath.Path(path)
   if not in_bucket(path):

@@ -1,4 +1,4 @@
-"""A digest of files, which takes of large ones evenly spread blocks."""
+"""A digest of files, which reads only some blocks of large files."""
 
 from collections.abc import Iterable
 import hashlib
@@ -11,18 +11,18 @@ _BLOCKS, _BLOCK = 256, 1 << 16
 
 
 def fingerprint(folders: Iterable[pathlib.Path], *settings: Any) -> str:
-  """A digest of all files in folders, and of settings, as 32 letters."""
+  """Returns a digest of all files in folders and of settings, 32 hex digits."""
   digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
   for folder in folders:
     for file in sorted(folder.glob('*')):
       digest.update(f'{folder.name}/{file.name} {file.stat().st_size}'.encode())
-      for block in _sampled(file):
+      for block in _blocks(file):
         digest.update(block)
   return digest.hexdigest()
 
 
-def _sampled(file: pathlib.Path) -> Iterable[bytes]:
-  """A small file whole, of a large one evenly spread blocks."""
+def _blocks(file: pathlib.Path) -> Iterable[bytes]:
+  """Yields a small file whole, and evenly spaced blocks of a large one."""
   size = file.stat().st_size
   with file.open('rb') as stream:
     if size <= _BLOCKS * _BLOCK:

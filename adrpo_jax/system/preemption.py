@@ -1,4 +1,4 @@
-"""SIGTERM, noticed by any process and acted on by all at the same step."""
+"""Preemption by SIGTERM: all processes stop at the same step."""
 
 import signal
 from types import FrameType, TracebackType
@@ -9,16 +9,16 @@ from jax.experimental import multihost_utils
 
 
 class Preemption:
-  """Tells the loop when to save and leave, because the machine is wanted back.
+  """Shows the loop when to save and stop, because the machine is preempted.
 
   >>> with Preemption() as preemption:
   ...   for step in range(3):
   ...     if preemption.requested(step):
   ...       break
 
-  One process: a handler for SIGTERM sets a flag. Several processes: JAX's
-  preemption service, which `jax.distributed.initialize` starts, carries the
-  notice to all and fixes a step that all have yet to reach.
+  With one process, a handler for SIGTERM sets a flag. With several processes,
+  JAX's preemption service, which `jax.distributed.initialize` starts, sends the
+  notice to all and chooses a step that no process has reached yet.
   """
 
   def __init__(self) -> None:
@@ -38,14 +38,14 @@ class Preemption:
     trace: TracebackType | None,
   ) -> None:
     if self._own_handler:
-      # None: the handler before was not Python's, and cannot be put back.
+      # None: the previous handler was not set from Python, so it is lost.
       signal.signal(signal.SIGTERM, self._previous or signal.SIG_DFL)
 
   def _notice(self, number: int, frame: FrameType | None) -> None:
     self._noticed = True
 
   def requested(self, step: int) -> bool:
-    """Whether to save and leave now; to be asked by every process each step."""
+    """Returns True to save and stop now. Every process calls it every step."""
     if self._own_handler:
       return self._noticed
     return multihost_utils.reached_preemption_sync_point(step)

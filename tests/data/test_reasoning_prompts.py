@@ -13,7 +13,7 @@ from adrpo_jax.builders.tasks import texts as text_task
 from adrpo_jax.data import prompts, reasoning_prompts
 from adrpo_jax.data.reasoning_prompts import Entry, apart, library, read
 from adrpo_jax.errors import InputError
-from adrpo_jax.system.child_process import asker
+from adrpo_jax.system.child_process import make_child_function
 
 needs_library = pytest.mark.skipif(
   importlib.util.find_spec('reasoning_gym') is None,
@@ -64,7 +64,9 @@ def test_another_process_makes_the_same_in_any_order():
   """Of tasks that draw from sets, from numpy, and from random as a whole."""
   tasks = 'polynomial_multiplication,isomorphic_strings,pool_matrix,rearc'
   first = prompts.load(f'reasoning_gym:{tasks}:8:1')
-  ask = asker(reasoning_prompts.CHILD, 60, reasoning_prompts._refusal)
+  ask = make_child_function(
+    reasoning_prompts.CHILD, 60, reasoning_prompts._refusal
+  )
   again = [ask('question', *read(answer)) for answer in first.answers[::-1]]
   assert again == list(first.texts[::-1])
   assert prompts.load(f'reasoning_gym:{tasks}:8:1') == first

@@ -21,7 +21,7 @@ from adrpo_jax.worlds import TEXT_WORLDS, sort_or_pass
 
 SHIPPED = pathlib.Path(worlds.__file__).parent
 TINY = dataclasses.replace(
-  pretrain_text.SMALL,
+  pretrain_text.SMALL_DECODER,
   hidden_size=16,
   intermediate_size=32,
   num_hidden_layers=1,
@@ -213,7 +213,7 @@ def test_what_does_not_fit_is_refused(workdir, tmp_path):
   with pytest.raises(InputError, match='Expected vocab_size 42'):
     made(tmp_path, sizes=other)
   tokenizer = load_tokenizer(workdir / 'base')
-  with pytest.raises(InputError, match="4 tokens of the answer '1 2' and"):
+  with pytest.raises(InputError, match="4, the tokens of the answer '1 2' and"):
     pretrain_text.encoded([('=', '1 2')], tokenizer, 4, 3)
 
 

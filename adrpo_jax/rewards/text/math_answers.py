@@ -8,7 +8,7 @@ import pathlib
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.text.protocol import TextReward
-from adrpo_jax.system.child_process import asker
+from adrpo_jax.system.child_process import make_child_function
 
 CHILD = pathlib.Path(__file__).with_name('math_answers_child.py')
 
@@ -30,7 +30,7 @@ def math_match(*, seconds: float = 5.0) -> TextReward:
   Raises:
     InputError: math-verify is not installed or does not work.
   """
-  ask = asker(CHILD, seconds, _not_usable)
+  ask = make_child_function(CHILD, seconds, _not_usable)
 
   def reward(prompt: str, text: str, reference: str | None) -> float | None:
     del prompt

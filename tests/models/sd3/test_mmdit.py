@@ -8,7 +8,7 @@ import pytest
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig, position_table
 from adrpo_jax.models.shapes import base
-from adrpo_jax.pretrain.shapes import SMALL
+from adrpo_jax.pretrain.shapes import SMALL_BASE
 
 CONFIG = MMDiTConfig(
   sample_size=8,
@@ -80,6 +80,8 @@ def test_the_position_table_is_a_center_crop():
 
 
 def test_the_small_base_fits_in_its_megabytes():
-  shapes = jax.eval_shape(lambda: base.initialize(SMALL, jax.random.key(0)))
+  shapes = jax.eval_shape(
+    lambda: base.initialize(SMALL_BASE, jax.random.key(0))
+  )
   size = sum(leaf.size * 4 for leaf in jax.tree.leaves(shapes))
   assert size < 16e6
