@@ -345,6 +345,7 @@ def _summary(
   size = config.prompts.prompts_per_step * config.prompts.group_size
   summary = {
     'method': config.method.name,
+    'title': run.method.title,
     'seed': config.seed,
     'steps': config.steps,
     'seconds': round(sum(spent), 1),

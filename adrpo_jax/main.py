@@ -92,7 +92,7 @@ def usage() -> str:
   ]
   for medium, known, rewards in (
     ('pictures', methods.METHODS, REWARDS),
-    ('texts', language_methods.METHODS, TEXT_REWARDS),
+    ('texts', language_methods.LANGUAGE_METHODS, TEXT_REWARDS),
   ):
     told += [
       f'\nMethods for {medium}, --config.method.name=NAME:',

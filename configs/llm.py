@@ -23,7 +23,7 @@ import pathlib
 from ml_collections import ConfigDict
 
 from adrpo_jax.errors import unknown_name
-from adrpo_jax.method.language_methods import METHODS, TABLE
+from adrpo_jax.method.language_methods import LANGUAGE_METHODS as METHODS
 from adrpo_jax.models.lora import DECODER
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
 
@@ -134,9 +134,9 @@ SETTINGS = {
 
 METHOD_PARAMETERS = {
   'method': {
-    **{name: TABLE.parameters(name) for name in METHODS},
+    **{name: METHODS.parameters(name) for name in METHODS},
     # A file of your own pairs; '' for pairs drawn from the base.
-    'dpo': TABLE.parameters('dpo') | {'pairs': ''},
+    'dpo': METHODS.parameters('dpo') | {'pairs': ''},
   },
 }
 
@@ -231,14 +231,20 @@ COMPARE = {
   'log': {'tensorboard': False},
   'compare': {
     'adrpo_paper': {
-      'method': {'name': 'adrpo', 'adrpo': TABLE.presets['adrpo']['paper']}
+      'title': 'ADRPO as published',
+      'method': {'name': 'adrpo', 'adrpo': dict(METHODS['adrpo'].paper)},
     },
-    'grpo_without_kl': {'method': {'name': 'grpo', 'grpo': {'beta': 0.0}}},
+    'grpo_without_kl': {
+      'title': 'GRPO without KL',
+      'method': {'name': 'grpo', 'grpo': {'beta': 0.0}},
+    },
   },
 }
 
 # What the papers publish; the other parameters of a method at its defaults.
-PAPER = {'method': {name: TABLE.parameters(name, 'paper') for name in METHODS}}
+PAPER = {
+  'method': {name: METHODS.parameters(name, 'paper') for name in METHODS}
+}
 
 # Every stage once or twice, in seconds: for tests and for a first look.
 DEBUG = {

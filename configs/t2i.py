@@ -20,7 +20,7 @@ import pathlib
 from ml_collections import ConfigDict
 
 from adrpo_jax.errors import unknown_name
-from adrpo_jax.method.methods import METHODS, parameters
+from adrpo_jax.method.methods import METHODS
 from adrpo_jax.models.files.hub import cache_folder
 from adrpo_jax.models.lora import ATTENTION
 from adrpo_jax.rewards.image_table import REWARDS
@@ -177,16 +177,18 @@ COMPUTE = {
 # benchmarks/results/t2i_trials.md.
 METHOD_PARAMETERS = {
   'method': {
-    **{name: parameters(name) for name in METHODS},
-    'adrpo': parameters('adrpo')
+    **{name: METHODS.parameters(name) for name in METHODS},
+    'adrpo': METHODS.parameters('adrpo')
     | {'beta0': 0.05, 'advantage_clip': 10.0, 'allow_unstable': True},
-    'fixed_w2': parameters('fixed_w2') | {'beta': 0.05, 'advantage_clip': 10.0},
-    'ram': parameters('ram') | {'beta': 0.05, 'advantage_clip': 10.0},
-    'awm': parameters('awm') | {'beta': 0.05, 'ema_weight': 0.05},
-    'orw_cfm_w2': parameters('orw_cfm_w2') | {'tau': 4.0, 'alpha': 30.0},
-    'flow_grpo': parameters('flow_grpo') | {'clip_range': 1e-3},
+    'fixed_w2': METHODS.parameters('fixed_w2')
+    | {'beta': 0.05, 'advantage_clip': 10.0},
+    'ram': METHODS.parameters('ram') | {'beta': 0.05, 'advantage_clip': 10.0},
+    'awm': METHODS.parameters('awm') | {'beta': 0.05, 'ema_weight': 0.05},
+    'orw_cfm_w2': METHODS.parameters('orw_cfm_w2')
+    | {'tau': 4.0, 'alpha': 30.0},
+    'flow_grpo': METHODS.parameters('flow_grpo') | {'clip_range': 1e-3},
     # A file of your own pairs; '' for pairs drawn from the base.
-    'dpo': parameters('dpo') | {'pairs': ''},
+    'dpo': METHODS.parameters('dpo') | {'pairs': ''},
   },
 }
 
@@ -285,7 +287,9 @@ COMPARE = {
 }
 
 # What the papers publish; the other parameters of a method at its defaults.
-PAPER = {'method': {name: parameters(name, 'paper') for name in METHODS}}
+PAPER = {
+  'method': {name: METHODS.parameters(name, 'paper') for name in METHODS}
+}
 
 # Every stage once or twice, in seconds: for tests and for a first look.
 DEBUG = {

@@ -165,7 +165,7 @@ def test_a_clip_above_beta0_warns_with_the_reason():
     method__adrpo__advantage_clip=1.2, method__adrpo__allow_unstable=False
   )
   with pytest.warns(UserWarning, match='no stable fixed point'):
-    builders.make_method(config.method, methods.TABLE)
+    builders.make_method(config, methods.METHODS)
 
 
 @pytest.mark.parametrize('mode', ['train', 'sample', 'pretrain'])

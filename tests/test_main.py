@@ -45,6 +45,7 @@ def test_a_run_leaves_all_its_files(trained):
   assert summary['base']['divergence'] == 0
   assert summary['final']['divergence'] > 0
   assert summary['final']['samples'] == 16
+  assert summary['title'] == 'ADRPO'
   assert 'success' in out
   assert str(workdir / 'report.html') in out
 

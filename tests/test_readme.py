@@ -69,7 +69,7 @@ def test_the_table_names_every_method_reward_and_world():
   assert listed['models'] == [set(WORLDS), set(TEXT_WORLDS)]
   assert listed['[methods](docs/methods.md)'] == [
     set(methods.METHODS),
-    set(language_methods.METHODS),
+    set(language_methods.LANGUAGE_METHODS),
   ]
   assert listed['[rewards](docs/rewards.md)'] == [
     set(REWARDS),

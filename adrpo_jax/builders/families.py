@@ -42,12 +42,12 @@ class Family(NamedTuple):
 
 
 _images = partial(
-  Family, modality='flow', methods=methods.TABLE, task=make_picture_task
+  Family, modality='flow', methods=methods.METHODS, task=make_picture_task
 )
 _texts = partial(
   Family,
   modality='language',
-  methods=language_methods.TABLE,
+  methods=language_methods.LANGUAGE_METHODS,
   task=make_text_task,
 )
 

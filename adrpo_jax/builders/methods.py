@@ -17,23 +17,24 @@ KEY = 'method.python'
 
 
 def make_method(config: ConfigDict, table: Table) -> Method:
-  """The method that `config.method` names, with its parameters.
+  """Returns the method that `config.method` names, with its parameters.
 
   Raises:
     InputError: no such method, parameters that do not fit, or own code that is
       no method.
   """
-  name = config.name
-  for call in read_calls(config.python, KEY):
-    if call.name in table.rows:
+  name = config.method.name
+  for call in read_calls(config.method.python, KEY):
+    if call.name in table:
       raise InputError(
         f'Expected a name that no method of the package has, got {call}. Give '
         'the function another name.'
       )
     if call.name == name:
       return _user_method(call)
-  named(table.rows, name, 'method')
-  parameters = {key: config[name][key] for key in table.parameters(name)}
+  row, own = named(table, name, 'method'), config.method[name]
+  parameters = {key: own[key] for key in table.parameters(name)}
+  parameters |= {key: config.sampler[key] for key in row.from_run}
   return _made(name, functools.partial(table.make_method, name, **parameters))
 
 
@@ -61,7 +62,7 @@ def _user_method(call: Call) -> Method:
       f'Expected {call} to return an adrpo_jax.method.Method, got '
       f'{type(method).__name__}.'
     )
-  return method._replace(name=call.name)
+  return method._replace(name=call.name, title=method.title or call.name)
 
 
 def _made(name: str, make: Callable[[], Any]) -> Any:

@@ -109,7 +109,7 @@ def build(
     InputError: what was expected, what came, and the way out.
   """
   family = family_of(config)
-  method = make_method(config.method, family.methods)
+  method = make_method(config, family.methods)
   groups = config.prompts.prompts_per_step, config.prompts.group_size
   trained = (groups[0], 2) if 'pairs' in method.needs else groups
   checks.check_groups(method, trained)

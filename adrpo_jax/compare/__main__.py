@@ -8,7 +8,8 @@ command continues after an interruption. Every run gets the changes that
 `config.compare` makes for its method, then the --config.key=value arguments of
 the command. A name in `config.compare` that is not a method is a variant of the
 method it sets as `method.name`:
-{'grpo_without_kl': {'method': {'name': 'grpo', 'grpo': {'beta': 0}}}}.
+{'grpo_without_kl': {'title': 'GRPO without KL',
+'method': {'name': 'grpo', 'grpo': {'beta': 0}}}}.
 """
 
 from collections.abc import Sequence
@@ -84,7 +85,10 @@ def contestants(config: ConfigDict) -> dict[str, dict[str, object]]:
   """
   methods = [name for name in config.method if name not in ('name', 'python')]
   methods += [call.name for call in read_calls(config.method.python, KEY)]
-  changes = config.compare.to_dict()
+  changes = {
+    name: {key: value for key, value in change.items() if key != 'title'}
+    for name, change in config.compare.to_dict().items()
+  }
   return {
     name: {'method.name': name} | flatten_dict(changes.get(name, {}), sep='.')
     for name in dict.fromkeys([*methods, *changes])

@@ -28,7 +28,6 @@ from adrpo_jax.figures.style import make_drawing
 from adrpo_jax.report import page
 from adrpo_jax.report.run_record import series
 from adrpo_jax.stats.estimates import Estimate, estimate
-from adrpo_jax.stats.measures import method_title
 
 Series = tuple[np.ndarray, np.ndarray]  # x and values, [K] each
 
@@ -164,7 +163,7 @@ def _line(
   comparison: Comparison, method: str, x: np.ndarray, estimates: list[Estimate]
 ) -> Line:
   return Line(
-    method_title(method),
+    comparison.titles[method],
     list(comparison.runs).index(method),
     x,
     np.array([point.mean for point in estimates]),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from adrpo_jax.compare.equal_divergence import EqualDivergence
 from adrpo_jax.compare.results import Comparison
 from adrpo_jax.stats.estimates import Estimate
-from adrpo_jax.stats.measures import Measure, method_title
+from adrpo_jax.stats.measures import Measure
 
 SOURCES = {
   'training': 'training steps, as running means over a tenth of a run',
@@ -36,7 +36,7 @@ def level_tables(
     places = measure.places(*[value.mean for value in estimates if value])
     nowhere = (None,) * len(at.levels)
     rows = [
-      [method_title(method)]
+      [comparison.titles[method]]
       + [
         _cell(measure, value, places, len(runs))
         for value in by_method.get(method, nowhere)
@@ -88,7 +88,8 @@ def missing_methods(comparison: Comparison, at: EqualDivergence) -> list[str]:
     'training': 'it logged no step with samples of its own policy',
     'held_out': 'it has too few evaluations',
   }[at.source]
-  return [f'{method_title(method)} is left out: {why}.' for method in missing]
+  titles = [comparison.titles[method] for method in missing]
+  return [f'{title} is left out: {why}.' for title in titles]
 
 
 def level_columns(

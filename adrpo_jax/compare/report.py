@@ -29,7 +29,6 @@ from adrpo_jax.figures.style import LIGHT, Axes, Theme, make_drawing, render
 from adrpo_jax.report import page
 from adrpo_jax.report.cards import SELECTION_RULE, Column, same_prompts
 from adrpo_jax.report.sample_kinds import kind_of
-from adrpo_jax.stats.measures import method_title
 from adrpo_jax.stats.number_format import percent
 
 
@@ -77,12 +76,10 @@ def _header(comparison: Comparison) -> str:
   seeds = max(len(row.seeds) for row in rows)
   best = max(rows, key=lambda row: row.mean('success') or 0.0)
   on_both = [
-    method_title(row.method)
-    for row in rows
-    if all(row.on_front.get(axis) for axis in FRONTS)
+    row.title for row in rows if all(row.on_front.get(axis) for axis in FRONTS)
   ]
   line = (
-    f'*{method_title(best.method)}* reaches the highest success on held-out '
+    f'*{best.title}* reaches the highest success on held-out '
     f'prompts: *{percent(best.mean("success"))}*, base '
     f'{percent(comparison.base.mean("success"))}. '
   )
@@ -124,7 +121,7 @@ def _method_points(comparison: Comparison, axis: str) -> list[MethodPoint]:
     paired = row.seeds and len(x.values) == len(y.values)
     points.append(
       MethodPoint(
-        name=method_title(row.method),
+        name=row.title,
         number=number if number >= 0 else None,
         x=x.mean,
         y=y.mean,
@@ -185,7 +182,7 @@ def _categories(comparison: Comparison) -> str:
   if not names:
     return page.section(title, '', page.note('No run recorded categories.'))
   rows = [
-    [page.text(method_title(row.method))]
+    [page.text(row.title)]
     + [_category_cell(row, comparison.base, name) for name in names]
     for row in everyone
   ]
@@ -212,7 +209,7 @@ def _columns(comparison: Comparison) -> list[Column[Any]]:
     for run in runs:
       if run.base_samples is None or run.tuned_samples is None:
         continue
-      candidate = Column(method_title(method), run.tuned_samples)
+      candidate = Column(comparison.titles[method], run.tuned_samples)
       base = columns or [Column('Base', run.base_samples)]
       if same_prompts([*base, candidate]):
         columns = [*base, candidate]
@@ -229,8 +226,8 @@ def _samples(comparison: Comparison) -> str:
   lead = f'{SELECTION_RULE} Each method shows its first seed.'
   shown = {column.title for column in columns}
   absent = [
-    f'{method_title(row.method)} has no {kind.noun} for these prompts.'
+    f'{row.title} has no {kind.noun} for these prompts.'
     for row in comparison.methods
-    if method_title(row.method) not in shown
+    if row.title not in shown
   ]
   return page.section(title, lead, kind.by_method(columns), page.notes(absent))

@@ -14,9 +14,10 @@ from adrpo_jax.compare.equal_divergence import (
   EqualDivergence,
   equal_divergences,
 )
+from adrpo_jax.report.method_titles import TITLES
 from adrpo_jax.report.run_record import RunRecord, read_run
 from adrpo_jax.stats.estimates import Estimate, estimate
-from adrpo_jax.stats.measures import METHOD_TITLES, Measures, difference, ratio
+from adrpo_jax.stats.measures import Measures, difference, ratio
 from adrpo_jax.stats.number_format import is_finite, percent
 from adrpo_jax.worlds import TEXT_WORLDS, Escape
 
@@ -28,6 +29,7 @@ FRONTS = {'diversity': True, 'divergence': False}
 class MethodRow:
   """One method over its seeds.
 
+  title:       of the method, or of a variant in `config.compare`
   measures:    name -> estimate. The names are the measures of the evaluation,
                `success_gain` and `diversity_kept` (against the base),
                `seconds`, `samples_per_second` and, if the task has a local
@@ -38,6 +40,7 @@ class MethodRow:
   """
 
   method: str
+  title: str
   seeds: tuple[int, ...]
   measures: dict[str, Estimate]
   by_category: dict[str, Estimate]
@@ -58,6 +61,11 @@ class Comparison:
   runs: dict[str, list[RunRecord]]
   at_divergence: tuple[EqualDivergence, ...]
   notes: tuple[str, ...]
+
+  @property
+  def titles(self) -> dict[str, str]:
+    """Method or variant -> title."""
+    return {row.method: row.title for row in self.methods}
 
   @property
   def escape(self) -> Escape | None:
@@ -145,12 +153,19 @@ def _row(method: str, runs: list[RunRecord]) -> MethodRow:
   }
   return MethodRow(
     method=method,
+    title=_title(method, runs[0]),
     seeds=tuple(_seed(run.workdir) for run in runs),
     measures=_estimates(columns),
     by_category=_categories([run.final for run in runs]),
     on_front={},
     predicted_ceiling=ceiling.mean if ceiling else None,
   )
+
+
+def _title(name: str, run: RunRecord) -> str:
+  """Returns the title of a variant, or of the method with this name."""
+  variant = (run.settings.get('compare') or {}).get(name) or {}
+  return variant.get('title') or (run.title if run.method == name else name)
 
 
 def _base_row(runs: list[RunRecord]) -> tuple[MethodRow, list[str]]:
@@ -173,7 +188,7 @@ def _base_row(runs: list[RunRecord]) -> tuple[MethodRow, list[str]]:
       f'{percent(high)}. Each gain is against the base of its run.'
     )
   by_category = _categories(records)
-  return MethodRow('base', (), measures, by_category, {}, None), notes
+  return MethodRow('base', 'Base', (), measures, by_category, {}, None), notes
 
 
 def _effort_notes(runs: list[RunRecord]) -> list[str]:
@@ -198,13 +213,13 @@ def _seed(folder: Path) -> int:
 def _folders(workdir: Path) -> dict[str, list[Path]]:
   """Returns method -> folders of its seeds.
 
-  Methods in METHOD_TITLES come first, in that order.
+  Methods of the tables come first, in the order of the tables.
   """
   folders: dict[str, list[Path]] = {}
   for folder in workdir.glob('*/seed_*'):
     if folder.is_dir() and folder.name.removeprefix('seed_').isdecimal():
       folders.setdefault(folder.parent.name, []).append(folder)
-  order = list(METHOD_TITLES)
+  order = list(TITLES)
   names = sorted(
     folders, key=lambda n: (order.index(n) if n in order else len(order), n)
   )

@@ -15,7 +15,7 @@ from adrpo_jax.compare.divergence_tables import (
   missing_methods,
 )
 from adrpo_jax.compare.results import FRONTS, Comparison, MethodRow
-from adrpo_jax.stats.measures import Measures, method_title
+from adrpo_jax.stats.measures import Measures
 from adrpo_jax.stats.number_format import (
   decimal,
   is_finite,
@@ -58,7 +58,7 @@ def table_columns(comparison: Comparison) -> list[TableColumn]:
     return decimal(value.mean, value.error, places) if value else '–'
 
   columns: list[TableColumn] = [
-    ('Method', lambda row: method_title(row.method)),
+    ('Method', lambda row: row.title),
     ('Seeds', lambda row: str(len(row.seeds)) if row.seeds else '–'),
     ('Success', _cell_of('success', percent)),
     ('Gain', _cell_of('success_gain', point_difference)),

@@ -13,7 +13,6 @@ from adrpo_jax.method.divergences import transition_kl, velocity_w2
 from adrpo_jax.method.guards import check_group_size
 from adrpo_jax.method.methods import (
   METHODS,
-  PRESETS,
   make_method,
   parameters,
 )
@@ -52,7 +51,6 @@ from adrpo_jax.method.transforms import (
 
 __all__ = [
   'METHODS',
-  'PRESETS',
   'DivergenceTerm',
   'Method',
   'Transform',

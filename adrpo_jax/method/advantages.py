@@ -7,9 +7,12 @@ functions return exactly 0. Standard deviations are those of the population
 unless `ddof` says otherwise.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
+from adrpo_jax.errors import unknown_name
 from adrpo_jax.types import Array
 
 
@@ -114,7 +117,7 @@ def softmax_of_group(
 
 
 def equal_groups(rewards: Array, valid: Array) -> Array:
-  """Which prompts say nothing: [P, G] -> [P] bool.
+  """Finds the prompts without information: [P, G] -> [P] bool.
 
   True where a prompt has no valid sample, one, or only equal valid rewards.
   """
@@ -124,20 +127,35 @@ def equal_groups(rewards: Array, valid: Array) -> Array:
 
 
 def keep_equal_groups(rewards: Array, valid: Array) -> Array:
-  """Leaves equal groups in the loss, pulled to the reference ("keep").
+  """Keeps equal groups in the loss. Returns `valid` [P, G] as it is.
 
-  Their advantages are 0, so ADRPO gives them β₀. Returns `valid` [P, G].
+  Their advantages are 0, so that ADRPO weighs their divergence by β₀.
   """
   del rewards
   return valid
 
 
 def drop_equal_groups(rewards: Array, valid: Array) -> Array:
-  """Takes equal groups out of the loss and its denominator ("drop").
+  """Drops equal groups from the loss and its denominator.
 
   Returns `valid` [P, G] with every sample of an equal group marked invalid.
   """
   return valid & ~equal_groups(rewards, valid)[:, None]
+
+
+# What becomes of a group whose valid rewards are all equal.
+ZERO_VARIANCE = {'keep': keep_equal_groups, 'drop': drop_equal_groups}
+
+
+def usable_samples(zero_variance: str) -> Callable[[Array, Array], Array]:
+  """Returns (rewards, valid) -> valid [P, G] by a name of ZERO_VARIANCE.
+
+  Raises:
+    ValueError: no such name; the nearest is named.
+  """
+  if zero_variance not in ZERO_VARIANCE:
+    raise unknown_name(zero_variance, ZERO_VARIANCE, 'zero_variance')
+  return ZERO_VARIANCE[zero_variance]
 
 
 def _clean(rewards: Array, valid: Array) -> Array:

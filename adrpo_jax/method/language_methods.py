@@ -11,7 +11,6 @@ rewards in [0, 1].
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from adrpo_jax.errors import unknown_name
 from adrpo_jax.method import (
@@ -22,8 +21,8 @@ from adrpo_jax.method import (
   token_losses,
   transforms,
 )
-from adrpo_jax.method.record import DivergenceTerm, Method, weight_of_chain
-from adrpo_jax.method.table import Table
+from adrpo_jax.method.record import DivergenceTerm, Method
+from adrpo_jax.method.table import Row, Table
 from adrpo_jax.method.transforms import Transform, chain
 
 ADVANTAGES: dict[str, Callable[[], Transform]] = {
@@ -38,13 +37,9 @@ RATIOS = {
   'sequence': token_losses.sequence_ratio,
   'product': token_losses.product_ratio,
 }
-USABLE = {
-  'keep': advantages.keep_equal_groups,
-  'drop': advantages.drop_equal_groups,
-}
 
 
-def adrpo(
+def _adrpo(
   *,
   beta0: float = 0.1,
   scale: float = 1.0,
@@ -57,7 +52,7 @@ def adrpo(
   kl: str = 'ratio_k3',
   guard: bool = True,
   aggregation: str = 'sample_mean',
-  longest: int = 0,
+  max_completion_length: int = 0,
   zero_variance: str = 'keep',
 ) -> Method:
   """The clipped surrogate, and KL weighed by β₀ − λ·clip(A, ±c).
@@ -65,11 +60,11 @@ def adrpo(
   A is clipped in the coefficient alone. `guard` takes the coefficient off a
   token where it is negative and π < π_ref/2: there it would push a good
   sample's token down. 0 stands for no `dual_clip`, and for no `clip`, which is
-  the bare β₀ − A; `longest` is for the aggregation 'constant_length'.
+  the bare β₀ − A; the aggregation 'constant_length' divides by
+  `max_completion_length`, the most tokens of a completion.
   """
   guards.warn_if_unbounded(kl, clip, guarded=guard)
   return _surrogate(
-    'adrpo',
     chain(
       _named('advantage', advantage, ADVANTAGES)(),
       transforms.adaptive_divergence(beta0, scale, clip or None),
@@ -78,13 +73,12 @@ def adrpo(
     clips=(clip_low, clip_high, dual_clip),
     kl=kl,
     guard=guard,
-    aggregation=_aggregation(aggregation, longest),
+    aggregation=_aggregation(aggregation, max_completion_length),
     zero_variance=zero_variance,
-    source='Fan et al., 2025, arXiv:2510.18053',
   )
 
 
-def grpo(
+def _grpo(
   *,
   beta: float = 0.04,
   advantage: str = 'group',
@@ -94,7 +88,7 @@ def grpo(
   dual_clip: float = 0.0,
   kl: str = 'ratio_k3',
   aggregation: str = 'sample_mean',
-  longest: int = 0,
+  max_completion_length: int = 0,
   zero_variance: str = 'keep',
 ) -> Method:
   """The clipped surrogate, and KL weighed by β for every sample; 0 for none.
@@ -103,7 +97,6 @@ def grpo(
   'constant_length' and advantage 'centered' Dr. GRPO's.
   """
   return _surrogate(
-    'grpo',
     chain(
       _named('advantage', advantage, ADVANTAGES)(),
       transforms.fixed_divergence(beta),
@@ -112,13 +105,12 @@ def grpo(
     clips=(clip_low, clip_high, dual_clip),
     kl=kl if beta else '',
     guard=False,
-    aggregation=_aggregation(aggregation, longest),
+    aggregation=_aggregation(aggregation, max_completion_length),
     zero_variance=zero_variance,
-    source='Shao et al., 2024, arXiv:2402.03300',
   )
 
 
-def rloo(
+def _rloo(
   *,
   beta: float = 0.04,
   clip_low: float = 0.2,
@@ -128,7 +120,6 @@ def rloo(
 ) -> Method:
   """A against the mean of the prompt's other samples; whole answers' ratios."""
   return _surrogate(
-    'rloo',
     chain(transforms.leave_one_out(), transforms.fixed_divergence(beta)),
     ratio='product',
     clips=(clip_low, clip_high, 0.0),
@@ -136,14 +127,12 @@ def rloo(
     guard=False,
     aggregation=aggregations.sample_mean,
     zero_variance=zero_variance,
-    source='Ahmadian et al., 2024, arXiv:2402.14740',
   )
 
 
-def dpo(*, beta: float = 0.1) -> Method:
+def _dpo(*, beta: float = 0.1) -> Method:
   """DPO on pairs drawn once from the base; ties give no pair."""
   return Method(
-    name='dpo',
     weights=transforms.best_against_worst(),
     policy_loss=token_losses.dpo_pairs(beta),
     divergences=(),
@@ -151,29 +140,31 @@ def dpo(*, beta: float = 0.1) -> Method:
     usable=advantages.drop_equal_groups,
     needs=frozenset({'pairs'}),
     policy_anchors=('reference',),
-    source='Rafailov et al., 2023, arXiv:2305.18290',
   )
 
 
-METHODS: dict[str, Callable[..., Method]] = {
-  factory.__name__: factory for factory in (adrpo, grpo, rloo, dpo)
-}
-
-# What differs from the defaults. β₀ and the range ±β₀ are published for audio;
-# the estimator is what the authors' library had. See method.table.
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-  'adrpo': {
-    'stable': {},
-    'paper': {'beta0': 0.04, 'clip': 0.04, 'kl': 'k3', 'guard': False},
-  },
-  **{name: {'stable': {}, 'paper': {}} for name in ('grpo', 'rloo', 'dpo')},
-}
-
-TABLE = Table(METHODS, PRESETS)
+LANGUAGE_METHODS = Table(
+  adrpo=Row(
+    'ADRPO',
+    _adrpo,
+    'Fan et al., 2025, arXiv:2510.18053',
+    # β₀ and the range ±β₀ are published for audio; the estimator is that of
+    # the authors' library.
+    paper={'beta0': 0.04, 'clip': 0.04, 'kl': 'k3', 'guard': False},
+    from_run=('max_completion_length',),
+  ),
+  grpo=Row(
+    'GRPO',
+    _grpo,
+    'Shao et al., 2024, arXiv:2402.03300',
+    from_run=('max_completion_length',),
+  ),
+  rloo=Row('RLOO', _rloo, 'Ahmadian et al., 2024, arXiv:2402.14740'),
+  dpo=Row('DPO', _dpo, 'Rafailov et al., 2023, arXiv:2305.18290'),
+)
 
 
 def _surrogate(
-  name: str,
   weights: Transform,
   *,
   ratio: str,
@@ -182,25 +173,20 @@ def _surrogate(
   guard: bool,
   aggregation: aggregations.Aggregation,
   zero_variance: str,
-  source: str,
 ) -> Method:
   low, high, dual = clips
   released = kl_estimators.past_flip if guard else None
-  terms = (
-    DivergenceTerm(_estimator(kl), 'reference', weight_of_chain, released),
-  )
+  term = DivergenceTerm(_estimator(kl), 'reference', released=released)
   return Method(
-    name=name,
     weights=weights,
     policy_loss=token_losses.clipped(
       _named('ratio', ratio, RATIOS), low, high, dual=dual or None
     ),
-    divergences=terms if kl else (),
+    divergences=(term,) if kl else (),
     behavior='current',
-    usable=_named('zero_variance', zero_variance, USABLE),
+    usable=advantages.usable_samples(zero_variance),
     needs=frozenset({'group'} | ({'full_kl'} if kl == 'full' else set())),
     aggregation=aggregation,
-    source=source,
   )
 
 
@@ -214,14 +200,16 @@ def _estimator(name: str) -> kl_estimators.Estimator:
   return _named('kl', name or 'k3', kl_estimators.ESTIMATORS)
 
 
-def _aggregation(name: str, longest: int) -> aggregations.Aggregation:
+def _aggregation(
+  name: str, max_completion_length: int
+) -> aggregations.Aggregation:
   if name == 'constant_length':
-    if longest < 1:
+    if max_completion_length < 1:
       raise ValueError(
-        f'Expected longest, the most tokens of an answer, got {longest}: the '
-        "aggregation 'constant_length' divides by it."
+        'Expected max_completion_length above 0 for the aggregation '
+        f"'constant_length', which divides by it, got {max_completion_length}."
       )
-    return aggregations.constant_length(longest)
+    return aggregations.constant_length(max_completion_length)
   known = {
     'sample_mean': aggregations.sample_mean,
     'entry_mean': aggregations.entry_mean,

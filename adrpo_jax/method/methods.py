@@ -12,25 +12,18 @@ whose spread within a prompt is about 0.2.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax.numpy as jnp
 import optax
 
-from adrpo_jax.errors import unknown_name
 from adrpo_jax.method import advantages, divergences, policy_losses, transforms
 from adrpo_jax.method.record import DivergenceTerm, Method, weight_of_chain
-from adrpo_jax.method.table import Table
+from adrpo_jax.method.table import Row, Table
 from adrpo_jax.method.transforms import chain
 from adrpo_jax.types import Array, Weights
 
-ZERO_VARIANCE = {
-  'keep': advantages.keep_equal_groups,
-  'drop': advantages.drop_equal_groups,
-}
 
-
-def adrpo(
+def _adrpo(
   *,
   beta0: float = 0.25,
   advantage_clip: float = 0.9,
@@ -45,7 +38,6 @@ def adrpo(
   """
   policy_clip = (policy_advantage_clip or advantage_clip) * beta0
   return Method(
-    name='adrpo',
     weights=transforms.adrpo(
       beta0,
       advantage_clip * beta0,
@@ -55,13 +47,12 @@ def adrpo(
     policy_loss=policy_losses.velocity_matching,
     divergences=(_w2('reference'),),
     behavior='current',
-    usable=_usable(zero_variance),
+    usable=advantages.usable_samples(zero_variance),
     needs=frozenset({'group'}),
-    source='Fan et al., 2025, arXiv:2510.18053',
   )
 
 
-def orw_cfm_w2(
+def _orw_cfm_w2(
   *, tau: float = 1.0, alpha: float = 0.4, refresh: int = 1
 ) -> Method:
   """exp(τ r)⟨(v − u)²⟩ + α⟨(v − v_ref)²⟩, sampled by a copy of the policy.
@@ -69,18 +60,16 @@ def orw_cfm_w2(
   The copy is renewed after every `refresh` training steps.
   """
   return Method(
-    name='orw_cfm_w2',
     weights=transforms.orw_cfm_w2(tau, alpha),
     policy_loss=policy_losses.velocity_matching,
     divergences=(_w2('reference'),),
     behavior='old',
     usable=advantages.keep_equal_groups,
     old_decay=_refreshed_every(refresh),
-    source='Fan et al., 2025, arXiv:2502.06061',
   )
 
 
-def fixed_w2(
+def _fixed_w2(
   *,
   beta: float = 0.25,
   advantage_clip: float = 0.9,
@@ -88,19 +77,16 @@ def fixed_w2(
 ) -> Method:
   """A⟨(v − u)²⟩ + β⟨(v − v_ref)²⟩, the fixed coefficient ADRPO replaces."""
   return Method(
-    name='fixed_w2',
     weights=transforms.fixed_w2(beta, advantage_clip * beta),
     policy_loss=policy_losses.velocity_matching,
     divergences=(_w2('reference'),),
     behavior='current',
-    usable=_usable(zero_variance),
+    usable=advantages.usable_samples(zero_variance),
     needs=frozenset({'group'}),
-    source='the fixed-coefficient baseline of Fan et al., 2025, '
-    'arXiv:2510.18053',
   )
 
 
-def nft(
+def _nft(
   *,
   beta: float = 1.0,
   clip: float = 5.0,
@@ -124,23 +110,21 @@ def nft(
     divergence = partial(divergences.implicit_pair_mean, beta=beta)
     coefficient = transforms.fixed_divergence(1.0)
   return Method(
-    name='nft',
     weights=chain(_standardized_to_one(clip), coefficient),
     policy_loss=matching,
     divergences=(
-      DivergenceTerm(divergence, 'old', weight_of_chain),
+      DivergenceTerm(divergence, 'old'),
       _w2('reference', _constant(reference_weight)),
     ),
     behavior='old',
-    usable=_usable(zero_variance),
+    usable=advantages.usable_samples(zero_variance),
     needs=frozenset({'group'}),
     policy_anchors=('old',) if self_normalized else (),
     old_decay=optax.linear_schedule(0.0, old_decay, old_decay_steps),
-    source='Zheng et al., 2025, arXiv:2509.16117',
   )
 
 
-def ram(
+def _ram(
   *,
   beta: float = 0.25,
   advantage_clip: float = 0.9,
@@ -148,20 +132,18 @@ def ram(
 ) -> Method:
   """β⟨(v − sg[v_ref + (A/β)(u − v_old)])²⟩, v_old the policy of the rollout."""
   return Method(
-    name='ram',
     weights=transforms.fixed_w2(beta, advantage_clip * beta),
     policy_loss=policy_losses.residual_matching('old'),
     divergences=(_w2('reference'),),
     behavior='current',
-    usable=_usable(zero_variance),
+    usable=advantages.usable_samples(zero_variance),
     needs=frozenset({'group'}),
     policy_anchors=('old',),
     old_decay=_refreshed_every(1),
-    source='Reinforce Adjoint Matching, 2026, arXiv:2605.10759',
   )
 
 
-def awm(
+def _awm(
   *,
   beta: float = 0.4,
   clip: float = 5.0,
@@ -176,55 +158,47 @@ def awm(
   A′ as in `nft`; the decay of the average rises from 0 to `ema_decay`.
   """
   return Method(
-    name='awm',
     weights=chain(
       _standardized_to_one(clip), transforms.fixed_divergence(beta)
     ),
     policy_loss=policy_losses.clipped_elbo(clip_range),
     divergences=(_w2('reference'), _w2('ema', _constant(ema_weight))),
     behavior='current',
-    usable=_usable(zero_variance),
+    usable=advantages.usable_samples(zero_variance),
     needs=frozenset({'group'}),
     policy_anchors=('old',),
     old_decay=_refreshed_every(1),
     ema_decay=optax.linear_schedule(0.0, ema_decay, ema_decay_steps),
-    source='Xue et al., 2025, arXiv:2509.25050',
   )
 
 
-def raft() -> Method:
+def _raft() -> Method:
   """⟨(v − u)²⟩ on the best sample of each prompt, nothing that holds back."""
   return Method(
-    name='raft',
     weights=transforms.best_of_group(),
     policy_loss=policy_losses.velocity_matching,
     divergences=(),
     behavior='current',
     usable=advantages.drop_equal_groups,
     needs=frozenset({'group'}),
-    source='Dong et al., 2023, arXiv:2304.06767',
   )
 
 
-def rwr(*, temperature: float = 0.1) -> Method:
+def _rwr(*, temperature: float = 0.1) -> Method:
   """softmax(r/T)·⟨(v − u)²⟩ over each prompt, nothing that holds back."""
   return Method(
-    name='rwr',
     weights=transforms.softmax_of_group(temperature),
     policy_loss=policy_losses.velocity_matching,
     divergences=(),
     behavior='current',
     usable=advantages.drop_equal_groups,
     needs=frozenset({'group'}),
-    source='Peters & Schaal, 2007; for diffusion Black et al., 2023, '
-    'arXiv:2305.13301',
   )
 
 
-def dpo(*, beta: float = 100.0) -> Method:
+def _dpo(*, beta: float = 100.0) -> Method:
   """Diffusion-DPO on pairs drawn once from the base; ties give no pair."""
   return Method(
-    name='dpo',
     weights=transforms.best_against_worst(),
     policy_loss=policy_losses.dpo_pairs(beta),
     divergences=(),
@@ -232,11 +206,10 @@ def dpo(*, beta: float = 100.0) -> Method:
     usable=advantages.drop_equal_groups,
     needs=frozenset({'pairs', 'shared_noise'}),
     policy_anchors=('reference',),
-    source='Wallace et al., 2023, arXiv:2311.12908',
   )
 
 
-def flow_grpo(
+def _flow_grpo(
   *,
   beta: float = 0.004,
   clip: float = 5.0,
@@ -245,72 +218,63 @@ def flow_grpo(
 ) -> Method:
   """The clipped surrogate on solver transitions, with their KL to the base."""
   return Method(
-    name='flow_grpo',
     weights=chain(
       transforms.standardize_by_group(),
       transforms.clip_advantages(clip),
       transforms.fixed_divergence(beta),
     ),
     policy_loss=policy_losses.clipped_log_ratio(clip_range),
-    divergences=(
-      DivergenceTerm(divergences.transition_kl, 'reference', weight_of_chain),
-    ),
+    divergences=(DivergenceTerm(divergences.transition_kl, 'reference'),),
     behavior='current',
-    usable=_usable(zero_variance),
+    usable=advantages.usable_samples(zero_variance),
     needs=frozenset({'group', 'trajectory'}),
-    source='Liu et al., 2025, arXiv:2505.05470',
   )
 
 
-METHODS: dict[str, Callable[..., Method]] = {
-  factory.__name__: factory
-  for factory in (
-    adrpo,
-    orw_cfm_w2,
-    fixed_w2,
-    nft,
-    ram,
-    awm,
-    raft,
-    rwr,
-    dpo,
-    flow_grpo,
-  )
-}
-
-# What differs from the defaults. 'paper' holds published values only; what a
-# paper leaves open stays at its default.
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-  # By analogy with the audio ablation: on the boundary of stability.
-  'adrpo': {'stable': {}, 'paper': {'advantage_clip': 1.0}},
-  # The released CIFAR-10 code.
-  'orw_cfm_w2': {
-    'stable': {},
-    'paper': {'tau': 0.5, 'alpha': 1.0, 'refresh': 100},
-  },
-  'fixed_w2': {'stable': {}, 'paper': {}},
-  'nft': {
-    'stable': {},
-    'paper': {'self_normalized': True, 'reference_weight': 2e-5},
-  },
-  'ram': {'stable': {}, 'paper': {}},
-  'awm': {'stable': {}, 'paper': {}},
-  'raft': {'stable': {}, 'paper': {}},
-  'rwr': {'stable': {}, 'paper': {}},
-  'dpo': {'stable': {}, 'paper': {}},
-  'flow_grpo': {'stable': {}, 'paper': {'zero_variance': 'drop'}},
-}
-
-
-TABLE = Table(METHODS, PRESETS)
-parameters = TABLE.parameters
-make_method = TABLE.make_method
-
-
-def _usable(zero_variance: str) -> Callable[[Array, Array], Array]:
-  if zero_variance not in ZERO_VARIANCE:
-    raise unknown_name(zero_variance, ZERO_VARIANCE, 'zero_variance')
-  return ZERO_VARIANCE[zero_variance]
+METHODS = Table(
+  adrpo=Row(
+    'ADRPO',
+    _adrpo,
+    'Fan et al., 2025, arXiv:2510.18053',
+    # By analogy with the audio ablation: on the boundary of stability.
+    paper={'advantage_clip': 1.0},
+  ),
+  orw_cfm_w2=Row(
+    'ORW-CFM-W2',
+    _orw_cfm_w2,
+    'Fan et al., 2025, arXiv:2502.06061',
+    # The released CIFAR-10 code.
+    paper={'tau': 0.5, 'alpha': 1.0, 'refresh': 100},
+  ),
+  fixed_w2=Row(
+    'Fixed-β W2',
+    _fixed_w2,
+    'the fixed-coefficient baseline of Fan et al., 2025, arXiv:2510.18053',
+  ),
+  nft=Row(
+    'DiffusionNFT',
+    _nft,
+    'Zheng et al., 2025, arXiv:2509.16117',
+    paper={'self_normalized': True, 'reference_weight': 2e-5},
+  ),
+  ram=Row('RAM', _ram, 'Reinforce Adjoint Matching, 2026, arXiv:2605.10759'),
+  awm=Row('AWM', _awm, 'Xue et al., 2025, arXiv:2509.25050'),
+  raft=Row('RAFT', _raft, 'Dong et al., 2023, arXiv:2304.06767'),
+  rwr=Row(
+    'RWR',
+    _rwr,
+    'Peters & Schaal, 2007; for diffusion Black et al., 2023, arXiv:2305.13301',
+  ),
+  dpo=Row('DPO', _dpo, 'Wallace et al., 2023, arXiv:2311.12908'),
+  flow_grpo=Row(
+    'Flow-GRPO',
+    _flow_grpo,
+    'Liu et al., 2025, arXiv:2505.05470',
+    paper={'zero_variance': 'drop'},
+  ),
+)
+parameters = METHODS.parameters
+make_method = METHODS.make_method
 
 
 def _constant(value: float) -> Callable[[Weights], Array]:

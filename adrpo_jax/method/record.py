@@ -1,4 +1,4 @@
-"""What a method is: the record that a row of the table fills in."""
+"""Records: a method, and a divergence term of its loss."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -10,23 +10,29 @@ from adrpo_jax.method.aggregations import Aggregation, sample_mean
 from adrpo_jax.types import Array, PyTree, Weights, append_axes
 
 
-class DivergenceTerm(NamedTuple):
-  """One divergence of a loss: what is measured, against whom, how heavily.
+def weight_of_chain(weights: Weights) -> Array:
+  """Returns the divergence weight that the chain of a method made. [P, G]"""
+  return weights.divergence
 
-  function: (outputs, what the anchor says) -> [P, G, *]
+
+class DivergenceTerm(NamedTuple):
+  """A divergence term of a loss: a function, its anchor and its weight.
+
+  function: (outputs of the policy, outputs of the anchor) -> [P, G, *]
   anchor:   'reference', 'old' or 'ema'
-  weight:   (weights) -> [P, G]
-  released: (outputs, what the anchor says) -> [P, G, *] bool, entries that a
-            negative weight leaves alone; None: there are none
+  weight:   (weights) -> [P, G], the chain's divergence weight unless given
+  released: (outputs of the policy, outputs of the anchor) -> [P, G, *] bool,
+            the entries to which a negative weight does not apply; None: it
+            applies to all
   """
 
   function: Callable[..., Array]
   anchor: str
-  weight: Callable[[Weights], Array]
+  weight: Callable[[Weights], Array] = weight_of_chain
   released: Callable[..., Array] | None = None
 
   def entries(self, outputs: Any, weights: Weights) -> Array:
-    """D of every entry, 0 where it is released. -> [P, G, *]"""
+    """Returns D of every entry, 0 where it is released. [P, G, *]"""
     anchor = outputs.anchors[self.anchor]
     measured = self.function(outputs, anchor)
     if self.released is None:
@@ -36,54 +42,51 @@ class DivergenceTerm(NamedTuple):
     return jnp.where(free, 0.0, measured)
 
 
-def weight_of_chain(weights: Weights) -> Array:
-  """The weight of a divergence term as the method's chain gives it. [P, G]"""
-  return weights.divergence
-
-
 class Method(NamedTuple):
-  """One row of the table.
+  """A method as functions: chain of weights, policy loss, divergence terms.
 
-  weights:     the chain that makes `Weights` of rewards
+  weights:     the chain that turns rewards into `Weights`
   policy_loss: (outputs, weights) -> [P, G, *]
-  divergences: the terms that hold the policy back
-  behavior:   whose parameters sample: 'current', 'old' or 'base'
+  divergences: the terms that hold the policy near its anchors
+  behavior:    the parameters that sample: 'current', 'old' or 'base'
   usable:      (rewards, valid) -> valid, the samples that enter the loss
-  source:      where the method was published
   needs:       'group' (two samples of a prompt or more), 'pairs' (exactly two),
-               'shared_noise' (one ε and σ for a group), 'trajectory'
+               'shared_noise' (one ε and σ for a group), 'trajectory',
+               'full_kl' (log-probabilities of the whole vocabulary)
   policy_anchors: anchors that policy_loss reads by name
   old_decay:   old <- d·old + (1−d)·params after each training step, with
                d = old_decay(index of that step, from 0); None: no such copy
   ema_decay:   the same for the averaged parameters
-  aggregation: (entries, valid) -> [P, G], what an entry of a sample counts for
+  aggregation: (entries, valid) -> [P, G], the scale of an entry in the loss
+  name, title, source: those of the table's row
   """
 
-  name: str
   weights: optax.GradientTransformationExtraArgs
   policy_loss: Callable[..., Array]
   divergences: tuple[DivergenceTerm, ...]
   behavior: str
   usable: Callable[[Array, Array], Array]
-  source: str
   needs: frozenset[str] = frozenset()
   policy_anchors: tuple[str, ...] = ()
   old_decay: optax.Schedule | None = None
   ema_decay: optax.Schedule | None = None
   aggregation: Aggregation = sample_mean
+  name: str = ''
+  title: str = ''
+  source: str = ''
 
 
 def divergence_weights(
   method: Method, weights: Weights, valid: Array
 ) -> tuple[Array, ...]:
-  """The weight of every divergence term, 0 for what is invalid. [P, G] each."""
+  """Returns the weight of each divergence term, 0 if invalid. [P, G] each."""
   return tuple(
     jnp.where(valid, term.weight(weights), 0.0) for term in method.divergences
   )
 
 
 def anchors(method: Method) -> tuple[str, ...]:
-  """Names of the anchor policies whose outputs the loss of a method reads."""
+  """Returns the names of the anchors whose outputs the loss reads, sorted."""
   names = {term.anchor for term in method.divergences}
   return tuple(sorted(names | set(method.policy_anchors)))
 
@@ -91,10 +94,14 @@ def anchors(method: Method) -> tuple[str, ...]:
 def given_anchors(
   method: Method, given: Mapping[str, PyTree]
 ) -> dict[str, PyTree]:
-  """Those that are read: the method's, and the reference if it is given.
+  """Returns the anchors that a method reads, and the reference if it is given.
+
+  Args:
+    method: names its anchors.
+    given: anchor -> full parameters.
 
   Raises:
-    ValueError: one that the method reads is missing.
+    ValueError: an anchor that the method reads is missing.
   """
   needed = anchors(method)
   missing = sorted(set(needed) - set(given))

@@ -1,4 +1,4 @@
-"""A table of methods: rows by name, and presets of their parameters."""
+"""A table of methods: rows by name, each with all there is to know of it."""
 
 from collections.abc import Callable, Mapping
 import inspect
@@ -7,40 +7,66 @@ from typing import Any, NamedTuple
 from adrpo_jax.errors import unknown_name
 from adrpo_jax.method.record import Method
 
+# stable: the defaults. paper: published values, where they differ; what a paper
+# leaves open stays at its default.
+PRESETS = ('stable', 'paper')
 
-class Table(NamedTuple):
-  """Methods of one kind of model.
 
-  rows:    name -> factory, whose keyword parameters have their defaults
-  presets: name -> preset -> what differs from the defaults; 'stable' is there
-           for each
+class Row(NamedTuple):
+  """A row of a table of methods.
+
+  title:    the name that it is published under
+  make:     (keyword parameters, each with its default) -> Method; its docstring
+            has the equation
+  source:   where it was published
+  paper:    parameters of the preset 'paper', where they differ from the default
+  from_run: parameters that a run passes, from elsewhere in its config
   """
 
-  rows: Mapping[str, Callable[..., Method]]
-  presets: Mapping[str, Mapping[str, Mapping[str, Any]]]
+  title: str
+  make: Callable[..., Method]
+  source: str
+  paper: Mapping[str, Any] = {}
+  from_run: tuple[str, ...] = ()
+
+
+class Table(dict[str, Row]):
+  """The methods of one kind of model: name -> row."""
 
   def parameters(self, name: str, preset: str = 'stable') -> dict[str, Any]:
-    """All keyword parameters of a method with the values of a preset."""
-    _check_name('method', name, self.rows)
-    _check_name('preset', preset, self.presets[name])
-    signature = inspect.signature(self.rows[name])
-    defaults = {key: p.default for key, p in signature.parameters.items()}
-    return defaults | dict(self.presets[name][preset])
+    """Returns the parameters of a method that a config holds, by a preset.
+
+    Raises:
+      ValueError: no such method or preset; the nearest is named.
+    """
+    row = self._row(name)
+    if preset not in PRESETS:
+      raise unknown_name(preset, PRESETS, 'preset')
+    values = {k: v for k, v in _defaults(row).items() if k not in row.from_run}
+    return values | (dict(row.paper) if preset == 'paper' else {})
 
   def make_method(
     self, name: str, preset: str = 'stable', **overrides: Any
   ) -> Method:
-    """The row called `name`, with some parameters of its preset replaced.
+    """Returns a method by a preset, with the given parameters replaced.
 
     Raises:
       ValueError: no such method, preset or parameter; the nearest is named.
     """
-    values = self.parameters(name, preset)
+    row, values = self._row(name), self.parameters(name, preset)
+    known = _defaults(row)
     for key in overrides:
-      _check_name(f'parameter of {name}', key, values)
-    return self.rows[name](**(values | overrides))
+      if key not in known:
+        raise unknown_name(key, known, f'parameter of {name}')
+    made = row.make(**(values | overrides))
+    return made._replace(name=name, title=row.title, source=row.source)
+
+  def _row(self, name: str) -> Row:
+    if name not in self:
+      raise unknown_name(name, self, 'method')
+    return self[name]
 
 
-def _check_name(kind: str, name: str, known: Mapping[str, Any]) -> None:
-  if name not in known:
-    raise unknown_name(name, known, kind)
+def _defaults(row: Row) -> dict[str, Any]:
+  signature = inspect.signature(row.make)
+  return {key: p.default for key, p in signature.parameters.items()}

@@ -13,6 +13,7 @@ from typing import Any
 from etils import epath
 import numpy as np
 
+from adrpo_jax.report.method_titles import method_title
 from adrpo_jax.samples import image_file, text_file
 from adrpo_jax.samples.image_file import Samples
 from adrpo_jax.samples.text_file import TextSamples
@@ -67,6 +68,11 @@ class RunRecord:
     if isinstance(configured, dict):
       configured = configured.get('name')
     return str((self.summary or {}).get('method') or configured or 'run')
+
+  @property
+  def title(self) -> str:
+    """The title of the method: as recorded, else that of its table."""
+    return str((self.summary or {}).get('title') or method_title(self.method))
 
   @property
   def base(self) -> Record:

@@ -16,7 +16,6 @@ from adrpo_jax.report.cards import SELECTION_RULE, Column, same_prompts
 from adrpo_jax.report.charts import Chart
 from adrpo_jax.report.run_record import Record, RunRecord, read_run, series
 from adrpo_jax.report.sample_kinds import kind_of
-from adrpo_jax.stats.measures import method_title
 from adrpo_jax.stats.number_format import decimal, is_finite, percent
 
 
@@ -40,7 +39,7 @@ def write_report(workdir: epath.PathLike) -> epath.Path:
     )
   )
   html = page.page(
-    f'{method_title(run.method)} · {run.workdir.resolve().name}',
+    f'{run.title} · {run.workdir.resolve().name}',
     _header(run),
     page.notes(run.notes),
     headline.headline(run),
@@ -79,7 +78,7 @@ def _columns(run: RunRecord) -> list[Column[Any]]:
 
 
 def _header(run: RunRecord) -> str:
-  name = method_title(run.method)
+  name = run.title
   summary = run.summary or {}
   chips = [f'{run.steps} steps']
   if 'seed' in summary:
@@ -185,7 +184,7 @@ def _named_settings(record: Record) -> list[tuple[str, Any]]:
 def _facts(run: RunRecord) -> str:
   summary = run.summary or {}
   entries: list[tuple[str, Any]] = [
-    ('Method', method_title(run.method)),
+    ('Method', run.title),
     ('Steps', run.steps),
   ]
   if 'seconds' in summary:

@@ -18,30 +18,6 @@ from adrpo_jax.stats.number_format import (
   point_difference,
 )
 
-METHOD_TITLES = {
-  'base': 'Base',
-  'adrpo': 'ADRPO',
-  'orw_cfm_w2': 'ORW-CFM-W2',
-  'fixed_w2': 'Fixed-β W2',
-  'nft': 'DiffusionNFT',
-  'ram': 'RAM',
-  'awm': 'AWM',
-  'raft': 'RAFT',
-  'rwr': 'RWR',
-  'dpo': 'DPO',
-  'flow_grpo': 'Flow-GRPO',
-  'grpo': 'GRPO',
-  'rloo': 'RLOO',
-  'adrpo_paper': 'ADRPO as published',
-  'grpo_without_kl': 'GRPO without KL',
-}
-
-
-def method_title(name: str) -> str:
-  """Returns the published name of a method, or `name` if it is not listed."""
-  return METHOD_TITLES.get(name, name)
-
-
 Format = Callable[..., str]  # (value, error=None, places=None) -> text
 
 

@@ -6,7 +6,7 @@ from markdown import code, linked, table
 
 from adrpo_jax.method import language_methods, methods
 from adrpo_jax.method.record import Method, anchors
-from adrpo_jax.method.table import Table
+from adrpo_jax.method.table import PRESETS, Table
 
 SAMPLERS = {
   'current': 'the policy as it is trained',
@@ -18,23 +18,24 @@ SAMPLERS = {
 def parts() -> dict[str, str]:
   """Name of a generated part -> its text."""
   return {
-    'methods_images': _section(methods.TABLE),
-    'methods_language': _section(language_methods.TABLE),
+    'methods_images': _section(methods.METHODS),
+    'methods_language': _section(language_methods.LANGUAGE_METHODS),
   }
 
 
 def _section(rows: Table) -> str:
-  return '\n\n'.join(_entry(rows, name) for name in rows.rows)
+  return '\n\n'.join(_entry(rows, name) for name in rows)
 
 
 def _entry(rows: Table, name: str) -> str:
   method = rows.make_method(name)
-  equation, _, rest = inspect.getdoc(rows.rows[name]).partition('\n\n')
+  equation, _, rest = inspect.getdoc(rows[name].make).partition('\n\n')
   parts = [
     f'### {name}',
+    f'{method.title}. Source: {linked(method.source)}.',
     f'```text\n{equation}\n```',
     rest,
-    f'Source: {linked(method.source)}. {_facts(method)}',
+    _facts(method),
     _parameters(rows, name),
   ]
   return '\n\n'.join(part for part in parts if part)
@@ -46,12 +47,11 @@ def _facts(method: Method) -> str:
 
 
 def _parameters(rows: Table, name: str) -> str:
-  presets = list(rows.presets[name])
-  values = {preset: rows.parameters(name, preset) for preset in presets}
-  first = values[presets[0]]
+  values = {preset: rows.parameters(name, preset) for preset in PRESETS}
+  first = values[PRESETS[0]]
   if not first:
     return 'No parameters.'
-  differ = [p for p in presets[1:] if values[p] != first]
+  differ = [p for p in PRESETS[1:] if values[p] != first]
   return table(
     ['parameter', 'default', *(f'`{preset}`' for preset in differ)],
     [

@@ -54,6 +54,33 @@ def test_means_are_those_of_the_summaries(compared):
   assert row.predicted_ceiling == pytest.approx(0.71)
 
 
+def retitled(workdir, **fields):
+  """Writes fields into the summary of a run, and a variant into its config."""
+  summary = workdir / 'summary.json'
+  summary.write_text(json.dumps(json.loads(summary.read_text()) | fields))
+  path = workdir / 'config.json'
+  config = json.loads(path.read_text())
+  config['config']['compare'] = {'bare': {'title': 'ADRPO, bare'}}
+  path.write_text(json.dumps(config))
+
+
+def test_titles_are_recorded_or_those_of_the_table(tmp_path):
+  """A run records its own; a variant has that of config.compare."""
+  for name in ('adrpo', 'raft', 'bare', 'other'):
+    method = name if name in ('adrpo', 'raft') else 'adrpo'
+    workdir = tmp_path / name / 'seed_0'
+    synthetic_runs.write_run(workdir, method=method, steps=20)
+    retitled(workdir, **({'title': 'My RAFT'} if name == 'raft' else {}))
+  got = read_comparison(tmp_path)
+  assert got.titles == {
+    'adrpo': 'ADRPO',
+    'raft': 'My RAFT',
+    'bare': 'ADRPO, bare',
+    'other': 'other',
+  }
+  assert got.base.title == 'Base'
+
+
 def test_fronts_include_the_base(compared):
   comparison = read_comparison(compared)
   assert comparison.base.on_front == {'diversity': True, 'divergence': True}

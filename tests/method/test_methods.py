@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import adrpo_jax
+from adrpo_jax import METHODS
 from adrpo_jax.method import transforms
+from adrpo_jax.method.table import Row, Table
 
 NAMES = [
   'adrpo',
@@ -29,8 +31,7 @@ P, G = 8, 4
 ROWS = [
   (name, preset)
   for name in NAMES
-  for preset, overrides in adrpo_jax.PRESETS[name].items()
-  if preset == 'stable' or overrides
+  for preset in ('stable', *(['paper'] if METHODS[name].paper else []))
 ]
 
 
@@ -95,8 +96,7 @@ def shifts():
 
 
 def test_the_table_has_these_rows():
-  assert list(adrpo_jax.METHODS) == NAMES
-  assert list(adrpo_jax.PRESETS) == NAMES
+  assert list(METHODS) == NAMES
 
 
 @pytest.mark.parametrize(('name', 'preset'), ROWS)
@@ -186,14 +186,20 @@ def test_row_is_the_same_on_eight_devices(name):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_row_is_well_formed(name):
-  factory = adrpo_jax.METHODS[name]
-  for parameter in inspect.signature(factory).parameters.values():
+  row = METHODS[name]
+  assert row.make.__doc__
+  assert set(row.paper) <= set(adrpo_jax.parameters(name))
+  for parameter in inspect.signature(row.make).parameters.values():
     assert parameter.kind is parameter.KEYWORD_ONLY
     assert isinstance(parameter.default, (bool, int, float, str))
   method = make(name)
-  assert method.name == name
-  assert '20' in method.source
-  assert 'arXiv:' in method.source
+  assert (method.name, method.title, method.source) == (
+    name,
+    row.title,
+    row.source,
+  )
+  assert '20' in row.source
+  assert 'arXiv:' in row.source
   assert method.behavior in ('current', 'old', 'base')
   assert method.needs <= {'group', 'pairs', 'shared_noise', 'trajectory'}
   read = adrpo_jax.anchors(method)
@@ -269,3 +275,24 @@ def test_unknown_names_are_answered_with_the_nearest():
     adrpo_jax.make_method('adrpo', zero_variance='push')
   with pytest.raises(ValueError, match='refresh of at least 1'):
     adrpo_jax.make_method('orw_cfm_w2', refresh=0)
+
+
+def test_a_method_is_one_row():
+  """No preset, no title elsewhere, no second table is needed for it."""
+
+  def doubled(*, beta: float = 0.5):
+    """2·A⟨(v − u)²⟩ + β⟨(v − v_ref)²⟩."""
+    method = adrpo_jax.make_method('fixed_w2', beta=beta)
+    twice = transforms.chain(method.weights, transforms.scale_advantages(2.0))
+    return method._replace(weights=twice)
+
+  table = Table(METHODS, doubled=Row('Doubled', doubled, 'mine, 2026'))
+  assert table.parameters('doubled') == {'beta': 0.5}
+  assert table.parameters('doubled', 'paper') == {'beta': 0.5}
+  method = table.make_method('doubled', 'paper', beta=0.3)
+  assert (method.name, method.title, method.source) == (
+    'doubled',
+    'Doubled',
+    'mine, 2026',
+  )
+  assert method.divergences[0].anchor == 'reference'

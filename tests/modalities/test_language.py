@@ -8,23 +8,27 @@ import pytest
 import small_language
 from small_language import END, PAD, G, L, P, T
 
-from adrpo_jax.method import language_methods
+from adrpo_jax.method.language_methods import LANGUAGE_METHODS
 from adrpo_jax.types import Scores, Weights
 from adrpo_jax.update import init_state, make_update
 
 FROZEN = {'reference': small_language.parameters(1)}
+make_method = LANGUAGE_METHODS.make_method
 METHODS = {
-  'adrpo': language_methods.adrpo(),
-  'adrpo_raw_k3': language_methods.adrpo(kl='k3', guard=False, clip=0.0),
-  'adrpo_full': language_methods.adrpo(kl='full'),
-  'grpo': language_methods.grpo(),
-  'grpo_without_kl': language_methods.grpo(beta=0.0),
-  'gspo': language_methods.grpo(ratio='sequence'),
-  'dapo': language_methods.grpo(aggregation='entry_mean', clip_high=0.28),
-  'dr_grpo': language_methods.grpo(
-    aggregation='constant_length', longest=T, advantage='centered'
+  'adrpo': make_method('adrpo'),
+  'adrpo_raw_k3': make_method('adrpo', kl='k3', guard=False, clip=0.0),
+  'adrpo_full': make_method('adrpo', kl='full'),
+  'grpo': make_method('grpo'),
+  'grpo_without_kl': make_method('grpo', beta=0.0),
+  'gspo': make_method('grpo', ratio='sequence'),
+  'dapo': make_method('grpo', aggregation='entry_mean', clip_high=0.28),
+  'dr_grpo': make_method(
+    'grpo',
+    aggregation='constant_length',
+    max_completion_length=T,
+    advantage='centered',
   ),
-  'rloo': language_methods.rloo(),
+  'rloo': make_method('rloo'),
 }
 
 
@@ -171,8 +175,8 @@ def test_the_gradient_is_the_policy_gradient():
 def test_a_coefficient_that_is_the_same_for_all_is_grpo_to_the_last_bit():
   _, params, prompts, samples = drawn(METHODS['grpo'])
   rewards = rewards_of(samples)
-  fixed = language_methods.grpo(beta=0.1)
-  adaptive = language_methods.adrpo(beta0=0.1, scale=0.0, guard=False)
+  fixed = make_method('grpo', beta=0.1)
+  adaptive = make_method('adrpo', beta0=0.1, scale=0.0, guard=False)
   found = [
     step_of(method, rewards, params, samples, prompts)[1]
     for method in (fixed, adaptive)
@@ -204,7 +208,7 @@ def test_groups_without_a_difference_pull_or_do_nothing():
   pulled, step = step_of(METHODS['adrpo'], same, params, samples, prompts)
   np.testing.assert_allclose(pulled['beta'], 0.1, rtol=1e-6)
   assert max(float(jnp.abs(s).max()) for s in jax.tree.leaves(step)) > 1e-4
-  masked = language_methods.adrpo(zero_variance='drop')
+  masked = make_method('adrpo', zero_variance='drop')
   _, step = step_of(masked, same, params, samples, prompts)
   assert not any(float(jnp.abs(s).max()) for s in jax.tree.leaves(step))
 

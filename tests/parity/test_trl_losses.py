@@ -29,7 +29,8 @@ import tiny_qwen
 import tiny_trl
 from tiny_trl import ANSWERS, REWARDS, WINNERS, G, P, T
 
-from adrpo_jax.method import advantages, language_methods
+from adrpo_jax.method import advantages
+from adrpo_jax.method.language_methods import LANGUAGE_METHODS
 from adrpo_jax.modalities import language
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.decoder import folder as decoder_folder
@@ -42,6 +43,7 @@ from adrpo_jax.models.decoder.decoder import (
 from adrpo_jax.models.files import weight_table
 
 pytestmark = pytest.mark.parity
+make_method = LANGUAGE_METHODS.make_method
 
 BETA = 0.3  # so that the KL weighs about as much as the surrogate
 # Settings of TRL's GRPOConfig, and those of ours that mean the same.
@@ -66,7 +68,7 @@ GRPO = {
     },
     {
       'aggregation': 'constant_length',
-      'longest': T + 3,
+      'max_completion_length': T + 3,
       'advantage': 'centered',
     },
   ),
@@ -119,7 +121,7 @@ def on_their_states(trainer, seen, row):
   if seen.reference:
     reference = arrays(seen.reference, trainer.ref_model.lm_head.weight)
   return our_step(
-    language_methods.grpo(**{'beta': BETA} | row),
+    make_method('grpo', **{'beta': BETA} | row),
     language.LanguageModel(
       decode_fns=lambda params: None,  # Nothing is drawn.
       states=lambda params, tokens, mask: params['states'],
@@ -226,7 +228,7 @@ def test_grpo_of_the_whole_model(policy, tmp_path):
   """
   trainer, seen = trained(policy, tmp_path, {'loss_type': 'grpo'})
   loss, gradients = through_the_model(
-    language_methods.grpo(beta=BETA),
+    make_method('grpo', beta=BETA),
     policy,
     make_samples(ANSWERS, seen.drawn['old_per_token_logps']),
     REWARDS,
@@ -244,7 +246,7 @@ def test_dpo_of_the_whole_model(policy, tmp_path):
   theirs = tiny_trl.dpo_loss(trainer, policy.current)
   theirs.backward()
   loss, gradients = through_the_model(
-    language_methods.dpo(beta=BETA),
+    make_method('dpo', beta=BETA),
     policy,
     make_samples([group[:2] for group in ANSWERS]),
     np.eye(2, dtype=np.float32)[list(WINNERS)],

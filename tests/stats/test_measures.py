@@ -56,14 +56,6 @@ def test_ratio_refuses_a_base_of_zero():
   assert measures.ratio({'d': 0.0}, {'d': 0.6}, 'd') is None
 
 
-def test_every_method_of_the_table_has_a_title():
-  from adrpo_jax.method import language_methods, methods
-
-  names = {*methods.METHODS, *language_methods.METHODS}
-  assert names <= set(measures.METHOD_TITLES)
-  assert measures.method_title('my_method') == 'my_method'
-
-
 def test_a_divergence_is_named_for_what_it_is():
   assert FLOW['divergence'].head == 'W2'
   assert FLOW['divergence'].label == 'divergence from the base (W2)'

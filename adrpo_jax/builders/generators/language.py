@@ -29,7 +29,7 @@ from adrpo_jax.builders.generators.language_folder import (
   make_chat_tokenizer,
 )
 from adrpo_jax.errors import InputError
-from adrpo_jax.method import language_methods
+from adrpo_jax.method.language_methods import LANGUAGE_METHODS
 from adrpo_jax.method.record import Method
 from adrpo_jax.modalities import language
 from adrpo_jax.modalities.decoder_model import language_model
@@ -145,7 +145,7 @@ def _generator(
 
   def judged(materialize: Materialize, samples: int) -> Modality:
     return language.make_modality(
-      language_methods.grpo(),
+      LANGUAGE_METHODS.make_method('grpo'),
       settings(
         choice=_choice(config, config.eval.temperature, samples),
         samples_per_prompt=samples,
