@@ -1,8 +1,7 @@
-"""Numbers of a run: weighted means that merge, metrics.jsonl, a progress line.
+"""Numbers of a run: metrics.jsonl, its mirror, and a progress line.
 
-A mean stays a pair (Σ w·x, Σ w) until it is written, hence is right over
-microbatches, hosts and masks. metrics.jsonl, a line of JSON for each step, is
-the record of truth; TensorBoard is a mirror of it.
+metrics.jsonl, a line of JSON for each step, is the record of truth; TensorBoard
+is a mirror of it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,48 +10,14 @@ import math
 import shutil
 import sys
 import time
-from typing import IO, Any, NamedTuple, Self, TextIO
+from typing import IO, Any, Self, TextIO
 
 from etils import epath
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.system.files import StagedFolder, replacing
-from adrpo_jax.types import Array, PyTree
-
-
-class Mean(NamedTuple):
-  """A weighted mean that is not divided yet: a pytree of two scalars."""
-
-  total: Array  # Σ w·x
-  weight: Array  # Σ w
-
-
-def mean_of(values: Array, weights: Array | float = 1.0) -> Mean:
-  """Σ w·x and Σ w over all entries; `weights` broadcasts to `values`.
-
-  What has weight 0 does not count, not even as inf or NaN.
-  """
-  values = jnp.asarray(values, jnp.float32)
-  weights = jnp.broadcast_to(jnp.asarray(weights, jnp.float32), values.shape)
-  counted = jnp.where(weights == 0, 0.0, values)
-  return Mean(jnp.sum(weights * counted), jnp.sum(weights))
-
-
-def merged(first: PyTree, second: PyTree) -> PyTree:
-  """Sums two trees of `Mean`s: the means over both sets of entries."""
-  return jax.tree.map(jnp.add, first, second)
-
-
-def divided(tree: PyTree) -> PyTree:
-  """Every `Mean` of a tree -> Σ w·x / Σ w, NaN where nothing had weight."""
-  return jax.tree.map(
-    lambda m: m.total / jnp.where(m.weight == 0, jnp.nan, m.weight),
-    tree,
-    is_leaf=lambda x: isinstance(x, Mean),
-  )
 
 
 class MetricsLog:
@@ -262,10 +227,7 @@ def _step_of(line: str) -> int | None:
 
 
 def plain(value: Any) -> Any:
-  """Arrays, `Mean`s and NumPy scalars as what JSON can hold."""
-  if isinstance(value, Mean):
-    total, weight = np.asarray(value.total), np.asarray(value.weight)
-    value = total / np.where(weight == 0, np.nan, weight)
+  """Returns a value as JSON can hold it: arrays as lists, NaN and ∞ as None."""
   if isinstance(value, Mapping):
     return {str(name): plain(entry) for name, entry in value.items()}
   if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Means that merge, lines that survive a kill, a bar that tells the time."""
+"""Lines that survive a kill, a bar that tells the time."""
 
 import io
 import json
@@ -11,48 +11,14 @@ import pytest
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.metrics import (
-  Mean,
   MetricsLog,
   Progress,
   cut_back,
-  divided,
-  mean_of,
-  merged,
 )
 
 
 def lines_of(path):
   return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def test_a_weighted_mean_by_hand():
-  mean = mean_of(jnp.array([1.0, 2.0, 6.0]), jnp.array([1.0, 3.0, 0.0]))
-  assert (mean.total, mean.weight) == (7.0, 4.0)
-  assert divided({'a': mean, 'b': mean_of(jnp.ones((2, 3)))}) == {
-    'a': 1.75,
-    'b': 1.0,
-  }
-
-
-def test_what_is_masked_does_not_count_even_as_nan():
-  values, weights = jnp.array([5.0, jnp.nan, jnp.inf]), jnp.array([2.0, 0, 0])
-  assert divided(mean_of(values, weights)) == 5.0
-  assert jnp.isnan(divided(mean_of(values, jnp.zeros(3))))
-
-
-def test_unequal_parts_merge_to_the_mean_of_the_whole():
-  rng = np.random.default_rng(0)
-  values, weights = rng.normal(size=(2, 12)).astype(np.float32)
-  weights = np.abs(weights)
-
-  def add(carry, part):
-    return merged(carry, {'x': mean_of(*part)}), None
-
-  start = {'x': mean_of(values[:4], weights[:4])}
-  parts = values[4:].reshape(2, 4), weights[4:].reshape(2, 4)
-  total, _ = jax.lax.scan(add, start, parts)
-  expected = np.average(values, weights=weights)
-  np.testing.assert_allclose(divided(total)['x'], expected, rtol=1e-5)
 
 
 def test_lines_are_whole_at_once_and_plain_json(tmp_path):
@@ -62,8 +28,8 @@ def test_lines_are_whole_at_once_and_plain_json(tmp_path):
       jnp.int32(0),
       {
         'reward': jnp.float32(0.5),
-        'loss': Mean(jnp.float32(3.0), jnp.float32(4.0)),
-        'nothing': Mean(jnp.float32(0.0), jnp.float32(0.0)),
+        'loss': np.float32(0.75),
+        'nothing': jnp.float32(jnp.nan),
         'beta': {'edges': np.arange(2), 'mean': np.float64(2.0)},
         'bad': float('nan'),
       },

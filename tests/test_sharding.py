@@ -90,9 +90,9 @@ def test_a_rule_with_an_unknown_axis_is_refused():
 
 @pytest.mark.parametrize('axes', [{'data': 8}, {'fsdp': 8}, {'tensor': 8}])
 def test_a_state_made_in_place_is_the_same_on_any_mesh(axes):
-  state, shardings = sharding.init_sharded(
-    made_state, 5, mesh=sharding.make_mesh(**axes)
-  )
+  shapes = jax.eval_shape(made_state, 5)
+  shardings = sharding.tree_shardings(shapes, sharding.make_mesh(**axes))
+  state = jax.jit(made_state, out_shardings=shardings)(5)
   assert_same_bits(state, made_state(5))
   made = jax.tree.map(lambda x: x.sharding, state)
   assert jax.tree.leaves(made) == jax.tree.leaves(shardings)
@@ -106,23 +106,11 @@ def test_a_state_made_in_place_is_the_same_on_any_mesh(axes):
 def test_a_batch_lies_over_data_and_fsdp():
   mesh = sharding.make_mesh(fsdp=2, tensor=2)
   rows = {'x': np.arange(24.0).reshape(8, 3), 'ids': [np.arange(8)]}
-  assert sharding.local_rows(8, mesh) == slice(0, 8)
-  batch = sharding.put_batch(rows, 8, mesh)
+  batch = sharding.put_rows(mesh, rows)
   np.testing.assert_array_equal(batch['x'], rows['x'])
   np.testing.assert_array_equal(batch['ids'][0], np.arange(8))
   assert batch['x'].sharding == sharding.batch_sharding(mesh)
   assert {s.data.shape for s in batch['x'].addressable_shards} == {(2, 3)}
-
-
-def test_a_batch_that_does_not_divide_is_refused_with_the_nearest():
-  mesh = sharding.make_mesh(fsdp=2, tensor=2)
-  with pytest.raises(InputError, match=r'2 × 2 = 4, got 6. Use 4 or 8'):
-    sharding.check_batch(6, mesh)
-  with pytest.raises(InputError, match='Use 4, or'):
-    sharding.check_batch(0, mesh)
-  sharding.check_batch(4, mesh)
-  with pytest.raises(InputError, match=r'8 rows of x .*got the shape \(4, 3\)'):
-    sharding.put_batch({'x': np.zeros((4, 3))}, 8, mesh)
 
 
 def test_host_arrays_go_to_their_shards():
