@@ -59,7 +59,7 @@ def load_tokenizer(folder: pathlib.Path) -> Any:
 
 
 def text_decoder(folder: pathlib.Path) -> Callable[[Sequence[int]], str]:
-  """Makes (token ids) -> text, which leaves out special tokens alone.
+  """Makes (token ids) -> text without special tokens, otherwise unchanged.
 
   The function may be called from several threads.
 
