@@ -87,7 +87,7 @@ def program_costs(
       'bound': bound,
       'mfu_bound': model / chips / chip.flops / seconds[bound],
     },
-    'largest_buffers': hlo.largest(text, LARGEST),
+    'largest_buffers': hlo.largest_buffers(text, LARGEST),
   }
 
 

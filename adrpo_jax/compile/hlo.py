@@ -243,7 +243,7 @@ def _parameter(within: list[Instruction], index: int) -> str | None:
   return next(names, None)
 
 
-def largest(text: str, count: int) -> list[dict[str, Any]]:
+def largest_buffers(text: str, count: int) -> list[dict[str, Any]]:
   """Returns the largest arrays that instructions outside fusions write.
 
   Each is {'bytes', 'type', 'source'}, where the source is JAX's name of the

@@ -121,7 +121,7 @@ def _sample_and_steps(
   x: Array,
   keys: Array,
 ) -> dict[str, Array]:
-  x0, steps = solvers.record(field, x, sigmas, transition, keys)
+  x0, steps = solvers.solve_with_steps(field, x, sigmas, transition, keys)
   stored = jax.tree.map(lambda leaf: leaf[:, trained_steps], steps)
   return {'x0': x0} | stored._asdict()
 

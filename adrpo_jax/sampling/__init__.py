@@ -30,8 +30,8 @@ from adrpo_jax.sampling.solvers import (
   flow_sde,
   heun,
   log_prob,
-  record,
   solve,
+  solve_with_steps,
 )
 
 __all__ = [
@@ -48,10 +48,10 @@ __all__ = [
   'log_prob',
   'logit_normal',
   'noise_estimate',
-  'record',
   'sd3_sigmas',
   'shifted_sigmas',
   'solve',
+  'solve_with_steps',
   'stratified',
   'uniform',
   'uniform_sigmas',

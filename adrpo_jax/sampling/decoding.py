@@ -10,7 +10,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adrpo_jax.sampling.token_choice import Choice, choose, log_prob
+from adrpo_jax.sampling.token_choice import (
+  Choice,
+  sample_tokens,
+  token_log_prob,
+)
 from adrpo_jax.types import Array, PyTree
 
 
@@ -85,9 +89,9 @@ def generate(
   def step(loop: _Loop) -> _Loop:
     fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
     logits = decode_fns.logits(loop.state)
-    token = choose(choice, logits, fold(row_keys, loop.time))
+    token = sample_tokens(choice, logits, fold(row_keys, loop.time))
     token = jnp.where(loop.alive, token, pad)
-    value = jnp.where(loop.alive, log_prob(choice, logits, token), 0.0)
+    value = jnp.where(loop.alive, token_log_prob(choice, logits, token), 0.0)
     ends_now = loop.alive & jnp.isin(token, ends)
     before = loop.answers
     answers = Answers(

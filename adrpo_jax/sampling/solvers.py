@@ -195,7 +195,7 @@ def solve(
   return jax.lax.scan(step, x.astype(jnp.float32), _intervals(sigmas))[0]
 
 
-def record(
+def solve_with_steps(
   field: Field, x: Array, sigmas: Array, transition: Transition, keys: Array
 ) -> tuple[Array, Steps]:
   """Runs `solve` and also returns its `Steps` with log-probabilities."""

@@ -31,7 +31,7 @@ class Choice(NamedTuple):
 
 def greedy() -> Choice:
   """Always chooses the most likely token, the first one of equals."""
-  return Choice(filters=(likeliest,))
+  return Choice(filters=(keep_most_likely,))
 
 
 def make_choice(
@@ -57,13 +57,13 @@ def make_choice(
     )
   filters: list[Filter] = []
   if top_k:
-    filters.append(largest(top_k))
+    filters.append(keep_top_k(top_k))
   if top_p < 1:
-    filters.append(nucleus(top_p))
+    filters.append(keep_top_p(top_p))
   return Choice(temperature, tuple(filters))
 
 
-def largest(k: int) -> Filter:
+def keep_top_k(k: int) -> Filter:
   """Keeps the k largest logits, and all that equal the smallest of them."""
 
   def filtered(logits: Array) -> Array:
@@ -74,7 +74,7 @@ def largest(k: int) -> Filter:
   return filtered
 
 
-def nucleus(p: float) -> Filter:
+def keep_top_p(p: float) -> Filter:
   """Keeps the fewest most likely tokens whose probabilities add up to p.
 
   Holtzman et al., 2020, arXiv:1904.09751.
@@ -90,14 +90,14 @@ def nucleus(p: float) -> Filter:
   return filtered
 
 
-def likeliest(logits: Array) -> Array:
+def keep_most_likely(logits: Array) -> Array:
   """Keeps only the largest logit, the first one of equals."""
   best = jnp.argmax(logits, -1)
   chosen = jax.nn.one_hot(best, logits.shape[-1], dtype=bool)
   return jnp.where(chosen, logits, -jnp.inf)
 
 
-def choose(choice: Choice, logits: Array, keys: Array) -> Array:
+def sample_tokens(choice: Choice, logits: Array, keys: Array) -> Array:
   """Samples a token for each row with the key of the row. [B, V], [B] -> [B]
 
   It draws one uniform number per row and returns the token at which the
@@ -130,7 +130,7 @@ def _search(likelihood: Array, level: Array) -> tuple[Array, Array]:
   return last, level - jnp.take_along_axis(below, last[:, None], -1)[:, 0]
 
 
-def log_prob(choice: Choice, logits: Array, tokens: Array) -> Array:
+def token_log_prob(choice: Choice, logits: Array, tokens: Array) -> Array:
   """Returns log p(token) in float32. [*, V], [*] -> [*]
 
   If a filter excludes a sampled token under the trained policy, the token still
@@ -157,7 +157,7 @@ def log_prob_and_entropy(
   divided = logits.astype(jnp.float32) / choice.temperature
   mean = jnp.sum(jax.nn.softmax(divided, -1) * divided, -1)
   entropy = jax.nn.logsumexp(divided, -1) - mean
-  return log_prob(choice, logits, tokens), entropy
+  return token_log_prob(choice, logits, tokens), entropy
 
 
 def _filtered_logits(choice: Choice, logits: Array) -> Array:

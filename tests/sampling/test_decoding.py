@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adrpo_jax.sampling.decoding import DecodeFns, generate
-from adrpo_jax.sampling.token_choice import greedy, log_prob, make_choice
+from adrpo_jax.sampling.token_choice import greedy, make_choice, token_log_prob
 
 V, END, STOP, PAD = 6, 4, 5, 0
 # After 1 comes 2, then 3, then the end; after 0 mostly 1.
@@ -86,7 +86,7 @@ def test_log_probabilities_are_those_of_a_second_reading():
   got = generated([[0, 1]] * 3, 64, choice=choice)
   starts = jnp.ones((192, 1), jnp.int32)
   before = jnp.concatenate([starts, got.tokens[:, :-1]], 1)
-  expected = log_prob(choice, LOGITS[before], got.tokens)
+  expected = token_log_prob(choice, LOGITS[before], got.tokens)
   np.testing.assert_allclose(
     got.log_prob, jnp.where(got.mask, expected, 0), atol=1e-6
   )

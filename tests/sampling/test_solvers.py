@@ -130,7 +130,7 @@ def test_fine_euler_reaches_the_std_of_the_target():
 def test_log_prob_is_the_mean_normal_density(name):
   transition = STOCHASTIC[name](0.7)
   x, keys = start()
-  _, steps = solvers.record(
+  _, steps = solvers.solve_with_steps(
     curved, x, noise_levels.shifted_sigmas(5, 3.0), transition, keys
   )
   mean = transition.mean(
@@ -164,7 +164,9 @@ def test_log_prob_of_a_deterministic_step_is_refused(transition):
   with pytest.raises(ValueError, match='eta > 0'):
     solvers.log_prob(transition, x, x, jnp.zeros(ROWS))
   with pytest.raises(ValueError, match='eta > 0'):
-    solvers.record(curved, x, noise_levels.uniform_sigmas(3), transition, keys)
+    solvers.solve_with_steps(
+      curved, x, noise_levels.uniform_sigmas(3), transition, keys
+    )
 
 
 @pytest.mark.parametrize('name', STOCHASTIC)
@@ -172,7 +174,7 @@ def test_record_is_the_solution_with_its_steps(name):
   transition = STOCHASTIC[name](0.7)
   x, keys = start()
   sigmas = noise_levels.shifted_sigmas(5, 3.0)
-  x0, steps = solvers.record(curved, x, sigmas, transition, keys)
+  x0, steps = solvers.solve_with_steps(curved, x, sigmas, transition, keys)
   solved = solvers.solve(curved, x, sigmas, transition, keys)
   np.testing.assert_allclose(x0, solved, rtol=0, atol=3e-6)
   np.testing.assert_array_equal(steps.x[:, 0], x)

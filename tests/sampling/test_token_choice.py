@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from adrpo_jax.sampling import token_choice
-from adrpo_jax.sampling.token_choice import choose, log_prob, make_choice
+from adrpo_jax.sampling.token_choice import (
+  make_choice,
+  sample_tokens,
+  token_log_prob,
+)
 
 # Probabilities 0.5, 0.25, 0.15, 0.1, not in order.
 PROBABILITY = np.array([0.15, 0.5, 0.1, 0.25], np.float32)
@@ -16,15 +20,15 @@ LOGITS = jnp.log(PROBABILITY) + 3.0
 @pytest.mark.parametrize(
   ('apply', 'tokens'),
   [
-    (token_choice.largest(1), [1]),
-    (token_choice.largest(3), [0, 1, 3]),
-    (token_choice.largest(9), [0, 1, 2, 3]),
-    (token_choice.nucleus(0.4), [1]),
-    (token_choice.nucleus(0.51), [1, 3]),
-    (token_choice.nucleus(0.74), [1, 3]),
-    (token_choice.nucleus(0.76), [0, 1, 3]),
-    (token_choice.nucleus(0.99), [0, 1, 2, 3]),
-    (token_choice.likeliest, [1]),
+    (token_choice.keep_top_k(1), [1]),
+    (token_choice.keep_top_k(3), [0, 1, 3]),
+    (token_choice.keep_top_k(9), [0, 1, 2, 3]),
+    (token_choice.keep_top_p(0.4), [1]),
+    (token_choice.keep_top_p(0.51), [1, 3]),
+    (token_choice.keep_top_p(0.74), [1, 3]),
+    (token_choice.keep_top_p(0.76), [0, 1, 3]),
+    (token_choice.keep_top_p(0.99), [0, 1, 2, 3]),
+    (token_choice.keep_most_likely, [1]),
   ],
 )
 def test_the_tokens_that_a_filter_keeps(apply, tokens):
@@ -37,9 +41,10 @@ def test_the_tokens_that_a_filter_keeps(apply, tokens):
 
 def test_ties():
   even = jnp.zeros(4)
-  assert np.isfinite(token_choice.largest(2)(even)).all()
+  assert np.isfinite(token_choice.keep_top_k(2)(even)).all()
   assert (
-    np.isfinite(token_choice.likeliest(even)).tolist() == [True] + [False] * 3
+    np.isfinite(token_choice.keep_most_likely(even)).tolist()
+    == [True] + [False] * 3
   )
 
 
@@ -58,12 +63,12 @@ def test_ties():
 def test_log_probabilities_and_frequencies(choice, expected):
   tokens = jnp.arange(4)
   rows = jnp.tile(LOGITS, (4, 1))
-  probability = np.exp(log_prob(choice, rows, tokens))
+  probability = np.exp(token_log_prob(choice, rows, tokens))
   inside = expected > 0
   np.testing.assert_allclose(probability[inside], expected[inside], rtol=1e-5)
   count = 4000
   keys = jax.random.split(jax.random.key(0), count)
-  sampled = choose(choice, jnp.tile(LOGITS, (count, 1)), keys)
+  sampled = sample_tokens(choice, jnp.tile(LOGITS, (count, 1)), keys)
   frequency = np.bincount(np.asarray(sampled), minlength=4) / count
   np.testing.assert_allclose(frequency, expected, atol=0.03)
 
@@ -75,7 +80,7 @@ def test_tokens_of_several_parts_of_the_vocabulary():
   logits = jnp.log(jnp.asarray(weight, jnp.float32))
   count = 20_000
   keys = jax.random.split(jax.random.key(1), count)
-  sampled = choose(make_choice(), jnp.tile(logits, (count, 1)), keys)
+  sampled = sample_tokens(make_choice(), jnp.tile(logits, (count, 1)), keys)
   assert not (np.asarray(sampled) % 2).any()
   frequency = np.bincount(sampled, minlength=300) / count
   error = np.sqrt(weight * (1 - weight) / count)
@@ -84,16 +89,16 @@ def test_tokens_of_several_parts_of_the_vocabulary():
 
 def test_nan_logits_still_give_a_token_of_the_vocabulary():
   keys = jax.random.split(jax.random.key(0), 2)
-  sampled = choose(make_choice(), jnp.full((2, 5), jnp.nan), keys)
+  sampled = sample_tokens(make_choice(), jnp.full((2, 5), jnp.nan), keys)
   assert ((np.asarray(sampled) >= 0) & (np.asarray(sampled) < 5)).all()
 
 
 def test_a_sampled_token_that_a_filter_now_excludes_keeps_a_probability():
   """Beside the allowed 0.5 and 0.25, the token of 0.1 has 0.1/0.85."""
-  value = log_prob(make_choice(top_k=2), LOGITS[None], jnp.array([2]))
+  value = token_log_prob(make_choice(top_k=2), LOGITS[None], jnp.array([2]))
   assert float(jnp.exp(value[0])) == pytest.approx(0.1 / 0.85, rel=1e-5)
   slope = jax.grad(
-    lambda logits: log_prob(make_choice(top_k=2), logits, jnp.array(2))
+    lambda logits: token_log_prob(make_choice(top_k=2), logits, jnp.array(2))
   )(LOGITS)
   assert np.isfinite(slope).all()
   assert float(slope[0]) == 0.0  # Neither allowed nor sampled.
