@@ -26,6 +26,7 @@ def built(**changes):
   settings = {k.replace('__', '.'): v for k, v in changes.items()}
   config = small_run.preset_config('sd3_tiny', settings)
   config.reward.weights = {'jpeg_incompressibility': 1.0}
+  config.reward.normalize = {'jpeg_incompressibility': 'raw'}
   return small_run.build(config)
 
 
@@ -56,7 +57,7 @@ def test_the_next_run_reads_its_prompts_from_the_disk(cache, monkeypatch):
   def encode(*_, **__):
     raise AssertionError('Prompts were encoded again.')
 
-  monkeypatch.setattr(text_conditions, 'encode', encode)
+  monkeypatch.setattr(text_conditions, 'encode_prompts', encode)
   again = built()
   ids = np.array([3, 0])
   for a, b in zip(
