@@ -57,7 +57,7 @@ MAIN = {
     # reasoning_gym:TASK[,TASK...][:COUNT[:SEED]]; '' for those of the world
     'source': '',
     'eval_prompts': '',  # the held-out prompts likewise; only without a world
-    'prompts_per_step': 32,  # P
+    'prompts_per_step': 32,  # P, the prompts of a step
     'group_size': 8,  # G, completions of a prompt
     'max_prompt_length': 32,  # tokens, with those of the template
   },

@@ -65,7 +65,7 @@ MAIN = {
     # .txt, .jsonl, .csv, .tsv or tfds:NAME; '' for the prompts of the world
     'source': '',
     'eval_prompts': '',  # the held-out prompts likewise; only without a world
-    'prompts_per_step': 24,  # P
+    'prompts_per_step': 24,  # P, the prompts of a step
     'group_size': 8,  # G, samples of a prompt
   },
   'reward': {
@@ -172,7 +172,7 @@ COMPUTE = {
 }
 
 # A clip below β₀ is sufficient for stability, and here it costs reward:
-# advantages of ±0.5 pass. β₀ = 0.02 diverges within 100 steps. See README. The
+# advantages of ±0.5 pass. β₀ = 0.02 diverges within 100 steps. The
 # others are the best of two or three trials of each, listed in
 # benchmarks/results/t2i_trials.md.
 METHOD_PARAMETERS = {

@@ -8,8 +8,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / '_ext'), str(HERE.parent)]
 
 project = 'adrpo_jax'
-author = 'the authors of adrpo_jax'
-project_copyright = '2026, the authors of adrpo_jax'
+author = ''
 
 extensions = [
   'myst_parser',
@@ -36,5 +35,7 @@ html_title = 'adrpo_jax'
 html_static_path = ['_static']
 html_css_files = ['tables.css']
 html_theme_options = {'show_navbar_depth': 1, 'home_page_in_toc': True}
+smartquotes = False  # '' is a value here.
 html_copy_source = False
+html_show_copyright = False
 html_show_sourcelink = False

@@ -5,6 +5,7 @@ above it. The keys of a dict that stands on one line share its comment.
 """
 
 import ast
+import collections
 from collections.abc import Iterator, Mapping
 import pathlib
 import runpy
@@ -88,9 +89,13 @@ def _page(path: pathlib.Path) -> str:
 
 
 def _value(value: Any) -> str:
-  if isinstance(value, Mapping):
-    return ', '.join(f'`{k}`: {code(v)}' for k, v in value.items()) or '`{}`'
-  return code(value)
+  if not isinstance(value, Mapping) or not value:
+    return code(value)
+  # Most names of a table have one value: it is said once.
+  (usual, count), *_ = collections.Counter(value.values()).most_common()
+  listed = [f'`{k}`: {code(v)}' for k, v in value.items() if v != usual]
+  others = 'all' if count == len(value) else 'the others'
+  return ', '.join([*listed, f'{others}: {code(usual)}'])
 
 
 def _flat(config: Any) -> dict[str, Any]:

@@ -60,6 +60,8 @@ def _prose(block: list[str]) -> list[str]:
     return _fields(block)
   if sum(bool(COLUMNS.match(line)) for line in block) > 1:
     return ['::', '', *(f'  {line}' for line in block)]
+  if len(block) > 1 and re.match(r' +[=+−] ', block[1]):  # An equation.
+    return ['::', '', *(f'  {line}' for line in block)]
   # A lead line, and indented lines under it.
   for index, line in enumerate(block[1:], 1):
     if line.startswith('  '):
@@ -73,10 +75,10 @@ def _fields(block: list[str]) -> list[str]:
   for line in block:
     match = FIELD.match(line)
     if match:
-      items.append([f'``{match[1]}``: {_escaped(match[2])}'])
+      items.append([f'`{match[1]}`:', match[2]])
     else:
-      items[-1].append(_escaped(line.strip()))
-  return [f'- {" ".join(item)}' for item in items]
+      items[-1].append(line.strip())
+  return [_escaped(f'- {" ".join(item)}') for item in items]
 
 
 def _escaped_all(block: list[str]) -> list[str]:
@@ -85,14 +87,19 @@ def _escaped_all(block: list[str]) -> list[str]:
     i for i, line in enumerate(block) if line.lstrip().startswith('>>>')
   ]
   example = starts[0] if starts else len(block)
-  return [_escaped(line) for line in block[:example]] + block[example:]
+  text = _escaped('\n'.join(block[:example]))
+  return [*text.split('\n'), *block[example:]]
 
 
-def _escaped(line: str) -> str:
-  """Markup characters as they stand; `name` as code."""
-  parts = re.split(r'(``[^`]+``|`[^`]+`)', line)
+def _escaped(text: str) -> str:
+  """Markup characters as they stand; `name` as code; links as they are."""
+  parts = re.split(r'(`[^`]+ <http[^`]+>`_|``[^`]+``|`[^`]+`)', text)
   return ''.join(
-    f'``{part.strip("`")}``' if part.startswith('`') else _plain(part)
+    part
+    if part.endswith('>`_')
+    else f'``{part.strip("`")}``'
+    if part.startswith('`')
+    else _plain(part)
     for part in parts
   )
 

@@ -20,7 +20,9 @@ def code(value: Any) -> str:
 
 
 def linked(source: str) -> str:
-  """Text whose arXiv numbers are links."""
+  """The text with its addresses and arXiv numbers as links."""
+  text = re.sub(r'`([^`]+?)\s+<(http[^`>]+)>`_', r'[\1](\2)', source)
+  text = re.sub(r'(?<![(<])(https?://[^\s)>,;]+[^\s)>,;.:])', r'<\1>', text)
   return re.sub(
-    r'arXiv:(\d{4}\.\d{5})', r'[arXiv:\1](https://arxiv.org/abs/\1)', source
+    r'arXiv:(\d{4}\.\d{5})', r'[arXiv:\1](https://arxiv.org/abs/\1)', text
   )

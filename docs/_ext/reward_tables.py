@@ -4,7 +4,7 @@ from collections.abc import Mapping
 import inspect
 from typing import Any
 
-from markdown import code, table
+from markdown import code, linked, table
 
 from adrpo_jax.rewards.image_table import REWARDS
 from adrpo_jax.rewards.normalizers import NORMALIZERS
@@ -47,7 +47,7 @@ def _documentation(function: Any) -> str:
   text = inspect.getdoc(function) or ''
   for section in ('Args:', 'Returns:', 'Raises:'):
     text = text.partition(f'\n{section}')[0]
-  return text.replace('*', '\\*').strip()
+  return linked(text.replace('*', '\\*')).strip()
 
 
 def _parameters(values: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ import jax
 from pages import PAGES, ROOT, SHOWN, blocks, inline_commands
 import pytest
 
-from adrpo_jax import main
+from adrpo_jax import console, main
 from adrpo_jax.builders.families import family_of
 from adrpo_jax.builders.methods import make_method
 from adrpo_jax.rewards.image_table import REWARDS
@@ -118,8 +118,12 @@ def _check(command):
       pass
     case ['python', '-m', 'adrpo_jax.main', *flags]:
       _parse(flags)
-    case ['adrpo-jax', 'train' | 'eval' | 'sample' | 'export', *flags]:
+    case ['adrpo-jax', name, '--help']:
+      assert name in console.COMMANDS, name
+    case ['adrpo-jax', name, *flags] if name in console.MODES:
       _parse(flags)
+    case ['adrpo-jax', name, *flags] if name in console.COMMANDS:
+      _parse(_known(flags, ROOT / 'adrpo_jax' / name / '__main__.py'))
     case ['python', '-m', 'adrpo_jax.rewards.server', *flags]:
       _known(flags, ROOT / 'adrpo_jax' / 'rewards' / 'server.py')
     case ['python', script, *flags] if os.path.exists(script):
