@@ -158,8 +158,8 @@ def _parse(flags):
     with mock.patch.object(sys, 'argv', words):  # ml_collections reads it.
       config = main.parse(words)
     family = family_of(config)
-    make_method(config.method, family.methods)
-    kind = TEXTS if 'max_prompt_length' in config.prompts else IMAGES
+    make_method(config, family.methods)
+    kind = TEXTS if family.modality == 'language' else IMAGES
     user_rewards(config.reward.python, kind)
   finally:
     flagsaver.restore_flag_values(saved)
