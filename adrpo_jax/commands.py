@@ -134,7 +134,7 @@ def judge(
   devices: Devices = None,
 ) -> int:
   """Prints what rewards say of pictures that anyone has made."""
-  found, figures = builders.judge_pictures(config, folder, prompts, devices)
+  found, figures = builders.judge_images(config, folder, prompts, devices)
   _make_folder(workdir)
   told = {'images': folder, 'prompts_file': prompts}
   record = told | image_scores.as_record(found, figures)

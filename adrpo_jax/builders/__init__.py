@@ -7,4 +7,4 @@ from adrpo_jax.builders.parts import make_reward as make_reward
 from adrpo_jax.builders.run import Run as Run
 from adrpo_jax.builders.run import build as build
 from adrpo_jax.builders.run import make_mesh as make_mesh
-from adrpo_jax.builders.scoring import judge_pictures as judge_pictures
+from adrpo_jax.builders.scoring import judge_images as judge_images

@@ -13,7 +13,7 @@ from adrpo_jax.builders.generators import language, sd3
 from adrpo_jax.builders.generators.base import Generator
 from adrpo_jax.builders.generators.shapes import of_world
 from adrpo_jax.builders.tasks.base import Task
-from adrpo_jax.builders.tasks.images import make_picture_task
+from adrpo_jax.builders.tasks.images import make_image_task
 from adrpo_jax.builders.tasks.texts import make_text_task
 from adrpo_jax.method import language_methods, methods
 from adrpo_jax.method.table import Table
@@ -42,7 +42,7 @@ class Family(NamedTuple):
 
 
 _images = partial(
-  Family, modality='flow', methods=methods.METHODS, task=make_picture_task
+  Family, modality='flow', methods=methods.METHODS, task=make_image_task
 )
 _texts = partial(
   Family,
@@ -52,7 +52,7 @@ _texts = partial(
 )
 
 FAMILIES: dict[str, Family] = {
-  'world': _images(generator=of_world, pretrain=pretraining.pretrain_pictures),
+  'world': _images(generator=of_world, pretrain=pretraining.pretrain_images),
   'sd3': _images(generator=sd3.of_sd3, shapes=sd3.shapes_of_sd3),
   'sd3_tiny': _images(generator=sd3.of_sd3_tiny),
   'text_world': _texts(

@@ -9,7 +9,7 @@ from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.pretrain import shapes, texts
 
 
-def pretrain_pictures(
+def pretrain_images(
   config: ConfigDict, workdir: pathlib.Path, versions: Mapping[str, str]
 ) -> None:
   """Makes workdir/base, or a better one of the base at model.path."""

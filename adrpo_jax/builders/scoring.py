@@ -19,7 +19,7 @@ from adrpo_jax.scoring import image_folder, image_scores
 from adrpo_jax.types import Array, PyTree
 
 
-def judge_pictures(
+def judge_images(
   config: ConfigDict,
   folder: str,
   prompts: str,

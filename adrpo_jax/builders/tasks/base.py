@@ -6,7 +6,8 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 import numpy as np
 
-from adrpo_jax.data.prompts import PromptSet
+from adrpo_jax.data.prompts import PromptSet, load
+from adrpo_jax.errors import InputError
 from adrpo_jax.report.sample_kinds import SampleKind
 from adrpo_jax.rewards.normalizers import Named
 from adrpo_jax.rewards.protocol import Reward
@@ -35,6 +36,47 @@ class Task(NamedTuple):
   measure: Callable[[Array, PyTree], Mapping[str, Array]]
   kind: SampleKind
   reward: Callable[[ConfigDict, PromptSet, Normalizers], Reward]
+
+
+def prompts_of_world(
+  config: ConfigDict,
+  listed: Callable[[str], PromptSet],
+  check: Callable[[str], object],
+  trained: Callable[[PromptSet], PromptSet] = lambda prompts: prompts,
+) -> tuple[PromptSet, PromptSet]:
+  """The prompts of a world: those to train on, those to evaluate.
+
+  Args:
+    config: its prompts.source, a file, may take the place of the world's.
+    listed: (split) -> the prompts of the world.
+    check: raises ValueError for a prompt that the world cannot judge.
+    trained: chooses from the training split.
+  """
+  source = config.prompts.source
+  training = load(source, check=check) if source else trained(listed('train'))
+  return training, in_turn(listed('held_out'), config.eval.num_prompts)
+
+
+def prompts_of_files(
+  config: ConfigDict,
+  formats: str,
+  read: Callable[[str], PromptSet] = load,
+) -> tuple[PromptSet, PromptSet]:
+  """The prompts of two files: those to train on, those to evaluate.
+
+  Raises:
+    InputError: the config does not name both; `formats` says what they may be.
+  """
+  for name in ('source', 'eval_prompts'):
+    if not config.prompts[name]:
+      raise InputError(
+        f'Expected --config.prompts.{name}=FILE, prompts as {formats}, since '
+        'there is no world to take them from.'
+      )
+  training = read(config.prompts.source)
+  evaluated = read(config.prompts.eval_prompts)
+  categories = tuple(category or 'all' for category in evaluated.categories)
+  return training, PromptSet(evaluated.texts, categories, evaluated.answers)
 
 
 def balanced(listed: PromptSet, most: int) -> PromptSet:

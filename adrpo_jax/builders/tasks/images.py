@@ -1,6 +1,7 @@
-"""The prompts of a run, and what is known and measured of their pictures."""
+"""The prompts of a run of images, their facts, and what judges them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -9,9 +10,15 @@ import numpy as np
 
 from adrpo_jax.builders.checks import named
 from adrpo_jax.builders.parts import make_reward
-from adrpo_jax.builders.tasks.base import Task, balanced, in_turn, repeated
-from adrpo_jax.data import prompts as prompt_sources
-from adrpo_jax.errors import InputError
+from adrpo_jax.builders.tasks.base import (
+  Task,
+  balanced,
+  in_turn,
+  prompts_of_files,
+  prompts_of_world,
+  repeated,
+)
+from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.report.sample_kinds import IMAGES
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import WORLDS, World
@@ -20,13 +27,13 @@ DISTINCT = 256  # training prompts of a category of a world
 
 
 class Judge(NamedTuple):
-  """What is known of prompts and seen in their pictures, whoever made them.
+  """The facts of prompts and the judgment of images, of any origin.
 
-  check:    raises ValueError for a prompt that it knows nothing of
-  facts:    (texts) -> pytree [N, ...], what rewards hold samples against
+  check:    raises ValueError for a prompt without facts
+  facts:    (texts) -> pytree [N, ...], what rewards compare samples with
   measure:  (images [P, G, ...], facts) -> name -> [P], see `make_evaluate`
-  describe: (images [B, ...]) -> what it sees in each, as text
-  reduced:  (pictures [..., H, W, 3]) -> at the size that it judges
+  describe: (images [B, ...]) -> what each image shows, as text
+  reduced:  (images [..., H, W, 3]) -> the images at the size that is judged
   """
 
   check: Callable[[str], object]
@@ -36,13 +43,11 @@ class Judge(NamedTuple):
   reduced: Callable[[np.ndarray], np.ndarray]
 
 
-def make_picture_task(config: ConfigDict) -> Task:
-  """Prompts of an embedded world, or of files for any picture at all."""
+def make_image_task(config: ConfigDict) -> Task:
+  """Makes the task of an embedded world, or of prompt files."""
   judge = make_judge(config)
   training, held_out = (
-    _of_world(config, named(WORLDS, config.world, 'world'), judge)
-    if config.world
-    else _of_files(config)
+    _of_world(config, judge) if config.world else _of_files(config)
   )
   return Task(
     training=training,
@@ -58,7 +63,7 @@ def make_picture_task(config: ConfigDict) -> Task:
 
 
 def make_judge(config: ConfigDict) -> Judge:
-  """Of an embedded world, or one that leaves all judging to the rewards."""
+  """Makes the judge of a world; without a world, rewards alone judge."""
   if config.world:
     return _judge_of(config, named(WORLDS, config.world, 'world'))
   return Judge(
@@ -66,7 +71,7 @@ def make_judge(config: ConfigDict) -> Judge:
     facts=lambda texts: (),
     measure=lambda images, facts: {},
     describe=lambda images: [''] * len(images),
-    reduced=lambda pictures: pictures,
+    reduced=lambda images: images,
   )
 
 
@@ -95,36 +100,23 @@ def _judge_of(config: ConfigDict, world: World) -> Judge:
   return Judge(check, world.facts, measure, world.describe, world.reduced)
 
 
-def _of_world(
-  config: ConfigDict, world: World, judge: Judge
-) -> tuple[prompt_sources.PromptSet, prompt_sources.PromptSet]:
-  source = config.prompts.source
-  training = (
-    prompt_sources.load(source, check=judge.check)
-    if source
-    else balanced(_listed(world, 'train'), DISTINCT)
-  )
-  return training, in_turn(_listed(world, 'held_out'), config.eval.num_prompts)
-
-
-def _of_files(
-  config: ConfigDict,
-) -> tuple[prompt_sources.PromptSet, prompt_sources.PromptSet]:
-  for name in ('source', 'eval_prompts'):
-    if not config.prompts[name]:
-      raise InputError(
-        f'Expected --config.prompts.{name}=FILE, prompts as .txt, .jsonl, '
-        '.csv, .tsv or tfds:NAME, since there is no world to take them from.'
-      )
-  judged = prompt_sources.load(config.prompts.eval_prompts)
-  categories = tuple(category or 'all' for category in judged.categories)
-  judged = prompt_sources.PromptSet(judged.texts, categories, judged.answers)
-  return (
-    prompt_sources.load(config.prompts.source),
-    repeated(judged, config.eval.num_prompts),
+def _of_world(config: ConfigDict, judge: Judge) -> tuple[PromptSet, PromptSet]:
+  world = named(WORLDS, config.world, 'world')
+  return prompts_of_world(
+    config,
+    partial(_listed, world),
+    judge.check,
+    lambda prompts: balanced(prompts, DISTINCT),
   )
 
 
-def _listed(world: World, split: str) -> prompt_sources.PromptSet:
+def _of_files(config: ConfigDict) -> tuple[PromptSet, PromptSet]:
+  training, evaluated = prompts_of_files(
+    config, '.txt, .jsonl, .csv, .tsv or tfds:NAME'
+  )
+  return training, repeated(evaluated, config.eval.num_prompts)
+
+
+def _listed(world: World, split: str) -> PromptSet:
   texts, categories = zip(*world.prompts(split), strict=True)
-  return prompt_sources.PromptSet(texts, categories)
+  return PromptSet(texts, categories)

@@ -1,15 +1,21 @@
 """The prompts of a run of a language model, and what judges its answers."""
 
+from functools import partial
+
 from absl import logging
 from ml_collections import ConfigDict
 
 from adrpo_jax.builders.checks import named
 from adrpo_jax.builders.generators.language_folder import make_chat_tokenizer
 from adrpo_jax.builders.parts import make_text_reward
-from adrpo_jax.builders.tasks.base import Task, in_turn, repeated
-from adrpo_jax.data import prompts as prompt_sources
+from adrpo_jax.builders.tasks.base import (
+  Task,
+  prompts_of_files,
+  prompts_of_world,
+  repeated,
+)
 from adrpo_jax.data import reasoning_prompts
-from adrpo_jax.data.prompts import PromptSet
+from adrpo_jax.data.prompts import PromptSet, load
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.decoder.chat_tokenizer import ChatTokenizer
 from adrpo_jax.report.sample_kinds import TEXTS
@@ -17,12 +23,10 @@ from adrpo_jax.worlds import TEXT_WORLDS, TextWorld
 
 
 def make_text_task(config: ConfigDict) -> Task:
-  """Prompts of an embedded world, or of files."""
+  """Makes the task of an embedded world of texts, or of prompt files."""
   tokenizer = make_chat_tokenizer(config)
   training, held_out = (
-    _of_world(config, named(TEXT_WORLDS, config.world, 'world of texts'))
-    if config.world
-    else _of_files(config, tokenizer)
+    _of_world(config) if config.world else _of_files(config, tokenizer)
   )
 
   def check(text: str) -> None:
@@ -49,16 +53,9 @@ def make_text_task(config: ConfigDict) -> Task:
   )
 
 
-def _of_world(
-  config: ConfigDict, world: TextWorld
-) -> tuple[PromptSet, PromptSet]:
-  source = config.prompts.source
-  training = (
-    prompt_sources.load(source, check=world.answer)
-    if source
-    else _listed(world, 'train')
-  )
-  return training, in_turn(_listed(world, 'held_out'), config.eval.num_prompts)
+def _of_world(config: ConfigDict) -> tuple[PromptSet, PromptSet]:
+  world = named(TEXT_WORLDS, config.world, 'world of texts')
+  return prompts_of_world(config, partial(_listed, world), world.answer)
 
 
 def _listed(world: TextWorld, split: str) -> PromptSet:
@@ -69,35 +66,23 @@ def _listed(world: TextWorld, split: str) -> PromptSet:
 def _of_files(
   config: ConfigDict, tokenizer: ChatTokenizer
 ) -> tuple[PromptSet, PromptSet]:
-  for name in ('source', 'eval_prompts'):
-    if not config.prompts[name]:
-      raise InputError(
-        f'Expected --config.prompts.{name}=FILE, prompts as .txt, .jsonl, '
-        '.csv, .tsv, tfds:NAME or reasoning_gym:TASK, since there is no world '
-        'to take them from.'
-      )
-  training, held_out = (
-    within(
-      prompt_sources.load(source),
-      tokenizer,
-      config.prompts.max_prompt_length,
-      source,
-    )
-    for source in (config.prompts.source, config.prompts.eval_prompts)
+  longest = config.prompts.max_prompt_length
+  training, evaluated = prompts_of_files(
+    config,
+    '.txt, .jsonl, .csv, .tsv, tfds:NAME or reasoning_gym:TASK',
+    lambda source: within(load(source), tokenizer, longest, source),
   )
   if config.prompts.source.startswith(reasoning_prompts.SCHEME):
     training = training.chosen(
-      reasoning_prompts.apart(training.texts, held_out.texts)
+      reasoning_prompts.apart(training.texts, evaluated.texts)
     )
-  categories = tuple(category or 'all' for category in held_out.categories)
-  held_out = PromptSet(held_out.texts, categories, held_out.answers)
-  return training, repeated(held_out, config.eval.num_prompts)
+  return training, repeated(evaluated, config.eval.num_prompts)
 
 
 def within(
   prompts: PromptSet, tokenizer: ChatTokenizer, longest: int, source: str
 ) -> PromptSet:
-  """Those prompts that are not longer; how many were left out is said.
+  """Returns the prompts of at most `longest` tokens; warns about the others.
 
   Raises:
     InputError: none is left.
