@@ -1,13 +1,25 @@
 """Offline preference pairs: drawn once from the base, judged, stored.
 
-  preferences/pairs.safetensors
-    ids [N] int32             the prompt of each pair
-    winner, loser [N, *D]     clean latents
-    rewards [N, 2]            of winner and loser; equal rewards are no pair
-  metadata: pairs = N, latent = *D as a JSON list
+A safetensors file, by default preferences/pairs.safetensors in the workdir:
 
-The file is the method's data set: a user's own, in the same form, takes its
-place with --config.method.dpo.pairs=PATH.
+  ids            [N] int32    the index of each pair's prompt in the training
+                              prompts, from 0
+  winner/NAME    [N, ...]     the arrays of the better sample, by name
+  loser/NAME     [N, ...]     the arrays of the worse sample
+  rewards        [N, 2] float32    of winner and loser; equal rewards make no
+                              pair
+
+The arrays of a sample are those of its modality: for images x0 [h, w, c]
+float32, the clean latent; for language tokens [T] int32, mask [T] bool,
+log_prob [T] float32 and ended [] bool. The metadata, all strings, describe them:
+
+  pairs     N
+  sample    JSON, NAME -> [dtype, shape of one sample], for example
+            {"x0": ["float32", [8, 8, 8]]}
+
+A file of this form takes the place of the drawn pairs with
+--config.method.dpo.pairs=PATH. Step s trains on the next P pairs, and starts
+again at the first after the last.
 """
 
 from collections.abc import Callable
@@ -26,7 +38,7 @@ from adrpo_jax.types import Array, PyTree, Scores
 
 
 def best_and_worst(samples: PyTree, scores: Scores) -> dict[str, PyTree]:
-  """Of each prompt's samples [P, G, ...] the best and the worst valid one."""
+  """Picks the best and the worst valid sample of each prompt. [P, G, ...]"""
   low = jnp.where(scores.valid, scores.rewards, jnp.inf)
   high = jnp.where(scores.valid, scores.rewards, -jnp.inf)
   rows = jnp.arange(len(scores.rewards))
@@ -46,9 +58,14 @@ def draw(
   sample: Callable[[int], tuple[Array, PyTree, Scores]],
   shown: Callable[[int], None],
 ) -> None:
-  """Spends the whole sample budget on pairs: (step) -> ids, samples, scores.
+  """Draws the samples of all steps and writes a pair for each prompt.
 
-  A function of the step, so a run that was killed simply draws them again.
+  Args:
+    path: of the file.
+    steps: the number of steps.
+    sample: (step) -> ids, samples, scores. Since it depends on the step alone,
+      a run that was killed draws the same pairs again.
+    shown: (step) -> None, called after each step.
   """
   parts = []
   judged = jax.jit(best_and_worst)
@@ -62,14 +79,14 @@ def draw(
     name: [leaf.dtype.name, leaf.shape[1:]]
     for name, leaf in pairs['winner'].items()
   }
-  told = {'pairs': str(len(pairs['ids'])), 'sample': json.dumps(of_one)}
+  metadata = {'pairs': str(len(pairs['ids'])), 'sample': json.dumps(of_one)}
   with StagedFolder(path.parent) as staged:
-    safetensors_trees.save_tree(staged.folder / path.name, pairs, told)
+    safetensors_trees.save_tree(staged.folder / path.name, pairs, metadata)
   multihost_utils.sync_global_devices(f'{path} is written')
 
 
 def read(path: epath.Path) -> dict[str, PyTree]:
-  """The stored pairs, checked.
+  """Reads and checks the stored pairs.
 
   Raises:
     InputError: no such file, a pickle, or arrays that are not pairs.
@@ -80,7 +97,7 @@ def read(path: epath.Path) -> dict[str, PyTree]:
 
 
 def _shapes(described: dict[str, str], path: epath.Path) -> PyTree:
-  """What the file of pairs holds, by its metadata."""
+  """The arrays of a file of pairs, as its metadata describe them."""
   try:
     count = int(described['pairs'])
     sample = {
@@ -103,7 +120,7 @@ def _shapes(described: dict[str, str], path: epath.Path) -> PyTree:
 def as_experience(
   pairs: dict[str, PyTree], rows: np.ndarray
 ) -> tuple[np.ndarray, PyTree, Scores]:
-  """Rows of the stored pairs as (ids, samples [P, 2, ...], scores)."""
+  """Returns rows of the stored pairs as ids, samples [P, 2, ...] and scores."""
   rewards = pairs['rewards'][rows]
   samples = jax.tree.map(
     lambda winner, loser: np.stack([winner[rows], loser[rows]], 1),
