@@ -1,15 +1,20 @@
 """Eight virtual CPU devices and one compile cache for all tests."""
 
+import importlib.metadata
 import os
 import tempfile
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-# Where eight devices share few cores, one may keep the others waiting for long;
-# XLA ends a process whose collective has waited for a minute.
-os.environ['XLA_FLAGS'] = (
-  f'{os.environ.get("XLA_FLAGS", "")} '
-  '--xla_cpu_collective_call_terminate_timeout_seconds=600'
-)
+FLAGS = [
+  # Most of the time of a test is that of the compiler, and programs are small.
+  '--xla_backend_optimization_level=0',
+  # XLA ends a process whose collective has waited for a minute. Where eight
+  # devices share few cores, one device may keep the others waiting for longer.
+  '--xla_cpu_collective_call_terminate_timeout_seconds=600',
+]
+if importlib.metadata.version('jaxlib') < '0.12':  # Later ones lack this flag.
+  FLAGS.append('--xla_cpu_use_fusion_emitters=false')
+os.environ['XLA_FLAGS'] = ' '.join([*FLAGS, os.environ.get('XLA_FLAGS', '')])
 
 import jax
 
