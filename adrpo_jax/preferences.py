@@ -11,7 +11,8 @@ A safetensors file, by default preferences/pairs.safetensors in the workdir:
 
 The arrays of a sample are those of its modality: for images x0 [h, w, c]
 float32, the clean latent; for language tokens [T] int32, mask [T] bool,
-log_prob [T] float32 and ended [] bool. The metadata, all strings, describe them:
+log_prob [T] float32 and ended [] bool. The metadata, all strings, describe
+them:
 
   pairs     N
   sample    JSON, NAME -> [dtype, shape of one sample], for example

@@ -16,7 +16,7 @@ if importlib.metadata.version('jaxlib') < '0.12':  # Later ones lack this flag.
   FLAGS.append('--xla_cpu_use_fusion_emitters=false')
 os.environ['XLA_FLAGS'] = ' '.join([*FLAGS, os.environ.get('XLA_FLAGS', '')])
 
-import jax
+import jax  # noqa: E402
 
 jax.config.update('jax_num_cpu_devices', 8)
 # [P] * [P, G] is an error, not a broadcast along the wrong axis.
