@@ -325,7 +325,7 @@ def _keep_samples(
   """The first held-out prompts' samples, as the report shows them."""
   seen = {k: v[:SHOWN] for k, v in evaluation.samples.items()}
   if jax.process_index() == 0:
-    asked = run.held_out.chosen(range(len(seen['rewards'])))
+    asked = run.held_out.take(range(len(seen['rewards'])))
     run.kind.keep(path, seen, asked)
 
 

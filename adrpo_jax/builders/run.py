@@ -128,7 +128,7 @@ def build(
   prompts_of = encode(task.training.texts)
 
   def prompts_at(step: int) -> PromptBatch:
-    ids = prompt_sources.indices(
+    ids = prompt_sources.step_ids(
       len(task.training), groups[0], step, config.seed
     )
     return place(prompts_of(ids))

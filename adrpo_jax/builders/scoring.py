@@ -38,12 +38,12 @@ def judge_images(
     InputError: a folder, prompts or rewards that do not fit.
   """
   judge = make_judge(config)
-  found = image_folder.find(
+  found = image_folder.find_images(
     folder, prompt_sources.load(prompts, check=judge.check)
   )
   try:
-    judge.reduced(
-      image_folder.read([found.files[0][:1]])
+    judge.downscale(
+      image_folder.read_images([found.files[0][:1]])
     )  # All are of one size.
   except ValueError as error:
     raise InputError(str(error)) from error
@@ -73,7 +73,7 @@ def judge_images(
     rewards,
     batch=-(-config.eval.batch_size // mesh.size) * mesh.size,
     facts=judge.facts,
-    reduced=judge.reduced,
+    downscale=judge.downscale,
     measure=measure,
     place=partial(sharding.put_rows, mesh),
     gather=jax.jit(lambda tree: tree, out_shardings=whole),

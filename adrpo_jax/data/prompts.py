@@ -1,4 +1,4 @@
-"""Prompts of any source as one set, and their order in a run.
+"""Sets of prompts from any source, and the order of prompts in a run.
 
 tfds:NAME[:SPLIT]         a tensorflow_datasets set, see `tfds_prompts`
 reasoning_gym:TASK[:COUNT[:SEED]]
@@ -18,12 +18,12 @@ from adrpo_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class PromptSet:
-  """Prompts by their id, which is their place in `texts`.
+  """Prompts by their id, which is their index in `texts`.
 
   Attributes:
     texts: the prompts.
-    categories: of each prompt, '' where it has none.
-    answers: the right answer to each, None where none is known.
+    categories: the category of each prompt, '' where it has none.
+    answers: the right answer to each prompt, None where the source has none.
   """
 
   texts: tuple[str, ...]
@@ -44,8 +44,8 @@ class PromptSet:
   def __len__(self) -> int:
     return len(self.texts)
 
-  def chosen(self, ids: Sequence[int]) -> 'PromptSet':
-    """Those of some ids, in their order; an id may come more than once."""
+  def take(self, ids: Sequence[int]) -> 'PromptSet':
+    """The set of the prompts of some ids, in that order; ids may repeat."""
     return PromptSet(
       *(tuple(column[i] for i in ids) for column in dataclasses.astuple(self))
     )
@@ -60,7 +60,7 @@ def load(
   answer_feature: str = '',
   check: Callable[[str], object] = str,
 ) -> PromptSet:
-  """Reads all prompts of a source, in its own order.
+  """Reads all prompts of a source, in its order.
 
   Args:
     source: a file whose name ends in .txt, .jsonl, .csv or .tsv,
@@ -68,71 +68,72 @@ def load(
       gs:// and s3:// paths work where their client does.
     data_dir: of tfds; its default (~/tensorflow_datasets) if None.
     text_feature: the column, key or tfds feature of the prompts; '' takes the
-      first of `readers.USUAL_NAMES` that is there.
-    category_feature: the same for categories; they are optional in the data.
-    answer_feature: the same for right answers.
+      first of `readers.DEFAULT_NAMES` in the data.
+    category_feature: that of categories, which are optional in the data.
+    answer_feature: that of right answers, which are optional too.
     check: raises a ValueError for a prompt that cannot be used.
 
   Raises:
-    InputError: whatever is wrong, with the file and the line.
+    InputError: the source or a prompt is not usable; names file and line.
   """
-  names = readers.names(text_feature, category_feature, answer_feature)
+  names = readers.column_names(text_feature, category_feature, answer_feature)
   if source.startswith('tfds:'):
     rows, unit = tfds_prompts.rows(source, data_dir, names), 'example'
   elif source.startswith(reasoning_prompts.SCHEME):
     rows, unit = reasoning_prompts.rows(source), 'example'
   else:
     rows, unit = readers.reader(source)(source, names), 'line'
-  found: list[readers.Row] = []
+  checked: list[readers.PromptRow] = []
   for row in rows:
     number, text = row.number, row.text
     where = f'{source}, {unit} {number}'
     if not text.strip():
       raise InputError(
-        f'{where}: the prompt is empty. Expected some text; write it or take '
-        f'the {unit} out.'
+        f'{where}: the prompt is empty. Expected some text; write it or remove '
+        f'the {unit}.'
       )
     try:
       check(text.strip())
     except ValueError as error:
       raise InputError(f'{where}: {error}') from error
-    found.append(row)
-  if not found:
+    checked.append(row)
+  if not checked:
     raise InputError(f'{source}: expected at least one prompt, got none.')
   return PromptSet(
-    tuple(row.text.strip() for row in found),
-    tuple(row.category.strip() for row in found),
-    tuple(row.answer for row in found),
+    tuple(row.text.strip() for row in checked),
+    tuple(row.category.strip() for row in checked),
+    tuple(row.answer for row in checked),
   )
 
 
-def indices(
-  num_prompts: int, per_step: int, step: int, seed: int
+def step_ids(
+  num_prompts: int, prompts_per_step: int, step: int, seed: int
 ) -> np.ndarray:
   """The prompt ids of a step: a pure function, so there is no state to resume.
 
-  Step s takes places s·per_step to (s+1)·per_step − 1 of an endless row of
-  permutations of all prompts, each epoch another one. So no prompt comes twice
-  in an epoch, and every host and every restart sees the same order; it does not
-  depend on the versions of numpy or jax either.
+  Step s takes the positions s·P to (s+1)·P − 1 of an endless sequence of
+  permutations of all prompts, another one in each epoch. So no prompt repeats
+  within an epoch, and the order is the same on every host, after every restart,
+  and with every version of numpy and jax.
 
   Args:
-    num_prompts: how many there are, at least 1.
-    per_step: P.
+    num_prompts: the number of prompts, at least 1.
+    prompts_per_step: P.
     step: from 0.
     seed: of the run, not negative.
 
   Returns:
     [P] int64 in [0, num_prompts).
   """
-  if num_prompts < 1 or per_step < 1 or step < 0 or seed < 0:
+  if num_prompts < 1 or prompts_per_step < 1 or step < 0 or seed < 0:
     raise ValueError(
-      'Expected num_prompts ≥ 1, per_step ≥ 1, step ≥ 0 and seed ≥ 0, got '
-      f'{num_prompts}, {per_step}, {step} and {seed}.'
+      'Expected num_prompts ≥ 1, prompts_per_step ≥ 1, step ≥ 0 and seed ≥ 0, '
+      f'got {num_prompts}, {prompts_per_step}, {step} and {seed}.'
     )
-  places = np.arange(step * per_step, (step + 1) * per_step)
-  epochs, within = np.divmod(places, num_prompts)
-  ids = np.empty(per_step, np.int64)
+  first = step * prompts_per_step
+  positions = np.arange(first, first + prompts_per_step)
+  epochs, within = np.divmod(positions, num_prompts)
+  ids = np.empty(prompts_per_step, np.int64)
   for epoch in np.unique(epochs):
     here = epochs == epoch
     ids[here] = _permutation(num_prompts, seed, int(epoch))[within[here]]
@@ -141,7 +142,7 @@ def indices(
 
 @functools.lru_cache(maxsize=4)
 def _permutation(size: int, seed: int, epoch: int) -> np.ndarray:
-  """By sorting raw bits: their stream is fixed, `permutation`'s is not."""
+  """Sorts raw bits: their stream is fixed, that of `permutation` is not."""
   bits = np.random.Philox(np.random.SeedSequence([seed, epoch])).random_raw(
     size
   )

@@ -6,9 +6,9 @@
 .csv, .tsv    a header and a row a prompt; DrawBench ("Prompts,Category") and
               PartiPrompts ("Prompt", "Category", "Challenge", "Note") are such
 
-A row may have an "answer", which rewards of text hold answers against. What a
-column or key means is told by its name, in any case; columns and keys with
-other names are not read. Files are UTF-8, on a disk or in a bucket.
+A row may have an "answer", which rewards of text compare answers with. The name
+of a column or key, in any case, says what it means; columns and keys with other
+names are not read. Files are UTF-8, on a disk or in a bucket.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,10 +23,10 @@ from etils import epath
 from adrpo_jax.errors import InputError
 
 
-class Row(NamedTuple):
+class PromptRow(NamedTuple):
   """A prompt, its category ('' for none), and its line, counted from 1.
 
-  answer: the right one, None where the source has none.
+  answer: the right answer, None where the source has none.
   """
 
   number: int
@@ -35,38 +35,38 @@ class Row(NamedTuple):
   answer: str | None = None
 
 
-class Names(NamedTuple):
-  """What prompts, categories and answers may be called, likeliest first."""
+class ColumnNames(NamedTuple):
+  """The possible names of prompts, categories and answers, in order."""
 
   text: tuple[str, ...]
   category: tuple[str, ...]
   answer: tuple[str, ...]
 
 
-USUAL_NAMES = Names(
+DEFAULT_NAMES = ColumnNames(
   ('prompt', 'prompts', 'caption', 'captions', 'text', 'question', 'problem'),
   ('category', 'categories', 'tag'),
   ('answer', 'solution', 'ground_truth'),
 )
 
 
-def names(text: str, category: str, answer: str = '') -> Names:
-  """The given names, each the only one to be read, or the usual for ''."""
-  return Names(
-    (text,) if text else USUAL_NAMES.text,
-    (category,) if category else USUAL_NAMES.category,
-    (answer,) if answer else USUAL_NAMES.answer,
+def column_names(text: str, category: str, answer: str = '') -> ColumnNames:
+  """The names to look for: each argument alone, or the default names for ''."""
+  return ColumnNames(
+    (text,) if text else DEFAULT_NAMES.text,
+    (category,) if category else DEFAULT_NAMES.category,
+    (answer,) if answer else DEFAULT_NAMES.answer,
   )
 
 
-def first_of(wanted: Iterable[str], given: Iterable[str]) -> str | None:
-  """The first wanted name that is among the given, as it is spelt there."""
-  spelt = {name.strip().lower(): name for name in given}
+def first_of(wanted: Iterable[str], names: Iterable[str]) -> str | None:
+  """The first wanted name among `names`, in their spelling; None without."""
+  spelt = {name.strip().lower(): name for name in names}
   return next((spelt[w.lower()] for w in wanted if w.lower() in spelt), None)
 
 
-def reader(source: str) -> Callable[[str, Names], Iterator[Row]]:
-  """The reader for a file of this name: (path, names) -> rows."""
+def reader(source: str) -> Callable[[str, ColumnNames], Iterator[PromptRow]]:
+  """The reader for a file of this name: (path, names) -> its rows."""
   suffix = pathlib.PurePosixPath(source).suffix.lower()
   if suffix not in READERS:
     raise InputError(
@@ -102,20 +102,20 @@ def _lines(path: str) -> list[str]:
 def _bytes(path: str) -> bytes:
   try:
     return epath.Path(path).read_bytes()
-  except Exception as error:  # The clients of buckets raise kinds of their own.
+  except Exception as error:  # The clients of buckets raise their own kinds.
     raise InputError(
       f'{path}: expected a readable file of prompts, got: '
       f'{getattr(error, "strerror", None) or error}.'
     ) from error
 
 
-def _text_rows(path: str, names: Names) -> Iterator[Row]:
-  del names  # A line has none.
+def _text_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
+  del names  # A line has no columns.
   for number, line in enumerate(_lines(path), 1):
-    yield Row(number, line, '')
+    yield PromptRow(number, line, '')
 
 
-def _json_rows(path: str, names: Names) -> Iterator[Row]:
+def _json_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
   expected = (
     f'expected {{"{names.text[0]}": "...", "{names.category[0]}": ...}}'
   )
@@ -136,11 +136,11 @@ def _json_rows(path: str, names: Names) -> Iterator[Row]:
     for key in filter(None, (text_key, category_key)):
       if not isinstance(row[key], str):
         raise InputError(
-          f'{where}, got {row[key]!r} as {key!r}, which is no text.'
+          f'{where}, got {row[key]!r} as {key!r}, which is not text.'
         )
     answer_key = first_of(names.answer, row)
     answer = row[answer_key] if answer_key else None
-    yield Row(
+    yield PromptRow(
       number,
       row[text_key],
       row[category_key] if category_key else '',
@@ -148,7 +148,7 @@ def _json_rows(path: str, names: Names) -> Iterator[Row]:
     )
 
 
-def _table_rows(path: str, names: Names) -> Iterator[Row]:
+def _table_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
   lines = _lines(path)
   if not lines:
     return
@@ -168,19 +168,19 @@ def _table_rows(path: str, names: Names) -> Iterator[Row]:
     if len(cells) != len(header):
       raise InputError(
         f'{path}, line {number}: expected {len(header)} cells, for '
-        f'{", ".join(header)}, got {len(cells)}: {cells}. A prompt that '
-        f'holds {delimiter!r} must stand in double quotes.'
+        f'{", ".join(header)}, got {len(cells)}: {cells}. Put a prompt that '
+        f'contains {delimiter!r} in double quotes.'
       )
     row = dict(zip(header, cells, strict=True))
     category = row[category_column] if category_column else ''
     answer = row[answer_column] if answer_column else None
-    yield Row(number, row[text_column], category, answer)
+    yield PromptRow(number, row[text_column], category, answer)
 
 
 def _cells(
   path: str, lines: list[str], delimiter: str
 ) -> Iterator[tuple[int, list[str]]]:
-  """(line, cells) of a table whose quoted cells may go on over lines."""
+  """(line, cells) of each row, whose quoted cells may span lines."""
   stream = io.StringIO('\n'.join(lines), newline='')
   rows = csv.reader(stream, delimiter=delimiter, strict=True)
   start = 1
@@ -196,10 +196,10 @@ def _cells(
 
 
 def _tab_cells(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-  """The same where tabs divide the cells, and a line is always a row.
+  """(line, cells) of each row where tabs divide cells and a line is a row.
 
-  Some writers quote such cells, others leave quotes as they are, so that a
-  prompt may begin with a word in quotes: then the line stands as written.
+  Some writers quote such cells, others write quotes as they are, so that a
+  prompt may begin with a word in quotes: such a line is read without quoting.
   """
   for number, line in enumerate(lines, 1):
     try:
@@ -208,7 +208,7 @@ def _tab_cells(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
       yield number, line.split('\t')
 
 
-READERS: dict[str, Callable[[str, Names], Iterator[Row]]] = {
+READERS: dict[str, Callable[[str, ColumnNames], Iterator[PromptRow]]] = {
   '.txt': _text_rows,
   '.jsonl': _json_rows,
   '.csv': _table_rows,

@@ -2,11 +2,11 @@
 
 reasoning_gym:TASK[,TASK...][:COUNT[:SEED]]
 
-COUNT prompts in all, the tasks in turn, each in its usual difficulty; 500 if
-not given. SEED is 0 if not given. A category is the name of a task, and an
-answer says, as JSON, how the library makes the entry again, from which the
-reward `rewards.text_reasoning` scores. Tell a model to answer between <answer>
-and </answer>, by --config.model.system or by a template of its own.
+COUNT prompts in all, the tasks in turn, each in its default difficulty; COUNT
+is 500 and SEED 0 by default. A category is the name of a task. An answer
+states, as JSON, from what the library makes the entry again; the reward
+`rewards.text.reasoning` scores with that entry. Tell a model to answer between
+<answer> and </answer>, by --config.model.system or by its own template.
 
 Stojanovski et al., `Reasoning Gym <https://arxiv.org/abs/2505.24760>`_, 2025.
 """
@@ -19,54 +19,54 @@ import pathlib
 import re
 from typing import Any, NamedTuple
 
-from adrpo_jax.data.readers import Row
+from adrpo_jax.data.readers import PromptRow
 from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.system.child_process import make_child_function
 
 SCHEME = 'reasoning_gym:'
 KEY = 'reasoning_gym'  # of the answers
 CHILD = pathlib.Path(__file__).with_name('reasoning_child.py')
-SECONDS = 30.0  # of computing, for one question
+SECONDS = 30.0  # the limit on the computing time of a question
 
 
 class Entry(NamedTuple):
-  """A place in a data set of the library, which makes it again."""
+  """The arguments from which the library makes an entry again."""
 
   task: str
   seed: int
   size: int
   place: int
 
-  def written(self) -> str:
-    """As the answer of a prompt."""
+  def as_answer(self) -> str:
+    """The JSON text that stands as the answer of a prompt."""
     return json.dumps({KEY: self._asdict()})
 
 
-def read(answer: str) -> Entry | None:
-  """The entry that an answer of a prompt is; None for any other text."""
+def entry_of(answer: str) -> Entry | None:
+  """Reads the entry from the answer of a prompt; None for any other text."""
   try:
     entry = Entry(**json.loads(answer)[KEY])
   except (ValueError, TypeError, KeyError, RecursionError):
     return None
-  whole = all(type(number) is int for number in entry[1:])
-  return entry if whole and isinstance(entry.task, str) else None
+  integers = all(type(number) is int for number in entry[1:])
+  return entry if integers and isinstance(entry.task, str) else None
 
 
-def rows(source: str) -> Iterator[Row]:
+def rows(source: str) -> Iterator[PromptRow]:
   """The entries of a source as (number from 0, question, task, answer).
 
-  The same on every machine, for one version of the library. Two seeds draw
-  from the library independently; what they have in common is left to `apart`.
+  They are equal on every machine, for one version of the library. Two seeds
+  draw from the library independently; `distinct_ids` removes common prompts.
 
   Raises:
-    InputError: a source that cannot be read, an unknown task, no library.
+    InputError: the source cannot be read, an unknown task, no library.
   """
   tasks, count, seed = _parts(source)
   ask = library(SECONDS)
-  known = ask('tasks')
+  names = ask('tasks')
   for task in tasks:
-    if task not in known:
-      raise unknown_name(task, known, 'task of reasoning-gym')
+    if task not in names:
+      raise unknown_name(task, names, 'task of reasoning-gym')
   size = -(-count // len(tasks))
   for number in range(count):
     place, turn = divmod(number, len(tasks))
@@ -79,19 +79,19 @@ def rows(source: str) -> Iterator[Row]:
         f'{task!r}, got none in {SECONDS:.0f} seconds of computing, or an '
         'error. Take fewer prompts, another seed, or leave the task out.'
       )
-    yield Row(number, question, task, entry.written())
+    yield PromptRow(number, question, task, entry.as_answer())
 
 
-def apart(training: Sequence[str], held_out: Sequence[str]) -> list[int]:
+def distinct_ids(training: Sequence[str], held_out: Sequence[str]) -> list[int]:
   """The ids of training prompts that are not held out.
 
   Tasks with few questions make the same ones from any seed.
 
   Raises:
-    InputError: none is left.
+    InputError: no prompt is left.
   """
-  kept = set(held_out)
-  ids = [i for i, text in enumerate(training) if text not in kept]
+  excluded = set(held_out)
+  ids = [i for i, text in enumerate(training) if text not in excluded]
   if not ids:
     raise InputError(
       'Expected prompts to train on that are not held out, got '
@@ -104,20 +104,20 @@ def apart(training: Sequence[str], held_out: Sequence[str]) -> list[int]:
 
 @functools.cache
 def library(seconds: float) -> Callable[..., Any]:
-  """What `reasoning_child` replies; loaded once, which takes seconds.
+  """The function of `reasoning_child`; its process starts once, in seconds.
 
   Args:
-    seconds: of computing that a reply may take.
+    seconds: the limit on the computing time of a reply.
 
   Raises:
     InputError: the library is not installed or does not work.
   """
-  return make_child_function(CHILD, seconds, _refusal)
+  return make_child_function(CHILD, seconds, _not_usable)
 
 
-def _refusal(says: str) -> InputError:
+def _not_usable(reason: str) -> InputError:
   return InputError(
-    f'Expected reasoning-gym; here it does not work: {says}. Install the '
+    f'Expected reasoning-gym; here it does not work: {reason}. Install the '
     "extra: pip install 'adrpo_jax[reasoning]'."
   )
 
@@ -138,6 +138,6 @@ def _parts(source: str) -> tuple[list[str], int, int]:
 
 
 def _seed(task: str, seed: int) -> int:
-  """Of the library, which draws entry i from seed + i: far from all others."""
+  """A seed of the library far from others: it draws entry i from seed + i."""
   digest = hashlib.sha256(f'{task} {seed}'.encode()).digest()
   return int.from_bytes(digest[:4], 'big') >> 1

@@ -1,7 +1,7 @@
 """Prompts of any tensorflow_datasets set with a text feature.
 
-tfds:NAME[/CONFIG][:VERSION][:SPLIT], stored as ArrayRecord; SPLIT is 'train' if
-not given. TensorFlow is not needed.
+tfds:NAME[/CONFIG][:VERSION][:SPLIT], stored as ArrayRecord; SPLIT is 'train' by
+default. TensorFlow is not needed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,14 +9,16 @@ import importlib
 import re
 from typing import Any
 
-from adrpo_jax.data.readers import Names, Row, first_of
+from adrpo_jax.data.readers import ColumnNames, PromptRow, first_of
 from adrpo_jax.errors import InputError
 
-# tfds sets of our own: importing the module makes tfds know them by name.
+# tfds sets of this package: importing the module registers them by name.
 _OWN_SETS = {'adrpo_shapes': 'adrpo_jax.worlds.shapes_tfds'}
 
 
-def rows(source: str, data_dir: str | None, names: Names) -> Iterator[Row]:
+def rows(
+  source: str, data_dir: str | None, names: ColumnNames
+) -> Iterator[PromptRow]:
   """The examples of a source as (number from 0, text, category, answer).
 
   Raises:
@@ -29,7 +31,7 @@ def rows(source: str, data_dir: str | None, names: Names) -> Iterator[Row]:
   if text_feature is None:
     raise InputError(
       f'{source}: expected a text feature {" or ".join(names.text)}, got the '
-      f'features {sorted(features)}. Name the one that holds the prompts.'
+      f'features {sorted(features)}. Name the one with the prompts.'
     )
   label_feature = first_of(names.category, features) or ''
   label = getattr(features.get(label_feature), 'int2str', _as_text)
@@ -46,7 +48,7 @@ def rows(source: str, data_dir: str | None, names: Names) -> Iterator[Row]:
         f'{type(text).__name__}.'
       )
     answer = example.get(answer_feature)
-    yield Row(
+    yield PromptRow(
       number,
       text.decode(),
       label(example.get(label_feature, b'')),
@@ -67,7 +69,7 @@ def _name_and_split(source: str) -> tuple[str, str]:
 
 
 def _only(features: Mapping[str, Any], wanted: set[str]) -> dict[str, Any]:
-  """Decoders that leave all other features alone: images need TensorFlow."""
+  """Decoders that skip all other features, since images need TensorFlow."""
   import tensorflow_datasets as tfds
 
   nested = (tfds.features.FeaturesDict, tfds.features.Sequence)
@@ -79,7 +81,7 @@ def _only(features: Mapping[str, Any], wanted: set[str]) -> dict[str, Any]:
 
 
 def _prepared(name: str, split: str, data_dir: str | None):
-  """The builder of a set that is on disk; made or downloaded if it is not."""
+  """The builder of a set, which is downloaded or generated if not on disk."""
   import tensorflow_datasets as tfds
 
   if module := _OWN_SETS.get(re.split('[/:]', name)[0]):
@@ -87,9 +89,9 @@ def _prepared(name: str, split: str, data_dir: str | None):
   try:
     builder = tfds.builder(name, data_dir=data_dir, file_format='array_record')
     builder.download_and_prepare()
-  except Exception as error:  # tfds raises many kinds; all mean: not to be had.
+  except Exception as error:  # tfds raises many kinds for a set it lacks.
     raise InputError(
-      f'tfds:{name}: the set could not be had as ArrayRecord. tfds says: '
+      f'tfds:{name}: expected a set stored as ArrayRecord. tfds says: '
       f'{str(error).strip().splitlines()[0] if str(error) else error!r}. Check '
       'the name, or prepare it once with '
       f"tfds.builder({name!r}, file_format='array_record')"

@@ -1,4 +1,4 @@
-"""The embedded tasks: a generator, an exact verifier, pre-training data."""
+"""Worlds: embedded tasks with a generator, an exact judge, training data."""
 
 from collections.abc import Callable, Mapping, Sequence
 import pathlib
@@ -19,15 +19,15 @@ from adrpo_jax.worlds import (
 
 
 class World(NamedTuple):
-  """What a run asks of a world.
+  """The functions of a world of images.
 
-  prompts:  (split) -> (text, category) of every prompt of that split
-  tokenize: (texts) -> [N, L]
-  facts:    (texts) -> pytree [N, ...], what rewards hold samples against
-  spread:   (images [P, G, ...], facts) -> (spread [P], readable [P, G])
-  truth:    (facts [P, ...], G) -> images [P, G, ...], right by construction
-  describe: (images [B, ...]) -> what the judge sees in each, as text
-  reduced:  (pictures [..., H, W, 3]) -> at the world's own size
+  prompts:   (split) -> (text, category) of every prompt of that split
+  tokenize:  (texts) -> [N, L]
+  facts:     (texts) -> pytree [N, ...], what rewards compare samples with
+  spread:    (images [P, G, ...], facts) -> (spread [P], readable [P, G])
+  truth:     (facts [P, ...], G) -> images [P, G, ...], right by construction
+  describe:  (images [B, ...]) -> the parse of each by the judge, as text
+  downscale: (images [..., H, W, 3]) -> the images at the size of the world
   """
 
   prompts: Callable[[str], tuple[tuple[str, str], ...]]
@@ -36,7 +36,7 @@ class World(NamedTuple):
   spread: Callable[[Array, PyTree], tuple[Array, Array]]
   truth: Callable[[PyTree, int], Array]
   describe: Callable[[Array], list[str]]
-  reduced: Callable[[np.ndarray], np.ndarray]
+  downscale: Callable[[np.ndarray], np.ndarray]
 
 
 WORLDS = {
@@ -47,16 +47,16 @@ WORLDS = {
     spread=shapes_diversity.spread,
     truth=shapes_diversity.truth,
     describe=shapes_judge.describe,
-    reduced=shapes.reduced,
+    downscale=shapes.downscale,
   )
 }
 
 
 class Escape(NamedTuple):
-  """When a run has left the local optimum of its task.
+  """The condition for a run to have left the local optimum of its task.
 
-  success: of its held-out evaluation, more than this
-  fact:    of the world's judge; an evaluation without it was judged otherwise
+  success: the success of its held-out evaluation is above this
+  fact:    a number of the world's judge; evaluations without it had another
   """
 
   success: float
@@ -64,15 +64,15 @@ class Escape(NamedTuple):
 
 
 class TextWorld(NamedTuple):
-  """What a run asks of a world of texts.
+  """The functions of a world of texts.
 
   prompts:   (split) -> (text, category) of every prompt of that split
-  answer:    (text) -> a right answer; ValueError for what is no prompt
+  answer:    (text) -> a right answer; ValueError for a text that is no prompt
   judge:     (text, answer) -> 'reward', 'success' and further facts, each in
              [0, 1]; every string is judged
-  pairs:     (count, seed) -> (text, answer), what a base is trained on
+  pairs:     (count, seed) -> (text, answer), the training data of a base
   tokenizer: (folder) -> None, writes one in Hugging Face's format
-  escape:    of its local optimum, None where there is none to speak of
+  escape:    the condition to leave its local optimum; None without one
   """
 
   prompts: Callable[[str], tuple[tuple[str, str], ...]]
@@ -97,6 +97,6 @@ TEXT_WORLDS = {
     judge=sort_or_pass.judge,
     pairs=sort_or_pass.pairs,
     tokenizer=sort_tokenizer.write_tokenizer,
-    escape=Escape(sort_or_pass.ESCAPED, 'passed'),
+    escape=Escape(sort_or_pass.ESCAPE_SUCCESS, 'passed'),
   ),
 }

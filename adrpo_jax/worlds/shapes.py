@@ -1,12 +1,12 @@
 """The shapes world: scenes of colored shapes, and how they are drawn.
 
-A synthetic stand-in for what DrawBench and GenEval ask of an image model.
-A prompt states facts (`Facts`); a scene is one way to satisfy them (`Scene`):
-whatever the facts leave free is drawn at random, objects are placed one after
-the other on the positions still open to them, and never touch. Places lie on a
-lattice of PITCH pixels, one cell of the latents: with places at every pixel, a
-model that two cores can train knew colors but not shapes after 460,800
-pictures. Everything here is a pure function on arrays, batched with `jax.vmap`.
+It is a synthetic counterpart of the tasks of DrawBench and GenEval. A prompt
+states facts (`Facts`); a scene (`Scene`) is one way to satisfy them. What the
+facts leave free is drawn at random. Objects are placed one after the other on
+the positions that are still free, and never touch. Places lie on a lattice of
+PITCH pixels, one cell of the latents: with places at every pixel, a model that
+two cores can train knew colors but not shapes after 460,800 images. Everything
+here is a pure function on arrays, batched with `jax.vmap`.
 
 Letters: K slots for objects (4), R relations (2), H = W = 32 pixels.
 """
@@ -32,10 +32,10 @@ PIXELS = (8, 10, 12)  # width of a small, medium and large object
 WINDOW = max(PIXELS)
 PLACES = SIDE - min(PIXELS) + 1  # top-left corners along an axis
 TINT = 0.3  # ink between the stripes of a striped object
-PITCH = 4  # pixels between neighboring places where corners are drawn
+PITCH = 4  # pixels between neighboring places of corners
 GAP = 2  # pixels between any two objects
 MARGIN = 6  # pixels between centers when a relation is drawn
-ATTEMPTS = 24  # placements tried for a scene; the first complete one is kept
+ATTEMPTS = 24  # placements of a scene; the first complete one is used
 
 BACKGROUND = np.array([0.96, 0.96, 0.96], np.float32)
 PALETTE = np.array(
@@ -53,10 +53,10 @@ STYLE_SHARES = np.array([0.6, 0.2, 0.2], np.float32)  # where style is free
 
 
 class Facts(NamedTuple):
-  """What a prompt states. Integers; FREE where it says nothing.
+  """The facts that a prompt states: integers, FREE where it states nothing.
 
   shape, color, size, style: [*, K], the attributes of each object
-  objects:   [*], how many objects there are; later slots are unused
+  objects:   [*], the number of objects; later slots are unused
   relations: [*, R, 3], (subject slot, index in RELATIONS or FREE, object slot)
   """
 
@@ -81,7 +81,7 @@ class Scene(NamedTuple):
 
 
 def _template(shape: str, style: str, pixels: int) -> np.ndarray:
-  """Coverage in [0, 1] of one object in the top-left of a window."""
+  """The coverage in [0, 1] of one object in the top left of a window."""
   fine = 8  # subsamples along each axis of a pixel
   centers = (np.arange(WINDOW * fine) + 0.5) / fine
   y, x = np.meshgrid(centers, centers, indexing='ij')
@@ -198,32 +198,32 @@ def _fill(facts: Facts, key: Array) -> tuple[Array, ...]:
   return tuple(filled)
 
 
-def reduced(pictures: np.ndarray) -> np.ndarray:
-  """Pictures [..., H, W, 3] that were enlarged to be seen, as they were drawn.
+def downscale(images: np.ndarray) -> np.ndarray:
+  """Reduces enlarged images [..., H, W, 3] to SIDE × SIDE pixels.
 
   Raises:
-    ValueError: a size that is no whole multiple of SIDE.
+    ValueError: the size is not an integer multiple of SIDE.
   """
-  height, width = pictures.shape[-3:-1]
+  height, width = images.shape[-3:-1]
   if height != width or height % SIDE:
     raise ValueError(
-      f'Expected pictures of {SIDE} × {SIDE} pixels of the shapes world, or a '
-      f'whole multiple of that, got {width} × {height}.'
+      f'Expected images of {SIDE} × {SIDE} pixels of the shapes world, or an '
+      f'integer multiple of that, got {width} × {height}.'
     )
   times = height // SIDE
-  return pictures[..., times // 2 :: times, times // 2 :: times, :]
+  return images[..., times // 2 :: times, times // 2 :: times, :]
 
 
 def _apart(a: Array, a_side: Array, b: Array, b_side: Array) -> Array:
-  """True where two intervals keep GAP pixels between them."""
+  """Returns True where two intervals are at least GAP pixels apart."""
   return (a >= b + b_side + GAP) | (b >= a + a_side + GAP)
 
 
 def _related(
   relations: Array, slot: int, y: Array, x: Array, centers: tuple
 ) -> Array:
-  """True where a center (y, x) keeps its relations to the slots before it."""
-  kept = jnp.ones(jnp.broadcast_shapes(y.shape, x.shape), bool)
+  """Returns True where a center (y, x) satisfies its relations."""
+  satisfied = jnp.ones(jnp.broadcast_shapes(y.shape, x.shape), bool)
   for r in range(RELATION_SLOTS):
     subject, kind, object_ = relations[r]
     for other in range(slot):
@@ -232,15 +232,15 @@ def _related(
       sign = jnp.where(as_subject, 1, -1)
       gaps = centers[1][other] - x, centers[0][other] - y  # rightwards, down
       holds = holds_relation(kind, sign * gaps[0], sign * gaps[1], MARGIN)
-      kept &= holds | ~(as_subject | as_object)
-  return kept
+      satisfied &= holds | ~(as_subject | as_object)
+  return satisfied
 
 
 def holds_relation(kind: Array, dx: Array, dy: Array, margin: float) -> Array:
-  """Whether a relation holds, given object center − subject center.
+  """Checks a relation, by object center − subject center.
 
   'left of' means dx ≥ margin, 'above' means dy ≥ margin (rows grow downwards);
   a FREE relation always holds. `kind` is a scalar; dx and dy [*] -> [*] bool.
   """
-  held = jnp.stack(jnp.broadcast_arrays(dx, -dx, dy, -dy)) >= margin
-  return jnp.where(kind == FREE, True, held[kind])
+  relations = jnp.stack(jnp.broadcast_arrays(dx, -dx, dy, -dy)) >= margin
+  return jnp.where(kind == FREE, True, relations[kind])

@@ -1,11 +1,11 @@
-"""Diversity that a prompt allows: how samples differ in what it leaves free.
+"""Diversity in what a prompt leaves free: places, sizes and styles.
 
-Two samples of one prompt are apart by the mean, over the prompt's objects, of
+The distance of two samples of a prompt is the mean, over its objects, of
 
   ‖Δ center‖ / H + [sizes differ] + [styles differ]
 
 where sizes and styles count only where the prompt leaves them free. A pixel
-distance would count wrong colors as diversity; this does not.
+distance would count wrong colors as diversity; this distance does not.
 """
 
 import jax
@@ -15,15 +15,15 @@ from adrpo_jax.types import Array
 from adrpo_jax.worlds import shapes, shapes_judge
 from adrpo_jax.worlds.shapes import FREE, SLOTS, Facts
 
-TRUTH_KEY = 20_251_118  # rendered truth is the same in every evaluation
+TRUTH_KEY = 20_251_118  # one key, so that every evaluation has one truth
 
 
 def spread(images: Array, facts: Facts) -> tuple[Array, Array]:
-  """Mean distance over the pairs of each prompt that the judge can read.
+  """The mean distance of each prompt's pairs of readable samples.
 
   images [P, G, H, W, 3], facts [P, ...] -> spread [P], readable [P, G]. A
-  sample without an object for each of the prompt's is not readable, and enters
-  no pair; a prompt without a readable pair has spread NaN.
+  sample that lacks an object for one of the prompt's is not readable, and
+  enters no pair; a prompt without a readable pair has spread NaN.
   """
   groups = images.shape[:2]
   flat = images.reshape(-1, *images.shape[2:])
@@ -33,8 +33,8 @@ def spread(images: Array, facts: Facts) -> tuple[Array, Array]:
 
   def of_slots(leaf: Array) -> Array:
     rows = jnp.arange(flat.shape[0])[:, None]
-    chosen = leaf[rows, verdict.assigned]
-    return chosen.reshape(*groups, *chosen.shape[1:])
+    by_slot = leaf[rows, verdict.assignment]
+    return by_slot.reshape(*groups, *by_slot.shape[1:])
 
   center, size, style = map(
     of_slots, (parsed.center, parsed.size, parsed.style)
@@ -61,7 +61,7 @@ def spread(images: Array, facts: Facts) -> tuple[Array, Array]:
 
 
 def truth(facts: Facts, samples: int) -> Array:
-  """Rendered truth for each prompt: facts [P, ...] -> [P, G, H, W, 3]."""
+  """Renders G true images a prompt: facts [P, ...] -> [P, G, H, W, 3]."""
   repeated = jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, 0), facts)
   images = shapes.draw(repeated, jax.random.key(TRUTH_KEY))
   return images.reshape(-1, samples, *images.shape[1:])

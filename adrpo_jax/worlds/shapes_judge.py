@@ -5,9 +5,10 @@ with coverage m at place p and color c explains
 
   E(m, p, c) = ‖D‖² − ‖D − m(c − bg)‖² = 2⟨m, D⟩·(c − bg) − ‖m‖²‖c − bg‖²
 
-of the image's energy. The best (m, p, c) is an object, it is subtracted, and so
-on until nothing explains enough. The parse is then held against the prompt's
-facts under the assignment of objects to facts that serves the prompt best.
+of the image's energy. The best (m, p, c) is an object; it is subtracted, and
+the search is repeated until no object explains enough. The parse is then
+compared with the facts of the prompt, under the assignment of objects to facts
+in which most facts hold.
 """
 
 import functools
@@ -22,9 +23,9 @@ from adrpo_jax.types import Array
 from adrpo_jax.worlds import shapes
 from adrpo_jax.worlds.shapes import FREE, PLACES, SLOTS, WINDOW, Facts
 
-FOUND = SLOTS + 1  # objects looked for: one more than any prompt asks for
-ENOUGH = 0.4  # share of its own energy that an object must explain
-LEANING = 3.0  # pixels between centers for a relation to hold
+OBJECTS = SLOTS + 1  # objects searched for: one more than any prompt has
+MIN_EXPLAINED = 0.4  # share of its own energy that an object must explain
+JUDGE_MARGIN = 3.0  # pixels between centers for a relation to hold
 
 _COVERAGE = shapes.TEMPLATES.reshape(-1, WINDOW, WINDOW)  # [M, w, w]
 _ENERGY = (_COVERAGE**2).sum((1, 2))  # ‖m‖², [M]
@@ -34,11 +35,11 @@ _PIXELS_OF = np.array(shapes.PIXELS)[_SIZE_OF]
 _FITS = (np.arange(PLACES)[:, None, None] + _PIXELS_OF <= shapes.SIDE) & (
   np.arange(PLACES)[None, :, None] + _PIXELS_OF <= shapes.SIDE
 )
-_ASSIGNMENTS = np.array(list(itertools.permutations(range(FOUND), SLOTS)))
+_ASSIGNMENTS = np.array(list(itertools.permutations(range(OBJECTS), SLOTS)))
 
 
 class Parse(NamedTuple):
-  """The objects found in an image, the largest share of energy first.
+  """The objects in an image, by their share of its energy, largest first.
 
   present [*, F] bool; shape, color, size, style [*, F]; center [*, F, 2] in
   pixels (row, column); fidelity [*], the share of the image's energy that the
@@ -58,21 +59,21 @@ class Verdict(NamedTuple):
   """A parse compared with the facts of its prompt.
 
   facts [*]: the share of stated facts that hold; success [*]: all hold;
-  fidelity [*]; assigned [*, K]: the found object that each fact slot means;
-  complete [*]: every slot the prompt uses has an object.
+  fidelity [*]; assignment [*, K]: the object of each fact slot; complete [*]:
+  every slot that the prompt uses has an object.
   """
 
   facts: Array
   success: Array
   fidelity: Array
-  assigned: Array
+  assignment: Array
   complete: Array
 
 
 def judge(
   images: Array, facts: Facts, success_weight: float = 0.0
 ) -> dict[str, Array]:
-  """images [B, H, W, 3] in [0, 1], facts [B, ...] -> what a reward says.
+  """images [B, H, W, 3] in [0, 1], facts [B, ...] -> reward and measures.
 
   reward = (1 − w)·[share of the facts that hold] + w·[all of them hold], with
   w = `success_weight`; facts, success and fidelity are measures. All [B].
@@ -92,11 +93,11 @@ def parse(images: Array) -> Parse:
   difference = images.astype(jnp.float32) - shapes.BACKGROUND[None, None, None]
   energy = jnp.sum(difference**2, (1, 2, 3))
   matches = _match(difference)
-  found = []
-  for _ in range(FOUND):
+  steps = []
+  for _ in range(OBJECTS):
     thing, explained, matches = _strongest(matches)
-    found.append((thing, explained))
-  things = jax.tree.map(lambda *leaves: jnp.stack(leaves, 1), *found)
+    steps.append((thing, explained))
+  things = jax.tree.map(lambda *leaves: jnp.stack(leaves, 1), *steps)
   (present, shape, color, size, style, center), explained = things
   total = jnp.sum(jnp.where(present, explained, 0.0), 1)
   fidelity = jnp.clip(total / jnp.maximum(energy, 1e-6), 0.0, 1.0)
@@ -125,13 +126,13 @@ def _match(difference: Array) -> Array:
 
 
 def _strongest(matches: Array):
-  """The object that explains most, and the matches once it is taken away."""
-  # Sums written out: one fused loop over the array, without a color axis.
+  """The object that explains most, and the matches without that object."""
+  # The sums are written out, so that one fused loop has no color axis.
   gains = [_explained(matches, color) for color in range(len(_CONTRAST))]
   best_hue = functools.reduce(jnp.maximum, gains)
   explained = jnp.where(jnp.asarray(_FITS)[None], best_hue, -jnp.inf)
-  # The best place first, then the best template there: an argmax over all of
-  # them at once is several times slower on a CPU.
+  # The best place first, then the best template there: one argmax over both is
+  # several times slower on a CPU.
   peaks = explained.max(-1).reshape(explained.shape[0], -1)
   top, left = jnp.divmod(jnp.argmax(peaks, 1), PLACES)
   rows = jnp.arange(matches.shape[0])
@@ -144,7 +145,7 @@ def _strongest(matches: Array):
   energy = jnp.asarray(_ENERGY)[template]
   hues = 2 * there @ contrast.T - energy[:, None] * norms[None]
   color = jnp.argmax(hues, 1)
-  present = gain >= ENOUGH * energy * norms[color]
+  present = gain >= MIN_EXPLAINED * energy * norms[color]
   shape, style, size = jnp.unravel_index(template, shapes.TEMPLATES.shape[:3])
   half = jnp.asarray(_PIXELS_OF)[template] / 2
   center = jnp.stack([top + half, left + half], -1)
@@ -188,13 +189,13 @@ _OVERLAPS = _overlaps()
 
 
 def _verify(parsed: Parse, facts: Facts) -> Verdict:
-  """One image: parsed [F], facts [K]."""
+  """The verdict of one image: parsed [F], facts [K]."""
   used = jnp.arange(SLOTS) < facts.objects
-  agreement = jnp.zeros((SLOTS, FOUND))
+  agreement = jnp.zeros((SLOTS, OBJECTS))
   stated = jnp.zeros(())
-  for wanted, seen in zip(facts[:4], parsed[1:5], strict=True):
+  for wanted, parsed_value in zip(facts[:4], parsed[1:5], strict=True):
     asked = (wanted != FREE) & used
-    same = (wanted[:, None] == seen[None, :]) & parsed.present[None, :]
+    same = (wanted[:, None] == parsed_value[None, :]) & parsed.present[None, :]
     agreement += asked[:, None] & same
     stated += asked.sum()
   assignments = jnp.asarray(_ASSIGNMENTS)  # [A, K]
@@ -203,7 +204,7 @@ def _verify(parsed: Parse, facts: Facts) -> Verdict:
     first, second = assignments[:, subject], assignments[:, object_]
     gap = parsed.center[second] - parsed.center[first]
     both = parsed.present[first] & parsed.present[second]
-    holds = shapes.holds_relation(kind, gap[:, 1], gap[:, 0], LEANING)
+    holds = shapes.holds_relation(kind, gap[:, 1], gap[:, 0], JUDGE_MARGIN)
     score += holds & both & (kind != FREE)
     stated += kind != FREE
   counted = parsed.present.sum() == facts.objects
@@ -211,18 +212,18 @@ def _verify(parsed: Parse, facts: Facts) -> Verdict:
   exists = (parsed.present[assignments] & used[None]).sum(-1)
   best = jnp.argmax(score + 0.01 * exists)
   total = score[best] + counted
-  assigned = assignments[best]
+  assignment = assignments[best]
   return Verdict(
     facts=total / (stated + 1),
     success=total >= stated + 0.5,
     fidelity=parsed.fidelity,
-    assigned=assigned,
-    complete=(parsed.present[assigned] | ~used).all(),
+    assignment=assignment,
+    complete=(parsed.present[assignment] | ~used).all(),
   )
 
 
 def describe(images: Array) -> list[str]:
-  """What the judge sees: 'large striped red circle, small blue square'."""
+  """The parse as text: 'large striped red circle, small blue square'."""
   parsed = jax.tree.map(np.asarray, jax.jit(parse)(images))
   texts = []
   for row in range(len(parsed.fidelity)):

@@ -7,9 +7,9 @@
   style        a [size] style color shape
   composition  a color shape left of a color shape and above a color shape
 
-A combination is what a prompt states whatever its wording ("a is left of b" is
-"b is right of a"). One in five is held out, in every category, by a checksum:
-training and held-out prompts never share a combination.
+A combination is the content of a prompt in any wording ("a is left of b" equals
+"b is right of a"). One combination in five is held out, in every category, by a
+checksum: training and held-out prompts never share a combination.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,8 +45,8 @@ WORDS = ('', 'a', 'an', 'and', 'left', 'right', 'of', 'above', 'below') + (
   COUNTS + SIZES + STYLES + COLORS + SHAPES + PLURALS
 )
 LENGTH = 14  # words of the longest prompt; shorter ones are padded with ''
-HELD_OUT_SHARE = 5  # one combination in so many is held out
-COMPOSITIONS = 6000  # drawn once from the 36,000 that the grammar allows
+HELD_OUT_PERIOD = 5  # one combination in so many is held out
+COMPOSITIONS = 6000  # a fixed sample of the 36,000 that the grammar allows
 
 
 def tokenize(texts: Sequence[str]) -> np.ndarray:
@@ -72,7 +72,7 @@ def tokenize(texts: Sequence[str]) -> np.ndarray:
 
 
 def facts(texts: Sequence[str]) -> Facts:
-  """Prompts -> what they state, as stacked numpy arrays [N, ...]."""
+  """Prompts -> the facts that they state, as numpy arrays [N, ...]."""
   return Facts._make(
     np.stack(leaf) for leaf in zip(*map(_facts, texts), strict=True)
   )
@@ -93,15 +93,15 @@ def prompts(split: str) -> tuple[tuple[str, str], ...]:
 
 
 def is_held_out(text: str) -> bool:
-  """Whether a prompt's combination belongs to the held-out split."""
-  return zlib.crc32(_combination(text).encode()) % HELD_OUT_SHARE == 0
+  """Returns True where the combination of a prompt is held out."""
+  return zlib.crc32(_combination(text).encode()) % HELD_OUT_PERIOD == 0
 
 
 def corrupt(stated: Facts, rng: np.random.Generator) -> Facts:
-  """Changes one thing that each prompt states: [N, ...] -> [N, ...].
+  """Changes one fact of each prompt: [N, ...] -> [N, ...].
 
-  Two objects swap colors, or a relation turns round, or the count is off by
-  some, or one attribute becomes another. What a careless caption gets wrong.
+  Two objects swap colors, or a relation is reversed, or the count changes, or
+  one attribute changes, as in careless captions.
   """
   changed = Facts._make(np.array(leaf) for leaf in stated)
   sizes = (len(SHAPES), len(COLORS), len(SIZES), len(STYLES))
@@ -195,7 +195,7 @@ def _article(phrase: str) -> str:
 
 
 def _combination(text: str) -> str:
-  """A prompt's canonical form: the same for every wording of one content."""
+  """The canonical form of a prompt, equal for every wording of one content."""
   stated = _facts(text)
   things = [
     tuple(int(leaf[i]) for leaf in stated[:4])

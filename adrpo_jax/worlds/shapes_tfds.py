@@ -5,8 +5,8 @@
   builder.download_and_prepare()
   examples = builder.as_data_source('train')   # random access, numpy
 
-Splits `train` and `held_out` share no combination of what a prompt states. The
-files are ArrayRecord, and TensorFlow is not needed to write or to read them.
+The splits `train` and `held_out` share no combination of facts. The files are
+ArrayRecord, and TensorFlow is not needed to write or to read them.
 """
 
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ from adrpo_jax.worlds import shapes, shapes_prompts
 
 SPLITS = ('train', 'held_out')
 SEED = 0  # of the images
-DRAWN_AT_ONCE = 64
+BATCH_SIZE = 64
 
 
 class AdrpoShapes(tfds.core.GeneratorBasedBuilder):
-  """One image for each prompt of the shapes world, drawn by the truth."""
+  """One image for each prompt of the shapes world, right by construction."""
 
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First version.'}  # noqa: RUF012, as tfds has it
@@ -36,7 +36,7 @@ class AdrpoShapes(tfds.core.GeneratorBasedBuilder):
     side = shapes.SIDE
     return tfds.core.DatasetInfo(
       builder=self,
-      disable_shuffling=True,  # an example's place is its prompt's id
+      disable_shuffling=True,  # the index of an example is the id of its prompt
       description=(
         'Scenes of colored shapes and the English prompts they satisfy: '
         f'{", ".join(shapes_prompts.CATEGORIES)}.'
@@ -61,11 +61,11 @@ class AdrpoShapes(tfds.core.GeneratorBasedBuilder):
     key = jax.random.fold_in(jax.random.key(SEED), SPLITS.index(split))
     draw = jax.jit(shapes.draw)
     prompts = shapes_prompts.prompts(split)
-    for start in range(0, len(prompts), DRAWN_AT_ONCE):
-      chunk = prompts[start : start + DRAWN_AT_ONCE]
-      # The last chunk is filled up, so that drawing is compiled once.
+    for start in range(0, len(prompts), BATCH_SIZE):
+      chunk = prompts[start : start + BATCH_SIZE]
+      # The last chunk is padded, so that drawing is compiled once.
       texts = [text for text, _ in chunk]
-      texts += texts[-1:] * (DRAWN_AT_ONCE - len(texts))
+      texts += texts[-1:] * (BATCH_SIZE - len(texts))
       images = draw(shapes_prompts.facts(texts), jax.random.fold_in(key, start))
       pixels = np.round(np.asarray(images) * 255).astype(np.uint8)
       for i, (text, category) in enumerate(chunk):

@@ -1,11 +1,11 @@
-"""The sort world: a list of digits in, the same digits sorted out, as text.
+"""The sort world: the digits of a list, in order, as text.
 
   prompt   sort: 7 3 9 3 =
   answer   3 3 7 9
 
-A task for language models that two cores train from nothing. The answer has
-one form: digits with one space between any two, and nothing before or after.
-The end token is the tokenizer's matter, and no part of these texts.
+It is a task for language models that two cores train from scratch. The answer
+has one form: digits with one space between any two, and nothing before or
+after. The tokenizer adds the end token, which is no part of these texts.
 
 A category is a length. One multiset of digits in five is held out, in every
 category, by a checksum: training and held-out prompts never share an answer.
@@ -23,7 +23,7 @@ HEADER = 'sort:'
 LENGTHS = (4, 5, 6, 7, 8)
 CATEGORIES = tuple(f'length_{length}' for length in LENGTHS)
 PER_LENGTH = 2000  # prompts of a length, both splits together
-HELD_OUT_SHARE = 5  # one multiset in so many is held out
+HELD_OUT_PERIOD = 5  # one multiset in so many is held out
 WRONG_SHARE = 0.4  # of the pre-training answers
 FACTS = ('format', 'multiset', 'prefix', 'success')
 
@@ -48,7 +48,7 @@ def digits(text: str, header: str = HEADER) -> str:
   """The digits of a prompt in their order: 'sort: 7 3 =' -> '73'.
 
   Raises:
-    ValueError: the text is no prompt of this world.
+    ValueError: the text is not a prompt of this world.
   """
   start, end = f'{header} ', ' ='
   listed = text[len(start) : -len(end)]
@@ -67,55 +67,54 @@ def answer(text: str, header: str = HEADER) -> str:
   return ' '.join(sorted(digits(text, header)))
 
 
-def verdict(text: str, given: str, header: str = HEADER) -> dict[str, float]:
-  """What holds of an answer, each in [0, 1]; every string is judged.
+def verdict(text: str, reply: str, header: str = HEADER) -> dict[str, float]:
+  """The properties of an answer, each in [0, 1]; every string is judged.
 
-    format    it is digits with one space between any two; where it is not,
-              nothing else holds
-    multiset  its digits are those of the prompt, in any order
-    prefix    the share of the right digits that it has before its first wrong
-              one
-    success   it is the right answer
+    format    the answer is digits with one space between any two; without it,
+              the others are 0
+    multiset  the digits are those of the prompt, in any order
+    prefix    the share of the right digits before the first wrong one
+    success   the answer is right
 
-  Of 'sort: 7 3 9 3 =': '3 3 9 7' has 1, 1, 0.5 and 0; '3 3 7' has 1, 0, 0.75
-  and 0; '3 3 7 9 9' has 1, 0, 1 and 0; '3 3 7 9' has 1 throughout.
+  For 'sort: 7 3 9 3 =': '3 3 9 7' has 1, 1, 0.5 and 0; '3 3 7' has 1, 0, 0.75
+  and 0; '3 3 7 9 9' has 1, 0, 1 and 0; '3 3 7 9' has 1 for all four.
 
   Raises:
-    ValueError: `text` is no prompt of this world.
+    ValueError: `text` is not a prompt of this world.
   """
   wanted = sorted(digits(text, header))
-  if not _ANSWER.fullmatch(given):
+  if not _ANSWER.fullmatch(reply):
     return dict.fromkeys(FACTS, 0.0)
-  found = given.split(' ')
-  same = [a == b for a, b in zip(wanted, found, strict=False)]
+  stated = reply.split(' ')
+  same = [a == b for a, b in zip(wanted, stated, strict=False)]
   right = same.index(False) if False in same else len(same)
   return {
     'format': 1.0,
-    'multiset': float(Counter(found) == Counter(wanted)),
+    'multiset': float(Counter(stated) == Counter(wanted)),
     'prefix': right / len(wanted),
-    'success': float(found == wanted),
+    'success': float(stated == wanted),
   }
 
 
 def judge(
-  text: str, given: str, *, success_weight: float = 1.0
+  text: str, reply: str, *, success_weight: float = 1.0
 ) -> dict[str, float]:
-  """What `verdict` says, and 'reward' in [0, 1].
+  """The numbers of `verdict`, and 'reward' in [0, 1].
 
   reward = (1 − w)·(format + multiset + prefix)/3 + w·success, with
   w = `success_weight`: 1 rewards right answers alone.
   """
-  facts = verdict(text, given)
-  held = (facts['format'] + facts['multiset'] + facts['prefix']) / 3
-  reward = held + success_weight * (facts['success'] - held)
+  facts = verdict(text, reply)
+  partial = (facts['format'] + facts['multiset'] + facts['prefix']) / 3
+  reward = partial + success_weight * (facts['success'] - partial)
   return {'reward': reward, **facts}
 
 
 def corrupt(right: str, rng: np.random.Generator) -> str:
-  """A wrong answer in the right format, as a careless reader gives it.
+  """Makes a wrong answer in the right format of a right one.
 
-  Two neighbors that differ change places, or one digit becomes another, is
-  left out, or is written twice.
+  Two different neighbors are swapped, or one digit is changed, left out, or
+  repeated.
   """
   listed = right.split(' ')
   unlike = [i for i in range(len(listed) - 1) if listed[i] != listed[i + 1]]
@@ -138,32 +137,32 @@ def pairs(
 ) -> list[tuple[str, str]]:
   """Pre-training data: (prompt, answer), a share of the answers wrong.
 
-  Prompts are drawn from the training split, each category as often as any
-  other. A model that has learned all there is to learn answers right with
-  probability 1 − wrong_share when it is sampled at temperature 1.
+  Prompts are drawn from the training split, with equal chances for all
+  categories. A model that fits this distribution answers right with probability
+  1 − wrong_share when it is sampled at temperature 1.
   """
   rng = np.random.default_rng(seed)
   return [
     (text, corrupt(answer(text), rng))
     if rng.random() < wrong_share
     else (text, answer(text))
-    for text in drawn(prompts('train'), count, rng)
+    for text in draw_texts(prompts('train'), count, rng)
   ]
 
 
-def drawn(
+def draw_texts(
   listed: Sequence[tuple[str, str]], count: int, rng: np.random.Generator
 ) -> list[str]:
-  """Texts of `count` prompts with replacement, categories equally often."""
+  """Draws the texts of `count` prompts with replacement, by category."""
   texts = [[t for t, c in listed if c == category] for category in CATEGORIES]
-  chosen = [texts[i] for i in rng.integers(len(texts), size=count)]
-  return [one[rng.integers(len(one))] for one in chosen]
+  lists = [texts[i] for i in rng.integers(len(texts), size=count)]
+  return [one[rng.integers(len(one))] for one in lists]
 
 
 def _lists(length: int) -> list[str]:
-  """PER_LENGTH lists of digits, no two alike.
+  """PER_LENGTH distinct lists of digits.
 
-  From raw bits, whose stream is fixed: no version of numpy draws others.
+  They come from raw bits, whose stream is the same in every version of numpy.
   """
   bits = np.random.Philox(np.random.SeedSequence([length])).random_raw(
     4 * PER_LENGTH
@@ -175,4 +174,4 @@ def _lists(length: int) -> list[str]:
 
 
 def _is_held_out(listed: str) -> bool:
-  return zlib.crc32(''.join(sorted(listed)).encode()) % HELD_OUT_SHARE == 0
+  return zlib.crc32(''.join(sorted(listed)).encode()) % HELD_OUT_PERIOD == 0

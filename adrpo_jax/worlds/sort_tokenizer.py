@@ -1,9 +1,9 @@
 """The tokenizer of the sort worlds: one token a character, in HF's format.
 
-A folder like that of any language model: `transformers.AutoTokenizer` reads it
-offline. The vocabulary is of 42 tokens; a character beyond it is `<unk>`, one
-for each. Nothing stands before a prompt, and a conversation is its turns one
-after the other, with the end token behind what the assistant says.
+Its folder is like that of any language model: `transformers.AutoTokenizer`
+reads it offline. The vocabulary has 42 tokens; every other character is one
+`<unk>`. Nothing precedes a prompt, and a conversation is its turns one after
+the other, with the end token behind the turn of the assistant.
 """
 
 import pathlib
@@ -21,8 +21,8 @@ CHAT_TEMPLATE = (
 def write_tokenizer(folder: pathlib.Path) -> None:
   """Writes tokenizer.json and its companions into a folder, made if missing.
 
-  Ids are places in VOCABULARY. Padding stands on the left, where a prompt that
-  is to be continued has it.
+  Ids are indices into VOCABULARY. Padding is on the left, since prompts are
+  continued on the right.
   """
   import tokenizers
   from tokenizers import decoders, models

@@ -226,7 +226,7 @@ def test_a_prompt_set_is_whole_and_frozen():
 
 def row(num_prompts, per_step, steps, seed=0):
   return np.concatenate(
-    [prompts.indices(num_prompts, per_step, s, seed) for s in range(steps)]
+    [prompts.step_ids(num_prompts, per_step, s, seed) for s in range(steps)]
   )
 
 
@@ -246,7 +246,7 @@ def test_epochs_and_seeds_differ():
   assert (first != second).any()
   assert (row(50, 50, 1, seed=1) != first).any()
   # Each prompt is first about as often as any other, over seeds.
-  starts = [prompts.indices(4, 1, 0, seed)[0] for seed in range(400)]
+  starts = [prompts.step_ids(4, 1, 0, seed)[0] for seed in range(400)]
   assert (abs(np.bincount(starts, minlength=4) - 100) < 40).all()
 
 
@@ -261,7 +261,7 @@ def test_a_step_needs_no_history():
   late = row(10, 4, 100)[-4:]
   code = (
     'from adrpo_jax.data import prompts;'
-    'print(prompts.indices(10, 4, 99, 0).tolist())'
+    'print(prompts.step_ids(10, 4, 99, 0).tolist())'
   )
   fresh = subprocess.run(
     [sys.executable, '-c', code], capture_output=True, text=True, check=True
@@ -272,4 +272,4 @@ def test_a_step_needs_no_history():
 @pytest.mark.parametrize('bad', [(0, 1, 0, 0), (1, 0, 0, 0), (1, 1, -1, 0)])
 def test_impossible_steps_are_refused(bad):
   with pytest.raises(ValueError, match='Expected num_prompts'):
-    prompts.indices(*bad)
+    prompts.step_ids(*bad)

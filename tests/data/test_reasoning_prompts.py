@@ -11,7 +11,12 @@ import pytest
 
 from adrpo_jax.builders.tasks import texts as text_task
 from adrpo_jax.data import prompts, reasoning_prompts
-from adrpo_jax.data.reasoning_prompts import Entry, apart, library, read
+from adrpo_jax.data.reasoning_prompts import (
+  Entry,
+  distinct_ids,
+  entry_of,
+  library,
+)
 from adrpo_jax.errors import InputError
 from adrpo_jax.system.child_process import make_child_function
 
@@ -51,7 +56,7 @@ def test_tasks_come_in_turn_with_what_makes_them_again():
     *('chain_sum', 'spell_backward', 'chain_sum', 'spell_backward'),
     'chain_sum',
   )
-  entries = list(map(read, loaded.answers))
+  entries = list(map(entry_of, loaded.answers))
   assert [(e.task, e.size, e.place) for e in entries] == [
     (task, 3, i // 2) for i, task in enumerate(loaded.categories)
   ]
@@ -65,9 +70,9 @@ def test_another_process_makes_the_same_in_any_order():
   tasks = 'polynomial_multiplication,isomorphic_strings,pool_matrix,rearc'
   first = prompts.load(f'reasoning_gym:{tasks}:8:1')
   ask = make_child_function(
-    reasoning_prompts.CHILD, 60, reasoning_prompts._refusal
+    reasoning_prompts.CHILD, 60, reasoning_prompts._not_usable
   )
-  again = [ask('question', *read(answer)) for answer in first.answers[::-1]]
+  again = [ask('question', *entry_of(answer)) for answer in first.answers[::-1]]
   assert again == list(first.texts[::-1])
   assert prompts.load(f'reasoning_gym:{tasks}:8:1') == first
 
@@ -128,20 +133,20 @@ def test_a_source_of_another_form_is_refused(source):
 
 def test_an_entry_is_written_and_read():
   entry = Entry('gcd', 3, 10, 2)
-  assert read(entry.written()) == entry
+  assert entry_of(entry.as_answer()) == entry
   for odd in (
     *('', '4', 'null', '[]', '{}', '"gcd"', '[' * 9999, '\ud800'),
     '{"reasoning_gym": 3}',
     '{"reasoning_gym": {"task": "gcd"}}',
-    entry.written().replace('3', 'true'),
-    entry.written().replace('3', '3.0'),
-    entry.written().replace('"gcd"', '["gcd"]'),
+    entry.as_answer().replace('3', 'true'),
+    entry.as_answer().replace('3', '3.0'),
+    entry.as_answer().replace('"gcd"', '["gcd"]'),
   ):
-    assert read(odd) is None
+    assert entry_of(odd) is None
 
 
 def test_apart():
-  assert apart(['a', 'b', 'c', 'a'], ['a', 'd']) == [1, 2]
+  assert distinct_ids(['a', 'b', 'c', 'a'], ['a', 'd']) == [1, 2]
 
 
 def test_without_the_library_the_way_out_is_said(fresh, monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""Figures of a folder of pictures, by hand."""
+"""Figures of a folder of images, by hand."""
 
 import json
 
@@ -15,7 +15,7 @@ from adrpo_jax.scoring import image_folder, image_scores
 from adrpo_jax.stats import prompt_means
 from adrpo_jax.types import Scores
 
-# Gray of the two pictures of each prompt, in levels.
+# Gray of the two images of each prompt, in levels.
 GREYS = [[0, 20], [40, 60], [100, 140], [255, 255], [10, 30]]
 CATEGORIES = ('dark', 'dark', 'light', 'light', 'dark')
 TEXTS = tuple(f'prompt {i}' for i in range(5))
@@ -26,12 +26,12 @@ def folder(tmp_path):
   for i, row in enumerate(GREYS):
     for j, gray in enumerate(row):
       Image.new('RGB', (8, 8), (gray,) * 3).save(tmp_path / f'{i}_{j}.png')
-  return image_folder.find(str(tmp_path), PromptSet(TEXTS, CATEGORIES))
+  return image_folder.find_images(str(tmp_path), PromptSet(TEXTS, CATEGORIES))
 
 
-def gray(prompts, pictures):
+def gray(prompts, images):
   """Levels; full white cannot be judged. A measure: the id of the prompt."""
-  levels = pictures.astype(jnp.float32).mean((2, 3, 4))
+  levels = images.astype(jnp.float32).mean((2, 3, 4))
   ids = jnp.broadcast_to(jnp.asarray(prompts.ids)[:, None], levels.shape)
   valid = levels < 255
   return Scores(
@@ -77,8 +77,8 @@ def test_rewards_of_the_table_and_a_mesh(folder):
 
 
 def test_facts_reach_rewards_of_a_world(folder):
-  def told(prompts, pictures):
-    value = jnp.broadcast_to(prompts.facts['n'][:, None], pictures.shape[:2])
+  def told(prompts, images):
+    value = jnp.broadcast_to(prompts.facts['n'][:, None], images.shape[:2])
     return Scores(value, jnp.ones_like(value, bool), {})
 
   figures = image_scores.score(

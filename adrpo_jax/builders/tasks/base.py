@@ -86,7 +86,7 @@ def balanced(listed: PromptSet, most: int) -> PromptSet:
   for ids in _by_category(listed).values():
     order = rng.permutation(len(ids))
     chosen += [ids[order[i % len(ids)]] for i in range(most)]
-  return listed.chosen(chosen)
+  return listed.take(chosen)
 
 
 def in_turn(listed: PromptSet, count: int) -> PromptSet:
@@ -94,7 +94,7 @@ def in_turn(listed: PromptSet, count: int) -> PromptSet:
   rng = np.random.default_rng(1)
   lists = [rng.permutation(ids) for ids in _by_category(listed).values()]
   names = len(lists)
-  return listed.chosen(
+  return listed.take(
     [
       int(lists[i % names][i // names % len(lists[i % names])])
       for i in range(count)
@@ -104,7 +104,7 @@ def in_turn(listed: PromptSet, count: int) -> PromptSet:
 
 def repeated(listed: PromptSet, count: int) -> PromptSet:
   """The first `count`, all of them again where there are fewer."""
-  return listed.chosen([i % len(listed) for i in range(count)])
+  return listed.take([i % len(listed) for i in range(count)])
 
 
 def _by_category(listed: PromptSet) -> dict[str, list[int]]:

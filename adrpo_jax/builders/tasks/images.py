@@ -29,18 +29,18 @@ DISTINCT = 256  # training prompts of a category of a world
 class Judge(NamedTuple):
   """The facts of prompts and the judgment of images, of any origin.
 
-  check:    raises ValueError for a prompt without facts
-  facts:    (texts) -> pytree [N, ...], what rewards compare samples with
-  measure:  (images [P, G, ...], facts) -> name -> [P], see `make_evaluate`
-  describe: (images [B, ...]) -> what each image shows, as text
-  reduced:  (images [..., H, W, 3]) -> the images at the size that is judged
+  check:     raises ValueError for a prompt without facts
+  facts:     (texts) -> pytree [N, ...], what rewards compare samples with
+  measure:   (images [P, G, ...], facts) -> name -> [P], see `make_evaluate`
+  describe:  (images [B, ...]) -> what each image shows, as text
+  downscale: (images [..., H, W, 3]) -> the images at the size that is judged
   """
 
   check: Callable[[str], object]
   facts: Callable[[Sequence[str]], PyTree]
   measure: Callable[[Array, PyTree], Mapping[str, Array]]
   describe: Callable[[Array], list[str]]
-  reduced: Callable[[np.ndarray], np.ndarray]
+  downscale: Callable[[np.ndarray], np.ndarray]
 
 
 def make_image_task(config: ConfigDict) -> Task:
@@ -71,7 +71,7 @@ def make_judge(config: ConfigDict) -> Judge:
     facts=lambda texts: (),
     measure=lambda images, facts: {},
     describe=lambda images: [''] * len(images),
-    reduced=lambda images: images,
+    downscale=lambda images: images,
   )
 
 
@@ -97,7 +97,7 @@ def _judge_of(config: ConfigDict, world: World) -> Judge:
     world.tokenize([text])
     world.facts([text])
 
-  return Judge(check, world.facts, measure, world.describe, world.reduced)
+  return Judge(check, world.facts, measure, world.describe, world.downscale)
 
 
 def _of_world(config: ConfigDict, judge: Judge) -> tuple[PromptSet, PromptSet]:

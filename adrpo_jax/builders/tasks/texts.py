@@ -73,8 +73,8 @@ def _of_files(
     lambda source: within(load(source), tokenizer, longest, source),
   )
   if config.prompts.source.startswith(reasoning_prompts.SCHEME):
-    training = training.chosen(
-      reasoning_prompts.apart(training.texts, evaluated.texts)
+    training = training.take(
+      reasoning_prompts.distinct_ids(training.texts, evaluated.texts)
     )
   return training, repeated(evaluated, config.eval.num_prompts)
 
@@ -102,4 +102,4 @@ def within(
       *(len(prompts) - len(short), len(prompts), source, longest),
       max(lengths),
     )
-  return prompts.chosen(short)
+  return prompts.take(short)

@@ -4,7 +4,7 @@ Its tasks read an answer as Python or by SymPy, which may compute for hours on
 an answer of ten characters. So a child process judges.
 """
 
-from adrpo_jax.data.reasoning_prompts import SECONDS, library, read
+from adrpo_jax.data.reasoning_prompts import SECONDS, entry_of, library
 from adrpo_jax.rewards.text.protocol import TextReward
 
 
@@ -28,7 +28,7 @@ def reasoning_gym(*, seconds: float = SECONDS) -> TextReward:
   ask = library(seconds)
 
   def reward(prompt: str, text: str, reference: str | None) -> float | None:
-    entry = None if reference is None else read(reference)
+    entry = None if reference is None else entry_of(reference)
     return None if entry is None else ask('score', *entry, prompt, text)
 
   return reward

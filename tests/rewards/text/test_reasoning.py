@@ -7,7 +7,7 @@ import made_strings
 import pytest
 
 from adrpo_jax.data import prompts
-from adrpo_jax.data.reasoning_prompts import read
+from adrpo_jax.data.reasoning_prompts import entry_of
 from adrpo_jax.rewards.text.reasoning import reasoning_gym
 
 pytestmark = pytest.mark.skipif(
@@ -50,7 +50,7 @@ def test_what_the_library_scores(reward):
   import reasoning_gym as library
 
   for text, reference, task in asked(f'reasoning_gym:{",".join(TASKS)}:8:2'):
-    entry = read(reference)
+    entry = entry_of(reference)
     made = library.create_dataset(task, seed=entry.seed, size=entry.size)
     kept = made[entry.place]
     assert kept['question'].strip() == text
