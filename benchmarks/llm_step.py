@@ -181,10 +181,10 @@ def jax_side(args) -> dict[str, float]:
   for step in range(WARM_UP + args.repeats):
     key = jax.random.key(step)
     since = time.perf_counter()
-    asked = run.prompts_at(step)
-    answers = run.rollout(state.params, run.frozen, asked, key)
-    scores = run.reward(asked, run.decode(run.frozen, answers))
-    state, metrics = run.update(state, run.frozen, answers, scores, asked, key)
+    batch = run.prompts_at(step)
+    answers = run.rollout(state.params, run.frozen, batch, key)
+    scores = run.reward(batch, run.decode(run.frozen, answers))
+    state, metrics = run.update(state, run.frozen, answers, scores, batch, key)
     jax.block_until_ready(metrics['loss'])
     seconds.append(time.perf_counter() - since)
     tokens.append(int(answers['mask'].sum()))
@@ -199,7 +199,7 @@ def trl_side(args) -> dict[str, float]:
 
   from adrpo_jax.rewards.text.form import regex_format
 
-  asked, samples, longest = sizes(args)
+  prompts, samples, longest = sizes(args)
   judge = regex_format(PATTERN)
   seconds: list[float] = []
 
@@ -217,7 +217,7 @@ def trl_side(args) -> dict[str, float]:
       judge(p, c, None) for p, c in zip(prompts, completions, strict=True)
     ]
 
-  rows = [{'prompt': text} for text in texts(asked)]
+  rows = [{'prompt': text} for text in texts(prompts)]
   rows = rows * (WARM_UP + args.repeats + 1)
   with tempfile.TemporaryDirectory() as workdir:
     trainer = GRPOTrainer(
@@ -232,7 +232,7 @@ def trl_side(args) -> dict[str, float]:
         bf16=False,
         gradient_checkpointing=False,
         shuffle_dataset=False,
-        per_device_train_batch_size=asked * samples,
+        per_device_train_batch_size=prompts * samples,
         num_generations=samples,
         max_completion_length=longest,
         generation_kwargs={'min_new_tokens': longest},
@@ -246,7 +246,7 @@ def trl_side(args) -> dict[str, float]:
       callbacks=[Clock()],
     )
     trainer.train()
-  tokens = [asked * samples * longest] * len(seconds)
+  tokens = [prompts * samples * longest] * len(seconds)
   return medians(seconds, tokens)
 
 

@@ -31,10 +31,10 @@ class Column(NamedTuple, Generic[S]):
 def chosen_prompts(categories: Sequence[str], limit: int) -> list[int]:
   """Returns the first prompt of every category, then the second, ..."""
   turns: dict[int, list[int]] = defaultdict(list)
-  seen: dict[str, int] = defaultdict(int)
+  counts: dict[str, int] = defaultdict(int)
   for index, category in enumerate(categories):
-    turns[seen[category]].append(index)
-    seen[category] += 1
+    turns[counts[category]].append(index)
+    counts[category] += 1
   return [index for turn in sorted(turns) for index in turns[turn]][:limit]
 
 

@@ -29,12 +29,12 @@ def _thumbs(
   small = page.thumbnails([samples.images[c] for c in cells], budget=budget)
   figures = [
     page.thumbnail_figure(
-      picture,
+      small_image,
       samples.images[cell],
       verdict=str(samples.verdicts[cell]),
       success=bool(samples.success[cell]),
     )
-    for picture, cell in zip(small, cells, strict=True)
+    for small_image, cell in zip(small, cells, strict=True)
   ]
   return [figures[i * draws : (i + 1) * draws] for i in range(len(prompts))]
 

@@ -187,11 +187,11 @@ def thumbnails(
 ) -> list[bytes]:
   """Returns the thumbnails of a page, reduced until they fit the budget."""
   side = THUMBNAIL_SIDE
-  made = [thumbnail(image, side) for image in images]
-  while sum(map(len, made)) > budget and side > 16:
+  results = [thumbnail(image, side) for image in images]
+  while sum(map(len, results)) > budget and side > 16:
     side = side * 3 // 4
-    made = [thumbnail(image, side) for image in images]
-  return made
+    results = [thumbnail(image, side) for image in images]
+  return results
 
 
 def thumbnail_figure(
