@@ -66,7 +66,7 @@ def test_a_mistyped_reward_is_named_with_the_nearest():
   with config.unlocked():
     config.reward.weights = {'shpes': 1.0}
   with pytest.raises(InputError, match="Did you mean 'shapes'"):
-    builders.make_reward(config.reward, ['a red circle'])
+    builders.make_reward(config.reward, ['a red circle'], dict)
 
 
 @pytest.mark.parametrize(
