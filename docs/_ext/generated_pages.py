@@ -22,7 +22,7 @@ def write(docs: pathlib.Path) -> None:
   folder = docs / '_generated'
   folder.mkdir(exist_ok=True)
   parts = {
-    **method_tables.parts(),
+    **method_tables.parts(docs.parent / 'configs'),
     **config_tables.parts(docs.parent / 'configs'),
     **reward_tables.parts(),
   }

@@ -1,12 +1,16 @@
 """The methods, from their tables."""
 
+from collections.abc import Mapping
 import inspect
+import pathlib
+import runpy
+from typing import Any
 
 from markdown import code, linked, table
 
 from adrpo_jax.method import language_methods, methods
 from adrpo_jax.method.record import Method, anchors
-from adrpo_jax.method.table import PRESETS, Table
+from adrpo_jax.method.table import Table
 
 SAMPLERS = {
   'current': 'the policy as it is trained',
@@ -15,19 +19,24 @@ SAMPLERS = {
 }
 
 
-def parts() -> dict[str, str]:
-  """Name of a generated part -> its text."""
+def parts(configs: pathlib.Path) -> dict[str, str]:
+  """Name of a generated part -> its text; `configs` is the folder of them."""
   return {
-    'methods_images': _section(methods.METHODS),
-    'methods_language': _section(language_methods.LANGUAGE_METHODS),
+    'methods_images': _section(methods.METHODS, configs / 't2i.py'),
+    'methods_language': _section(
+      language_methods.LANGUAGE_METHODS, configs / 'llm.py'
+    ),
   }
 
 
-def _section(rows: Table) -> str:
-  return '\n\n'.join(_entry(rows, name) for name in rows)
+def _section(rows: Table, path: pathlib.Path) -> str:
+  config = runpy.run_path(str(path))['get_config']().method
+  return '\n\n'.join(_entry(rows, name, path, config[name]) for name in rows)
 
 
-def _entry(rows: Table, name: str) -> str:
+def _entry(
+  rows: Table, name: str, path: pathlib.Path, config: Mapping[str, Any]
+) -> str:
   method = rows.make_method(name)
   equation, _, rest = inspect.getdoc(rows[name].make).partition('\n\n')
   parts = [
@@ -36,7 +45,7 @@ def _entry(rows: Table, name: str) -> str:
     f'```text\n{equation}\n```',
     rest,
     _facts(method),
-    _parameters(rows, name),
+    _parameters(rows, name, path, config),
   ]
   return '\n\n'.join(part for part in parts if part)
 
@@ -46,23 +55,33 @@ def _facts(method: Method) -> str:
   return f'Samples come from {SAMPLERS[method.behavior]}. Anchors: {names}.'
 
 
-def _parameters(rows: Table, name: str) -> str:
-  values = {preset: rows.parameters(name, preset) for preset in PRESETS}
-  first = values[PRESETS[0]]
-  if not first:
+def _parameters(
+  rows: Table, name: str, path: pathlib.Path, config: Mapping[str, Any]
+) -> str:
+  """The parameters, and their values in the config and in the preset paper.
+
+  A column without a value that differs from the default is left out.
+  """
+  defaults = rows.parameters(name)
+  columns = {
+    f'configs/{path.name}': config,
+    f'{path.name}:paper': rows.parameters(name, 'paper'),
+  }
+  changes = {
+    title: {k: v for k, v in defaults.items() if values[k] != v}
+    for title, values in columns.items()
+  }
+  shown = [title for title, changed in changes.items() if changed]
+  if not defaults:
     return 'No parameters.'
-  differ = [p for p in PRESETS[1:] if values[p] != first]
   return table(
-    ['parameter', 'default', *(f'`{preset}`' for preset in differ)],
+    ['parameter', 'default', *(f'`{title}`' for title in shown)],
     [
-      [
-        f'`{key}`',
-        code(value),
-        *(
-          code(values[preset][key]) if values[preset][key] != value else ''
-          for preset in differ
-        ),
+      [f'`{key}`', code(value)]
+      + [
+        code(columns[title][key]) if key in changes[title] else ''
+        for title in shown
       ]
-      for key, value in first.items()
+      for key, value in defaults.items()
     ],
   )
