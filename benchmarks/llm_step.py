@@ -22,7 +22,6 @@ import json
 import os
 import pathlib
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -32,11 +31,11 @@ import time
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
 from adrpo_jax.models.tiny import qwen as qwen_tiny
+from benchmarks import timing
 
 BETA = 0.04
 WORKS = ('8x8x64', '4x8x256')
 PATTERN = '(?s).*[aeiou].*'
-WARM_UP = 2
 SIZES = DecoderConfig(
   vocab_size=8192,
   hidden_size=256,
@@ -128,14 +127,13 @@ def texts(count: int) -> list[str]:
 
 def medians(seconds: list[float], tokens: list[float]) -> dict[str, float]:
   """Returns medians over the steps after WARM_UP, and the peak memory."""
-  seconds, tokens = seconds[WARM_UP:], tokens[WARM_UP:]
+  seconds, tokens = seconds[timing.WARM_UP :], tokens[timing.WARM_UP :]
   step = statistics.median(seconds)
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
   return {
     'step': round(step, 4),
     'tokens': statistics.median(tokens),
     'tokens_per_second': round(statistics.median(tokens) / step, 1),
-    'peak_mib': round(peak),
+    'peak_mib': timing.host_peak_mib(),
   }
 
 
@@ -178,7 +176,7 @@ def jax_side(args) -> dict[str, float]:
     config.reward.regex_format.pattern = PATTERN
     run = builders.build(config, builders.make_mesh(config))
   state, seconds, tokens = run.init(), [], []
-  for step in range(WARM_UP + args.repeats):
+  for step in range(timing.WARM_UP + args.repeats):
     key = jax.random.key(step)
     since = time.perf_counter()
     batch = run.prompts_at(step)
@@ -193,61 +191,21 @@ def jax_side(args) -> dict[str, float]:
 
 def trl_side(args) -> dict[str, float]:
   """Times TRL, used as in its documentation, from step to step."""
-  import datasets
-  import transformers
-  from trl import GRPOConfig, GRPOTrainer
-
   from adrpo_jax.rewards.text.form import regex_format
+  from benchmarks import trl_step
 
   prompts, samples, longest = sizes(args)
-  judge = regex_format(PATTERN)
-  seconds: list[float] = []
-
-  class Clock(transformers.TrainerCallback):
-    """Records when steps begin and end."""
-
-    def on_step_begin(self, args, state, control, **kwargs):
-      self.since = time.perf_counter()
-
-    def on_step_end(self, args, state, control, **kwargs):
-      seconds.append(time.perf_counter() - self.since)
-
-  def reward(prompts, completions, **others):
-    return [
-      judge(p, c, None) for p, c in zip(prompts, completions, strict=True)
-    ]
-
-  rows = [{'prompt': text} for text in texts(prompts)]
-  rows = rows * (WARM_UP + args.repeats + 1)
-  with tempfile.TemporaryDirectory() as workdir:
-    trainer = GRPOTrainer(
-      model=args.folder,
-      reward_funcs=reward,
-      args=GRPOConfig(
-        output_dir=workdir,
-        use_cpu=True,
-        report_to=[],
-        save_strategy='no',
-        disable_tqdm=True,
-        bf16=False,
-        gradient_checkpointing=False,
-        shuffle_dataset=False,
-        per_device_train_batch_size=prompts * samples,
-        num_generations=samples,
-        max_completion_length=longest,
-        generation_kwargs={'min_new_tokens': longest},
-        temperature=1.0,
-        beta=BETA,
-        learning_rate=1e-3,
-        max_steps=WARM_UP + args.repeats,
-        logging_strategy='no',
-      ),
-      train_dataset=datasets.Dataset.from_list(rows),
-      callbacks=[Clock()],
-    )
-    trainer.train()
-  tokens = [prompts * samples * longest] * len(seconds)
-  return medians(seconds, tokens)
+  steps = trl_step.run(
+    args.folder,
+    trl_step.Work(texts(prompts), samples, longest, args.repeats),
+    regex_format(PATTERN),
+    beta=BETA,
+    learning_rate=1e-3,
+    use_cpu=True,
+    bf16=False,
+  )
+  tokens = [prompts * samples * longest] * len(steps)
+  return medians([step['step'] for step in steps], tokens)
 
 
 SIDES = {'jax': jax_side, 'trl': trl_side}

@@ -14,18 +14,16 @@ in a process, so that each peak of memory belongs to one side.
 """
 
 import argparse
-import itertools
 import json
 import pathlib
 import platform
-import resource
 import statistics
 import subprocess
 import sys
-import time
 
-STAGES = ('rollout', 'reward', 'update')
-BETA0 = 0.25
+from benchmarks import timing
+
+TIMES = (*timing.STAGES, 'step')
 
 
 def main() -> None:
@@ -41,7 +39,9 @@ def main() -> None:
   parser.add_argument('--out', type=pathlib.Path)
   args = parser.parse_args()
   if args.side:
-    print(json.dumps(stage_medians(SIDES[args.side](args), args.repeats)))
+    result = timing.median_seconds(SIDES[args.side](args), args.repeats)
+    peak = {'peak_mib': timing.host_peak_mib()}
+    print(json.dumps({k: result[k] for k in TIMES} | peak))
     return
   rounds: dict[str, list[dict]] = {side: [] for side in SIDES}
   for _ in range(args.rounds):
@@ -56,22 +56,6 @@ def main() -> None:
   print(json.dumps(report, indent=1))
   if args.out:
     args.out.write_text(json.dumps(report, indent=1) + '\n')
-
-
-def stage_medians(step, repeats: int) -> dict[str, float]:
-  """Returns median seconds of each stage and the peak memory.
-
-  Two steps before the timed ones warm up.
-  """
-  step()
-  step()
-  times = [step() for _ in range(repeats)]
-  medians = {s: statistics.median(t[s] for t in times) for s in STAGES}
-  medians['step'] = statistics.median(sum(t.values()) for t in times)
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-  return {k: round(v, 4) for k, v in medians.items()} | {
-    'peak_mib': round(peak)
-  }
 
 
 def summary(args, rounds: dict[str, list[dict]]) -> dict:
@@ -90,16 +74,6 @@ def summary(args, rounds: dict[str, list[dict]]) -> dict:
     'seconds': sides,
     'torch_over_jax': {k: round(theirs[k] / ours[k], 2) for k in ours},
   }
-
-
-def time_stages(*stages):
-  """Runs stages, each on the result of the previous one; returns seconds."""
-  seconds, value = {}, ()
-  for name, stage in zip(STAGES, stages, strict=True):
-    since = time.perf_counter()
-    value = stage(*value)
-    seconds[name] = time.perf_counter() - since
-  return seconds
 
 
 def jax_side(args):
@@ -138,98 +112,51 @@ def jax_side(args):
     jax.block_until_ready(metrics['loss'])
     return ()
 
-  return lambda: time_stages(rollout, reward, update)
+  return lambda: timing.timed(rollout, reward, update)
 
 
 def torch_side(args):
   """Times PyTorch in eager mode, as published trainers run it on a CPU."""
-  from diffusers import AutoencoderKL, SD3Transformer2DModel
   import torch
 
   from adrpo_jax.pretrain.shapes import SMALL_BASE
   from adrpo_jax.rewards import jpeg
+  from benchmarks import torch_flow
 
   torch.manual_seed(0)
-  sizes, text, coder = (
-    SMALL_BASE.mmdit,
-    SMALL_BASE.text_encoder,
-    SMALL_BASE.autoencoder,
-  )
-  model = SD3Transformer2DModel(
-    sample_size=sizes.sample_size,
-    patch_size=sizes.patch_size,
-    in_channels=sizes.in_channels,
-    out_channels=sizes.in_channels,
-    num_layers=sizes.num_layers,
-    num_attention_heads=sizes.num_attention_heads,
-    attention_head_dim=sizes.attention_head_dim,
-    joint_attention_dim=sizes.joint_attention_dim,
-    caption_projection_dim=(
-      sizes.num_attention_heads * sizes.attention_head_dim
-    ),
-    pooled_projection_dim=sizes.pooled_projection_dim,
-    pos_embed_max_size=sizes.pos_embed_max_size,
-  )
-  reference = SD3Transformer2DModel(**model.config)
+  sizes, text = SMALL_BASE.mmdit, SMALL_BASE.text_encoder
+  model = torch_flow.make_transformer(sizes)
+  reference = torch_flow.make_transformer(sizes)
   reference.load_state_dict(model.state_dict())
-  reference.requires_grad_(False)
-  levels = len(coder.block_out_channels)
-  autoencoder = AutoencoderKL(
-    latent_channels=coder.latent_channels,
-    block_out_channels=coder.block_out_channels,
-    layers_per_block=coder.layers_per_block,
-    norm_num_groups=coder.norm_num_groups,
-    down_block_types=('DownEncoderBlock2D',) * levels,
-    up_block_types=('UpDecoderBlock2D',) * levels,
-    use_quant_conv=False,
-    use_post_quant_conv=False,
-  ).requires_grad_(False)
-  optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
-  judge = jpeg.compressibility(95)
-  count = args.prompts * args.samples
+  autoencoder = torch_flow.make_autoencoder(SMALL_BASE.autoencoder)
+  compressibility = jpeg.compressibility(95)
   words = torch.randn(args.prompts, text.length, text.width)
   words = words.repeat_interleave(args.samples, 0)
-  pooled = words.mean(1)
-  sigmas = torch.linspace(1, 0, args.solver_steps + 1)
-  shape = (sizes.in_channels, sizes.sample_size, sizes.sample_size)
 
-  def velocity(network, x, sigma):
-    return network(x, words, pooled, sigma * 1000, return_dict=False)[0]
+  def decode(x):
+    return autoencoder.decode(x, return_dict=False)[0] / 2 + 0.5
 
-  def rollout():
-    with torch.inference_mode():
-      x = torch.randn(count, *shape)
-      for now, following in itertools.pairwise(sigmas):
-        x = x + (following - now) * velocity(model, x, now.expand(count))
-      images = autoencoder.decode(x, return_dict=False)[0] / 2 + 0.5
-    return x.clone(), images.clone()
-
-  def reward(x0, images):
+  def judge(images):
     pixels = images.clamp(0, 1).mul(255).round().to(torch.uint8)
     pixels = pixels.permute(0, 2, 3, 1).numpy()
-    rewards = torch.as_tensor(judge([''] * count, pixels), dtype=torch.float32)
-    groups = rewards.reshape(args.prompts, args.samples)
-    advantage = groups - groups.mean(1, keepdim=True)
-    return x0, advantage.clamp(-0.9 * BETA0, 0.9 * BETA0).flatten()
+    rewards = compressibility([''] * len(pixels), pixels)
+    return torch.as_tensor(rewards, dtype=torch.float32)
 
-  def update(x0, advantage):
-    for _ in range(args.updates):
-      sigma, noise = torch.rand(count), torch.randn_like(x0)
-      at = sigma[:, None, None, None]
-      x = (1 - at) * x0 + at * noise
-      with torch.no_grad():
-        anchor = velocity(reference, x, sigma)
-      output = velocity(model, x, sigma)
-      policy = ((output - (noise - x0)) ** 2).mean((1, 2, 3))
-      divergence = ((output - anchor) ** 2).mean((1, 2, 3))
-      loss = (advantage * policy + (BETA0 - advantage) * divergence).mean()
-      optimizer.zero_grad()
-      loss.backward()
-      torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-      optimizer.step()
-    return ()
-
-  return lambda: time_stages(rollout, reward, update)
+  return torch_flow.make_step(
+    torch_flow.Work(
+      args.prompts, args.samples, args.solver_steps, args.updates
+    ),
+    torch_flow.Models(
+      policy=model,
+      reference=reference.requires_grad_(False),
+      decode=decode,
+      judge=judge,
+      states=words,
+      pooled=words.mean(1),
+      latent=(sizes.in_channels, sizes.sample_size, sizes.sample_size),
+    ),
+    torch.linspace(1, 0, args.solver_steps + 1),
+  )
 
 
 SIDES = {'jax': jax_side, 'torch': torch_side}

@@ -1,0 +1,1 @@
+"""What one accelerator does in twelve minutes, beside PyTorch on the same."""

@@ -1,0 +1,98 @@
+"""A step of this package with random weights, stage by stage on one device."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from adrpo_jax import sharding
+from adrpo_jax.builders.abstract_stages import stages_of
+from adrpo_jax.compile import flops
+from benchmarks import timing
+from benchmarks.device.random_arrays import random_arrays
+
+SPREAD = 0.1  # of random rewards
+
+
+def make_step(config: ConfigDict, *, judged: bool) -> timing.Step:
+  """() -> seconds of rollout, reward and update, on random weights.
+
+  Args:
+    config: of a family whose shapes are known without weights.
+    judged: whether samples are decoded and judged on the device.
+  """
+  mesh = sharding.make_mesh(**config.mesh)
+  stages = stages_of(config, mesh)
+  rollout, (_, frozen, prompts, key) = stages['rollout']
+  update, (state, _, _, scores, *_) = stages['update']
+  judge, (_, _, *towers) = stages['reward']
+  frozen, prompts, key, towers = random_arrays((frozen, prompts, key, towers))
+  scores = random_arrays(scores, SPREAD)
+  # Moments of the optimizer begin at zero, and so does its count of steps.
+  params = random_arrays(state.params)
+  state = random_arrays(state, 0).replace(params=params)
+
+  def sampled():
+    return (rollout(state.params, frozen, prompts, key),)
+
+  def rewarded(samples):
+    if judged:
+      jax.block_until_ready(judge(frozen, samples, *towers))
+    return (samples,)
+
+  def updated(samples):
+    nonlocal state
+    state, metrics = update(state, frozen, samples, scores, prompts, key)
+    return (metrics,)
+
+  return lambda: timing.timed(
+    sampled, rewarded, updated, wait=jax.block_until_ready
+  )
+
+
+def model_flops(config: ConfigDict) -> dict[str, int]:
+  """Stage -> operations of one step that the model asks for.
+
+  Counted without recomputation, and on a CPU's mesh, where attention is plain
+  products rather than a kernel.
+  """
+  config = config.copy_and_resolve_references()
+  config.compute.remat_policy = 'everything'
+  mesh = sharding.make_mesh(1, 1, 1, devices=jax.devices('cpu')[:1])
+  stages = stages_of(config, mesh)
+  return {
+    name: flops.count(stages[name][0], *stages[name][1])
+    for name in ('rollout', 'update')
+  }
+
+
+def measure(
+  config: ConfigDict,
+  *,
+  judged: bool,
+  repeats: int,
+  limit: Callable[[], float],
+  report: Callable[[dict[str, Any]], Any],
+) -> None:
+  """Reports median seconds, operations and peak memory after every step.
+
+  Args:
+    config: see `make_step`.
+    judged: likewise.
+    repeats: steps to time.
+    limit: () -> seconds that are left.
+    report: is called with the result so far.
+  """
+  device = jax.devices()[0]
+  facts = {'device': device.device_kind, 'model_flops': model_flops(config)}
+
+  def with_peak(result: dict[str, Any]) -> None:
+    stats = device.memory_stats() or {}
+    peak = stats.get('peak_bytes_in_use')
+    mib = timing.host_peak_mib() if peak is None else round(peak / 2**20)
+    report(facts | result | {'peak_mib': mib})
+
+  timing.median_seconds(
+    make_step(config, judged=judged), repeats, limit=limit, report=with_peak
+  )
