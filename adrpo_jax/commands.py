@@ -1,4 +1,4 @@
-"""What the command line can do, each a function of a config and a workdir."""
+"""The commands, each a function of a config and a workdir."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -133,11 +133,11 @@ def judge(
   prompts: str,
   devices: Devices = None,
 ) -> int:
-  """Prints what rewards say of pictures that anyone has made."""
-  found, figures = builders.judge_images(config, folder, prompts, devices)
+  """Prints the scores of a folder of images of any origin."""
+  images, figures = builders.judge_images(config, folder, prompts, devices)
   _make_folder(workdir)
-  told = {'images': folder, 'prompts_file': prompts}
-  record = told | image_scores.as_record(found, figures)
+  source = {'images': folder, 'prompts_file': prompts}
+  record = source | image_scores.as_record(images, figures)
   loop.write_json(workdir / 'scores.json', record)
   _say(image_scores.as_text(figures))
   _say(f'Scores: {workdir / "scores.json"}')
@@ -164,8 +164,8 @@ def sample(
   run = builders.build(config, mesh)
   rows = -len(texts) % mesh.size  # that fill up the mesh
   try:
-    given = [*texts, *([texts[-1]] * rows)]
-    prompts = run.encode(given)(np.arange(len(given)))
+    padded = [*texts, *([texts[-1]] * rows)]
+    prompts = run.encode(padded)(np.arange(len(padded)))
   except ValueError as error:
     raise InputError(str(error)) from error
   _make_folder(workdir)
@@ -293,7 +293,7 @@ def _make_folder(folder: epath.Path) -> None:
 
 
 def _base_evaluation(config: ConfigDict, run: builders.Run) -> Evaluation:
-  """The base under this evaluation: once for each, kept in a cache.
+  """Evaluates the base, or reads its evaluation from the cache.
 
   The user's own code can change without a trace in the config: with a reward
   of it, the base is evaluated anew.
@@ -304,8 +304,8 @@ def _base_evaluation(config: ConfigDict, run: builders.Run) -> Evaluation:
   settings = [evaluated, config.sampler.to_dict(), config.reward.to_dict()]
   settings += [config.model.to_dict(), config.mesh.to_dict(), _device()]
   settings += [run.identity, dataclasses.astuple(run.held_out)]
-  told = json.dumps(settings, sort_keys=True)
-  digest = hashlib.sha256(told.encode()).hexdigest()
+  text = json.dumps(settings, sort_keys=True)
+  digest = hashlib.sha256(text.encode()).hexdigest()
   path = cache_folder() / f'base_{digest[:16]}.npz'
   if cacheable and path.exists() and jax.process_count() == 1:
     arrays = image_file.unpacked(image_file.read_arrays(path))

@@ -1,8 +1,8 @@
-"""What a step measures of the entries of its loss, added up over microbatches.
+"""Diagnostics of the entries of a loss, added up over microbatches.
 
-A diagnostic comes as entries [P, G, *], is reduced to totals, of which any two
-can be merged, and ends as a number or a few. How microbatches cut the batch
-changes nothing.
+A diagnostic starts as entries [P, G, *]. It is reduced to totals, any two of
+which can be merged, and ends as one number or a few. The result does not depend
+on how microbatches split the batch.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ EDGES = np.concatenate([-_EDGES[::-1], [0.0], _EDGES]).astype(np.float32)
 
 
 class Mean(NamedTuple):
-  """Σ weight·value / Σ weight over those entries that count.
+  """Σ weight·value / Σ weight over the entries that count.
 
   Both are [P, G, *, K...]; axes beyond the entries' own are kept apart.
   """
@@ -43,7 +43,7 @@ class Quantiles(NamedTuple):
 
 
 def totals(metrics: Mapping[str, Any], mask: Array) -> dict[str, Any]:
-  """Entries of each diagnostic, or a plain array of them, -> its totals.
+  """Reduces the entries of each diagnostic to its totals.
 
   Args:
     metrics: name -> `Mean`, `Largest`, `Quantiles`, or values [P, G, *], which
@@ -54,7 +54,7 @@ def totals(metrics: Mapping[str, Any], mask: Array) -> dict[str, Any]:
 
 
 def merged(some: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
-  """The totals of both."""
+  """Merges the totals of two sets of entries."""
   return {
     name: jax.tree.map(_adding(total), total, others[name])
     for name, total in some.items()
@@ -62,16 +62,16 @@ def merged(some: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
 
 
 def over_updates(stacked: Mapping[str, Any]) -> dict[str, Any]:
-  """Totals [U, ...] of U updates -> of all of them together."""
+  """Merges the totals [U, ...] of U updates."""
   return {
     name: jax.tree.map(_adding(total).reduce, total)
     for name, total in stacked.items()
   }
 
 
-def results(found: Mapping[str, Any]) -> Metrics:
-  """Totals -> numbers."""
-  return {name: _result(total) for name, total in found.items()}
+def results(sums: Mapping[str, Any]) -> Metrics:
+  """Turns totals into numbers."""
+  return {name: _result(total) for name, total in sums.items()}
 
 
 def _total(entries: Any, mask: Array) -> Any:
@@ -86,8 +86,8 @@ def _total(entries: Any, mask: Array) -> Any:
     weight = entries.weight * append_axes(mask, entries.weight)
     axes = tuple(range(mask.ndim))
     # An entry that does not count may hold anything.
-    held = jnp.where(weight > 0, entries.value, 0.0)
-    return Mean((weight * held).sum(axes), weight.sum(axes))
+    values = jnp.where(weight > 0, entries.value, 0.0)
+    return Mean((weight * values).sum(axes), weight.sum(axes))
   return _total(Mean(entries, jnp.ones_like(mask)), mask)
 
 

@@ -43,14 +43,14 @@ def make_evaluate(
   prompts: Callable[[np.ndarray], PromptBatch],
   categories: Sequence[str],
   *,
-  seen: Callable[[Array], Mapping[str, Array]],
+  arrays: Callable[[Array], Mapping[str, Array]],
   diagnosed: Sequence[str],
   samples_per_prompt: int,
   batch: int,
   place: Callable[[PyTree], PyTree] = lambda batch: batch,
   gather: Callable[[PyTree], PyTree] = lambda tree: tree,
 ) -> Callable[[PyTree, PyTree], Evaluation]:
-  """(params, frozen) -> Evaluation, on P held-out prompts in equal batches.
+  """Makes (params, frozen) -> Evaluation, on P held-out prompts in batches.
 
   Args:
     modality: one whose diagnostics measure the divergence of every method
@@ -61,7 +61,7 @@ def make_evaluate(
       samples, its diversity for one.
     prompts: (ids) -> these of the held-out prompts, on the host.
     categories: [P], of the prompts.
-    seen: (decoded) -> name -> [P, G, ...], what is kept of samples.
+    arrays: (decoded) -> name -> [P, G, ...], the arrays of samples to keep.
     diagnosed: diagnostics of a loss that are kept with them, [P, G, *].
     samples_per_prompt: G.
     batch: prompts in a batch; divides P.
@@ -76,7 +76,7 @@ def make_evaluate(
       'eval.batch_size.'
     )
   rollout = jax.jit(modality.rollout)
-  decode, show = jax.jit(modality.decode), jax.jit(seen)
+  decode, show = jax.jit(modality.decode), jax.jit(arrays)
 
   @jax.jit
   def of_groups(decoded, facts):
@@ -91,12 +91,12 @@ def make_evaluate(
       params, frozen, anchors, samples, part, Weights(zeros, zeros), keys
     )
     counted = jnp.maximum(terms.mask.sum((1, 2)), 1)
-    found = {
+    means = {
       name: (terms.mask * terms.metrics[name]).sum((1, 2)) / counted
       for name in ('divergence', 'entropy')
       if name in terms.metrics
     }
-    return found, {name: terms.metrics[name] for name in diagnosed}
+    return means, {name: terms.metrics[name] for name in diagnosed}
 
   def evaluate(params: PyTree, frozen: PyTree) -> Evaluation:
     parts = []
@@ -108,12 +108,12 @@ def make_evaluate(
       scores = reward(part, decoded)
       gap, diagnostics = diagnose(params, frozen, samples, part, key)
       groups = of_groups(decoded, part.facts)
-      kept = dict(show(decoded)) | diagnostics
-      parts.append(gather((kept, scores, groups | gap)))
-    kept, scores, groups = jax.tree.map(
+      shown = dict(show(decoded)) | diagnostics
+      parts.append(gather((shown, scores, groups | gap)))
+    shown, scores, groups = jax.tree.map(
       lambda *leaves: np.concatenate(leaves), *map(jax.device_get, parts)
     )
-    samples = kept | {'rewards': scores.rewards, 'valid': scores.valid}
+    samples = shown | {'rewards': scores.rewards, 'valid': scores.valid}
     figures = _figures(scores, groups, categories)
     return Evaluation(figures, samples | scores.measures)
 
@@ -124,18 +124,18 @@ def _figures(
   scores: Scores, groups: dict[str, np.ndarray], categories: Sequence[str]
 ) -> dict[str, Any]:
   masks: dict[str, Any] = measure_masks(scores)
-  told: dict[str, Any] = dict(scores.measures)
+  measures: dict[str, Any] = dict(scores.measures)
   rewards, valid = np.asarray(scores.rewards), np.asarray(scores.valid)
-  judged = {k: over_group(v, masks[k]) for k, v in told.items()}
+  by_prompt = {k: over_group(v, masks[k]) for k, v in measures.items()}
   reward = over_group(rewards, valid)
-  success = judged.get('success', reward)
-  found = {
+  success = by_prompt.get('success', reward)
+  main = {
     'reward': reward,
     'success': success,
-    'diversity': _diversity(judged, groups),
+    'diversity': _diversity(by_prompt, groups),
   }
   figures: dict[str, Any] = {}
-  for name, per_prompt in (found | judged | groups).items():
+  for name, per_prompt in (main | by_prompt | groups).items():
     figures[name], figures[f'{name}_se'] = mean_and_error(per_prompt)
   return figures | {
     'samples': int(valid.size),
@@ -144,12 +144,14 @@ def _figures(
 
 
 def _diversity(
-  judged: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray]
+  by_prompt: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-  """Of what a prompt leaves free, where a world knows it; else of embeddings,
-  where there are any; else of the samples as they are.
+  """Returns the diversity of samples within a prompt, the first that exists.
+
+  In this order: of what the prompt leaves free, as a world measures it; of CLIP
+  embeddings; of the samples themselves.
   """
-  found = groups.get('diversity', judged.get('clip_diversity'))
-  if found is not None:
-    return found
+  diversity = groups.get('diversity', by_prompt.get('clip_diversity'))
+  if diversity is not None:
+    return diversity
   return next(v for name, v in groups.items() if name.startswith('diversity_'))

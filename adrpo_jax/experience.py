@@ -1,4 +1,4 @@
-"""What a step learns from: samples that are drawn now, or stored pairs."""
+"""The samples and rewards of a step: from a rollout, or from stored pairs."""
 
 from collections.abc import Callable
 import time
@@ -24,7 +24,7 @@ Experience = Callable[
 
 
 class Sampled(Protocol):
-  """What drawing and judging samples reads of a run; see `builders.Run`."""
+  """The part of a run that drawing samples reads; see `builders.Run`."""
 
   @property
   def frozen(self) -> PyTree: ...
@@ -41,7 +41,7 @@ class Sampled(Protocol):
 
 
 class Online(Sampled, Protocol):
-  """What `online` reads besides."""
+  """The part of a run that `online` reads."""
 
   @property
   def method(self) -> Method: ...
@@ -52,7 +52,7 @@ class Online(Sampled, Protocol):
 
 
 class Offline(Sampled, Protocol):
-  """What `offline` reads besides."""
+  """The part of a run that `offline` reads."""
 
   @property
   def init(self) -> Callable[[], TrainState]: ...
@@ -65,7 +65,7 @@ class Offline(Sampled, Protocol):
 
 
 def online(run: Online) -> Experience:
-  """Prompts of the step, samples of the behavior policy, and their rewards."""
+  """Makes experience of rollouts by the behavior policy."""
   measures = jax.jit(run.measures)
 
   def experience(state, step, key):
@@ -97,9 +97,9 @@ def online(run: Online) -> Experience:
 def offline(
   run: Offline, path: epath.Path, steps: int, seed: int
 ) -> Experience:
-  """Stored pairs in place of rollouts.
+  """Makes experience of stored pairs.
 
-  Where `path` has no file, the base draws pairs for all steps first.
+  If `path` does not exist, the base first draws pairs for all steps.
   """
   if not path.exists():
     _draw_pairs(run, path, steps, seed)

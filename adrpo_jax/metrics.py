@@ -44,8 +44,8 @@ class MetricsLog:
   ) -> None:
     """Opens the file; `tensorboard` is a folder for the mirror, if wanted.
 
-    `start`: the first step to be written. What the mirror holds from there on,
-    TensorBoard hides.
+    `start`: the first step to be written. TensorBoard hides what the mirror
+    holds from there on.
     """
     self._file: IO[Any] | None = None
     self._mirror: Any = None
@@ -119,7 +119,7 @@ def cut_back(path: epath.PathLike, step: int) -> int:
     return 0
   text = path.read_bytes().decode('utf-8', errors='replace')
   lines = text.splitlines(True)
-  kept = []
+  earlier = []
   for number, line in enumerate(lines, 1):
     recorded = _step_of(line)
     if recorded is None and number < len(lines):
@@ -128,15 +128,15 @@ def cut_back(path: epath.PathLike, step: int) -> int:
         f'got {line.strip()[:60]!r}. Remove that line to resume.'
       )
     if recorded is not None and recorded < step:
-      kept.append(line)
-  if len(kept) < len(lines):
+      earlier.append(line)
+  if len(earlier) < len(lines):
     with replacing(path) as new:
-      new.write_text(''.join(kept))
-  return len(lines) - len(kept)
+      new.write_text(''.join(earlier))
+  return len(lines) - len(earlier)
 
 
 class Progress:
-  """What process 0 shows on stderr while a run goes on.
+  """The progress that process 0 shows on stderr.
 
   A bar on a terminal, redrawn at each update; elsewhere a line at the first and
   the last step and every `interval` seconds between.
@@ -161,7 +161,7 @@ class Progress:
     self._width = 0
 
   def update(self, done: int, shown: Mapping[str, Any]) -> None:
-    """Tells that `done` steps are done, with some numbers by name."""
+    """Shows that `done` steps are done, with some numbers by name."""
     if jax.process_index() != 0:
       return
     now = self._clock()

@@ -1,4 +1,4 @@
-"""The mesh, and which axis of which array lies along which of its axes.
+"""The mesh, and the sharding of arrays over its axes.
 
 One mesh from one device to a pod, with three axes:
 
@@ -56,10 +56,11 @@ def make_mesh(
   tensor: int = 1,
   devices: Sequence[jax.Device] | None = None,
 ) -> Mesh:
-  """A mesh of all devices (or of those given), axis types Auto.
+  """Makes a mesh of all devices, or of `devices`, with axis types Auto.
 
-  `data=-1` takes what the other two leave. Of several TPU slices, `data` spans
-  the slow network between them, and fsdp and tensor stay within one.
+  `data=-1` takes the devices that the other two axes leave. With several TPU
+  slices, `data` spans the slow network between them, and fsdp and tensor stay
+  within one.
 
   Raises:
     InputError: data·fsdp·tensor is not the number of devices.
@@ -115,7 +116,7 @@ def tree_shardings(
   rules: Rules = RULES,
   report: Callable[[str], None] = _log.warning,
 ) -> PyTree:
-  """A sharding for every leaf of `shapes` (anything with a `.shape`).
+  """Returns a sharding for every leaf of `shapes`, which has a `.shape`.
 
   A leaf that no rule matches is replicated. A mesh axis that does not divide
   its dimension is dropped there; process 0 tells `report` so, in one line.
@@ -123,9 +124,9 @@ def tree_shardings(
   Raises:
     InputError: a rule names an axis that the mesh does not have.
   """
-  known = set(mesh.axis_names)
+  axes = set(mesh.axis_names)
   for pattern, spec in rules:
-    unknown = {axis for entry in spec for axis in _axes(entry)} - known
+    unknown = {axis for entry in spec for axis in _axes(entry)} - axes
     if unknown:
       raise InputError(
         f'The sharding rule {pattern!r} names {sorted(unknown)}, but the mesh '
@@ -146,10 +147,10 @@ def tree_shardings(
 
 
 def gathered(params: PyTree, mesh: Mesh) -> PyTree:
-  """Parameters in a jitted function, whole along fsdp, still split by tensor.
+  """Gathers parameters along fsdp in a jitted function; tensor stays split.
 
-  For a loop that reads them many times, as once for every token of a rollout:
-  they are sent once, and not once for each time.
+  A loop that reads them many times, such as once for every token of a rollout,
+  then sends them once.
   """
   rules = tuple(
     (pattern, P(*(None if axis == 'fsdp' else axis for axis in spec)))
@@ -166,7 +167,7 @@ def _spec(
   rules: Rules,
   dropped: list[str],
 ) -> P:
-  """The spec of the first matching rule, as far as `shape` allows."""
+  """Returns the spec of the first matching rule, as far as `shape` allows."""
   rule = next((spec for regex, spec in rules if re.search(regex, name)), P())
   if len(rule) > len(shape):
     if shape:
@@ -190,7 +191,7 @@ def _axes(entry: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def abstract(shapes: PyTree, shardings: PyTree) -> PyTree:
-  """`shapes` with shardings attached: what a checkpoint is restored into."""
+  """Attaches shardings to shapes, for a checkpoint to be restored into."""
   return jax.tree.map(
     lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
     shapes,
@@ -199,10 +200,10 @@ def abstract(shapes: PyTree, shardings: PyTree) -> PyTree:
 
 
 def put_tree(tree: PyTree, shardings: PyTree) -> PyTree:
-  """Host arrays that every process holds whole -> global arrays.
+  """Makes global arrays of host arrays that every process holds whole.
 
-  Each process takes its own part of its own copy. `jax.device_put` would first
-  send every array whole to all processes, to see that they hold the same.
+  Each process takes its part of its own copy. `jax.device_put` would first send
+  every array whole to all processes to compare them.
   """
 
   def put(leaf: Any, sharding: NamedSharding) -> jax.Array:

@@ -1,7 +1,7 @@
 """The loop: rollout, reward, weights and update, checkpoint, evaluation.
 
-A step is a pure function of (state, prompts, key), all of which follow from the
-step's number: a run that was interrupted goes on to the same last bit.
+A step is a pure function of (state, prompts, key), which all follow from the
+number of the step. A run that was interrupted goes on to the same last bit.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from adrpo_jax.system.preemption import Preemption
 from adrpo_jax.types import PyTree, Scores, TrainState
 
 BETA_BINS = 24
-# Of the metrics of an update, what a line of the record has in another form.
+# Metrics of an update that a line of metrics.jsonl holds in another form.
 NOT_LOGGED = {'weights', 'beta', 'usable', 'finite', 'counted', 'policy'}
 
 
@@ -38,7 +38,7 @@ class ReplayError(RunError):
 
 
 class Schedule(NamedTuple):
-  """When the loop does what."""
+  """The schedule of the loop."""
 
   steps: int
   seed: int
@@ -50,7 +50,7 @@ class Schedule(NamedTuple):
 
 
 class Outcome(NamedTuple):
-  """How a run ended. `preempted`: saved and left early, to be continued."""
+  """The end of a run. `preempted`: it saved and left early, to be continued."""
 
   state: TrainState
   preempted: bool
@@ -59,7 +59,7 @@ class Outcome(NamedTuple):
 
 
 class Trained(Protocol):
-  """What the loop reads of a run; `builders.Run` is one.
+  """The part of a run that the loop reads; `builders.Run` is one.
 
   init:             () -> the state before the first step
   abstract:         its shapes and shardings, for a checkpoint to restore into
@@ -88,7 +88,7 @@ def train(
   workdir: epath.Path,
   mirror: Callable[[int, dict[str, Any]], None] = lambda step, line: None,
 ) -> Outcome:
-  """Runs all steps that `workdir` has not seen yet.
+  """Runs all steps that are not in `workdir` yet.
 
   Args:
     run: the functions and arrays of the loop.
@@ -101,7 +101,7 @@ def train(
 
   Raises:
     NonFiniteError: with the step, the metric and the last good checkpoint.
-    ReplayError: the update sees other log-probabilities than the rollout.
+    ReplayError: the update has other log-probabilities than the rollout.
     RewardError: too many invalid samples in a step.
   """
   checkpoints = Checkpoints(workdir / 'checkpoints', schedule.keep)
@@ -164,7 +164,7 @@ def train(
 def record(
   metrics: dict[str, Any], scores: Scores, timings: dict[str, float]
 ) -> dict[str, Any]:
-  """The line of a step in metrics.jsonl."""
+  """Makes the line of a step in metrics.jsonl."""
   weights, beta = metrics['weights'], metrics['beta']
   usable, valid = metrics['usable'], scores.valid
   groups = np.where(valid, scores.rewards, np.nan)
@@ -174,7 +174,7 @@ def record(
   advantage = weights.policy[usable] if usable.any() else np.zeros(1)
   counts, edges = np.histogram(used, BETA_BINS)
   seconds = sum(v for k, v in timings.items() if k.startswith('seconds'))
-  judged = {
+  measures = {
     name: float(scores.measures[name][mask].mean())
     for name, mask in measure_masks(scores).items()
     if mask.any()
@@ -182,7 +182,7 @@ def record(
   return {
     'reward': float(scores.rewards[valid].mean()) if valid.any() else None,
     'reward_std': float(np.nanstd(groups)),
-    **judged,
+    **measures,
     'zero_variance': float(np.mean(spread == 0)),
     'advantage_max': float(advantage.max()),
     'advantage_over_beta0_max': float(advantage.max() / level)
@@ -209,7 +209,7 @@ def record(
 def _speeds(
   samples: int, seconds: float, timings: dict[str, float]
 ) -> dict[str, float]:
-  """Samples of a step in all of its time, and tokens in that of the rollout."""
+  """Computes samples per second of a step, and tokens per second of rollout."""
   speeds = {'samples_per_second': samples / max(seconds, 1e-9)}
   if 'length' in timings:
     tokens = samples * timings['length']
@@ -239,7 +239,7 @@ def _shown(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_replay(step: int, metrics: dict[str, Any], tolerance: float) -> None:
-  """Raises ReplayError where the update sees other odds than the rollout."""
+  """Raises ReplayError if update and rollout have other log-probabilities."""
   difference = float(metrics.get('log_prob_replay', 0.0))
   if difference > tolerance:
     raise ReplayError(

@@ -1,4 +1,4 @@
-"""The words every room of the house shares: axis letters and records.
+"""The axis letters and records that all parts share.
 
 Axis letters, used in every public docstring:
   P  prompts                 L  positions of a sequence
@@ -33,7 +33,7 @@ def append_axes(values: Array, like: Array) -> Array:
 
 
 class Weights(NamedTuple):
-  """Two loss weights per sample: what a method's chain of transforms makes.
+  """Two loss weights per sample, the result of a method's chain of transforms.
 
   The loss of a sample is policy · ℓ_policy + divergence · D.
   """
@@ -43,14 +43,14 @@ class Weights(NamedTuple):
 
 
 class LossTerms(NamedTuple):
-  """The unweighted, unreduced terms of a loss. One place reduces them.
+  """The unweighted, unreduced terms of a loss; `update` reduces them.
 
   policy:      ℓ_policy per entry                        [P, G, *]
   divergences: D per entry, one array for each of the
                method's divergence terms, in their order [P, G, *]
   mask:        1 where an entry counts, 0 elsewhere      [P, G, *]
   metrics:     name -> per-entry diagnostics             [P, G, *],
-               or what `diagnostics` makes of them
+               or a record of `diagnostics`
   """
 
   policy: Array
@@ -85,11 +85,11 @@ class PromptBatch:
 
 
 class Scores(NamedTuple):
-  """What a reward says about samples.
+  """The scores of samples.
 
   rewards:  [P, G], the number that is optimized
-  valid:    [P, G] bool, False where the reward could not be had
-  measures: name -> [P, G], further judgments (success, fidelity, ...)
+  valid:    [P, G] bool, False where there is no reward
+  measures: name -> [P, G], further numbers (success, fidelity, ...)
   """
 
   rewards: Array
@@ -99,11 +99,11 @@ class Scores(NamedTuple):
 
 @flax.struct.dataclass
 class TrainState:
-  """Everything a step reads and writes: donated, sharded, checkpointed.
+  """The state that a step reads and writes; donated, sharded, checkpointed.
 
-  `params` holds trainable leaves only (under LoRA, the adapters). The others
-  have the same structure, or are None where a run has no use for them: `ema`
-  and `old` are what a method reads, `averaged` what is judged and drawn with.
+  `params` holds trainable leaves only (under LoRA, the adapters). The other
+  trees have the same structure, or are None where a run does not use them. A
+  method reads `ema` and `old`; evaluation, sampling and export use `averaged`.
   """
 
   step: Array
@@ -116,19 +116,20 @@ class TrainState:
 
 
 class Modality(NamedTuple):
-  """All that the training loop knows of a generative model.
+  """The functions of a generative model that the training loop calls.
 
   Samples are an opaque pytree whose leaves lead with [P, G].
 
   rollout:    (params, frozen, prompts, key) -> samples
-  decode:     (frozen, samples) -> what rewards see, e.g. images [P, G, H, W, 3]
+  decode:     (frozen, samples) -> the input of rewards, such as images
+              [P, G, H, W, 3]
   loss_terms: (params, frozen, anchors, samples, prompts, weights, keys) ->
               LossTerms; anchors: name -> full parameters ("reference", "old",
-              "ema"), of which those that the method reads are evaluated, and
-              the reference whenever given; keys [P, G], one for each sample
-  measures:   (decoded) -> name -> [P], what is seen of a prompt's samples by
-              themselves; one of them, diversity_*, says how they differ
-  entries:    (samples) -> [P, G], how many entries of a loss count for each
+              "ema"); those that the method reads are evaluated, and the
+              reference if it is there; keys [P, G], one for each sample
+  measures:   (decoded) -> name -> [P], numbers of the samples of a prompt
+              without a judge; one of them, diversity_*, says how they differ
+  entries:    (samples) -> [P, G], the number of loss entries of each sample
   """
 
   rollout: Callable[..., PyTree]
@@ -139,7 +140,7 @@ class Modality(NamedTuple):
 
 
 class Renoised(NamedTuple):
-  """What a forward-process flow loss looks at: fresh noise on own samples.
+  """The input of a forward-process flow loss: fresh noise on own samples.
 
   Velocities of anchors are constants; only `velocity` carries gradients.
   """
@@ -153,23 +154,23 @@ class Renoised(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-  """What a loss on solver transitions looks at: N steps of a stored rollout.
+  """The input of a loss on solver transitions: N steps of a stored rollout.
 
   Log-probabilities are means over latent dimensions, as in Flow-GRPO.
   """
 
   log_prob: Array  # log p_θ(x' | x), [P, G, N]
-  log_prob_old: Array  # the same, recorded by the rollout, [P, G, N]
+  log_prob_old: Array  # log p of the policy of the rollout, [P, G, N]
   mean: Array  # μ_θ, [P, G, N, *D]
   std: Array  # [P, G, N], the noise a step adds: s·√(−dt)
   anchors: dict[str, Array]  # name -> μ_anchor, [P, G, N, *D]
 
 
 class TokenAnchor(NamedTuple):
-  """What an anchor policy says of sampled tokens; constants.
+  """Log-probabilities of sampled tokens under an anchor policy; constants.
 
-  `kl` is the divergence of the policy from it over the whole vocabulary, with
-  gradients, where a method needs that.
+  `kl` is the divergence of the policy from the anchor over the whole
+  vocabulary, with gradients, if a method needs it.
   """
 
   log_prob: Array  # log π_anchor(o_t | o_<t), [P, G, T]
@@ -177,12 +178,12 @@ class TokenAnchor(NamedTuple):
 
 
 class Tokens(NamedTuple):
-  """What a loss on generated tokens looks at. Only `log_prob` has gradients.
+  """The input of a loss on generated tokens. Only `log_prob` has gradients.
 
-  Entries where mask is 0, behind the end of an answer, may hold anything.
+  Entries where the mask is 0, behind the end of a completion, are arbitrary.
   """
 
   log_prob: Array  # log π_θ(o_t | o_<t), [P, G, T]
-  log_prob_old: Array  # the same, of the policy of the rollout, [P, G, T]
-  mask: Array  # 1 for the tokens of the answer, its end included, [P, G, T]
+  log_prob_old: Array  # log π of the policy of the rollout, [P, G, T]
+  mask: Array  # 1 for the tokens of the completion and its end, [P, G, T]
   anchors: dict[str, TokenAnchor]

@@ -2,11 +2,11 @@
 
   loss = Σ scale·mask·(w_policy·ℓ_policy + Σ_k w_k·D_k)
 
-over the global batch, where the scale of a sample is its method's aggregation,
-1 / (valid samples · entries of each) for a plain mean. It is known before
+over the global batch. The scale of a sample is the aggregation of its method,
+for a plain mean 1 / (valid samples · entries of each). It is computed before
 microbatching, and every sample draws noise from its own key, so the size of a
-microbatch changes nothing. Where anything is not finite the state is left as it
-was.
+microbatch does not change the result. If a loss or gradient is not finite, the
+step leaves the state unchanged.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,11 +40,11 @@ def init_state(
   *,
   averaged: bool,
 ) -> TrainState:
-  """The state before the first step. groups = (P, G)."""
+  """Makes the state before the first step. groups = (P, G)."""
   template = Weights(jnp.zeros(groups), jnp.zeros(groups))
 
-  def copy(kept: bool) -> PyTree | None:
-    return jax.tree.map(jnp.copy, params) if kept else None
+  def copy(wanted: bool) -> PyTree | None:
+    return jax.tree.map(jnp.copy, params) if wanted else None
 
   return TrainState(
     step=jnp.zeros((), jnp.int32),
@@ -67,10 +67,11 @@ def make_update(
   averaging_decay: optax.Schedule | None,
   materialize: Callable[[PyTree, PyTree], PyTree],
 ) -> Callable[..., tuple[TrainState, Metrics]]:
-  """(state, frozen, samples, scores, prompts, key) -> (state, metrics).
+  """Makes (state, frozen, samples, scores, prompts, key) -> (state, metrics).
 
-  `updates_per_rollout` optimizer steps on the same samples, each with fresh
-  noise; each accumulates over `microbatches` equal parts of the P prompts.
+  It takes `updates_per_rollout` optimizer steps on the same samples, each with
+  fresh noise, and accumulates the gradients of each over `microbatches` equal
+  parts of the P prompts.
   """
 
   def update(state, frozen, samples, scores: Scores, prompts, key):
@@ -83,18 +84,20 @@ def make_update(
       step=state.step,
       prompt_ids=prompts.ids,
     )
-    held = divergence_weights(method, weights, valid)
+    term_weights = divergence_weights(method, weights, valid)
     copies = _anchor_parameters(method, state, frozen, materialize)
     scale = method.aggregation(modality.entries(samples), valid)
 
     def loss(params, part):
-      samples, prompts, scale, weights, held, keys = part
+      samples, prompts, scale, weights, term_weights, keys = part
       terms = modality.loss_terms(
         params, frozen, copies, samples, prompts, weights, keys
       )
       mask = terms.mask * append_axes(scale > 0, terms.mask)
       entry = append_axes(weights.policy, mask) * terms.policy
-      for weight, divergence in zip(held, terms.divergences, strict=True):
+      for weight, divergence in zip(
+        term_weights, terms.divergences, strict=True
+      ):
         entry += append_axes(weight, mask) * divergence
       value = jnp.sum(append_axes(scale, mask) * mask * entry)
       return value, diagnostics.totals(terms.metrics, mask)
@@ -102,17 +105,17 @@ def make_update(
     def inner(carry, inner_key):
       params, optimizer_state = carry
       keys = sample_keys(inner_key, *scores.rewards.shape)
-      whole = samples, prompts, scale, weights, held, keys
-      (value, found), grads = _accumulated(loss, params, whole, microbatches)
+      batch = samples, prompts, scale, weights, term_weights, keys
+      (value, totals), grads = _accumulated(loss, params, batch, microbatches)
       change, optimizer_state = optimizer.update(grads, optimizer_state, params)
       norms = optax.tree.norm(grads), optax.tree.norm(change)
       params = optax.apply_updates(params, change)
-      return (params, optimizer_state), (value, found, *norms)
+      return (params, optimizer_state), (value, totals, *norms)
 
     inner_keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(
       jnp.arange(updates_per_rollout)
     )
-    (params, optimizer_state), (values, found, grad_norms, update_norms) = (
+    (params, optimizer_state), (values, totals, grad_norms, update_norms) = (
       jax.lax.scan(inner, (state.params, state.optimizer), inner_keys)
     )
     new = TrainState(
@@ -125,10 +128,10 @@ def make_update(
       averaged=_towards(state.averaged, params, averaging_decay, state.step),
     )
     finite = jnp.isfinite(values).all() & jnp.isfinite(grad_norms).all()
-    kept = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
+    result = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
     metrics = (
-      diagnostics.results(diagnostics.over_updates(found))
-      | _replay(found)
+      diagnostics.results(diagnostics.over_updates(totals))
+      | _replay(totals)
       | {
         'loss': values.mean(),
         'grad_norm': grad_norms.mean(),
@@ -136,24 +139,26 @@ def make_update(
         'finite': finite,
         'counted': valid.sum() / valid.size,
         'weights': weights,
-        'beta': held[0] if held else jnp.zeros_like(weights.policy),
+        'beta': term_weights[0]
+        if term_weights
+        else jnp.zeros_like(weights.policy),
         'usable': valid,
       }
     )
-    return kept, metrics
+    return result, metrics
 
   return update
 
 
 def behavior_params(method: Method, state: TrainState) -> PyTree:
-  """The parameters that sample: those of the policy, or their older copy."""
+  """Returns the parameters that sample: the policy's or their older copy."""
   return state.old if method.behavior == 'old' else state.params
 
 
 def _anchor_parameters(
   method: Method, state: TrainState, frozen: Any, materialize: Callable
 ) -> dict[str, PyTree]:
-  """Full parameters of every anchor the method reads, and the reference."""
+  """Returns the full parameters of the method's anchors and the reference."""
   copies = {'old': state.old, 'ema': state.ema}
   named = {
     name: materialize(copies[name], frozen)
@@ -164,36 +169,36 @@ def _anchor_parameters(
 
 
 def _accumulated(
-  loss: Callable, params: PyTree, whole: PyTree, parts: int
+  loss: Callable, params: PyTree, batch: PyTree, parts: int
 ) -> tuple[Any, PyTree]:
-  """Value, diagnostics and gradients of a loss, over parts of the prompts.
+  """Computes value, diagnostics and gradients of a loss, over parts of prompts.
 
   A part takes every parts-th prompt, so that it spans all devices.
   """
   gradient = jax.value_and_grad(loss, has_aux=True)
   if parts == 1:
-    return gradient(params, whole)
+    return gradient(params, batch)
 
   def split(leaf):
     return leaf.reshape(-1, parts, *leaf.shape[1:]).swapaxes(0, 1)
 
   def add(total, part):
-    (value, found), grads = total
+    (value, totals), grads = total
     (more, others), further = gradient(params, part)
-    found = diagnostics.merged(found, others)
+    totals = diagnostics.merged(totals, others)
     grads = jax.tree.map(jnp.add, grads, further)
-    return ((value + more, found), grads), None
+    return ((value + more, totals), grads), None
 
-  split_whole = jax.tree.map(split, whole)
-  first = jax.tree.map(lambda leaf: leaf[0], split_whole)
+  parts_of_batch = jax.tree.map(split, batch)
+  first = jax.tree.map(lambda leaf: leaf[0], parts_of_batch)
   shapes = jax.eval_shape(gradient, params, first)
   zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-  return jax.lax.scan(add, zeros, split_whole)[0]
+  return jax.lax.scan(add, zeros, parts_of_batch)[0]
 
 
-def _replay(found: Mapping[str, Any]) -> Metrics:
-  """|log p − log p_old| before anything has changed: rounding, or a bug."""
-  first = diagnostics.results(jax.tree.map(lambda leaf: leaf[0], found))
+def _replay(totals: Mapping[str, Any]) -> Metrics:
+  """Returns |log p − log p_old| before the first update, which is rounding."""
+  first = diagnostics.results(jax.tree.map(lambda leaf: leaf[0], totals))
   prefix = 'log_prob_difference'
   return {
     name.replace(prefix, 'log_prob_replay'): value
@@ -208,7 +213,7 @@ def _towards(
   decay: optax.Schedule | None,
   step: Array,
 ) -> PyTree | None:
-  """d·copy + (1−d)·params with d = decay(step)."""
+  """Returns d·copy + (1−d)·params with d = decay(step)."""
   if copy is None:
     return None
   if decay is None:

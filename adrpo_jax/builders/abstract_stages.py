@@ -1,4 +1,4 @@
-"""The stages of a config as jitted functions with the shapes of arguments."""
+"""The stages of a config as jitted functions, with the shapes of arguments."""
 
 from typing import Any
 
@@ -21,17 +21,17 @@ Stage = tuple[Any, tuple[PyTree, ...]]
 
 
 def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
-  """name -> (jitted function, shapes of its arguments on the mesh).
+  """Returns name -> (jitted function, shapes of its arguments on the mesh).
 
   Raises:
-    InputError: a family whose shapes are not known without its weights, or a
-      config that does not fit the mesh.
+    InputError: the shapes of the family are unknown without its weights, or the
+      config does not fit the mesh.
   """
   family = family_of(config)
   if family.shapes is None:
-    known = [name for name, row in FAMILIES.items() if row.shapes is not None]
+    names = [name for name, row in FAMILIES.items() if row.shapes is not None]
     raise InputError(
-      f'Expected a family of models to compile for, {", ".join(known)}, got '
+      f'Expected a family of models to compile for, {", ".join(names)}, got '
       f'{config.model.family!r}, whose shapes are in its weights.'
     )
   method = make_method(config, family.methods)
@@ -69,10 +69,10 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
     frozen = frozen | {'null_condition': null}
   key = placed(jax.eval_shape(lambda: jax.random.key(0)), whole)
   params = behavior_params(method, programs.abstract)
-  drawn = jax.eval_shape(
+  sampled = jax.eval_shape(
     programs.modality.rollout, params, frozen, prompts, key
   )
-  drawn = placed(drawn, split)
+  sampled = placed(sampled, split)
   scores = jax.eval_shape(
     lambda: Scores(
       jnp.zeros((count, samples)), jnp.ones((count, samples), bool), {}
@@ -84,7 +84,7 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
       (params, frozen, prompts, key),
     ),
     'reward': reward_stage(
-      config.reward, mesh, programs.modality, frozen, drawn
+      config.reward, mesh, programs.modality, frozen, sampled
     ),
     'update': (
       jax.jit(
@@ -95,7 +95,7 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
       (
         programs.abstract,
         frozen,
-        drawn,
+        sampled,
         placed(scores, whole),
         prompts,
         key,

@@ -1,4 +1,4 @@
-"""What of a model is trained: all of its weights, or adapters beside them."""
+"""The trained part of a model: all of its weights, or adapters."""
 
 from collections.abc import Callable
 import pathlib
@@ -14,13 +14,13 @@ from adrpo_jax.types import Array, PyTree, TrainState
 
 
 class Adaptation(NamedTuple):
-  """From a base to what is trained, and from there to a model.
+  """The functions between a base and its trained part.
 
-  trainable:   (base, key) -> params, what the optimizer sees
+  trainable:   (base, key) -> params, the leaves that the optimizer updates
   materialize: (params, frozen) -> parameters to apply, for rollout and loss
-  whole:       (params, frozen) -> the same in the structure of the base
+  whole:       (params, frozen) -> full parameters, in the structure of the base
   save:        (params, frozen, extrapolation, generator, folder) -> the file
-               that the ecosystem of the model loads
+               that the libraries of the model load
   """
 
   trainable: Callable[[PyTree, Array], PyTree]
@@ -30,14 +30,14 @@ class Adaptation(NamedTuple):
 
 
 def make_adaptation(config: ConfigDict) -> Adaptation:
-  """Adapters where the config gives them a rank, otherwise the whole model."""
+  """Makes adapters if the config gives them a rank, else trains all weights."""
   if config.lora_rank == 0:
     return ALL_WEIGHTS
   return low_rank(config.lora_rank, config.lora_alpha, config.lora_targets)
 
 
 def low_rank(rank: int, alpha: float, targets: str) -> Adaptation:
-  """LoRA: the base stays, shared, and is the reference."""
+  """LoRA: the base is shared and is the reference."""
   scale = alpha / max(rank, 1)
 
   def save(
@@ -61,8 +61,8 @@ def low_rank(rank: int, alpha: float, targets: str) -> Adaptation:
   )
 
 
-def overlaid(params: PyTree, frozen: PyTree) -> PyTree:
-  """The trained parameters, and the reference's constants."""
+def overlay(params: PyTree, frozen: PyTree) -> PyTree:
+  """Returns the trained parameters with the constants of the reference."""
   return frozen['reference'] | params
 
 
@@ -73,34 +73,36 @@ def _save_whole(
   generator: Generator,
   folder: pathlib.Path,
 ) -> pathlib.Path:
-  full = jax.jit(extended, static_argnums=2)(
-    overlaid(params, frozen), frozen['reference'], extrapolation
+  full = jax.jit(extrapolate, static_argnums=2)(
+    overlay(params, frozen), frozen['reference'], extrapolation
   )
   return generator.save(full, folder)
 
 
 ALL_WEIGHTS = Adaptation(
-  # In float32, whatever the reference is kept in.
+  # In float32, also if the reference is in bfloat16.
   trainable=lambda base, key: {
     'params': jax.tree.map(lambda leaf: leaf.astype('float32'), base['params'])
   },
-  materialize=overlaid,
-  whole=overlaid,
+  materialize=overlay,
+  whole=overlay,
   save=_save_whole,
 )
 
 
-def extended(full: PyTree, reference: PyTree, extrapolation: float) -> PyTree:
-  """reference + λ·(full − reference), λ = 1 for no extrapolation.
+def extrapolate(
+  full: PyTree, reference: PyTree, extrapolation: float
+) -> PyTree:
+  """Returns reference + λ·(full − reference), λ = 1 for no extrapolation.
 
-  With λ above 1 it goes on in the direction that the weights took. Source:
-  Zheng et al., arXiv 2404.16792 (ExPO).
+  λ above 1 continues in the direction of training. Source: Zheng et al., arXiv
+  2404.16792 (ExPO).
   """
   if extrapolation == 1:
     return full
   return optax.incremental_update(full, reference, extrapolation)
 
 
-def judged(state: TrainState) -> Any:
-  """Which of a state's parameters are judged, drawn with and exported."""
+def policy_params(state: TrainState) -> Any:
+  """Returns the parameters for evaluation, sampling and export."""
   return state.params if state.averaged is None else state.averaged

@@ -1,4 +1,4 @@
-"""What can be wrong with a config as a whole, said before anything compiles."""
+"""Checks of a config as a whole, made before anything compiles."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from adrpo_jax.method.record import Method
 
 
 def named(table: Mapping[str, Any], name: str, what: str) -> Any:
-  """The entry of a table that a config names."""
+  """Returns the entry of a table that a config names."""
   if name not in table:
     raise unknown_name(name, table, what)
   return table[name]
@@ -49,7 +49,7 @@ def check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
 
 
 def check_parts(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
-  """Checks that a step can be drawn in as many parts as the config says."""
+  """Checks that the chunks of a step divide its prompts."""
   rows = mesh.shape['data'] * mesh.shape['fsdp']
   parts = config.compute.reward_chunks
   count = config.prompts.prompts_per_step
@@ -62,7 +62,7 @@ def check_parts(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
 
 
 def check_averaging(training: ConfigDict) -> None:
-  """Checks the decay of averaged weights, and how far they are extended."""
+  """Checks the decay of averaged weights and their extrapolation."""
   if not 0 <= training.ema_decay < 1:
     raise InputError(
       'Expected config.training.ema_decay, the decay of averaged weights, to '

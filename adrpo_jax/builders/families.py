@@ -22,15 +22,16 @@ Make = Callable[[ConfigDict, jax.sharding.Mesh], Generator]
 
 
 class Family(NamedTuple):
-  """What a family of models brings to a run.
+  """A family of models: one row of `FAMILIES`.
 
   modality:  'flow' or 'language', which says what the figures of a report are
   methods:   the table of methods
   task:      (config) -> Task
   generator: (config, mesh) -> the base that the config names, from its folder
-  shapes:    the same with shapes for weights; None where they are not known
-  pretrain:  (config, workdir, versions) -> None, makes a base; None where none
-             is made here
+  shapes:    (config, mesh) -> the base with shapes for weights; None if they
+             are unknown without the weights
+  pretrain:  (config, workdir, versions) -> None, makes a base; None for a
+             family without one here
   """
 
   modality: str
@@ -64,5 +65,5 @@ FAMILIES: dict[str, Family] = {
 
 
 def family_of(config: ConfigDict) -> Family:
-  """The family of a config. Raises InputError for a name that is unknown."""
+  """Returns the family of a config. Raises InputError for an unknown name."""
   return named(FAMILIES, config.model.family, 'family of models')

@@ -1,4 +1,4 @@
-"""The device programs of a run, made from arrays or from their shapes alone."""
+"""The device programs of a run, from arrays or from shapes alone."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from adrpo_jax.update import init_state, make_update
 
 
 class Programs(NamedTuple):
-  """The stages of a step, not jitted yet, and where their state lies.
+  """The stages of a step, not jitted yet, and the sharding of their state.
 
   init:     (base) -> TrainState
   update:   see `update.make_update`
@@ -41,7 +41,7 @@ def make_programs(
   *,
   optimizer: optax.GradientTransformation,
 ) -> Programs:
-  """The programs of a config; of the generator only shapes are looked at."""
+  """Makes the programs of a config. The generator may hold shapes alone."""
   groups = config.prompts.prompts_per_step, config.prompts.group_size
   trained = (groups[0], 2) if 'pairs' in method.needs else groups
   averaged = config.training.ema_decay > 0

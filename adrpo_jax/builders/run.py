@@ -29,13 +29,13 @@ from adrpo_jax.types import PromptBatch, PyTree, TrainState
 # (ids [P]) -> these prompts, on the host.
 Batches = Callable[[np.ndarray], PromptBatch]
 
-# Of the mean of |Δ log p|. In bfloat16 two programs round apart by far more,
-# and it is logged only.
+# Limits of the mean |Δ log p|. In bfloat16 two programs differ by far more by
+# rounding, so that it is only logged.
 REPLAY_TOLERANCES = {'float32': 1e-5}
 
 
 class Run(NamedTuple):
-  """A run as functions and arrays: all that `train` and `main` need.
+  """A run as functions and arrays, for `train` and `commands`.
 
   prompts_at: step -> the prompts of that step, on the mesh
   prompts_of: ids [P] -> these prompts, on the host
@@ -43,11 +43,11 @@ class Run(NamedTuple):
   encode: (texts) -> prompts_of for these
   rollout, decode, reward, update: the stages, jitted
   measures: (decoded) -> name -> [P], see `types.Modality`
-  parts: in how many a step is drawn, one judged while the next is made
+  parts: the number of parts of a rollout; one is judged while the next is drawn
   gather: gives every process all of a tree
-  policy: (state, frozen) -> full parameters, those to judge and to draw with
-  draw: the rollout of full parameters
-  export: (state, frozen, folder) -> the file that others load
+  policy: (state, frozen) -> full parameters for evaluation and sampling
+  draw: the rollout with full parameters
+  export: (state, frozen, folder) -> the file that other libraries load
   evaluate: (full parameters, frozen) -> Evaluation
   abstract: the state's shapes and shardings; `init` makes it
   kind: of the samples
@@ -141,16 +141,16 @@ def build(
     mesh,
     optimizer=optimizer or make_optimizer(config.training),
   )
-  drawing = generator.modality(method, adaptation.overlaid)
+  drawing = generator.modality(method, adaptation.overlay)
 
   def policy(state: TrainState, frozen: PyTree) -> PyTree:
-    full = adapted.whole(adaptation.judged(state), frozen)
-    return adaptation.extended(full, frozen['reference'], extrapolation)
+    full = adapted.whole(adaptation.policy_params(state), frozen)
+    return adaptation.extrapolate(full, frozen['reference'], extrapolation)
 
   def export(
     state: TrainState, frozen: PyTree, folder: pathlib.Path
   ) -> pathlib.Path:
-    params = adaptation.judged(state)
+    params = adaptation.policy_params(state)
     return adapted.save(params, frozen, extrapolation, generator, folder)
 
   layout, whole = programs.layout, sharding.replicated(mesh)
@@ -189,7 +189,7 @@ def build(
 
 
 def _replay_tolerance(config: ConfigDict, method: Method) -> float:
-  """Stored pairs were drawn by the base, which the policy has left."""
+  """The limit of |Δ log p|; none for pairs, which the base has drawn."""
   if 'pairs' in method.needs:
     return float('inf')
   return REPLAY_TOLERANCES.get(config.model.dtype, float('inf'))
@@ -226,12 +226,12 @@ def _evaluator(
   # Figures of different steps are compared.
   reward = task.reward(config.reward, task.held_out, comparable)
   return make_evaluate(
-    generator.judged(adaptation.overlaid, config.eval.group_size),
+    generator.evaluated(adaptation.overlay, config.eval.group_size),
     reward,
     task.measure,
     encode(task.held_out.texts),
     task.held_out.categories,
-    seen=task.kind.arrays,
+    arrays=task.kind.arrays,
     diagnosed=task.kind.diagnosed,
     samples_per_prompt=config.eval.group_size,
     batch=config.eval.batch_size,

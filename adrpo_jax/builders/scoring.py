@@ -1,4 +1,4 @@
-"""The rewards of a config on a folder of pictures that anyone has made."""
+"""The rewards of a config on a folder of images of any origin."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -25,11 +25,11 @@ def judge_images(
   prompts: str,
   devices: Sequence[jax.Device] | None = None,
 ) -> tuple[image_folder.ImageFolder, dict[str, image_scores.Figure]]:
-  """What the rewards of a config say, each in its own units, and diversity.
+  """Scores a folder of images by each reward of a config, in its own units.
 
   Args:
     config: its reward, world, and eval.batch are looked at.
-    folder: of pictures, see `images`.
+    folder: of images, see `scoring.image_folder`.
     prompts: the source of their prompts, see `data.prompts`.
     devices: they share the batch, whatever mesh a run of the config would
       have; all by default.
@@ -38,12 +38,12 @@ def judge_images(
     InputError: a folder, prompts or rewards that do not fit.
   """
   judge = make_judge(config)
-  found = image_folder.find_images(
+  images = image_folder.find_images(
     folder, prompt_sources.load(prompts, check=judge.check)
   )
   try:
     judge.downscale(
-      image_folder.read_images([found.files[0][:1]])
+      image_folder.read_images([images.files[0][:1]])
     )  # All are of one size.
   except ValueError as error:
     raise InputError(str(error)) from error
@@ -51,7 +51,7 @@ def judge_images(
   rewards = {
     term: image_table.make_reward(
       {term: 1.0},
-      found.prompts.texts,
+      images.prompts.texts,
       invalid_limit=1.0,  # They are counted instead.
       parameters={term: parameters},
       rows=terms.rows,
@@ -68,8 +68,8 @@ def judge_images(
 
   mesh = sharding.make_mesh(devices=devices)
   whole = sharding.replicated(mesh)
-  return found, image_scores.score(
-    found,
+  return images, image_scores.score(
+    images,
     rewards,
     batch=-(-config.eval.batch_size // mesh.size) * mesh.size,
     facts=judge.facts,

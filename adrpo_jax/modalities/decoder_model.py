@@ -1,4 +1,4 @@
-"""A decoder as the functions that language asks of a model."""
+"""A decoder as the functions of a language model."""
 
 from adrpo_jax.modalities.language import LanguageModel
 from adrpo_jax.models.decoder.cached_decoder import (
@@ -17,7 +17,10 @@ from adrpo_jax.types import Array, PyTree
 
 
 def language_model(module: Decoder) -> LanguageModel:
-  """Of full parameters, {'params': ...}; prompts are padded on the left."""
+  """Makes the functions of a decoder with full parameters {'params': ...}.
+
+  Prompts are padded on the left.
+  """
   cached = CachedDecoder(module.config, module.compute)
 
   def states(params: PyTree, tokens: Array, mask: Array) -> Array:
@@ -27,25 +30,25 @@ def language_model(module: Decoder) -> LanguageModel:
     layers = unstack_layers(params)
 
     def prefill(tokens, mask, slots):
-      found, cache = cached.apply(
+      hidden, cache = cached.apply(
         layers, tokens, position_ids(mask), mask, slots, method='prefill'
       )
-      return found[:, -1], cache
+      return hidden[:, -1], cache
 
     def extend(tokens, alive, cache):
       positions = cache.mask.sum(1)  # as many as there are real tokens before
-      found, cache = cached.apply(
+      hidden, cache = cached.apply(
         layers,
         *(rows[:, None] for rows in (tokens, positions, alive)),
         cache,
         method='extend',
       )
-      return found[:, 0], cache
+      return hidden[:, 0], cache
 
     return DecodeFns(
       prefill=prefill,
       extend=extend,
-      logits=lambda found: logits(found, output_embedding(params)),
+      logits=lambda hidden: logits(hidden, output_embedding(params)),
       repeat=repeat_cache,
     )
 

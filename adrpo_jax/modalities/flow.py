@@ -140,12 +140,12 @@ def entries(settings: FlowSettings, samples: PyTree) -> Array:
 
 
 def image_measures(images: Array) -> Metrics:
-  """How the images of a prompt differ. -> name -> [P]"""
+  """Measures how the images of a prompt differ. -> name -> [P]"""
   return {'diversity_pixel': pixel_diversity(images)}
 
 
 def by_sigma(values: Array, sigma: Array) -> Mean:
-  """The mean in each of `BUCKETS` of equal width in σ. [P, G, S] twice"""
+  """The mean of values [P, G, S] in each of `BUCKETS` equal intervals of σ."""
   bucket = jnp.clip(sigma * BUCKETS, 0, BUCKETS - 1).astype(int)
   return Mean(values[..., None], jax.nn.one_hot(bucket, BUCKETS))
 

@@ -1,4 +1,4 @@
-"""What a flow-matching model and its sampler are, apart from the method."""
+"""The settings of a flow-matching model and its sampler, for any method."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
@@ -89,7 +89,7 @@ def solve_of(method: Method, settings: FlowSettings) -> Solve:
 
 
 def view_of(method: Method, settings: FlowSettings) -> flow_views.View:
-  """Returns where the loss of a method looks at samples.
+  """Returns the noisy latents at which the loss of a method is evaluated.
 
   Raises:
     ValueError: a trajectory method with two different guidance scales.

@@ -1,7 +1,7 @@
-"""Where a flow loss looks at samples, and what it sees there.
+"""The noisy latents at which a flow loss is evaluated.
 
-A view says at which noisy latents velocities are wanted, S of them for every
-sample, and makes of the velocities the record that a method's functions read.
+A view chooses the noisy latents, S for every sample, and turns the velocities
+there into the record that the functions of a method read.
 `renoised` puts fresh noise on final samples (the forward process), `replayed`
 goes back to stored solver transitions (the reverse process).
 """
@@ -28,17 +28,17 @@ Finish: TypeAlias = Callable[[Array, dict[str, Array]], tuple[Record, Metrics]]
 # (samples, keys [P, G]) -> x [P, G, S, *D], sigma [P, G, S], u like x, finish.
 View: TypeAlias = Callable[[PyTree, Array], tuple[Array, Array, Array, Finish]]
 
-# What the key of a sample is folded with: no two uses share random bits.
+# Numbers that are folded into the key of a sample, one for each use.
 INITIAL, SOLVER, SIGMA, NOISE = range(4)
 
 
 def own_keys(keys: Array) -> Array:
-  """Every sample its own ε and σ. [P, G] -> [P, G]"""
+  """Gives every sample its own ε and σ. [P, G] -> [P, G]"""
   return keys
 
 
 def prompt_keys(keys: Array) -> Array:
-  """One ε and σ for the samples of a prompt. [P, G] -> [P, 1]"""
+  """Gives the samples of a prompt one ε and σ. [P, G] -> [P, 1]"""
   return keys[:, :1]
 
 

@@ -168,7 +168,7 @@ def _outputs(
   samples: PyTree,
   prompts: PromptBatch,
 ) -> tuple[Tokens, Array]:
-  """What the functions of a method read, and the entropy [P, G, T]."""
+  """Computes the input of a method's functions, and the entropy [P, G, T]."""
   groups, longest = samples['tokens'].shape[:2], settings.max_completion_length
   tokens, mask = settings.constrain(_read_whole(prompts.condition, samples))
   chosen = samples['tokens'].reshape(-1, longest)
@@ -213,7 +213,7 @@ def _grouped(groups: tuple[int, int], leaf: Array) -> Array:
 
 
 def answer_measures(samples: PyTree) -> Metrics:
-  """How answers differ, how long they are, how many were cut short. -> [P]"""
+  """Measures diversity, length and truncation of completions. -> [P]"""
   return {
     'diversity_distinct': distinct_answers(samples),
     'length': samples['mask'].sum(2).mean(1, dtype=jnp.float32),
@@ -222,7 +222,7 @@ def answer_measures(samples: PyTree) -> Metrics:
 
 
 def distinct_answers(samples: PyTree) -> Array:
-  """The share of pairs of a prompt's answers that differ. -> [P]"""
+  """Returns the share of pairs of a prompt's completions that differ. -> [P]"""
   tokens = jnp.where(samples['mask'], samples['tokens'], -1)
   differ = (tokens[:, :, None] != tokens[:, None]).any(-1)
   count = tokens.shape[1]
@@ -230,7 +230,7 @@ def distinct_answers(samples: PyTree) -> Array:
 
 
 def _read_whole(condition: PyTree, samples: PyTree) -> tuple[Array, Array]:
-  """Prompts, each G times, and their answers behind. -> [B, L + T] twice"""
+  """Joins prompts, each G times, and their completions. -> [B, L + T] twice"""
   count, longest = samples['tokens'].shape[1:]
 
   def whole(name: str) -> Array:
@@ -241,21 +241,21 @@ def _read_whole(condition: PyTree, samples: PyTree) -> tuple[Array, Array]:
 
 
 def _measured(outputs: Tokens, weights: Weights) -> dict[str, Any]:
-  """Diagnostics of every token: how far from the rollout and the reference."""
+  """Diagnostics of every token: the distance to the rollout and reference."""
   drift = outputs.log_prob - outputs.log_prob_old
   drift = jnp.abs(jnp.where(outputs.mask, drift, 0.0))
-  found: dict[str, Any] = {
+  metrics: dict[str, Any] = {
     'log_prob_difference': drift,
     'log_prob_difference_max': Largest(drift),
     'log_prob_difference_quantiles': Quantiles(drift),
   }
   if 'reference' not in outputs.anchors:
-    return found
+    return metrics
   anchor = outputs.anchors['reference']
   divergence = kl_estimators.k3(outputs, anchor)
   log_ratio = kl_estimators.log_ratio(outputs, anchor)
   sign = jnp.broadcast_to(jnp.sign(weights.policy)[..., None], log_ratio.shape)
-  return found | {
+  return metrics | {
     'divergence': divergence,
     'divergence_good': Mean(divergence, (sign > 0).astype(jnp.float32)),
     'divergence_poor': Mean(divergence, (sign < 0).astype(jnp.float32)),

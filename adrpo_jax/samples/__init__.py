@@ -1,1 +1,1 @@
-"""What a run keeps of its samples: images and texts, and their files."""
+"""The samples that a run keeps: images and texts, and their files."""

@@ -63,7 +63,7 @@ def read(path: epath.PathLike) -> Samples:
 
 
 def of_arrays(arrays: Mapping[str, Any]) -> Samples:
-  """What `write` was given, of the arrays of its file."""
+  """Makes the samples that `write` took of the arrays of its file."""
   arrays = unpacked(arrays)
   return Samples(**{name: arrays[name] for name in NAMES})
 

@@ -72,7 +72,7 @@ def read(path: epath.PathLike) -> TextSamples:
 
 
 def of_arrays(arrays: Mapping[str, Any]) -> TextSamples:
-  """What `write` was given, of the arrays of its file."""
+  """Makes the samples that `write` took of the arrays of its file."""
   return TextSamples(**{name: arrays[name] for name in NAMES})
 
 

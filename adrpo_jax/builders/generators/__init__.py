@@ -1,1 +1,1 @@
-"""What generates: bases as functions, and their weights on the mesh."""
+"""Generators: bases as functions, with their weights on the mesh."""

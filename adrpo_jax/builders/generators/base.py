@@ -1,4 +1,4 @@
-"""What generates: a base as functions, and its weights on the mesh."""
+"""A generator: a base as functions, with its weights on the mesh."""
 
 from collections.abc import Callable, Sequence
 import pathlib
@@ -30,20 +30,21 @@ REMAT_POLICIES = {
 class Generator(NamedTuple):
   """A base that can be sampled from and trained.
 
-  modality:      (method, materialize) -> Modality, as it is trained
-  judged:        (materialize, samples per prompt) -> Modality of evaluations,
+  modality:      (method, materialize) -> Modality for training
+  evaluated:     (materialize, samples per prompt) -> Modality for evaluation,
                  which measures the divergence of all methods alike
   encode:        (texts) -> (ids [N]) -> conditions [N, ...] of these texts
-  condition:     shapes of one of them
-  frozen:        'reference', and what else its modality reads, on the mesh
+  condition:     shapes of one condition
+  frozen:        'reference' and the other arrays that its modality reads, on
+                 the mesh
   save:          (full parameters, folder) -> the file of weights that the
-                 ecosystem of the model loads
-  save_adapters: (adapters, alpha/r, folder) -> the file of the same kind
+                 libraries of the model load
+  save_adapters: (adapters, alpha/r, folder) -> the file of adapters
   identity:      a digest of the weights
   """
 
   modality: Callable[[Method, Materialize], Modality]
-  judged: Callable[[Materialize, int], Modality]
+  evaluated: Callable[[Materialize, int], Modality]
   encode: Encode
   condition: PyTree
   frozen: dict[str, PyTree]
@@ -53,7 +54,7 @@ class Generator(NamedTuple):
 
 
 def no_words(texts: Sequence[str]) -> Rows:
-  """The encoder of a base that is known by its shapes alone."""
+  """The encoder of a base that has shapes alone."""
   raise NotImplementedError(f'Nothing reads {len(texts)} texts here.')
 
 
@@ -63,7 +64,7 @@ def split_by_rows(mesh: jax.sharding.Mesh, rows: PyTree) -> PyTree:
 
 
 def make_compute(config: ConfigDict, mesh: jax.sharding.Mesh) -> Compute:
-  """How the models of a config are computed."""
+  """Makes the `Compute` of a config: dtype, attention, rematerialization."""
   policy = config.compute.remat_policy
   return Compute(
     dtype=jnp.dtype(config.model.dtype),

@@ -1,4 +1,4 @@
-"""A flow-matching model of pictures as a generator, with a config's sampler."""
+"""A flow-matching model of images as a generator, with a config's sampler."""
 
 from collections.abc import Callable
 from functools import partial
@@ -45,14 +45,14 @@ SIGMAS: dict[str, Callable[[float], noise_levels.Quantile]] = {
 
 
 class FlowModel(NamedTuple):
-  """A model of pictures as functions of its weights.
+  """A model of images as functions of its weights.
 
   velocity:     (full parameters, x, σ, condition) -> v
   decode:       (autoencoder parameters, latents) -> images in [0, 1], about
   grid:         (solver steps, shift) -> noise levels [N + 1]
-  latent_shape: of one picture
+  latent_shape: of one image
   config:       of the transformer
-  positions:    () -> the position table that an export has, None for ours
+  positions:    () -> the position table of an export; None for our own
   """
 
   velocity: Velocity
@@ -72,15 +72,15 @@ def flow_generator(
   frozen: dict[str, PyTree],
   identity: str,
 ) -> Generator:
-  """The generator of a model.
+  """Makes the generator of a model.
 
   `frozen` holds 'reference', 'autoencoder' and 'null_condition', the condition
   of the empty prompt, as arrays or as shapes.
   """
   make = partial(_modality, config, mesh, model)
 
-  def judged(materialize: Materialize, samples: int) -> Modality:
-    """On fresh noise, which the divergence in W2 is an expectation over."""
+  def evaluated(materialize: Materialize, samples: int) -> Modality:
+    """Evaluates on fresh noise, over which W2 is an expectation."""
     method = methods.make_method('fixed_w2')
     return make(method, materialize, solver='euler', samples=samples)
 
@@ -98,7 +98,7 @@ def flow_generator(
       solver=config.sampler.solver,
       samples=config.prompts.group_size,
     ),
-    judged=judged,
+    evaluated=evaluated,
     encode=encode,
     condition=jax.eval_shape(lambda: frozen['null_condition']),
     frozen=frozen,
@@ -151,8 +151,7 @@ def make_decoder(
 ) -> Callable[[PyTree, Array], Array]:
   """Latents [B, h, w, C] -> pixels, about [0, 1].
 
-  In parts of the batch, one after another, and in tiles of a picture, where
-  the config asks for either.
+  It decodes the batch in chunks and an image in tiles if the config says so.
   """
   model = Autoencoder(sizes)
   tile, parts = config.model.decode_tile, config.compute.decode_chunks
@@ -181,6 +180,6 @@ def make_decoder(
 
 
 def null_condition(encode: Encode) -> PyTree:
-  """The condition of the empty prompt."""
+  """Returns the condition of the empty prompt."""
   rows = encode([''])(np.arange(1))
   return jax.tree.map(lambda leaf: leaf[0], rows)

@@ -85,7 +85,7 @@ of_text_world = of_qwen_tiny = of_qwen  # their folders are of the same layout
 
 
 def shapes_of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
-  """The same with shapes for weights: of the path, or of a released model."""
+  """Qwen with shapes for weights, of the config's path or a released model."""
   if config.model.path:
     model = decoder_folder.read(language_folder(config))
   else:
@@ -143,7 +143,7 @@ def _generator(
       ),
     )
 
-  def judged(materialize: Materialize, samples: int) -> Modality:
+  def evaluated(materialize: Materialize, samples: int) -> Modality:
     return language.make_modality(
       LANGUAGE_METHODS.make_method('grpo'),
       settings(
@@ -156,7 +156,7 @@ def _generator(
   length = config.prompts.max_prompt_length
   return Generator(
     modality=modality,
-    judged=judged,
+    evaluated=evaluated,
     encode=encode,
     condition={
       'tokens': jax.ShapeDtypeStruct((length,), jnp.int32),
@@ -170,7 +170,7 @@ def _generator(
 
 
 def _for_a_loop(mesh: jax.sharding.Mesh, dtype: Any, full: PyTree) -> PyTree:
-  """Weights of products in their dtype, gathered once for all tokens."""
+  """Casts the weights of products and gathers them once for all tokens."""
 
   def cast(name: str, leaf: Any) -> Any:
     return leaf.astype(dtype) if re.search(PRODUCTS, name) else leaf
@@ -182,7 +182,7 @@ def _for_a_loop(mesh: jax.sharding.Mesh, dtype: Any, full: PyTree) -> PyTree:
 
 
 def _choice(config: ConfigDict, temperature: float, samples: int) -> Choice:
-  """How tokens are chosen; at a temperature of 0 the likeliest, once."""
+  """Makes the choice of tokens: sampling, or greedy at a temperature of 0."""
   if temperature == 0:
     if samples > 1:
       raise InputError(
@@ -200,10 +200,10 @@ def _choice(config: ConfigDict, temperature: float, samples: int) -> Choice:
 
 def _encoder(tokenizer: ChatTokenizer, longest: int) -> Encode:
   def encode(texts: Sequence[str]) -> Rows:
-    read = [tokenizer.encode(text) for text in texts]
+    encoded = [tokenizer.encode(text) for text in texts]
 
     def rows(ids: np.ndarray) -> PyTree:
-      chosen = [read[i] for i in ids]
+      chosen = [encoded[i] for i in ids]
       length = bucket(max(map(len, chosen)), longest, SHORTEST)
       return left_padded(chosen, length, tokenizer.pad_id)
 

@@ -1,4 +1,4 @@
-"""Where the language model of a config lies, and its tokenizer."""
+"""The folder of a config's language model, and its tokenizer."""
 
 import pathlib
 

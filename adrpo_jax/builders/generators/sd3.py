@@ -46,14 +46,14 @@ def of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
 
 
 def of_sd3_tiny(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
-  """A random one of the same layout, and a CLIP pair, in the cache folder."""
+  """A small random SD3 in the layout of diffusers, with a CLIP pair, cached."""
   folder = sd3_tiny.write(cache_folder() / 'sd3_tiny')
   clip_tiny.write(cache_folder() / 'clip_tiny')
   return _sd3_in(folder, config, mesh)
 
 
 def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
-  """The same with shapes for weights: of the path, or of a released model."""
+  """SD3 with shapes for weights, of the config's path or a released model."""
   if config.model.path:
     model = sd3_folder.read(local_folder(config.model.path))
   else:

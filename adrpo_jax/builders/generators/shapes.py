@@ -24,7 +24,7 @@ from adrpo_jax.worlds import WORLDS
 
 
 def base_folder(config: ConfigDict) -> pathlib.Path:
-  """Where a world's base lies: at the config's path, or with the package."""
+  """Returns the folder of a world's base: of the config, or of the package."""
   package = pathlib.Path(__file__).parents[2]
   shipped = package / 'worlds' / f'{config.world}_base'
   return pathlib.Path(config.model.path or shipped)
@@ -39,10 +39,10 @@ def of_world(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
     name: sharding.put_tree(tree, sharding.tree_shardings(tree, mesh))
     for name, tree in models.params.items()
   }
-  read = jax.jit(TextEncoder(models.text_encoder).apply)
+  encode_tokens = jax.jit(TextEncoder(models.text_encoder).apply)
 
   def encode(texts: Sequence[str]) -> Rows:
-    states = read(weights['text_encoder'], world.tokenize(texts))
+    states = encode_tokens(weights['text_encoder'], world.tokenize(texts))
     table = jax.device_get(states)
     return lambda ids: jax.tree.map(lambda leaf: leaf[ids], table)
 

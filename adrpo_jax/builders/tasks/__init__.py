@@ -1,1 +1,1 @@
-"""What is asked for: prompts, and what judges the samples."""
+"""Tasks: prompts, and the rewards and judges of samples."""

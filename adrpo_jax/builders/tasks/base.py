@@ -1,4 +1,4 @@
-"""What is asked for: prompts, what judges the samples, and their kind."""
+"""A task: prompts, the rewards and judges of samples, and their kind."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -17,12 +17,12 @@ Normalizers = Callable[[dict[str, Named]], dict[str, Named]]
 
 
 class Task(NamedTuple):
-  """What is asked for, and all that depends on what samples are.
+  """The prompts of a run, and all that depends on the kind of samples.
 
-  training: the prompts that are trained on
-  held_out: those that are judged, with a category each
-  check:    raises ValueError for a prompt that cannot be asked
-  facts:    (texts) -> pytree [N, ...], what rewards hold samples against
+  training: the prompts to train on
+  held_out: the prompts to evaluate on, with a category each
+  check:    raises ValueError for a prompt that the task cannot take
+  facts:    (texts) -> pytree [N, ...], what rewards compare samples with
   measure:  (decoded, facts) -> name -> [P], see `make_evaluate`
   kind:     images or texts
   reward:   (config.reward, prompts, normalizers) -> the reward on these, with
@@ -80,7 +80,7 @@ def prompts_of_files(
 
 
 def balanced(listed: PromptSet, most: int) -> PromptSet:
-  """The same number of prompts of each category, at most `most` distinct."""
+  """Returns `most` prompts of each category; a small category repeats some."""
   rng = np.random.default_rng(0)
   chosen = []
   for ids in _by_category(listed).values():
@@ -90,7 +90,7 @@ def balanced(listed: PromptSet, most: int) -> PromptSet:
 
 
 def in_turn(listed: PromptSet, count: int) -> PromptSet:
-  """`count` prompts in turn from each category, always the same."""
+  """Returns `count` prompts, in turn from each category, always the same."""
   rng = np.random.default_rng(1)
   lists = [rng.permutation(ids) for ids in _by_category(listed).values()]
   names = len(lists)
@@ -103,12 +103,12 @@ def in_turn(listed: PromptSet, count: int) -> PromptSet:
 
 
 def repeated(listed: PromptSet, count: int) -> PromptSet:
-  """The first `count`, all of them again where there are fewer."""
+  """Returns the first `count` prompts, and repeats them if there are fewer."""
   return listed.take([i % len(listed) for i in range(count)])
 
 
 def _by_category(listed: PromptSet) -> dict[str, list[int]]:
-  found: dict[str, list[int]] = {}
+  ids: dict[str, list[int]] = {}
   for i, category in enumerate(listed.categories):
-    found.setdefault(category, []).append(i)
-  return found
+    ids.setdefault(category, []).append(i)
+  return ids
