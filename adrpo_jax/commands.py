@@ -212,8 +212,8 @@ def pretrain_base(config: ConfigDict, workdir: epath.Path) -> int:
   family = builders.family_of(config)
   if family.pretrain is None:
     raise InputError(
-      'Expected a config of an embedded world with --mode=pretrain, got the '
-      f'family {config.model.family!r}, whose bases are made elsewhere.'
+      'Expected the family of an embedded world with --mode=pretrain, world or '
+      f'text_world, got {config.model.family!r}, which has bases of its own.'
     )
   _make_folder(workdir)
   family.pretrain(config, pathlib.Path(workdir), _versions())

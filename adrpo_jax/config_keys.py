@@ -43,6 +43,9 @@ RENAMED = {
   'checkpoint.keep': 'checkpoint.max_to_keep',
 }
 
+# Group of keys -> the config file that has it now.
+MOVED = {'pretrain': 'configs/pretrain.py'}
+
 # Old key -> what else changed with its name.
 NOTES = {
   'model.unroll': 'Its meaning is the opposite: unroll=True is '
@@ -79,6 +82,12 @@ def renamed(key: str) -> str | None:
     return None
   sentence = f'config.{key} was renamed: use config.{current(key)}.'
   return ' '.join([sentence, *([NOTES[key]] if key in NOTES else [])])
+
+
+def moved(key: str) -> str | None:
+  """Returns a sentence with the file that a key is in now, else None."""
+  file = MOVED.get(key.partition('.')[0])
+  return f'config.{key} has moved: use --config={file}.' if file else None
 
 
 def check_names(config: Mapping[str, Any]) -> None:

@@ -70,6 +70,7 @@ def main(
     return 0
   try:
     config = parse(argv)
+    _check_mode(config)
     choose_method(config)
     _start_jax()
     return _run(config, _workdir(config), devices)
@@ -140,9 +141,13 @@ def _with_config(argv: Sequence[str]) -> list[str]:
 def choose_method(config: ConfigDict) -> None:
   """Takes the method of `method.python`, unless the command line names one.
 
+  A config of pre-training has no method, and is left as it is.
+
   Raises:
     InputError: several functions, of which none is named.
   """
+  if 'method' not in config:
+    return
   calls = user_code.read_calls(config.method.python, 'method.python')
   changes = config_flags.get_override_values(flags.FLAGS['config'])
   if not calls or 'method.name' in changes:
@@ -176,7 +181,7 @@ def _unknown_key(words: Sequence[str], error: Exception) -> str:
     key = argument.removeprefix('--config.').split('=')[0]
     if argument.startswith('--config.') and key not in known:
       unknown = str(unknown_name(key, known, 'config key'))
-      return config_keys.renamed(key) or unknown
+      return config_keys.renamed(key) or config_keys.moved(key) or unknown
   return str(error)
 
 
@@ -210,6 +215,16 @@ def _join() -> None:
     ) from error
 
 
+def _check_mode(config: ConfigDict) -> None:
+  """Checks that a config of pre-training has its mode, and no other has."""
+  if ('pretrain' in config) != (_MODE.value == 'pretrain'):
+    kind = 'pre-training' if 'pretrain' in config else 'fine-tuning'
+    raise InputError(
+      'Expected --config=configs/pretrain.py:WORLD with --mode=pretrain alone, '
+      f'got --mode={_MODE.value} with a config of {kind}.'
+    )
+
+
 def _workdir(config: ConfigDict) -> epath.Path:
   """The folder of the run; where none is given, one named for the moment."""
   if in_bucket(_WORKDIR.value):
@@ -222,7 +237,9 @@ def _workdir(config: ConfigDict) -> epath.Path:
       'processes see, got none.'
     )
   stamp = time.strftime('%Y-%m-%d_%H-%M-%S')
-  return epath.Path('runs') / f'{stamp}_{config.method.name}'
+  pretraining = _MODE.value == 'pretrain'
+  what = config.world if pretraining else config.method.name
+  return epath.Path('runs') / f'{stamp}_{what}'
 
 
 def _in_a_bucket(given: str) -> epath.Path:

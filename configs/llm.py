@@ -122,14 +122,6 @@ SETTINGS = {
   # '' is none.
   'log': {'tensorboard': True, 'wandb': {'project': ''}},
   'compare': {},  # method -> what its runs in a comparison change
-  'pretrain': {
-    'steps': 200,  # 300 for sort_or_pass; more leave RL less to do
-    'batch': 64,
-    'learning_rate': 3e-3,
-    'ema': 0.99,
-    'save_every': 250,
-    'samples': 1500,  # answers by which the ability is measured
-  },
 }
 
 METHOD_PARAMETERS = {
@@ -221,7 +213,6 @@ TINY_HF = {
 SORT_OR_PASS = {
   'world': 'sort_or_pass',
   'reward': {'weights': {'sort': 0.0, 'sort_or_pass': 1.0}},
-  'pretrain': {'steps': 300},
 }
 
 # For adrpo_jax.compare: evaluations along the way, and two variants.
@@ -253,7 +244,6 @@ DEBUG = {
   'eval': {'num_prompts': 16, 'group_size': 2, 'batch_size': 8, 'every': 0},
   'checkpoint': {'every': 1},
   'log': {'tensorboard': False},
-  'pretrain': {'steps': 4, 'batch': 8, 'samples': 20, 'save_every': 2},
 }
 
 PRESETS = {

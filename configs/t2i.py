@@ -38,18 +38,6 @@ def get_config(preset: str = 'default') -> ConfigDict:
   return config
 
 
-def _stage(
-  steps: int, batch: int, learning_rate: float, ema: float = 0.999
-) -> dict[str, float]:
-  return {
-    'steps': steps,
-    'batch': batch,
-    'learning_rate': learning_rate,
-    'ema': ema,
-    'save_every': 200,
-  }
-
-
 MAIN = {
   'seed': 0,  # of training; evaluations do not depend on it
   'steps': 300,  # rollouts, each followed by updates_per_rollout updates
@@ -137,25 +125,6 @@ SETTINGS = {
   # '' is none.
   'log': {'tensorboard': True, 'wandb': {'project': ''}},
   'compare': {},  # method -> what its runs in a comparison change
-  'pretrain': {
-    'pictures': 100 * 1024,
-    'corruption': 0.25,  # share of pictures under a caption that is wrong
-    'shares': {
-      'single': 0.2,
-      'binding': 0.2,
-      'relation': 0.2,
-      'counting': 0.12,
-      'style': 0.13,
-      'composition': 0.15,
-    },
-    'kl': 1e-4,
-    'autoencoder': _stage(1000, 32, 4e-3, ema=0.99),
-    'flow': _stage(3600, 128, 1.5e-3),
-    # Guidance distilled into the model: of no steps, left to the sampler.
-    'guidance': 2.0,
-    'distillation': _stage(0, 128, 5e-4, ema=0.99),
-    'decoder': _stage(600, 32, 2e-3, ema=0.99),  # its encoder stays
-  },
 }
 
 COMPUTE = {
@@ -299,13 +268,6 @@ DEBUG = {
   'eval': {'num_prompts': 16, 'group_size': 2, 'batch_size': 8, 'every': 0},
   'checkpoint': {'every': 1},
   'log': {'tensorboard': False},
-  'pretrain': {
-    'pictures': 1024,
-    'autoencoder': {'steps': 4, 'batch': 4},
-    'flow': {'steps': 4, 'batch': 4},
-    'distillation': {'steps': 4, 'batch': 4},
-    'decoder': {'steps': 4, 'batch': 4},
-  },
 }
 
 PRESETS = {

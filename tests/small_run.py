@@ -94,13 +94,18 @@ def options(file='t2i', **changes):
   return OPTIONS | own | changed
 
 
-def preset_config(preset, changes, file='t2i'):
-  """The config of a preset, with changes by dotted name."""
+def config_module(file):
+  """The module of a file of configs/."""
   path = ROOT / 'configs' / f'{file}.py'
   spec = importlib.util.spec_from_file_location(file, path)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
-  config = module.get_config(preset)
+  return module
+
+
+def preset_config(preset, changes, file='t2i'):
+  """The config of a preset, with changes by dotted name."""
+  config = config_module(file).get_config(preset)
   config.update_from_flattened_dict(changes)
   return config
 

@@ -175,8 +175,10 @@ def test_a_bucket_out_of_reach_is_told_with_the_way_out(
 
 
 def test_a_base_is_not_made_in_a_bucket(bucket):
-  flags = [*small_run.arguments(), f'--workdir={bucket}/run']
-  status, _, err = small_run.call(*flags, '--mode=pretrain')
+  config = f'--config={small_run.ROOT}/configs/pretrain.py:debug'
+  status, _, err = small_run.call(
+    config, '--mode=pretrain', f'--workdir={bucket}/run'
+  )
   assert status == 2
   assert 'a folder on this machine as --workdir of --mode=pretrain' in err
 

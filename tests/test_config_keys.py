@@ -64,6 +64,28 @@ def test_an_old_value_is_refused_and_the_new_one_named(
   assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.parametrize('file', ['t2i', 'llm'])
+def test_keys_of_pretraining_are_said_to_be_in_a_file_of_their_own(
+  tmp_path, file
+):
+  flag = '--config.pretrain.flow.steps=5'
+  said = small_run.refused(tmp_path / 'run', flag, file=file)
+  assert 'has moved: use --config=configs/pretrain.py.' in said
+
+
+def test_a_config_has_its_mode(tmp_path):
+  folder = f'--workdir={tmp_path / "run"}'
+  config = f'--config={small_run.ROOT}/configs/pretrain.py:sort'
+  for flags, kind in (
+    ([config], 'pre-training'),
+    ([*small_run.arguments(), '--mode=pretrain'], 'fine-tuning'),
+  ):
+    status, _, err = small_run.call(*flags, folder)
+    assert status == 2
+    assert f'with a config of {kind}' in err
+  assert not (tmp_path / 'run').exists()
+
+
 def test_a_config_file_with_an_old_key_is_refused():
   with pytest.raises(InputError, match=r'use config\.prompts\.group_size'):
     config_keys.check_names({'steps': 3, 'prompts.samples': 8})

@@ -238,9 +238,9 @@ def test_every_method_runs_from_start_to_report(tmp_path, name):
 
 @pytest.mark.slow
 def test_pretraining_makes_a_base_that_loads(tmp_path):
-  flags = small_run.arguments(model__path='')
+  config = f'--config={small_run.ROOT}/configs/pretrain.py:debug'
   status, out, err = small_run.call(
-    *flags, '--mode=pretrain', f'--workdir={tmp_path}'
+    config, '--mode=pretrain', f'--workdir={tmp_path}'
   )
   assert status == 0, err
   assert str(tmp_path / 'base') in out

@@ -21,7 +21,7 @@ class RewardTerms(NamedTuple):
   rows:         the table that they are rows of
   weights:      name -> weight, of the terms that are trained on
   parameters:   name -> keyword arguments, of all terms
-  normalize:    name -> normalizer, where that is not raw
+  normalize:    name -> normalizer, of terms with a weight, where not raw
   monitor_only: names of terms that are measured and not trained on
   """
 
@@ -50,7 +50,11 @@ def reward_terms(config: ConfigDict, kind: Kind) -> RewardTerms:
     weights,
     reward_parameters(config)
     | {name: user.parameters for name, user in users.items()},
-    {name: named for name, named in normalize.items() if named != 'raw'},
+    {
+      name: named
+      for name, named in normalize.items()
+      if named != 'raw' and name in weights
+    },
     tuple(dict.fromkeys(monitored)),
   )
 

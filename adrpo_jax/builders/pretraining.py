@@ -1,4 +1,4 @@
-"""Bases of the embedded worlds: a config's settings of their training."""
+"""Pre-training of the bases of the embedded worlds, from a config."""
 
 from collections.abc import Mapping
 import pathlib
@@ -12,11 +12,11 @@ from adrpo_jax.pretrain import shapes, texts
 def pretrain_images(
   config: ConfigDict, workdir: pathlib.Path, versions: Mapping[str, str]
 ) -> None:
-  """Makes workdir/base, or a better one of the base at model.path."""
+  """Makes workdir/base, from scratch or from the base at model.path."""
   given = config.model.path
   base = shapes.run(
     workdir,
-    images=config.pretrain.pictures,
+    images=config.pretrain.images,
     corruption=config.pretrain.corruption,
     shares=dict(config.pretrain.shares),
     autoencoder_stage=shapes.StageConfig(**config.pretrain.autoencoder),
@@ -40,12 +40,14 @@ def pretrain_images(
 def pretrain_texts(
   config: ConfigDict, workdir: pathlib.Path, versions: Mapping[str, str]
 ) -> None:
-  """Makes workdir/base of the config's world."""
+  """Makes workdir/base for the world of the config."""
+  settings = config.pretrain.to_dict()
+  longest = settings.pop('max_completion_length')
   texts.run(
     workdir,
     world=config.world,
-    **config.pretrain.to_dict(),
+    **settings,
     seed=config.seed,
-    longest=config.sampler.max_completion_length,
+    longest=longest,
     versions=versions,
   )

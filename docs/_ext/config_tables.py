@@ -1,7 +1,7 @@
 """The keys of the config files, from their source and its comments.
 
 The meaning of a key is the comment on its line and the comment lines right
-above it. The keys of a dict that stands on one line share its comment.
+above it. The keys of a dict without comments share the comment of the dict.
 """
 
 import ast
@@ -17,13 +17,14 @@ from markdown import code, table
 from adrpo_jax.rewards.image_table import REWARDS
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
 
-FILES = ('t2i', 'llm')
+FILES = ('t2i', 'llm', 'pretrain')
 # The dicts of a file -> their heading.
 GROUPS = {
   'MAIN': 'To decide first',
   'SETTINGS': 'The rest',
   'COMPUTE': 'Speed and memory; no result changes',
-  'PRETRAIN': 'Pre-training',
+  'SHAPES': 'The base of shapes',
+  'SORT': 'The bases of sort and sort_or_pass',
 }
 
 
@@ -67,13 +68,15 @@ def presets(path: pathlib.Path) -> dict[str, dict[str, Any]]:
   scope = runpy.run_path(str(path))
   default = _flat(scope['get_config']())
   return {
-    name: {
-      key: value
-      for key, value in _flat(scope['get_config'](name)).items()
-      if default.get(key) != value
-    }
+    name: changes
     for name in scope['PRESETS']
-    if name != 'default'
+    if (
+      changes := {
+        key: value
+        for key, value in _flat(scope['get_config'](name)).items()
+        if default.get(key) != value
+      }
+    )
   }
 
 
@@ -118,17 +121,21 @@ def _is_parameter(name: str) -> bool:
 
 
 def _walk(
-  node: ast.Dict, values: Mapping[str, Any], lines: list[str], prefix: str
+  node: ast.Dict,
+  values: Mapping[str, Any],
+  lines: list[str],
+  prefix: str,
+  shared: str = '',
 ) -> Iterator[Key]:
   for key, value in zip(node.keys, node.values, strict=True):
     if not isinstance(key, ast.Constant):  # **{...}: parameters of rewards
       continue
     name, default = f'{prefix}{key.value}', values[key.value]
-    meaning = _meaning(lines, key.lineno, value.end_lineno)
+    meaning = _meaning(lines, key.lineno, value.end_lineno) or shared
     if not (isinstance(value, ast.Dict) and value.keys):
       yield Key(name, default, meaning)
     elif value.lineno < value.end_lineno:
-      yield from _walk(value, default, lines, f'{name}.')
+      yield from _walk(value, default, lines, f'{name}.', meaning)
     else:
       for inner, part in flatten_dict(default, sep='.').items():
         yield Key(f'{name}.{inner}', part, meaning)

@@ -158,6 +158,9 @@ def _parse(flags):
     with mock.patch.object(sys, 'argv', words):  # ml_collections reads it.
       config = main.parse(words)
     family = family_of(config)
+    if 'pretrain' in config:
+      assert family.pretrain is not None
+      return
     make_method(config, family.methods)
     kind = TEXTS if family.modality == 'language' else IMAGES
     user_rewards(config.reward.python, kind)
