@@ -1,11 +1,11 @@
 """The command line: python -m adrpo_jax.main --config=configs/t2i.py[:preset].
 
-configs/t2i.py is for models of pictures, configs/llm.py for language models.
+configs/t2i.py is for models of images, configs/llm.py for language models.
 
 --mode=train     fine-tune the base, evaluate, report (the default)
 --mode=eval      evaluate a workdir's latest checkpoint, or the base; with
-                 --images=DIR --prompts=FILE judge pictures of any origin
---mode=sample    draw pictures, or answers, for --prompt="..."
+                 --images=DIR --prompts=FILE judge images of any origin
+--mode=sample    draw images, or answers, for --prompt="..."
 --mode=export    write a run's adapters or weights as diffusers reads them, or
                  peft and transformers
 --mode=pretrain  make a base checkpoint of an embedded world
@@ -53,7 +53,7 @@ _PROMPT = flags.DEFINE_multi_string(
   'prompt', [], 'What --mode=sample is asked.'
 )
 _IMAGES = flags.DEFINE_string(
-  'images', '', 'Pictures for --mode=eval to judge, named 00012_03.png.'
+  'images', '', 'Images for --mode=eval to judge, named 00012_03.png.'
 )
 _PROMPTS = flags.DEFINE_string(
   'prompts', '', 'The file of prompts that --images were made of.'
@@ -92,7 +92,7 @@ def usage() -> str:
     flags.FLAGS.module_help(own).partition(':\n')[2].rstrip(),
   ]
   for medium, known, rewards in (
-    ('pictures', methods.METHODS, REWARDS),
+    ('images', methods.METHODS, REWARDS),
     ('texts', language_methods.LANGUAGE_METHODS, TEXT_REWARDS),
   ):
     told += [
