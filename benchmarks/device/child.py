@@ -1,5 +1,6 @@
 """A command with a time limit, and what it had printed by then."""
 
+import contextlib
 import json
 import os
 import signal
@@ -25,10 +26,15 @@ class Outcome(NamedTuple):
 
   @property
   def result(self) -> dict[str, Any]:
-    """The last line that is a JSON object, {} without one."""
+    """The last line that is a JSON object, {} without one.
+
+    Other lines, such as the dict that a trainer prints, are passed over.
+    """
     for line in reversed(self.output):
-      if line.startswith('{') and line.endswith('}'):
-        return json.loads(line)
+      with contextlib.suppress(json.JSONDecodeError):
+        value = json.loads(line)
+        if isinstance(value, dict):
+          return value
     return {}
 
   @property

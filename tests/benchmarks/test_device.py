@@ -19,7 +19,10 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_a_command_that_exceeds_its_time_is_cut_with_what_it_had_printed():
-  program = 'import time; print(\'{"steps": 3}\', flush=True); time.sleep(60)'
+  program = """import time
+print('{"steps": 3}')
+print({'a trainer': 1.0}, flush=True)
+time.sleep(60)"""
   outcome = child.run([sys.executable, '-c', program], 3.0)
   assert outcome.result == {'steps': 3}
   assert outcome.seconds < 30
