@@ -20,7 +20,8 @@ from adrpo_jax.system.user_code import Call, load
 from adrpo_jax.worlds import TEXT_WORLDS
 
 SCRATCH = '''
-from adrpo_jax.method import language_methods, methods
+from adrpo_jax.method.language_methods import LANGUAGE_METHODS
+from adrpo_jax.method.methods import METHODS
 from adrpo_jax.worlds import TextWorld, sort_tokenizer
 
 
@@ -80,11 +81,12 @@ def redness(texts, images, *, of=1.0):
 
 def gentle(*, beta=0.2):
   """GRPO with a strong pull to the reference."""
-  return language_methods.grpo(beta=beta)
+  return LANGUAGE_METHODS.make_method('grpo', beta=beta)
 
 
 def steady(*, beta=0.4):
-  return methods.fixed_w2(beta=beta)
+  made = METHODS.make_method('fixed_w2', beta=beta)
+  return made._replace(title='Steady pull')
 
 
 def no_method():
@@ -191,6 +193,8 @@ def test_own_reward_and_method_of_images(scratch, tmp_path):
   status, out, err = small_run.call(*flags, f'--workdir={tmp_path}')
   assert status == 0, err
   assert 'steady on ' in out
+  page = (tmp_path / 'report.html').read_text()
+  assert 'Steady pull' in page
   (line,) = small_run.records(tmp_path / 'metrics.jsonl')
   assert line['beta_mean'] == pytest.approx(0.7)
   total = line['shapes/reward'] + 0.5 * line['redness/reward']

@@ -31,14 +31,14 @@ def make_method(config: ConfigDict, table: Table) -> Method:
         'the function another name.'
       )
     if call.name == name:
-      return _user_method(call)
+      return _user_method(call, table)
   row, own = named(table, name, 'method'), config.method[name]
   parameters = {key: own[key] for key in table.parameters(name)}
   parameters |= {key: config.sampler[key] for key in row.from_run}
   return _made(name, functools.partial(table.make_method, name, **parameters))
 
 
-def _user_method(call: Call) -> Method:
+def _user_method(call: Call, table: Table) -> Method:
   factory = load(call, KEY)
   try:
     inspect.signature(factory).bind(**call.arguments)
@@ -62,7 +62,10 @@ def _user_method(call: Call) -> Method:
       f'Expected {call} to return an adrpo_jax.method.Method, got '
       f'{type(method).__name__}.'
     )
-  return method._replace(name=call.name, title=method.title or call.name)
+  # One that is made of a row of the table has that row's title still.
+  titles = {'', *(row.title for row in table.values())}
+  title = call.name if method.title in titles else method.title
+  return method._replace(name=call.name, title=title)
 
 
 def _made(name: str, make: Callable[[], Any]) -> Any:
