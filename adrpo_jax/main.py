@@ -101,6 +101,10 @@ def usage() -> str:
       f'\nRewards of {medium}, --config.reward.weights.NAME=WEIGHT:',
       descriptions(rewards),
     ]
+  told.append(
+    '\nYour own functions, --config.method.python=FILE.py:NAME and\n'
+    '--config.reward.python=FILE.py:NAME, or MODULE:NAME.'
+  )
   return '\n'.join(told)
 
 

@@ -178,7 +178,8 @@ def test_pictures_of_another_size_are_refused(tmp_path):
 def test_help_lists_modes_flags_methods_and_rewards():
   status, out, _ = small_run.call('--help')
   assert status == 0
-  for name in (*main.MODES, '--workdir', *METHODS, *REWARDS):
+  python = '--config.reward.python=FILE.py:NAME'
+  for name in (*main.MODES, '--workdir', *METHODS, *REWARDS, python):
     assert name in out
 
 
