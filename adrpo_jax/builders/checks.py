@@ -11,7 +11,7 @@ from adrpo_jax.method import guards
 from adrpo_jax.method.record import Method
 
 
-def named(table: Mapping[str, Any], name: str, what: str) -> Any:
+def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
   """Returns the entry of a table that a config names."""
   if name not in table:
     raise unknown_name(name, table, what)

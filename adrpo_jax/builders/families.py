@@ -8,7 +8,7 @@ import jax
 from ml_collections import ConfigDict
 
 from adrpo_jax.builders import pretraining
-from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators import language, sd3
 from adrpo_jax.builders.generators.base import Generator
 from adrpo_jax.builders.generators.shapes import of_world
@@ -66,4 +66,4 @@ FAMILIES: dict[str, Family] = {
 
 def family_of(config: ConfigDict) -> Family:
   """Returns the family of a config. Raises InputError for an unknown name."""
-  return named(FAMILIES, config.model.family, 'family of models')
+  return lookup(FAMILIES, config.model.family, 'family of models')

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.checks import lookup
 from adrpo_jax.errors import InputError
 from adrpo_jax.method.record import Method
 from adrpo_jax.method.table import Table
@@ -32,7 +32,7 @@ def make_method(config: ConfigDict, table: Table) -> Method:
       )
     if call.name == name:
       return _user_method(call, table)
-  row, own = named(table, name, 'method'), config.method[name]
+  row, own = lookup(table, name, 'method'), config.method[name]
   parameters = {key: own[key] for key in table.parameters(name)}
   parameters |= {key: config.sampler[key] for key in row.from_run}
   return _made(name, functools.partial(table.make_method, name, **parameters))

@@ -60,8 +60,8 @@ def judge_images(
   }
 
   @jax.jit
-  def measure(images: Array, facts: PyTree) -> dict[str, Array]:
-    shown = in_unit_range(images)
+  def measure(batch: Array, facts: PyTree) -> dict[str, Array]:
+    shown = in_unit_range(batch)
     return {'diversity_pixel': pixel_diversity(shown)} | dict(
       judge.measure(shown, facts)
     )

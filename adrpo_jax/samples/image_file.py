@@ -1,13 +1,13 @@
-"""Judged pictures of an evaluation, and the .npz file that keeps them.
+"""Judged images of an evaluation, and their .npz file.
 
-  images [P, G, H, W, 3] uint8    where no side is above SMALL pixels
+  images [P, G, H, W, 3] uint8    if no side is above SMALL pixels
   streams [bytes] uint8           otherwise: WebP files, one behind the other,
-  ends [P, G] int64               and where in them that of a sample ends
+  ends [P, G] int64               and the end of each sample's file in them
   prompts, categories [P]         text
   rewards, success, verdicts [P, G]
 
-Small pictures are kept to the bit. Twelve prompts of four samples at 1024 by
-1024 pixels would be 151 MB so; as WebP they are looked at just as well.
+Small images are stored exactly. Twelve prompts of four samples at 1024 by 1024
+pixels would take 151 MB; as WebP they look the same.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,8 +22,8 @@ import numpy as np
 
 from adrpo_jax.system.files import replacing
 
-SMALL = 256  # pixels: the longest side that is kept, and shown, as it is
-QUALITY = 90  # of WebP: no difference is seen at the size of the picture
+SMALL = 256  # pixels: longest side of an image that is stored exactly
+QUALITY = 90  # of WebP: no difference is visible at full size
 
 
 Arrays = Mapping[str, np.ndarray]
@@ -31,7 +31,7 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-  """Judged pictures of an evaluation: the same prompts and noise each time.
+  """Judged images of an evaluation: the same prompts and noise each time.
 
   images [P, G, H, W, 3] uint8; prompts, categories [P]; rewards, success and
   verdicts [P, G].
@@ -49,7 +49,7 @@ NAMES = tuple(field.name for field in dataclasses.fields(Samples))
 
 
 def write(path: epath.PathLike, samples: Samples) -> None:
-  """Writes the file, whole or not at all."""
+  """Writes the file atomically."""
   write_arrays(path, packed({name: getattr(samples, name) for name in NAMES}))
 
 
@@ -69,13 +69,13 @@ def of_arrays(arrays: Mapping[str, Any]) -> Samples:
 
 
 def packed(arrays: Mapping[str, Any]) -> dict[str, Any]:
-  """The arrays, `images` if there are any in the form that they are kept in."""
+  """Returns the arrays with `images`, if there are any, as they are stored."""
   images = np.asarray(arrays.get('images', ()))
   if max(images.shape[2:4], default=0) <= SMALL:
     return dict(arrays)
-  pictures = images.reshape(-1, *images.shape[2:])
+  singles = images.reshape(-1, *images.shape[2:])
   with concurrent.futures.ThreadPoolExecutor() as threads:
-    files = list(threads.map(webp, pictures))
+    files = list(threads.map(webp, singles))
   ends = np.cumsum([len(file) for file in files])
   return {name: array for name, array in arrays.items() if name != 'images'} | {
     'streams': np.frombuffer(b''.join(files), np.uint8),
@@ -84,28 +84,28 @@ def packed(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unpacked(arrays: Mapping[str, Any]) -> dict[str, Any]:
-  """The arrays that `packed` was given; large pictures as WebP shows them."""
+  """Returns the arrays that `packed` took; large images as WebP shows them."""
   if 'streams' not in arrays:
     return dict(arrays)
   from PIL import Image
 
   ends = arrays['ends']
   files = np.split(arrays['streams'], ends.reshape(-1)[:-1])
-  pictures = [
+  singles = [
     np.asarray(Image.open(io.BytesIO(file.tobytes()))) for file in files
   ]
   rest = {k: v for k, v in arrays.items() if k not in ('streams', 'ends')}
-  images = np.stack(pictures).reshape(*ends.shape, *pictures[0].shape)
+  images = np.stack(singles).reshape(*ends.shape, *singles[0].shape)
   return {'images': images} | rest
 
 
 def webp(image: np.ndarray, quality: int = QUALITY) -> bytes:
-  """A picture [H, W, 3] uint8 as a WebP file."""
+  """Encodes an image [H, W, 3] uint8 as a WebP file."""
   from PIL import Image
 
   buffer = io.BytesIO()
-  picture = Image.fromarray(np.ascontiguousarray(image))
-  picture.save(buffer, 'WEBP', quality=quality)
+  single = Image.fromarray(np.ascontiguousarray(image))
+  single.save(buffer, 'WEBP', quality=quality)
   return buffer.getvalue()
 
 
@@ -114,7 +114,7 @@ def write_arrays(
   arrays: Mapping[str, Any],
   save: Callable[..., None] = np.savez,
 ) -> None:
-  """Writes an .npz file, whole or not at all, on disk or in a bucket."""
+  """Writes an .npz file atomically, on disk or in a bucket."""
   buffer = io.BytesIO()
   save(buffer, **arrays)
   path = epath.Path(path)
@@ -124,10 +124,10 @@ def write_arrays(
 
 
 def read_arrays(path: epath.PathLike) -> dict[str, np.ndarray]:
-  """The arrays of an .npz file.
+  """Reads the arrays of an .npz file.
 
   Raises:
-    ValueError: one that is cut short, or a pickle.
+    ValueError: the file is incomplete, or a pickle.
   """
   data = io.BytesIO(epath.Path(path).read_bytes())
   try:

@@ -63,9 +63,9 @@ def write(
   (folder / 'prompts.txt').write_text('\n'.join(lines) + '\n')
   for p, (text, row) in enumerate(zip(texts, kept['images'], strict=True)):
     words = re.sub(r'[^\w]+', '_', text.lower()).strip('_')[:NAME_LENGTH]
-    for i, picture in enumerate(row):
+    for i, image in enumerate(row):
       name = f'{p:05d}_{i:02d}_{words}.png'
-      Image.fromarray(_enlarged(picture)).save(folder / name)
+      Image.fromarray(_enlarged(image)).save(folder / name)
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:

@@ -1,12 +1,11 @@
-"""Judged answers of an evaluation, and the .npz file that keeps them.
+"""Judged answers of an evaluation, and their .npz file.
 
   answers [P, G], prompts, categories [P], verdicts [P, G]    text
   rewards, success [P, G]
   pieces [P, G, T] text, divergences [P, G, T] float32        of every token
 
-Text is kept as numpy's fixed-width unicode, which needs no pickle. Its cells
-are as wide as the longest of all, so that the file is compressed: of answers
-of very unlike lengths hardly more is left than what they say.
+Text is stored as NumPy's fixed-width unicode, which needs no pickle. Its cells
+are as wide as the longest text, so the file is compressed.
 """
 
 from collections.abc import Mapping
@@ -46,7 +45,7 @@ TEXTS = ('answers', 'prompts', 'categories', 'verdicts', 'pieces')
 
 
 def write(path: epath.PathLike, samples: TextSamples) -> None:
-  """Writes the file, whole or not at all.
+  """Writes the file atomically.
 
   Raises:
     ValueError: shapes that do not belong together.

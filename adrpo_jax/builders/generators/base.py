@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from adrpo_jax import sharding
-from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.checks import lookup
 from adrpo_jax.method.record import Method
 from adrpo_jax.models import attention
 from adrpo_jax.models.compute import Compute
@@ -70,7 +70,7 @@ def make_compute(config: ConfigDict, mesh: jax.sharding.Mesh) -> Compute:
     dtype=jnp.dtype(config.model.dtype),
     attention=attention.for_mesh(mesh),
     scan_layers=config.compute.scan_layers,
-    remat_policy=named(REMAT_POLICIES, policy, 'remat_policy'),
+    remat_policy=lookup(REMAT_POLICIES, policy, 'remat_policy'),
     constrain=lambda rows: split_by_rows(mesh, rows),
   )
 

@@ -9,7 +9,7 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators.base import (
   Encode,
   Generator,
@@ -130,10 +130,10 @@ def _modality(
       latent_shape=model.latent_shape,
       samples_per_prompt=samples,
       sigmas=model.grid(sampler.steps, sampler.shift),
-      transition=named(SOLVERS, solver, 'solver')(sampler.eta),
+      transition=lookup(SOLVERS, solver, 'solver')(sampler.eta),
       trained_steps=range(sampler.trained_steps) or None,
       draws=config.training.noise_draws,
-      quantile=named(
+      quantile=lookup(
         SIGMAS, config.training.sigma_distribution, 'σ distribution'
       )(sampler.shift),
       rollout_guidance=sampler.guidance_scale,

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from adrpo_jax import sharding
-from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators.base import (
   Encode,
   Generator,
@@ -89,7 +89,7 @@ def shapes_of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   if config.model.path:
     model = decoder_folder.read(language_folder(config))
   else:
-    sizes = named(
+    sizes = lookup(
       decoder_folder.ARCHITECTURES, config.model.architecture, 'model'
     )
     model = decoder_folder.DecoderFolder(pathlib.Path(), sizes, {})

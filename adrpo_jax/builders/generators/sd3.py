@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators.base import (
   Generator,
   everywhere,
@@ -57,7 +57,7 @@ def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   if config.model.path:
     model = sd3_folder.read(local_folder(config.model.path))
   else:
-    model = named(sd3_folder.ARCHITECTURES, config.model.architecture, 'model')
+    model = lookup(sd3_folder.ARCHITECTURES, config.model.architecture, 'model')
   place, size = on_mesh(mesh), _latent_size(config, model)
   dtype = jnp.dtype(config.model.dtype)
   length = text_conditions.CLIP_LENGTH + config.model.t5_length

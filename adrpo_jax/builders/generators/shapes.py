@@ -7,7 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
-from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators.base import Generator, Rows, make_compute
 from adrpo_jax.builders.generators.flow import (
   FlowModel,
@@ -32,7 +32,7 @@ def base_folder(config: ConfigDict) -> pathlib.Path:
 
 def of_world(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   """The base of a world: small, with a text encoder of its own."""
-  world = named(WORLDS, config.world, 'world')
+  world = lookup(WORLDS, config.world, 'world')
   folder = base_folder(config)
   models = base_models.load(folder)
   weights = {

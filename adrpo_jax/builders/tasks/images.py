@@ -8,7 +8,7 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.parts import make_reward
 from adrpo_jax.builders.tasks.base import (
   Task,
@@ -65,7 +65,7 @@ def make_image_task(config: ConfigDict) -> Task:
 def make_judge(config: ConfigDict) -> Judge:
   """Makes the judge of a world; without a world, rewards alone judge."""
   if config.world:
-    return _judge_of(config, named(WORLDS, config.world, 'world'))
+    return _judge_of(config, lookup(WORLDS, config.world, 'world'))
   return Judge(
     check=str,
     facts=lambda texts: (),
@@ -101,7 +101,7 @@ def _judge_of(config: ConfigDict, world: World) -> Judge:
 
 
 def _of_world(config: ConfigDict, judge: Judge) -> tuple[PromptSet, PromptSet]:
-  world = named(WORLDS, config.world, 'world')
+  world = lookup(WORLDS, config.world, 'world')
   return prompts_of_world(
     config,
     partial(_listed, world),

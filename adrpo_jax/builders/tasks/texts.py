@@ -5,7 +5,7 @@ from functools import partial
 from absl import logging
 from ml_collections import ConfigDict
 
-from adrpo_jax.builders.checks import named
+from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators.language_folder import make_chat_tokenizer
 from adrpo_jax.builders.parts import make_text_reward
 from adrpo_jax.builders.tasks.base import (
@@ -54,7 +54,7 @@ def make_text_task(config: ConfigDict) -> Task:
 
 
 def _of_world(config: ConfigDict) -> tuple[PromptSet, PromptSet]:
-  world = named(TEXT_WORLDS, config.world, 'world of texts')
+  world = lookup(TEXT_WORLDS, config.world, 'world of texts')
   return prompts_of_world(config, partial(_listed, world), world.answer)
 
 
