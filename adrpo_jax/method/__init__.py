@@ -2,11 +2,11 @@
 
 advantages     pure functions of the rewards of a prompt
 transforms     the chain that turns rewards into loss weights; ADRPO is here
-divergences    how far a policy is from an anchor, per entry
-policy_losses  what an advantage weighs, per entry
-record         what a method is
-methods        the table of methods
-guards         checks made when a method is built
+divergences    distances of a policy from an anchor, per entry
+policy_losses  losses that the policy weight multiplies, per entry
+record         the record of a method
+methods        the table of methods for flow models
+guards         checks of the parameters of a method
 """
 
 from adrpo_jax.method.divergences import transition_kl, velocity_w2

@@ -1,7 +1,7 @@
-"""Advantages: pure functions of the rewards of samples that share a prompt.
+"""Advantages: pure functions of the rewards of the samples of a prompt.
 
 Each takes rewards [P, G] and valid [P, G] bool and returns [P, G] in float32.
-An invalid sample gets 0 and enters no mean, so its reward may be anything,
+An invalid sample gets 0 and is in no mean, so that its reward may be any value,
 NaN included. Where all valid rewards of a group are equal the centered
 functions return exactly 0. Standard deviations are those of the population
 unless `ddof` says otherwise.
@@ -17,7 +17,7 @@ from adrpo_jax.types import Array
 
 
 def centered_by_group(rewards: Array, valid: Array) -> Array:
-  """A = r − mean over the valid samples of the prompt. [P, G] -> [P, G]
+  """Returns A = r − mean over the valid samples of the prompt. [P, G] -> [P, G]
 
   The advantage of ADRPO's flow loss: no division by the spread. Fan et al.,
   2025, arXiv:2510.18053.
@@ -37,7 +37,7 @@ def centered_by_group(rewards: Array, valid: Array) -> Array:
 def standardized_by_group(
   rewards: Array, valid: Array, *, eps: float = 1e-4, ddof: int = 0
 ) -> Array:
-  """A = (r − mean) / (std + ε), both of the prompt. [P, G] -> [P, G]
+  """Returns A = (r − mean) / (std + ε), both of the prompt. [P, G] -> [P, G]
 
   GRPO's advantage: Shao et al., 2024, arXiv:2402.03300. `ddof` is 0 in
   Flow-GRPO and 1 in TRL.
@@ -51,7 +51,7 @@ def standardized_by_group(
 def standardized_by_batch(
   rewards: Array, valid: Array, *, eps: float = 1e-4
 ) -> Array:
-  """A = (r − mean of the prompt) / (std of the batch + ε). [P, G] -> [P, G]
+  """Returns A = (r − mean of the prompt) / (std of the batch + ε). [P, G]
 
   The spread is that of all valid rewards, differences between prompts
   included: the `global_std` of Flow-GRPO, Liu et al., 2025, arXiv:2505.05470.
@@ -64,9 +64,9 @@ def standardized_by_batch(
 
 
 def leave_one_out(rewards: Array, valid: Array) -> Array:
-  """A = r − mean of the prompt's other valid samples. [P, G] -> [P, G]
+  """Returns A = r − mean of the prompt's other valid samples. [P, G]
 
-  Equals n/(n−1) times the centered reward; 0 where a sample has no others.
+  It equals n/(n−1) times the centered reward; 0 where a sample has no others.
   Ahmadian et al., 2024, arXiv:2402.14740.
 
   Example:
@@ -79,16 +79,16 @@ def leave_one_out(rewards: Array, valid: Array) -> Array:
 
 
 def best_of_group(rewards: Array, valid: Array) -> Array:
-  """1 at the best valid sample of a prompt, else 0. [P, G] -> [P, G]
+  """Returns 1 at the best valid sample of a prompt, else 0. [P, G] -> [P, G]
 
-  The first of several equally good ones. RAFT: Dong et al., 2023,
+  Of equally good samples the first has the 1. RAFT: Dong et al., 2023,
   arXiv:2304.06767.
   """
   return _at(jnp.argmax(_floor(rewards, valid), axis=1), valid)
 
 
 def best_against_worst(rewards: Array, valid: Array) -> Array:
-  """+1 at the best, −1 at the worst of a prompt, else 0. [P, G] -> [P, G]
+  """Returns +1 at the best, −1 at the worst of a prompt, else 0. [P, G]
 
   All 0 where the valid rewards of a prompt are equal: a tie is no preference.
   Wallace et al., 2023, arXiv:2311.12908.
@@ -103,9 +103,9 @@ def best_against_worst(rewards: Array, valid: Array) -> Array:
 def softmax_of_group(
   rewards: Array, valid: Array, *, temperature: float | Array
 ) -> Array:
-  """w = softmax(r / T) over the valid samples of a prompt. [P, G] -> [P, G]
+  """Returns softmax(r / T) over the valid samples of a prompt. [P, G]
 
-  Sums to 1 in every prompt with a valid sample. Reward-weighted regression:
+  It sums to 1 in every prompt with a valid sample. Reward-weighted regression:
   Peters & Schaal, 2007; for diffusion, Black et al., 2023, arXiv:2305.13301.
   """
   logits = _floor(rewards, valid) / temperature

@@ -1,13 +1,13 @@
-"""What an entry of a sample counts for in the loss of a batch.
+"""Aggregations: the scale of an entry in the loss of a batch.
 
-An aggregation takes (entries [P, G], valid [P, G] bool), how many entries each
-sample has and which samples count, and returns the scale [P, G] of an entry:
+An aggregation takes the number of entries of each sample, entries [P, G], and
+valid [P, G] bool, and returns the scale [P, G] of an entry:
 
   loss = Σ_{p,g} scale[p, g] · Σ_entries of (p, g)
 
-It looks at the whole batch, before microbatches, so their size changes nothing.
-An invalid sample has scale 0. For images all agree; for language they differ in
-what a long answer weighs.
+It is computed for the whole batch, so that the number of microbatches does not
+change it. An invalid sample has scale 0. For images all aggregations agree; for
+language they differ in the weight of a long completion.
 """
 
 from collections.abc import Callable
@@ -20,18 +20,19 @@ Aggregation = Callable[[Array, Array], Array]
 
 
 def sample_mean(entries: Array, valid: Array) -> Array:
-  """The mean over samples of the mean over their entries. -> [P, G]
+  """Returns the scale of a mean over samples of the mean over entries. [P, G]
 
-  GRPO's: a token of a long answer weighs less. Shao et al., 2024,
-  arXiv:2402.03300.
+  It is GRPO's: a token of a long completion has a smaller weight. Shao et al.,
+  2024, arXiv:2402.03300.
   """
   return _over(valid, jnp.maximum(entries, 1) * _count(valid))
 
 
 def entry_mean(entries: Array, valid: Array) -> Array:
-  """The mean over all entries of the batch: all weigh the same. -> [P, G]
+  """Returns the scale of a mean over all entries of the batch. [P, G]
 
-  DAPO's. Yu et al., 2025, arXiv:2503.14476.
+  It is DAPO's: all tokens have the same weight. Yu et al., 2025,
+  arXiv:2503.14476.
 
   Example:
     >>> entry_mean(jnp.array([[6, 2]]), jnp.array([[True, True]]))
@@ -42,10 +43,10 @@ def entry_mean(entries: Array, valid: Array) -> Array:
 
 
 def constant_length(longest: int) -> Aggregation:
-  """The sum over entries, over the longest possible, averaged over samples.
+  """Returns the scale of a sum over entries divided by the largest length.
 
-  Dr. GRPO's: no length is favored, whatever the others are. Liu et al., 2025,
-  arXiv:2503.20783.
+  It is Dr. GRPO's: the weight of a token does not depend on any length. Liu et
+  al., 2025, arXiv:2503.20783.
   """
   return lambda entries, valid: _over(valid, longest * _count(valid))
 

@@ -1,9 +1,9 @@
 """Divergences between the trained policy and an anchor, one number per entry.
 
-Each takes (outputs, anchor) and returns [P, G, S] or [P, G, N]: the outputs of
-a modality and what the anchor policy says in the same place. `mean_square` is
-the one normalization that policy losses and divergences share: the adaptive
-loss is convex only because its two terms are averaged alike.
+Each takes the outputs of a modality and those of the anchor policy for the same
+samples, and returns [P, G, S] or [P, G, N]. Policy losses and divergences share
+the normalization of `mean_square`: the adaptive loss is convex only if both
+terms are averaged in the same way.
 """
 
 import jax
@@ -13,30 +13,30 @@ from adrpo_jax.types import Array, Renoised, Trajectory, append_axes
 
 
 def mean_square(a: Array, b: Array) -> Array:
-  """⟨(a − b)²⟩ in float32. [P, G, S, *D] -> [P, G, S]"""
+  """Returns ⟨(a − b)²⟩ in float32. [P, G, S, *D] -> [P, G, S]"""
   difference = a.astype(jnp.float32) - b.astype(jnp.float32)
   return latent_mean(jnp.square(difference))
 
 
 def latent_mean(values: Array) -> Array:
-  """⟨·⟩, the mean over latent axes. [P, G, S, *D] -> [P, G, S]"""
+  """Returns ⟨·⟩, the mean over latent axes. [P, G, S, *D] -> [P, G, S]"""
   return jnp.mean(values, axis=tuple(range(3, values.ndim)))
 
 
 def velocity_w2(outputs: Renoised, anchor: Array) -> Array:
-  """⟨(v − v_anchor)²⟩, the W2 surrogate of ORW-CFM-W2 and ADRPO.
+  """Returns ⟨(v − v_anchor)²⟩, the W2 surrogate of ORW-CFM-W2 and ADRPO.
 
-  W₂² is bounded by a Lipschitz factor times its mean over σ and the policy's
-  own samples; no factor and no root here. `anchor` is [P, G, S, *D].
+  A Lipschitz factor times its mean over σ and the policy's samples bounds W₂².
+  This function has no factor and no root. `anchor` is [P, G, S, *D].
   Fan et al., 2025, arXiv:2502.06061.
   """
   return mean_square(outputs.velocity, anchor)
 
 
 def transition_kl(outputs: Trajectory, anchor: Array) -> Array:
-  """⟨(μ − μ_anchor)²⟩ / (2 std²), the KL of a solver step per latent element.
+  """Returns ⟨(μ − μ_anchor)²⟩ / (2 std²), the KL of a step per latent element.
 
-  std² = s²·(−dt) is the variance a step adds. Flow-GRPO's code leaves −dt out
+  std² = s²·(−dt) is the variance that a step adds. Flow-GRPO's code omits −dt
   (Liu et al., 2025, arXiv:2505.05470): its coefficient of 0.04 at 10 steps is
   0.004 here. `anchor` is μ_anchor [P, G, N, *D].
   """
@@ -46,9 +46,10 @@ def transition_kl(outputs: Trajectory, anchor: Array) -> Array:
 def implicit_pair_mean(
   outputs: Renoised, anchor: Array, *, beta: float
 ) -> Array:
-  """½(L⁺ + L⁻): the part of DiffusionNFT's loss that no advantage weighs.
+  """Returns ½(L⁺ + L⁻), the part of DiffusionNFT's loss without an advantage.
 
-  See `implicit_pair`. Belongs to `policy_losses.implicit_pair_difference`.
+  L± are those of `implicit_pair`. The other part is
+  `policy_losses.implicit_pair_difference`.
   """
   positive, negative = implicit_pair(outputs, anchor, beta=beta)
   return (positive + negative) / 2
@@ -57,7 +58,7 @@ def implicit_pair_mean(
 def implicit_pair(
   outputs: Renoised, anchor: Array, *, beta: float
 ) -> tuple[Array, Array]:
-  """DiffusionNFT's self-normalized losses (L⁺, L⁻), each [P, G, S].
+  """Returns DiffusionNFT's self-normalized losses (L⁺, L⁻), each [P, G, S].
 
   v⁺ = v_anchor + β(v − v_anchor),  v⁻ = v_anchor − β(v − v_anchor)
   L± = ⟨(x̂₀± − x₀)²⟩ / (β w±),      w± = sg max(⟨|x̂₀± − x₀|⟩, 1e-5)

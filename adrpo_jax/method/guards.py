@@ -1,4 +1,4 @@
-"""Checks made when a method is built, before anything is compiled or rented."""
+"""Checks of the parameters of a method, before anything is compiled."""
 
 import warnings
 
@@ -7,7 +7,7 @@ from optax import ScalarOrSchedule
 
 
 def check_positive(name: str, value: ScalarOrSchedule) -> None:
-  """Raises ValueError unless a plain number is above 0.
+  """Checks that a plain number is above 0, else raises ValueError.
 
   Schedules, and arrays such as `optax.inject_hyperparams` makes, pass.
   """
@@ -16,12 +16,15 @@ def check_positive(name: str, value: ScalarOrSchedule) -> None:
 
 
 def check_group_size(needs: frozenset[str], group_size: int) -> None:
-  """Raises ValueError where a method cannot work with this many samples.
+  """Checks that a method can work with this many samples of a prompt.
 
   Args:
     needs: `Method.needs`. 'group' takes two samples of a prompt or more,
       'pairs' exactly two.
     group_size: G, samples per prompt.
+
+  Raises:
+    ValueError: there are too few samples, or they are no pairs.
   """
   if 'pairs' in needs and group_size != 2:
     raise ValueError(
@@ -43,8 +46,8 @@ def warn_if_unstable(
   """Warns where advantages may reach β₀, unless `allow_unstable`.
 
   A clip below β₀ is sufficient for stability, not necessary. Schedules are
-  looked at in step 0 and at powers of ten up to a million; values that are
-  traced or on a device are not looked at.
+  checked at step 0 and at powers of ten up to a million; values that are traced
+  or on a device are not checked.
   """
   if allow_unstable:
     return
@@ -65,11 +68,11 @@ def warn_if_unstable(
 
 
 def warn_if_unbounded(kl: str, clip: float, *, guarded: bool) -> None:
-  """Warns of an adaptive KL whose push on a token has no bound.
+  """Warns of an adaptive KL whose gradient at a token has no bound.
 
-  Where π < π_ref/2 a negative coefficient pushes a good sample's token further
-  down: by e⁻ˣ under the estimator k3. Without a clip of A, coefficients are
-  of the size of standardized advantages.
+  Where π < π_ref/2 a negative coefficient lowers the probability of a token of
+  a good sample further: by e⁻ˣ with the estimator k3. Without a clip of A, the
+  coefficients have the size of standardized advantages.
   """
   if guarded and clip and kl != 'k3':
     return

@@ -1,11 +1,11 @@
-"""The table of methods for language models, as `methods` is for flows.
+"""The table of methods for language models.
 
 A training step gives token (p, g, t) the loss
 
   w.policy · ℓ_policy + w.divergence · D
 
 where ℓ_policy is a clipped surrogate and D an estimator of the divergence from
-the reference; the aggregation says what a token counts for. The defaults suit
+the reference; the aggregation gives the scale of a token. The defaults suit
 rewards in [0, 1].
 """
 
@@ -55,13 +55,13 @@ def _adrpo(
   max_completion_length: int = 0,
   zero_variance: str = 'keep',
 ) -> Method:
-  """The clipped surrogate, and KL weighed by β₀ − λ·clip(A, ±c).
+  """The clipped surrogate + (β₀ − λ·clip(A, ±c))·KL.
 
-  A is clipped in the coefficient alone. `guard` takes the coefficient off a
-  token where it is negative and π < π_ref/2: there it would push a good
-  sample's token down. 0 stands for no `dual_clip`, and for no `clip`, which is
-  the bare β₀ − A; the aggregation 'constant_length' divides by
-  `max_completion_length`, the most tokens of a completion.
+  A is clipped only in the coefficient. `guard` sets the coefficient to 0 at a
+  token where it is negative and π < π_ref/2: there it would lower the
+  probability of a token of a good sample. 0 stands for no `dual_clip`, and for
+  no `clip`, with the coefficient β₀ − A; the aggregation 'constant_length'
+  divides by `max_completion_length`, the most tokens of a completion.
   """
   guards.warn_if_unbounded(kl, clip, guarded=guard)
   return _surrogate(
@@ -91,7 +91,7 @@ def _grpo(
   max_completion_length: int = 0,
   zero_variance: str = 'keep',
 ) -> Method:
-  """The clipped surrogate, and KL weighed by β for every sample; 0 for none.
+  """The clipped surrogate + β·KL; β = 0 for no KL.
 
   With ratio 'sequence' it is GSPO, with aggregation 'entry_mean' DAPO's, with
   'constant_length' and advantage 'centered' Dr. GRPO's.
@@ -118,7 +118,10 @@ def _rloo(
   kl: str = 'ratio_k3',
   zero_variance: str = 'keep',
 ) -> Method:
-  """A against the mean of the prompt's other samples; whole answers' ratios."""
+  """The clipped surrogate of whole completions + β·KL.
+
+  A is the reward minus the mean of the prompt's other samples.
+  """
   return _surrogate(
     chain(transforms.leave_one_out(), transforms.fixed_divergence(beta)),
     ratio='product',

@@ -1,8 +1,8 @@
-"""The table of methods: what is weighed, by how much, and who samples.
+"""The table of methods for flow models.
 
 A method is a row: a chain of loss transforms, a policy loss, divergence terms
-and the upkeep of the parameter copies it needs. A training step gives entry
-(p, g, s) the loss
+and the schedules of the copies of the parameters that it needs. A training step
+gives entry (p, g, s) the loss
 
   w.policy · ℓ_policy + Σ_k divergence_weights[k] · D_k
 
@@ -57,7 +57,7 @@ def _orw_cfm_w2(
 ) -> Method:
   """exp(τ r)⟨(v − u)²⟩ + α⟨(v − v_ref)²⟩, sampled by a copy of the policy.
 
-  The copy is renewed after every `refresh` training steps.
+  The copy is refreshed after every `refresh` training steps.
   """
   return Method(
     weights=transforms.orw_cfm_w2(tau, alpha),
@@ -173,7 +173,7 @@ def _awm(
 
 
 def _raft() -> Method:
-  """⟨(v − u)²⟩ on the best sample of each prompt, nothing that holds back."""
+  """⟨(v − u)²⟩ on the best sample of each prompt, without a divergence."""
   return Method(
     weights=transforms.best_of_group(),
     policy_loss=policy_losses.velocity_matching,
@@ -185,7 +185,7 @@ def _raft() -> Method:
 
 
 def _rwr(*, temperature: float = 0.1) -> Method:
-  """softmax(r/T)·⟨(v − u)²⟩ over each prompt, nothing that holds back."""
+  """softmax(r/T)·⟨(v − u)²⟩ over each prompt, without a divergence."""
   return Method(
     weights=transforms.softmax_of_group(temperature),
     policy_loss=policy_losses.velocity_matching,
@@ -288,7 +288,7 @@ def _w2(
 
 
 def _standardized_to_one(clip: float) -> optax.GradientTransformationExtraArgs:
-  """A′ in [−1, 1]: standardized by group, clipped, divided by the clip."""
+  """Makes A′ in [−1, 1]: standardized by group, clipped, over the clip."""
   return chain(
     transforms.standardize_by_group(),
     transforms.clip_advantages(clip),
@@ -297,7 +297,7 @@ def _standardized_to_one(clip: float) -> optax.GradientTransformationExtraArgs:
 
 
 def _refreshed_every(steps: int) -> optax.Schedule:
-  """Decay 0, a fresh copy, after every `steps` training steps, else 1."""
+  """Returns decay 0, a fresh copy, after every `steps` steps, else decay 1."""
   if steps < 1:
     raise ValueError(f'Expected refresh of at least 1 step, got {steps}.')
   return lambda step: jnp.where((step + 1) % steps == 0, 0.0, 1.0)

@@ -1,9 +1,9 @@
-"""Policy losses per entry: what an advantage weighs.
+"""Policy losses per entry, to be multiplied by the advantage.
 
 Each takes (outputs, weights) and returns [P, G, S] (or [P, G, N]), to be
-multiplied by weights.policy. A clipped loss looks at the sign of the weight,
-DPO at which sample of a pair has which sign, all others at neither. Nothing
-here is reduced over samples, and anchors are constants.
+multiplied by weights.policy. A clipped loss depends on the sign of the weight,
+DPO on the signs of both samples of a pair, the others not on the weights.
+Nothing here is reduced over samples, and anchors are constants.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ TrajectoryLoss = Callable[[Trajectory, Weights], Array]
 
 
 def velocity_matching(outputs: Renoised, weights: Weights) -> Array:
-  """⟨(v − u)²⟩, flow matching on the policy's own samples. -> [P, G, S]
+  """Returns ⟨(v − u)²⟩, flow matching on the policy's samples. [P, G, S]
 
   Lipman et al., 2022, arXiv:2210.02747.
   """
@@ -28,13 +28,13 @@ def velocity_matching(outputs: Renoised, weights: Weights) -> Array:
 
 
 def residual_matching(residual: str = 'old') -> PolicyLoss:
-  """Flow matching made linear at v_resid, the policy loss of RAM.
+  """Returns flow matching linearized at v_resid, the policy loss of RAM.
 
   ℓ = ⟨(v_resid − u)²⟩ + 2⟨(v_resid − u)·(v − v_resid)⟩
   ∇ℓ = −2(u − v_resid)·∇v, so that with weights (A, β)
   ∇(Aℓ + β⟨(v − v_ref)²⟩) = ∇ β⟨(v − sg[v_ref + (A/β)(u − v_resid)])²⟩.
 
-  `residual` names an anchor, 'old' being the policy of the rollout, or is
+  `residual` names an anchor, where 'old' is the policy of the rollout, or is
   'current' for sg(v): then ℓ has the value and gradient of flow matching.
   Reinforce Adjoint Matching, 2026, arXiv:2605.10759.
   """
@@ -50,7 +50,7 @@ def residual_matching(residual: str = 'old') -> PolicyLoss:
 
 
 def clipped_elbo(clip: float = 1.0) -> PolicyLoss:
-  """The clipped surrogate on log p = −⟨(v − u)²⟩, the policy loss of AWM.
+  """Returns the clipped surrogate on log p = −⟨(v − u)²⟩, as in AWM. [P, G, S]
 
   ρ = exp(⟨(v_old − u)²⟩ − ⟨(v − u)²⟩),   A·ℓ = max(−Aρ, −A·clip(ρ, 1 ± ε))
 
@@ -67,11 +67,11 @@ def clipped_elbo(clip: float = 1.0) -> PolicyLoss:
 
 
 def clipped_log_ratio(clip: float = 1e-4) -> TrajectoryLoss:
-  """The clipped surrogate on solver transitions, of Flow-GRPO. -> [P, G, N]
+  """Returns the clipped surrogate on solver steps, as in Flow-GRPO. [P, G, N]
 
   ρ = exp(log p − log p_old),   A·ℓ = max(−Aρ, −A·clip(ρ, 1 ± ε))
 
-  Log-probabilities are means over latent elements, hence the small ε. Liu et
+  Log-probabilities are means over latent elements, so ε is small. Liu et
   al., 2025, arXiv:2505.05470.
   """
 
@@ -83,14 +83,14 @@ def clipped_log_ratio(clip: float = 1e-4) -> TrajectoryLoss:
 
 
 def dpo_pairs(beta: float) -> PolicyLoss:
-  """Diffusion-DPO on velocities, for one winner and one loser to a prompt.
+  """Returns Diffusion-DPO on velocities, one winner and one loser per prompt.
 
   L = −log sigmoid(−½β[(e_w − e_w^ref) − (e_l − e_l^ref)]),  e = ⟨(v − u)²⟩
 
-  The winner is the sample with a positive policy weight, the loser that with
-  a negative one; both share ε and σ. The entry of a sample is sign(w)·L, so
-  with weights ±1 the mean over entries is the mean of L; a tie, (0, 0), gives
-  nothing. Wallace et al., 2023, arXiv:2311.12908.
+  The winner has a positive policy weight, the loser a negative one; both share
+  ε and σ. The entry of a sample is sign(w)·L, so that with weights ±1 the mean
+  over entries is the mean of L; a tie, (0, 0), gives 0. Wallace et al., 2023,
+  arXiv:2311.12908.
   """
 
   def loss(outputs: Renoised, weights: Weights) -> Array:
@@ -104,7 +104,7 @@ def dpo_pairs(beta: float) -> PolicyLoss:
 
 
 def implicit_pair_difference(beta: float) -> PolicyLoss:
-  """½(L⁺ − L⁻): the part of DiffusionNFT's loss that A′ weighs.
+  """Returns ½(L⁺ − L⁻), the part of DiffusionNFT's loss that A′ multiplies.
 
   r·L⁺ + (1−r)·L⁻ = A′·½(L⁺ − L⁻) + ½(L⁺ + L⁻) with r = (1 + A′)/2, where L± are
   the self-normalized losses of `divergences.implicit_pair` and the second part
@@ -129,11 +129,11 @@ def regression_target(
   anchor: str = 'reference',
   residual: str | None = None,
 ) -> Array:
-  """sg[v_anchor + (A/β)(u − v_resid)] in float32. [P, G] -> [P, G, S, *D]
+  """Returns sg[v_anchor + (A/β)(u − v_resid)] in float32. [P, G, S, *D]
 
-  One target for the family: (reference, reference) is ADRPO, (reference, old)
-  RAM, (old, old) DiffusionNFT. `residual` is the anchor unless given, and may
-  be 'current'.
+  A is [P, G]. The pair (anchor, residual) is (reference, reference) for ADRPO,
+  (reference, old) for RAM and (old, old) for DiffusionNFT. `residual` is the
+  anchor unless given, and may be 'current'.
   """
   center = _f32(_velocity(outputs, anchor))
   error = _f32(outputs.target) - _f32(_velocity(outputs, residual or anchor))
@@ -149,10 +149,11 @@ def target_regression(
   anchor: str = 'reference',
   residual: str | None = None,
 ) -> Array:
-  """β⟨(v − target)²⟩, a whole flow loss as one regression. -> [P, G, S]
+  """Returns β⟨(v − target)²⟩, a whole flow loss as one regression. [P, G, S]
 
-  With anchor = residual it is A⟨(v − u)²⟩ + (β − A)⟨(v − v_anchor)²⟩ less
-  A(1 − A/β)⟨(u − v_anchor)²⟩, which does not depend on v: convex for every A.
+  With anchor = residual it equals A⟨(v − u)²⟩ + (β − A)⟨(v − v_anchor)²⟩ minus
+  A(1 − A/β)⟨(u − v_anchor)²⟩. The last term does not depend on v, so that the
+  loss is convex in v for every A.
   """
   target = regression_target(
     outputs, advantages, beta, anchor=anchor, residual=residual

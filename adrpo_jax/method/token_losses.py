@@ -1,8 +1,8 @@
 """Policy losses on generated tokens: clipped surrogates, and DPO.
 
 Each takes (outputs, weights) and returns [P, G, T], to be multiplied by
-weights.policy. A surrogate is made of a ratio, which says what is compared
-with the policy of the rollout: a token, or a whole answer.
+weights.policy. The ratio of a surrogate compares the policy with that of the
+rollout: for one token, or for a whole completion.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Ratio = Callable[[Tokens], Array]
 
 
 def token_ratio(outputs: Tokens) -> Array:
-  """ρ_t = π(o_t)/π_old(o_t), as in PPO and GRPO. -> [P, G, T]
+  """Returns ρ_t = π(o_t)/π_old(o_t), as in PPO and GRPO. [P, G, T]
 
   Shao et al., 2024, arXiv:2402.03300.
   """
@@ -25,7 +25,7 @@ def token_ratio(outputs: Tokens) -> Array:
 
 
 def sequence_ratio(outputs: Tokens) -> Array:
-  """The geometric mean of ρ_t over an answer, as in GSPO. -> [P, G, 1]
+  """Returns the geometric mean of ρ_t over a completion, as in GSPO. [P, G, 1]
 
   Zheng et al., 2025, arXiv:2507.18071.
   """
@@ -34,7 +34,7 @@ def sequence_ratio(outputs: Tokens) -> Array:
 
 
 def product_ratio(outputs: Tokens) -> Array:
-  """Π_t ρ_t, the ratio of whole answers, as in RLOO. -> [P, G, 1]
+  """Returns Π_t ρ_t, the ratio of whole completions, as in RLOO. [P, G, 1]
 
   Ahmadian et al., 2024, arXiv:2402.14740.
   """
@@ -48,14 +48,14 @@ def clipped(
   *,
   dual: float | None = None,
 ) -> TokenLoss:
-  """A·ℓ = −min(ρA, clip(ρ, 1 − low, 1 + high)·A).
+  """Returns the clipped surrogate A·ℓ = −min(ρA, clip(ρ, 1 − low, 1 + high)·A).
 
-  `dual` bounds what a bad sample (A < 0) can cost: A·ℓ ≤ −c·A, for c > 1.
+  `dual` bounds the loss of a bad sample (A < 0): A·ℓ ≤ −c·A, for c > 1.
   Two clips: Yu et al., 2025, arXiv:2503.14476; dual: Ye et al., 2020,
   arXiv:1912.09729.
 
   Raises:
-    ValueError: a bound that is not positive, or `dual` not above 1.
+    ValueError: a bound is not positive, or `dual` is not above 1.
   """
   if not 0 < low < 1 or not high > 0 or (dual is not None and not dual > 1):
     raise ValueError(
@@ -77,22 +77,19 @@ def clipped(
 
 
 def likelihood(outputs: Tokens, weights: Weights) -> Array:
-  """−log π, the loss of supervised steps: RAFT's, with its weights of 0 and 1.
-
-  -> [P, G, T]
-  """
+  """Returns −log π, the loss of supervised training and of RAFT. [P, G, T]"""
   del weights
   return -jnp.where(outputs.mask > 0, outputs.log_prob, 0.0)
 
 
 def dpo_pairs(beta: float) -> TokenLoss:
-  """DPO, for one winner and one loser to a prompt. -> [P, G, T]
+  """Returns the loss of DPO, for one winner and one loser per prompt. [P, G, T]
 
   L = −log sigmoid(β[(l_w − l_w^ref) − (l_l − l_l^ref)]),  l = Σ_t log π(o_t)
 
   The winner has a positive policy weight, the loser a negative one; a tie,
-  (0, 0), gives nothing. L is spread evenly over the tokens of an answer, so
-  that a mean over the tokens of each answer is the mean of L. Rafailov et al.,
+  (0, 0), gives 0. L is the same for every token of a completion, so that the
+  mean over tokens is the mean of L. Rafailov et al.,
   2023, arXiv:2305.18290.
   """
 
@@ -108,7 +105,7 @@ def dpo_pairs(beta: float) -> TokenLoss:
 
 
 def _log_ratio(outputs: Tokens) -> Array:
-  """log ρ_t, 0 where masked: clean before any exponential. [P, G, T]"""
+  """Returns log ρ_t, 0 where masked. [P, G, T]"""
   x = outputs.log_prob - outputs.log_prob_old
   return jnp.where(outputs.mask > 0, x, 0.0)
 

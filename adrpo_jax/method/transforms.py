@@ -1,4 +1,4 @@
-"""Loss transforms: how rewards become the two loss weights of a sample.
+"""Loss transforms, which turn rewards into the two loss weights of a sample.
 
 A transform is an `optax.GradientTransformationExtraArgs` over `Weights`, and
 transforms are composed by `optax.chain`: loss weights flow through a chain as
@@ -8,10 +8,9 @@ gradients flow through an optimizer.
   update(weights, state, params=None, *, rewards, valid, step, **extras)
       -> (weights, state)
 
-The first transform receives Weights(policy=rewards, divergence=0); `weigh`
-does that. All are pure, jittable and of static shape, and every one gives an
-invalid sample the weights (0, 0). Values called Schedule below are functions
-of `step`, as in optax.
+`weigh` gives the first transform Weights(policy=rewards, divergence=0). All are
+pure, jittable and of static shape, and give an invalid sample the weights
+(0, 0). A ScalarOrSchedule is a number or a function of `step`, as in optax.
 """
 
 from collections.abc import Callable
@@ -39,7 +38,7 @@ def weigh(
   step: int | Array,
   **extras,
 ) -> tuple[Weights, optax.OptState]:
-  """The weights of a batch: rewards, valid [P, G] -> Weights of [P, G], state.
+  """Returns the weights of a batch: rewards, valid [P, G] -> Weights, state.
 
   Raises:
     ValueError: rewards are not [P, G], or valid has another shape.
@@ -68,18 +67,18 @@ def weigh(
 
 
 def starting_weights(rewards: Array, valid: Array) -> Weights:
-  """Weights(policy=rewards, divergence=0), what a chain is given. [P, G]"""
+  """Returns Weights(rewards, 0), the input of a chain. [P, G] each."""
   policy = jnp.where(valid, rewards, 0.0).astype(jnp.float32)
   return Weights(policy, jnp.zeros_like(policy))
 
 
 def center_by_group() -> Transform:
-  """w_policy <- w − mean of the prompt: `advantages.centered_by_group`."""
+  """Sets w_policy <- w − mean of the prompt: `advantages.centered_by_group`."""
   return _policy(lambda w, valid, step: advantages.centered_by_group(w, valid))
 
 
 def standardize_by_group(eps: float = 1e-4, ddof: int = 0) -> Transform:
-  """w_policy <- (w − mean) / (std + ε) of the prompt, as in GRPO."""
+  """Sets w_policy <- (w − mean) / (std + ε) of the prompt, as in GRPO."""
   return _policy(
     lambda w, valid, step: advantages.standardized_by_group(
       w, valid, eps=eps, ddof=ddof
@@ -88,29 +87,29 @@ def standardize_by_group(eps: float = 1e-4, ddof: int = 0) -> Transform:
 
 
 def standardize_by_batch(eps: float = 1e-4) -> Transform:
-  """w_policy <- (w − mean of the prompt) / (std of the batch + ε)."""
+  """Sets w_policy <- (w − mean of the prompt) / (std of the batch + ε)."""
   return _policy(
     lambda w, valid, step: advantages.standardized_by_batch(w, valid, eps=eps)
   )
 
 
 def leave_one_out() -> Transform:
-  """w_policy <- w − mean of the prompt's other samples, as in RLOO."""
+  """Sets w_policy <- w − mean of the prompt's other samples, as in RLOO."""
   return _policy(lambda w, valid, step: advantages.leave_one_out(w, valid))
 
 
 def best_of_group() -> Transform:
-  """w_policy <- 1 at the best sample of the prompt, else 0, as in RAFT."""
+  """Sets w_policy <- 1 at the best sample of the prompt, else 0, as in RAFT."""
   return _policy(lambda w, valid, step: advantages.best_of_group(w, valid))
 
 
 def best_against_worst() -> Transform:
-  """w_policy <- +1 at the best, −1 at the worst of the prompt, else 0."""
+  """Sets w_policy <- +1 at the best, −1 at the worst of the prompt, else 0."""
   return _policy(lambda w, valid, step: advantages.best_against_worst(w, valid))
 
 
 def softmax_of_group(temperature: ScalarOrSchedule) -> Transform:
-  """w_policy <- softmax(w / T) over the prompt, as in RWR."""
+  """Sets w_policy <- softmax(w / T) over the prompt, as in RWR."""
   check_positive('temperature', temperature)
   return _policy(
     lambda w, valid, step: advantages.softmax_of_group(
@@ -120,27 +119,27 @@ def softmax_of_group(temperature: ScalarOrSchedule) -> Transform:
 
 
 def clip_advantages(clip: ScalarOrSchedule) -> Transform:
-  """w_policy <- clip(w, −c, c), for the policy and the divergence after it."""
+  """Sets w_policy <- clip(w, −c, c), which also bounds what comes after it."""
   check_positive('clip', clip)
   return _policy(lambda w, valid, step: _clipped(w, clip, step))
 
 
 def scale_advantages(factor: ScalarOrSchedule) -> Transform:
-  """w_policy <- c·w."""
+  """Sets w_policy <- c·w."""
   return _policy(lambda w, valid, step: _value(factor, step) * w)
 
 
 def exponentiate(tau: ScalarOrSchedule) -> Transform:
   """w_policy <- exp(τ·w), the reward weight of ORW-CFM-W2.
 
-  Never negative: a poor sample is weighed less, not pushed away. Fan et al.,
+  It is never negative: a poor sample gets a small weight. Fan et al.,
   2025, arXiv:2502.06061.
   """
   return _policy(lambda w, valid, step: jnp.exp(_value(tau, step) * w))
 
 
 def fixed_divergence(weight: ScalarOrSchedule) -> Transform:
-  """w_divergence <- β, the same for every sample."""
+  """Sets w_divergence <- β, the same for every sample."""
   return _divergence(lambda w, step: _value(weight, step) * jnp.ones_like(w))
 
 
@@ -149,12 +148,12 @@ def adaptive_divergence(
   scale: ScalarOrSchedule = 1.0,
   clip: ScalarOrSchedule | None = None,
 ) -> Transform:
-  """w_divergence <- β₀ − λ·clip(A), the heart of ADRPO.
+  """Sets w_divergence <- β₀ − λ·clip(A), the coefficient of ADRPO.
 
-  A = w_policy, λ = `scale`. A good sample is released, a poor one pulled back;
-  past A = β₀/λ the weight is negative. `clip` bounds A in this coefficient
-  only (language models); put `clip_advantages` before to bound both weights,
-  which flow losses need. Fan et al., 2025, arXiv:2510.18053.
+  A = w_policy, λ = `scale`. A good sample is held less to the reference, a poor
+  one more; above A = β₀/λ the weight is negative. `clip` bounds A only in this
+  coefficient, as language models need. `clip_advantages` before it bounds both
+  weights, as flow losses need. Fan et al., 2025, arXiv:2510.18053.
 
   Example:
     >>> weigher = chain(
@@ -177,7 +176,7 @@ def adaptive_divergence(
 
 
 class RunningState(NamedTuple):
-  """Running moments of the reward; `weight` is what they have seen, 0 to 1."""
+  """Running moments of the reward, and the weight of their data, 0 to 1."""
 
   mean: Array  # []
   variance: Array  # []
@@ -188,8 +187,9 @@ def standardize_running(decay: float, eps: float = 1e-4) -> Transform:
   """w_policy <- (w − m) / (s + ε), with running mean m and deviation s.
 
   The moments are exponential averages over the steps, this batch included and
-  free of start-up bias. A batch without a valid sample leaves them alone. No
-  baseline per prompt: for weights such as ORW's that only need a common scale.
+  corrected for start-up bias. A batch without a valid sample does not change
+  them. There is no baseline per prompt: it is for weights that only need a
+  common scale, such as those of ORW-CFM-W2.
   """
 
   def init(weights: Weights) -> RunningState:
@@ -212,20 +212,20 @@ def adrpo(
   policy_clip: ScalarOrSchedule | None = None,
   allow_unstable: bool = False,
 ) -> Transform:
-  """ADRPO for flow matching: weights (A, β₀ − A), A = clip(r − mean).
+  """Returns ADRPO for flow matching: (A, β₀ − A) with A = clip(r − mean).
 
   ℓ = A⟨(v − u)²⟩ + (β₀ − A)⟨(v − v_ref)²⟩
     = β₀⟨(v − [v_ref + (A/β₀)(u − v_ref)])²⟩ + a constant
 
-  Only A/β₀ matters to the minimizer: β₀ is in units of the reward, and about
-  the spread of rewards within a prompt is a good start. `clip` is 0.9·β₀
+  The minimizer depends only on A/β₀: β₀ is in units of the reward, and the
+  spread of rewards within a prompt is a good first value. `clip` is 0.9·β₀
   unless given. Fan et al., 2025, arXiv:2510.18053.
 
-  A wider `policy_clip` leaves `clip` to the coefficient alone, as the paper's
-  clip for language models does: (clip(r − mean, ±policy_clip), β₀ − A). Where
-  it clips, the second form holds no longer: v − u stands for v_ref − u, as in
-  `fixed_w2`, and below r − mean = −β₀ − clip the loss of a sample has no
-  minimum.
+  With a wider `policy_clip`, `clip` bounds only the coefficient, as the clip of
+  the paper for language models does: (clip(r − mean, ±policy_clip), β₀ − A).
+  Where `clip` is active the second form does not hold: the loss has v − u in
+  place of v_ref − u, as `fixed_w2` has, and below r − mean = −β₀ − clip the
+  loss of a sample has no minimum.
 
   Raises:
     ValueError: beta0 or a clip is not positive.
@@ -245,14 +245,14 @@ def adrpo(
 
 
 def orw_cfm_w2(tau: ScalarOrSchedule, alpha: ScalarOrSchedule) -> Transform:
-  """ORW-CFM-W2: weights (exp(τ r), α). Fan et al., 2025, arXiv:2502.06061."""
+  """Returns ORW-CFM-W2: (exp(τ r), α). Fan et al., 2025, arXiv:2502.06061."""
   return chain(exponentiate(tau), fixed_divergence(alpha))
 
 
 def fixed_w2(
   beta: ScalarOrSchedule, clip: ScalarOrSchedule | None = None
 ) -> Transform:
-  """The fixed coefficient that ADRPO replaces: weights (A, β).
+  """Returns the weights (A, β), the fixed coefficient that ADRPO replaces.
 
   Its curvature in v is A + β, so the loss of a sample has no minimum where
   A < −β. `clip` is 0.9·β unless given.
@@ -264,7 +264,7 @@ def fixed_w2(
 
 
 def _policy(function: Callable[[Array, Array, Array], Array]) -> Transform:
-  """A stateless transform of w_policy: (w, valid, step) -> w."""
+  """Makes a stateless transform of w_policy from (w, valid, step) -> w."""
 
   def update(weights, state, params=None, *, valid, step, **extras):
     del params, extras
@@ -275,7 +275,7 @@ def _policy(function: Callable[[Array, Array, Array], Array]) -> Transform:
 
 
 def _divergence(function: Callable[[Array, Array], Array]) -> Transform:
-  """A stateless transform of w_divergence: (w_policy, step) -> w."""
+  """Makes a stateless transform of w_divergence from (w_policy, step) -> w."""
 
   def update(weights, state, params=None, *, valid, step, **extras):
     del params, extras
@@ -293,7 +293,7 @@ def _running(
   squares = jnp.where(valid, (values - mean) ** 2, 0.0)
   variance = jnp.sum(squares) / jnp.maximum(count, 1)
   weight = decay * state.weight + (1 - decay)
-  share = (1 - decay) / weight  # of this batch; the rest is the past's
+  share = (1 - decay) / weight  # of this batch in the moments
   center = state.mean + share * (mean - state.mean)
   old = state.variance + (state.mean - center) ** 2
   new = variance + (mean - center) ** 2
