@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 import small_run
 
+from adrpo_jax import commands
 from adrpo_jax.compare import __main__ as compare
 from adrpo_jax.compare.report import write_comparison
+from adrpo_jax.data.prompts import PromptSet
+from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.system.user_code import Call, load
 from adrpo_jax.worlds import TEXT_WORLDS
 
@@ -232,3 +235,30 @@ def test_one_of_several_own_methods_is_to_be_named(scratch, tmp_path):
   said = small_run.refused(tmp_path / 'run', method__python=value)
   assert '--config.method.name=NAME' in said
   assert 'steady, no_method' in said
+
+
+@pytest.mark.parametrize(
+  ('python', 'evaluations'), [('', 1), ('scratch.py:redness', 2)]
+)
+def test_a_base_is_judged_anew_by_own_code(
+  tmp_path, monkeypatch, python, evaluations
+):
+  """The file may have changed since the figures were cached."""
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  judged = []
+
+  def evaluate(params, frozen):
+    judged.append(params)
+    return Evaluation({'reward': 0.5}, {'rewards': np.full((1, 2), 0.5)})
+
+  run = types.SimpleNamespace(
+    evaluate=evaluate,
+    frozen={'reference': 0},
+    identity='base',
+    held_out=PromptSet(('a red circle',), ('single',)),
+  )
+  config = small_run.make_config(reward__python=python)
+  for _ in range(2):
+    figures = commands._base_evaluation(config, run).figures
+    assert figures == {'reward': 0.5}
+  assert len(judged) == evaluations
