@@ -11,7 +11,7 @@ from adrpo_jax.builders import pretraining
 from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators import language, sd3
 from adrpo_jax.builders.generators.base import Generator
-from adrpo_jax.builders.generators.shapes import of_world
+from adrpo_jax.builders.generators.shapes import make_world_generator
 from adrpo_jax.builders.tasks.base import Task
 from adrpo_jax.builders.tasks.images import make_image_task
 from adrpo_jax.builders.tasks.texts import make_text_task
@@ -53,14 +53,20 @@ _texts = partial(
 )
 
 FAMILIES: dict[str, Family] = {
-  'world': _images(generator=of_world, pretrain=pretraining.pretrain_images),
-  'sd3': _images(generator=sd3.of_sd3, shapes=sd3.shapes_of_sd3),
-  'sd3_tiny': _images(generator=sd3.of_sd3_tiny),
-  'text_world': _texts(
-    generator=language.of_text_world, pretrain=pretraining.pretrain_texts
+  'world': _images(
+    generator=make_world_generator, pretrain=pretraining.pretrain_images
   ),
-  'qwen': _texts(generator=language.of_qwen, shapes=language.shapes_of_qwen),
-  'qwen_tiny': _texts(generator=language.of_qwen_tiny),
+  'sd3': _images(
+    generator=sd3.make_sd3_generator, shapes=sd3.make_abstract_sd3
+  ),
+  'sd3_tiny': _images(generator=sd3.make_sd3_tiny_generator),
+  'text_world': _texts(
+    generator=language.make_qwen_generator, pretrain=pretraining.pretrain_texts
+  ),
+  'qwen': _texts(
+    generator=language.make_qwen_generator, shapes=language.make_abstract_qwen
+  ),
+  'qwen_tiny': _texts(generator=language.make_qwen_generator),
 }
 
 

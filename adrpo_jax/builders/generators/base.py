@@ -53,7 +53,7 @@ class Generator(NamedTuple):
   identity: str
 
 
-def no_words(texts: Sequence[str]) -> Rows:
+def refuse_texts(texts: Sequence[str]) -> Rows:
   """The encoder of a base that has shapes alone."""
   raise NotImplementedError(f'Nothing reads {len(texts)} texts here.')
 
@@ -75,7 +75,7 @@ def make_compute(config: ConfigDict, mesh: jax.sharding.Mesh) -> Compute:
   )
 
 
-def on_mesh(mesh: jax.sharding.Mesh) -> Callable[[PyTree], PyTree]:
+def shard(mesh: jax.sharding.Mesh) -> Callable[[PyTree], PyTree]:
   """Gives shapes their shardings."""
 
   def place(shapes: PyTree) -> PyTree:
@@ -84,7 +84,7 @@ def on_mesh(mesh: jax.sharding.Mesh) -> Callable[[PyTree], PyTree]:
   return place
 
 
-def everywhere(mesh: jax.sharding.Mesh) -> Callable[[PyTree], PyTree]:
+def replicate(mesh: jax.sharding.Mesh) -> Callable[[PyTree], PyTree]:
   """Gives shapes the sharding of a copy on every device: for small models."""
 
   def place(shapes: PyTree) -> PyTree:

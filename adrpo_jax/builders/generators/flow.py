@@ -63,7 +63,7 @@ class FlowModel(NamedTuple):
   positions: Callable[[], np.ndarray | None] = lambda: None
 
 
-def flow_generator(
+def make_flow_generator(
   config: ConfigDict,
   mesh: jax.sharding.Mesh,
   model: FlowModel,

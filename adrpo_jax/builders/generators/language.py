@@ -20,8 +20,8 @@ from adrpo_jax.builders.generators.base import (
   Materialize,
   Rows,
   make_compute,
-  no_words,
-  on_mesh,
+  refuse_texts,
+  shard,
   split_by_rows,
 )
 from adrpo_jax.builders.generators.language_folder import (
@@ -52,7 +52,9 @@ PRODUCTS = '(kernel|embedding)$'
 SHORTEST = 16  # tokens; prompts of a step are padded to 16, 32, 64, ...
 
 
-def of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
+def make_qwen_generator(
+  config: ConfigDict, mesh: jax.sharding.Mesh
+) -> Generator:
   """Qwen2, Qwen2.5 or Qwen3, from a folder in the layout of transformers.
 
   Raises:
@@ -76,15 +78,14 @@ def of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
     stops=tokenizer.stop_ids,
     pad=tokenizer.pad_id,
     encode=_encoder(tokenizer, config.prompts.max_prompt_length),
-    reference=decoder_folder.load(model, dtype, on_mesh(mesh)),
+    reference=decoder_folder.load(model, dtype, shard(mesh)),
     identity=fingerprint([folder]),
   )
 
 
-of_text_world = of_qwen_tiny = of_qwen  # their folders are of the same layout
-
-
-def shapes_of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
+def make_abstract_qwen(
+  config: ConfigDict, mesh: jax.sharding.Mesh
+) -> Generator:
   """Qwen with shapes for weights, of the config's path or a released model."""
   if config.model.path:
     model = decoder_folder.read(language_folder(config))
@@ -101,8 +102,8 @@ def shapes_of_qwen(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
     model,
     stops=(0,),
     pad=0,
-    encode=no_words,
-    reference=on_mesh(mesh)(shapes),
+    encode=refuse_texts,
+    reference=shard(mesh)(shapes),
     identity='',
   )
 

@@ -9,15 +9,15 @@ from ml_collections import ConfigDict
 from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators.base import (
   Generator,
-  everywhere,
   make_compute,
-  no_words,
-  on_mesh,
+  refuse_texts,
+  replicate,
+  shard,
 )
 from adrpo_jax.builders.generators.flow import (
   FlowModel,
-  flow_generator,
   make_decoder,
+  make_flow_generator,
   null_condition,
 )
 from adrpo_jax.errors import InputError
@@ -35,7 +35,9 @@ from adrpo_jax.sampling import noise_levels
 from adrpo_jax.system.fingerprint import fingerprint
 
 
-def of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
+def make_sd3_generator(
+  config: ConfigDict, mesh: jax.sharding.Mesh
+) -> Generator:
   """Stable Diffusion 3 or 3.5, from a folder in the layout of diffusers."""
   if not config.model.path:
     raise InputError(
@@ -45,20 +47,22 @@ def of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   return _sd3_in(local_folder(config.model.path), config, mesh)
 
 
-def of_sd3_tiny(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
+def make_sd3_tiny_generator(
+  config: ConfigDict, mesh: jax.sharding.Mesh
+) -> Generator:
   """A small random SD3 in the layout of diffusers, with a CLIP pair, cached."""
   folder = sd3_tiny.write(cache_folder() / 'sd3_tiny')
   clip_tiny.write(cache_folder() / 'clip_tiny')
   return _sd3_in(folder, config, mesh)
 
 
-def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
+def make_abstract_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   """SD3 with shapes for weights, of the config's path or a released model."""
   if config.model.path:
     model = sd3_folder.read(local_folder(config.model.path))
   else:
     model = lookup(sd3_folder.ARCHITECTURES, config.model.architecture, 'model')
-  place, size = on_mesh(mesh), _latent_size(config, model)
+  place, size = shard(mesh), _latent_size(config, model)
   dtype = jnp.dtype(config.model.dtype)
   length = text_conditions.CLIP_LENGTH + config.model.t5_length
   states = length, model.transformer.joint_attention_dim
@@ -72,14 +76,14 @@ def shapes_of_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
     sd3_folder.transformer_shapes(model.transformer, size),
     config.model.param_dtype,
   )
-  return flow_generator(
+  return make_flow_generator(
     config,
     mesh,
     _functions(config, mesh, model),
-    encode=no_words,
+    encode=refuse_texts,
     frozen={
       'reference': place(transformer),
-      'autoencoder': everywhere(mesh)(
+      'autoencoder': replicate(mesh)(
         sd3_folder.autoencoder_shapes(model.autoencoder)
       ),
       'null_condition': null,
@@ -92,7 +96,7 @@ def _sd3_in(
   folder: pathlib.Path, config: ConfigDict, mesh: jax.sharding.Mesh
 ) -> Generator:
   model = sd3_folder.read(folder)
-  place, size = on_mesh(mesh), _latent_size(config, model)
+  place, size = shard(mesh), _latent_size(config, model)
   compute, length = make_compute(config, mesh), config.model.t5_length
   parts = [*folder.glob('text_encoder*'), *folder.glob('tokenizer*')]
   name = fingerprint(sorted(parts), length, jnp.dtype(compute.dtype).name)
@@ -111,7 +115,7 @@ def _sd3_in(
     encode
   )  # First: the encoders are gone before the rest comes.
   dtype = jnp.dtype(config.model.param_dtype)
-  return flow_generator(
+  return make_flow_generator(
     config,
     mesh,
     _functions(config, mesh, model),
@@ -119,7 +123,7 @@ def _sd3_in(
     frozen={
       'reference': sd3_folder.load_transformer(model, size, dtype, place),
       'autoencoder': sd3_folder.load_autoencoder(
-        model, jnp.float32, everywhere(mesh)
+        model, jnp.float32, replicate(mesh)
       ),
       'null_condition': null,
     },

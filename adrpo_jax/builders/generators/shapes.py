@@ -11,8 +11,8 @@ from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators.base import Generator, Rows, make_compute
 from adrpo_jax.builders.generators.flow import (
   FlowModel,
-  flow_generator,
   make_decoder,
+  make_flow_generator,
   null_condition,
 )
 from adrpo_jax.models.sd3.mmdit import MMDiT
@@ -30,7 +30,9 @@ def base_folder(config: ConfigDict) -> pathlib.Path:
   return pathlib.Path(config.model.path or shipped)
 
 
-def of_world(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
+def make_world_generator(
+  config: ConfigDict, mesh: jax.sharding.Mesh
+) -> Generator:
   """The base of a world: small, with a text encoder of its own."""
   world = lookup(WORLDS, config.world, 'world')
   folder = base_folder(config)
@@ -47,7 +49,7 @@ def of_world(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
     return lambda ids: jax.tree.map(lambda leaf: leaf[ids], table)
 
   size = models.mmdit.sample_size
-  return flow_generator(
+  return make_flow_generator(
     config,
     mesh,
     FlowModel(
