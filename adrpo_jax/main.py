@@ -1,18 +1,20 @@
 """The command line: python -m adrpo_jax.main --config=configs/t2i.py[:preset].
 
-configs/t2i.py is for models of images, configs/llm.py for language models.
+configs/t2i.py is for image models, configs/llm.py for language models, and
+configs/pretrain.py for the base checkpoints of the embedded worlds.
 
 --mode=train     fine-tune the base, evaluate, report (the default)
---mode=eval      evaluate a workdir's latest checkpoint, or the base; with
-                 --images=DIR --prompts=FILE judge images of any origin
---mode=sample    draw images, or answers, for --prompt="..."
---mode=export    write a run's adapters or weights as diffusers reads them, or
-                 peft and transformers
---mode=pretrain  make a base checkpoint of an embedded world
+--mode=eval      evaluate the latest checkpoint of a workdir, or the base; with
+                 --images=DIR --prompts=FILE score images of any origin
+--mode=sample    generate images or completions for --prompt="..."
+--mode=export    write the adapters or weights of a run in the format of
+                 diffusers, or of peft and transformers
+--mode=pretrain  make a base checkpoint of an embedded world, with
+                 --config=configs/pretrain.py:WORLD
 
-On several hosts the same command runs on each, with a --workdir that all of
-them see. The hosts of a TPU pod find each other; others are told by
-JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+On several hosts, run the same command on each host, with a --workdir that all
+of them can read and write. The hosts of a TPU pod find each other. Other hosts
+need JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
 """
 
 from collections.abc import Sequence
@@ -40,23 +42,23 @@ MODES = ('train', 'eval', 'sample', 'export', 'pretrain')
 
 _DEFAULT = 'configs/t2i.py'
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', None, f'FILE[:preset], {_DEFAULT} where none is given.'
+  'config', None, f'FILE[:preset], {_DEFAULT} by default.'
 )
 _WORKDIR = flags.DEFINE_string(
   'workdir',
   '',
-  'Holds all of a run; the same again resumes it. A folder, or one in a '
+  'The folder of a run. A run with the same folder resumes. It may be in a '
   'bucket: gs://BUCKET/FOLDER. Default: a dated folder under runs/.',
 )
 _MODE = flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
 _PROMPT = flags.DEFINE_multi_string(
-  'prompt', [], 'What --mode=sample is asked.'
+  'prompt', [], 'A prompt for --mode=sample; may be repeated.'
 )
 _IMAGES = flags.DEFINE_string(
   'images', '', 'Images for --mode=eval to judge, named 00012_03.png.'
 )
 _PROMPTS = flags.DEFINE_string(
-  'prompts', '', 'The file of prompts that --images were made of.'
+  'prompts', '', 'The file with the prompts of --images.'
 )
 _COUNT = flags.DEFINE_integer('count', 8, 'Samples of each --prompt.')
 
@@ -64,7 +66,7 @@ _COUNT = flags.DEFINE_integer('count', 8, 'Samples of each --prompt.')
 def main(
   argv: Sequence[str], devices: Sequence[jax.Device] | None = None
 ) -> int:
-  """Parses, builds, runs; bad input is told without a traceback. -> status."""
+  """Runs a command line and returns the exit status; errors have one line."""
   if {'--help', '-help', '-h'} & set(argv[1:]):
     print(usage())
     return 0
@@ -80,36 +82,36 @@ def main(
 
 
 def usage() -> str:
-  """What --help prints: modes, flags, and what configs can name."""
+  """Returns the text of --help: modes, flags, methods and rewards."""
   from adrpo_jax.method import language_methods, methods
   from adrpo_jax.rewards.image_table import REWARDS
   from adrpo_jax.rewards.table import descriptions
   from adrpo_jax.rewards.text_table import TEXT_REWARDS
 
   own = flags.FLAGS.find_module_defining_flag('workdir')
-  told = [
+  parts = [
     f'{__doc__}\nFlags, and --config.KEY=VALUE for each key of the config:',
     flags.FLAGS.module_help(own).partition(':\n')[2].rstrip(),
   ]
-  for medium, known, rewards in (
+  for kind, known, rewards in (
     ('images', methods.METHODS, REWARDS),
     ('texts', language_methods.LANGUAGE_METHODS, TEXT_REWARDS),
   ):
-    told += [
-      f'\nMethods for {medium}, --config.method.name=NAME:',
+    parts += [
+      f'\nMethods for {kind}, --config.method.name=NAME:',
       f'  {", ".join(known)}',
-      f'\nRewards of {medium}, --config.reward.weights.NAME=WEIGHT:',
+      f'\nRewards of {kind}, --config.reward.weights.NAME=WEIGHT:',
       descriptions(rewards),
     ]
-  told.append(
+  parts.append(
     '\nYour own functions, --config.method.python=FILE.py:NAME and\n'
     '--config.reward.python=FILE.py:NAME, or MODULE:NAME.'
   )
-  return '\n'.join(told)
+  return '\n'.join(parts)
 
 
 def parse(argv: Sequence[str]) -> ConfigDict:
-  """The config that a command line asks for.
+  """Returns the config of a command line.
 
   Raises:
     InputError: no such file or preset, an unknown flag or key (the nearest
@@ -165,17 +167,17 @@ def choose_method(config: ConfigDict) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-  """What a config file says of its input; otherwise the first line."""
-  said = str(error).splitlines()[0]
+  """Returns the message of an InputError in the chain, else the first line."""
+  message = str(error).splitlines()[0]
   cause: BaseException | None = error
   while cause is not None:  # The flag parser wraps it, more than once.
-    said = str(cause) if isinstance(cause, InputError) else said
+    message = str(cause) if isinstance(cause, InputError) else message
     cause = cause.__cause__ or cause.__context__
-  return said
+  return message
 
 
 def _unknown_key(words: Sequence[str], error: Exception) -> str:
-  """Which --config.key is not in the config, with the nearest one that is."""
+  """Returns the message for a --config.KEY that is not in the config."""
   (path,) = (w.split('=', 1)[1] for w in words if w.startswith('--config='))
   path, _, preset = path.partition(':')
   get_config = runpy.run_path(path)['get_config']
@@ -190,7 +192,7 @@ def _unknown_key(words: Sequence[str], error: Exception) -> str:
 
 
 def _start_jax() -> None:
-  """Joins the other processes, if there are any, and sets the compile cache."""
+  """Joins the other processes, if any, and sets the compilation cache."""
   libtpu_flags.set_flags()
   platforms = getattr(jax.config, 'jax_platforms', None)
   if os.environ.get('JAX_COORDINATOR_ADDRESS'):
@@ -206,21 +208,21 @@ def _start_jax() -> None:
 
 
 def _join() -> None:
-  """Joins the processes that the environment tells of."""
+  """Joins the processes that environment variables name."""
   names = ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
   try:
     count, own = (int(os.environ[name]) for name in names)
     jax.distributed.initialize(num_processes=count, process_id=own)
   except (KeyError, ValueError) as error:
-    given = {name: os.environ.get(name) for name in names}
+    values = {name: os.environ.get(name) for name in names}
     raise InputError(
       'Expected JAX_NUM_PROCESSES and a smaller JAX_PROCESS_ID beside '
-      f'JAX_COORDINATOR_ADDRESS, got {given}.'
+      f'JAX_COORDINATOR_ADDRESS, got {values}.'
     ) from error
 
 
 def _check_mode(config: ConfigDict) -> None:
-  """Checks that a config of pre-training has its mode, and no other has."""
+  """Checks that --mode=pretrain has a config of pre-training, others not."""
   if ('pretrain' in config) != (_MODE.value == 'pretrain'):
     kind = 'pre-training' if 'pretrain' in config else 'fine-tuning'
     raise InputError(
@@ -230,7 +232,7 @@ def _check_mode(config: ConfigDict) -> None:
 
 
 def _workdir(config: ConfigDict) -> epath.Path:
-  """The folder of the run; where none is given, one named for the moment."""
+  """Returns the folder of the run, by default one named by the time."""
   if in_bucket(_WORKDIR.value):
     return _in_a_bucket(_WORKDIR.value)
   if _WORKDIR.value:
@@ -246,24 +248,24 @@ def _workdir(config: ConfigDict) -> epath.Path:
   return epath.Path('runs') / f'{stamp}_{what}'
 
 
-def _in_a_bucket(given: str) -> epath.Path:
-  """A folder in a bucket that this machine can reach."""
-  if not re.fullmatch(r'gs://[^/]+/.+', given):
+def _in_a_bucket(folder: str) -> epath.Path:
+  """Returns a folder in a bucket, checked to be readable."""
+  if not re.fullmatch(r'gs://[^/]+/.+', folder):
     raise InputError(
       'Expected a --workdir on this machine or in a bucket of Google Cloud '
-      f'Storage, gs://BUCKET/FOLDER, got {given}.'
+      f'Storage, gs://BUCKET/FOLDER, got {folder}.'
     )
-  workdir = epath.Path(given)
+  workdir = epath.Path(folder)
   try:
     workdir.exists()
   except ImportError as error:
     raise InputError(
-      f'Expected gcsfs beside a --workdir in a bucket, {given}, but it is not '
+      f'Expected gcsfs beside a --workdir in a bucket, {folder}, but it is not '
       'installed. Run `pip install gcsfs`.'
     ) from error
   except Exception as error:  # The clients of buckets raise kinds of their own.
     raise InputError(
-      f'Expected a bucket that this machine may read, got {given}: {error}. '
+      f'Expected a bucket that this machine may read, got {folder}: {error}. '
       'Run `gcloud auth application-default login`, or check the rights of '
       "the machine's service account."
     ) from error
