@@ -64,8 +64,14 @@ def xla(query: Array, key: Array, value: Array, mask: Mask = None) -> Array:
 
 
 def cudnn(query: Array, key: Array, value: Array, mask: Mask = None) -> Array:
-  """Runs cuDNN's fused kernel; other than half precision goes to `xla`."""
-  if query.dtype not in (jnp.bfloat16, jnp.float16):
+  """The fused kernel of cuDNN, or XLA where that kernel does not apply.
+
+  It takes half precision only, and for gradients under a mask even lengths
+  only.
+  """
+  odd = query.shape[1] % 2 or key.shape[1] % 2
+  half = query.dtype in (jnp.bfloat16, jnp.float16)
+  if not half or (mask is not None and odd):
     return xla(query, key, value, mask)
   out = jax.nn.dot_product_attention(
     query, key, value, mask=mask_array(mask), implementation='cudnn'
