@@ -4,6 +4,7 @@ import json
 import sys
 
 from etils import epath
+import jax
 import numpy as np
 from PIL import Image
 import pytest
@@ -147,6 +148,16 @@ def test_texts_are_a_table(tmp_path):
   kept = text_file.read(tmp_path / 'final.npz')
   assert table['columns'][:3] == ['category', 'prompt', 'answer']
   assert [line[2] for line in table['data']] == kept.answers.ravel().tolist()
+
+
+def test_only_process_0_writes(tmp_path, monkeypatch):
+  monkeypatch.setattr(jax, 'process_index', lambda: 1)
+  monkeypatch.setitem(sys.modules, 'wandb', None)  # nor needs the package
+  wandb_mirror.check('p')
+  with wandb_mirror.mirrored('p', epath.Path(tmp_path), {}) as mirror:
+    mirror.metrics(0, {'loss': 1.0})
+    mirror.evaluation(0, {'reward': 1.0}, dict)
+  assert not any(tmp_path.iterdir())
 
 
 def test_a_missing_package_is_named_before_anything_is_built(
