@@ -1,13 +1,16 @@
 """Every block of code in the documentation runs, or says why it does not.
 
-Python is executed. A command of ours is read by its own parser of flags: the
-config file, the preset, each key and each value. A block that can do neither
-has a comment before it, `<!-- not run: the reason -->`.
+Python is executed, and so are commands, but for blocks with a comment before
+them, `<!-- not run: the reason -->`. Every command is read: by its own parser
+of flags, with the config file, the preset, each key and each value. A user's
+own reward judges samples then, an own method weighs rewards, and an own world
+judges its answers.
 """
 
 import ast
 import contextlib
 import os
+import pathlib
 import re
 import runpy
 import shlex
@@ -18,13 +21,18 @@ from unittest import mock
 
 from absl.testing import flagsaver
 import jax
+import jax.numpy as jnp
+import numpy as np
 from pages import PAGES, ROOT, SHOWN, blocks, inline_commands
 import pytest
+import small_run
 
 from adrpo_jax import console, main
 from adrpo_jax.builders.families import family_of
 from adrpo_jax.builders.methods import make_method
+from adrpo_jax.method.transforms import starting_weights, weigh
 from adrpo_jax.rewards.image_table import REWARDS
+from adrpo_jax.rewards.text.protocol import TextPrompt
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
 from adrpo_jax.rewards.user_rewards import IMAGES, TEXTS, user_rewards
 from adrpo_jax.worlds import TEXT_WORLDS
@@ -32,7 +40,8 @@ from adrpo_jax.worlds import TEXT_WORLDS
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 PYTHON = [b for b in BLOCKS if b.kind == 'python' and not b.not_run]
 HERE = [b for b in PYTHON if b.page.name != 'README.md']  # test_readme runs it
-SHELL = [b for b in BLOCKS if b.kind in ('sh', 'console') and not b.not_run]
+SHELL = [b for b in BLOCKS if b.kind in ('sh', 'console')]
+OURS = frozenset(TEXT_WORLDS)
 FILE = re.compile(r'# (\w+\.py)\n')
 
 
@@ -50,8 +59,8 @@ def test_every_block_is_run_or_says_why_not():
   known = {'python', 'sh', 'console'} | SHOWN
   strange = [b.name for b in BLOCKS if b.kind not in known]
   assert not strange, 'Blocks of a kind that no test knows.'
-  assert len(PYTHON) >= 6
-  assert len(SHELL) >= 12
+  assert len(PYTHON) >= 12
+  assert len(SHELL) >= 30
 
 
 @pytest.mark.parametrize('block', HERE, ids=lambda b: b.name)
@@ -70,6 +79,26 @@ def test_commands_are_understood(block, tmp_path, monkeypatch):
   (tmp_path / 'configs').symlink_to(ROOT / 'configs')
   for command in _commands(block.text):
     _check(command)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'block', [b for b in SHELL if not b.not_run], ids=lambda b: b.name
+)
+def test_commands_run(block, tmp_path):
+  (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+  python = pathlib.Path(sys.executable).parent
+  environment = small_run.process_environment()
+  subprocess.run(
+    ['bash', '-euc', block.text],
+    cwd=ROOT if 'launch/' in block.text else tmp_path,
+    env=environment | {'PATH': f'{python}:{environment["PATH"]}'},
+    check=True,
+    stdout=subprocess.DEVNULL,
+  )
+  if 'adrpo_jax.main' in block.text:
+    (report,) = tmp_path.glob('runs/*/report.html')
+    assert report.stat().st_size > 10_000
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
@@ -126,8 +155,11 @@ def _check(command):
       _parse(_known(flags, ROOT / 'adrpo_jax' / name / '__main__.py'))
     case ['python', '-m', 'adrpo_jax.rewards.server', *flags]:
       _known(flags, ROOT / 'adrpo_jax' / 'rewards' / 'server.py')
+    case ['python', 'benchmarks/t2i_step.py' | 'benchmarks/llm_step.py']:
+      assert (ROOT / words[1]).exists()
     case ['python', script, *flags] if os.path.exists(script):
       runpy.run_path(script)  # It adds rows to tables.
+      _check_worlds(TEXT_WORLDS.keys() - OURS)
       _parse(flags)
     case ['python', '-m', module, *flags]:
       source = ROOT / module.replace('.', '/') / '__main__.py'
@@ -161,11 +193,51 @@ def _parse(flags):
     if 'pretrain' in config:
       assert family.pretrain is not None
       return
-    make_method(config, family.methods)
+    _check_method(make_method(config, family.methods))
     kind = TEXTS if family.modality == 'language' else IMAGES
-    user_rewards(config.reward.python, kind)
+    for reward in user_rewards(config.reward.python, kind).values():
+      _check_reward(reward.row.host(), kind)
   finally:
     flagsaver.restore_flag_values(saved)
+
+
+def _check_method(method):
+  """Asserts that a method weighs rewards."""
+  rewards = jnp.array([[0.0, 1.0], [0.5, 0.25]])
+  valid = jnp.ones_like(rewards, bool)
+  state = method.weights.init(starting_weights(rewards, valid))
+  weights, _ = weigh(method.weights, rewards, valid, state, step=0)
+  assert jnp.isfinite(weights.policy).all()
+  assert jnp.abs(weights.policy).max() > 0
+  assert jnp.isfinite(weights.divergence).all()
+
+
+def _check_reward(function, kind):
+  """Asserts that a function on the host gives a number for each sample."""
+  images = np.full((2, 8, 8, 3), 128, np.uint8)
+  prompts = (TextPrompt('one'), TextPrompt('two', 'answer'))
+  samples = {
+    True: (('one', 'two'), images),
+    False: (prompts, ('a please', 'answer')),
+  }[kind is IMAGES]
+  scores = function(*samples)
+  for values in scores.values() if isinstance(scores, dict) else [scores]:
+    assert np.isfinite(np.asarray(values, float)).all()
+    assert len(values) == 2
+
+
+def _check_worlds(names):
+  """Asserts that a world of texts holds its own answers for right ones."""
+  assert names
+  for world in (TEXT_WORLDS[name] for name in names):
+    train, held_out = (dict(world.prompts(s)) for s in ('train', 'held_out'))
+    assert not train.keys() & held_out.keys()
+    assert len(held_out) > 100
+    for text in list(held_out)[:20]:
+      answer = world.answer(text)
+      assert world.judge(text, answer)['success'] == 1
+      assert world.judge(text, f'{answer} 1')['success'] == 0
+    assert {text for text, _ in world.pairs(20, 0)} <= train.keys()
 
 
 def _known(flags, source):
