@@ -32,10 +32,9 @@ from flax.traverse_util import flatten_dict
 import jax
 from ml_collections import ConfigDict, config_flags
 
-from adrpo_jax import config_keys
 from adrpo_jax.errors import InputError, RunError, unknown_name
 from adrpo_jax.rewards.protocol import RewardError
-from adrpo_jax.system import config_files, libtpu_flags, user_code
+from adrpo_jax.system import config_files, config_keys, libtpu_flags, user_code
 from adrpo_jax.system.files import in_bucket
 
 MODES = ('train', 'eval', 'sample', 'export', 'pretrain')

@@ -12,7 +12,7 @@ import pathlib
 
 from flax.traverse_util import flatten_dict
 
-from adrpo_jax import config_keys
+from adrpo_jax.system import config_keys
 
 FOLDER = pathlib.Path(__file__).parent / 'results' / 'tpu'
 GIB = 2**30

@@ -9,7 +9,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
 # A part imports itself and what stands in the lines above it, nothing else.
 LAYERS = [
   'errors stats types',
-  'config_keys diagnostics figures method sampling system tree_names worlds',
+  'diagnostics figures method sampling system tree_names worlds',
   'checkpoint data metrics models sharding update',
   'modalities preferences rewards samples',
   'evaluate experience pretrain report scoring',

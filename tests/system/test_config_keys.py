@@ -4,8 +4,8 @@ from flax.traverse_util import flatten_dict
 import pytest
 import small_run
 
-from adrpo_jax import config_keys
 from adrpo_jax.errors import InputError
+from adrpo_jax.system import config_keys
 
 FILES = {
   file: set(
