@@ -34,12 +34,12 @@ class DivergenceTerm(NamedTuple):
   def entries(self, outputs: Any, weights: Weights) -> Array:
     """Returns D of every entry, 0 where it is released. [P, G, *]"""
     anchor = outputs.anchors[self.anchor]
-    measured = self.function(outputs, anchor)
+    values = self.function(outputs, anchor)
     if self.released is None:
-      return measured
-    negative = append_axes(self.weight(weights) < 0, measured)
+      return values
+    negative = append_axes(self.weight(weights) < 0, values)
     free = negative & self.released(outputs, anchor)
-    return jnp.where(free, 0.0, measured)
+    return jnp.where(free, 0.0, values)
 
 
 class Method(NamedTuple):
@@ -91,27 +91,27 @@ def anchors(method: Method) -> tuple[str, ...]:
   return tuple(sorted(names | set(method.policy_anchors)))
 
 
-def given_anchors(
-  method: Method, given: Mapping[str, PyTree]
+def select_anchors(
+  method: Method, available: Mapping[str, PyTree]
 ) -> dict[str, PyTree]:
-  """Returns the anchors that a method reads, and the reference if it is given.
+  """Returns the anchors that a method reads, and the reference if there is one.
 
   Args:
     method: names its anchors.
-    given: anchor -> full parameters.
+    available: anchor -> full parameters.
 
   Raises:
     ValueError: an anchor that the method reads is missing.
   """
   needed = anchors(method)
-  missing = sorted(set(needed) - set(given))
+  missing = sorted(set(needed) - set(available))
   if missing:
     raise ValueError(
       f'Expected anchors {sorted(needed)} for method {method.name}, got '
-      f'{sorted(given)}: pass the full parameters of {missing}.'
+      f'{sorted(available)}: pass the full parameters of {missing}.'
     )
   return {
     name: full
-    for name, full in given.items()
+    for name, full in available.items()
     if name in needed or name == 'reference'
   }

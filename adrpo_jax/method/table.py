@@ -58,8 +58,8 @@ class Table(dict[str, Row]):
     for key in overrides:
       if key not in known:
         raise unknown_name(key, known, f'parameter of {name}')
-    made = row.make(**(values | overrides))
-    return made._replace(name=name, title=row.title, source=row.source)
+    method = row.make(**(values | overrides))
+    return method._replace(name=name, title=row.title, source=row.source)
 
   def _row(self, name: str) -> Row:
     if name not in self:

@@ -297,9 +297,9 @@ def _running(
   center = state.mean + share * (mean - state.mean)
   old = state.variance + (state.mean - center) ** 2
   new = variance + (mean - center) ** 2
-  seen = RunningState(center, (1 - share) * old + share * new, weight)
+  new_state = RunningState(center, (1 - share) * old + share * new, weight)
   return RunningState(
-    *(jnp.where(count > 0, b, a) for a, b in zip(state, seen, strict=True))
+    *(jnp.where(count > 0, b, a) for a, b in zip(state, new_state, strict=True))
   )
 
 

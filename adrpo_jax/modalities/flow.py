@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from adrpo_jax.diagnostics import Mean
 from adrpo_jax.method.divergences import mean_square
-from adrpo_jax.method.record import Method, given_anchors
+from adrpo_jax.method.record import Method, select_anchors
 from adrpo_jax.modalities import flow_views
 from adrpo_jax.modalities.flow_settings import (
   FlowSettings,
@@ -105,7 +105,7 @@ def loss_terms(
   v = velocity_of(settings.materialize(params, frozen))
   constants = {
     name: jax.lax.stop_gradient(velocity_of(full))
-    for name, full in given_anchors(method, anchors).items()
+    for name, full in select_anchors(method, anchors).items()
   }
   outputs, metrics = finish(v, constants)
   measured: dict[str, Any] = metrics | {'policy': mean_square(v, target)}

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from adrpo_jax.diagnostics import Largest, Mean, Quantiles
 from adrpo_jax.method import kl_estimators
-from adrpo_jax.method.record import Method, given_anchors
+from adrpo_jax.method.record import Method, select_anchors
 from adrpo_jax.models.decoder.log_probs import chunked_kl, chunked_log_probs
 from adrpo_jax.sampling import token_choice
 from adrpo_jax.sampling.decoding import DecodeFns, generate
@@ -195,7 +195,7 @@ def _outputs(
   own = states_of(settings.materialize(params, frozen))
   log_prob, entropy = log_probs(*own)
   constants = {}
-  for name, full in given_anchors(method, anchors).items():
+  for name, full in select_anchors(method, anchors).items():
     other = jax.lax.stop_gradient(states_of(full))
     divergence = None
     if 'full_kl' in method.needs:
