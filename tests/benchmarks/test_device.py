@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -71,7 +72,11 @@ def test_utilization_is_of_a_card_that_is_listed():
 def test_a_rehearsal_writes_a_result_of_both_sides(tmp_path):
   command = ['benchmarks/device.sh', '--rehearse', '--only=llm']
   done = subprocess.run(
-    [*command, f'--out={tmp_path}'], cwd=ROOT, capture_output=True, text=True
+    [*command, f'--out={tmp_path}'],
+    cwd=ROOT,
+    env={**os.environ, 'PYTHON': sys.executable},
+    capture_output=True,
+    text=True,
   )
   assert done.returncode == 0, done.stdout + done.stderr
   report = json.loads((tmp_path / 'llm.json').read_text())
