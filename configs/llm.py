@@ -45,7 +45,7 @@ MAIN = {
   'steps': 100,  # rollouts, each followed by updates_per_rollout updates
   'world': 'sort',  # sort, sort_or_pass; '' for prompts of files
   'model': {
-    'family': 'text_world',  # qwen, or qwen_tiny, a random one
+    'family': 'text_world',  # text_world, qwen, or qwen_tiny, a random one
     # A folder of a base checkpoint, '' for the one that ships with the package.
     # For Qwen: a folder in the layout of transformers, gs:// or an id on the
     # Hub.
@@ -73,10 +73,10 @@ MAIN = {
   },
   'method': {
     'name': 'adrpo',  # a row of the table of methods
-    'python': '',  # your own: FILE.py:NAME or MODULE:NAME, as for a reward
+    'python': '',  # a method of your own, written as for a reward
   },
   'training': {'learning_rate': 3e-4},  # of AdamW, after the warm-up
-  'eval': {'every': 50},  # steps; 0 for the first and last only
+  'eval': {'every': 50},  # steps; 0 evaluates before and after the run
 }
 
 SETTINGS = {
@@ -96,7 +96,7 @@ SETTINGS = {
   },
   'training': {
     'updates_per_rollout': 2,  # optimizer updates on the samples of a step
-    'warmup_steps': 5,  # updates
+    'warmup_steps': 5,  # updates in which the learning rate rises
     'weight_decay': 0.0,  # of AdamW
     'max_grad_norm': 1.0,  # gradients of a larger norm are scaled down to it
     'ema_decay': 0.0,  # of averaged weights, 0 for none
@@ -117,10 +117,14 @@ SETTINGS = {
     'batch_size': 40,  # prompts at a time
     'temperature': 1.0,  # 0 is greedy, with a group_size of 1
   },
-  'checkpoint': {'every': 50, 'max_to_keep': 2},  # steps; checkpoints, ≥ 2
-  # Mirrors of metrics.jsonl. A W&B project also gets evaluations and samples;
-  # '' is none.
-  'log': {'tensorboard': True, 'wandb': {'project': ''}},
+  'checkpoint': {
+    'every': 50,  # steps
+    'max_to_keep': 2,  # the newest ones; at least 2, should one be damaged
+  },
+  'log': {
+    'tensorboard': True,  # a mirror of metrics.jsonl
+    'wandb': {'project': ''},  # a mirror of the whole run; '' for none
+  },
   'compare': {},  # method -> what its runs in a comparison change
 }
 
@@ -133,13 +137,17 @@ METHOD_PARAMETERS = {
 }
 
 COMPUTE = {
-  'mesh': {'data': -1, 'fsdp': 1, 'tensor': 1},  # devices; -1 for the rest
+  'mesh': {
+    'data': -1,  # devices that split the batch; -1 for all the rest
+    'fsdp': 1,  # devices that split the batch and the weights
+    'tensor': 1,  # devices that split each layer
+  },
   'compute': {
     'scan_layers': False,  # True: a loop over layers, for large models
     # What layers keep for gradients: everything, dots or nothing. The rest is
     # computed again.
     'remat_policy': 'everything',
-    'microbatches': 1,  # of an update
+    'microbatches': 1,  # parts of an update, one after another
     'reward_chunks': 1,  # of a step; one is judged while the next is sampled
     'logits_chunk': 128,  # positions whose logits are in memory at a time
   },

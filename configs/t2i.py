@@ -41,9 +41,9 @@ def get_config(preset: str = 'default') -> ConfigDict:
 MAIN = {
   'seed': 0,  # of training; evaluations do not depend on it
   'steps': 300,  # rollouts, each followed by updates_per_rollout updates
-  'world': 'shapes',  # '' for prompts of files
+  'world': 'shapes',  # an embedded task; '' for prompts of files
   'model': {
-    'family': 'world',  # sd3, or sd3_tiny, a random one
+    'family': 'world',  # world, sd3, or sd3_tiny, a random one
     # A folder of a base checkpoint, '' for the one that ships with the package.
     # For SD3: a folder in the layout of diffusers, gs:// or an id on the Hub.
     'path': '',
@@ -65,10 +65,10 @@ MAIN = {
   },
   'method': {
     'name': 'adrpo',  # a row of the table of methods
-    'python': '',  # your own: FILE.py:NAME or MODULE:NAME, as for a reward
+    'python': '',  # a method of your own, written as for a reward
   },
   'training': {'learning_rate': 3e-4},  # of AdamW, after the warm-up
-  'eval': {'every': 100},  # steps; 0 for the first and last only
+  'eval': {'every': 100},  # steps; 0 evaluates before and after the run
 }
 
 SETTINGS = {
@@ -93,8 +93,8 @@ SETTINGS = {
   'training': {
     'updates_per_rollout': 2,  # optimizer updates on the samples of a step
     'noise_draws': 1,  # S, pairs (σ, ε) of a sample in an update
-    'sigma_distribution': 'logit_normal',  # or uniform
-    'warmup_steps': 5,  # updates
+    'sigma_distribution': 'logit_normal',  # of noise levels; or uniform
+    'warmup_steps': 5,  # updates in which the learning rate rises
     'weight_decay': 0.0,  # of AdamW
     'max_grad_norm': 1.0,  # gradients of a larger norm are scaled down to it
     # Decay of averaged weights, 0 for none. Evaluations use them: at this
@@ -120,21 +120,29 @@ SETTINGS = {
     'group_size': 4,  # samples of a prompt
     'batch_size': 32,  # prompts at a time
   },
-  'checkpoint': {'every': 50, 'max_to_keep': 2},  # steps; checkpoints, ≥ 2
-  # Mirrors of metrics.jsonl. A W&B project also gets evaluations and samples;
-  # '' is none.
-  'log': {'tensorboard': True, 'wandb': {'project': ''}},
+  'checkpoint': {
+    'every': 50,  # steps
+    'max_to_keep': 2,  # the newest ones; at least 2, should one be damaged
+  },
+  'log': {
+    'tensorboard': True,  # a mirror of metrics.jsonl
+    'wandb': {'project': ''},  # a mirror of the whole run; '' for none
+  },
   'compare': {},  # method -> what its runs in a comparison change
 }
 
 COMPUTE = {
-  'mesh': {'data': -1, 'fsdp': 1, 'tensor': 1},  # devices; -1 for the rest
+  'mesh': {
+    'data': -1,  # devices that split the batch; -1 for all the rest
+    'fsdp': 1,  # devices that split the batch and the weights
+    'tensor': 1,  # devices that split each layer
+  },
   'compute': {
     'scan_layers': False,  # True: a loop over layers, for large models
     # What layers keep for gradients: everything, dots or nothing. The rest is
     # computed again.
     'remat_policy': 'everything',
-    'microbatches': 1,  # of an update
+    'microbatches': 1,  # parts of an update, one after another
     'reward_chunks': 1,  # of a step; one is judged while the next is sampled
     'decode_chunks': 1,  # of the samples, decoded one after another
   },
