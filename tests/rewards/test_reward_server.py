@@ -92,7 +92,7 @@ def test_a_server_of_one_kind_refuses_the_other(images):
 
 def test_health(served):
   status, record = ask(served, 'GET', '/health')
-  assert (status, record) == (200, {'version': 1, 'reward': 'mean'})
+  assert (status, record) == (200, {'version': 2, 'reward': 'mean'})
 
 
 def request(texts):
@@ -108,7 +108,7 @@ def request(texts):
     ('POST', '/health', b'', {}, 404, 'GET /health or POST /score'),
     ('PUT', '/score', b'', {}, 501, 'Unsupported method'),
     ('POST', '/score', b'{', {}, 400, 'expected JSON'),
-    ('POST', '/score', b'{}', {}, 400, '"version": 1'),
+    ('POST', '/score', b'{}', {}, 400, '"version": 2'),
     ('POST', '/score', b'[' * 4000, {}, 400, 'expected JSON'),
     ('POST', '/score', b'x', {'Content-Length': '-1'}, 411, 'Content-Length'),
     ('POST', '/score', b' ' * 5001, {}, 413, 'at most 5000 bytes, got 5001'),

@@ -1,16 +1,16 @@
 """The messages between a reward client and a reward server: JSON over HTTP.
 
-  POST {url}/score    {"version": 1, "prompts": ["a red circle", ...],
+  POST {url}/score    {"version": 2, "prompts": ["a red circle", ...],
                        "encoding": "png", "samples": ["iVBORw0KGgo...", ...]}
-  or, of texts        {"version": 1, "prompts": ["What is 2 + 2?", ...],
+  or, of texts        {"version": 2, "prompts": ["What is 2 + 2?", ...],
                        "references": ["4", null, ...],
                        "answers": ["It is 4.", ...]}
-  200                 {"version": 1, "rewards": [0.5, null, ...]}
+  200                 {"version": 2, "rewards": [0.5, null, ...]}
 
   GET {url}/health
-  200                 {"version": 1, "reward": "jpeg_compressibility"}
+  200                 {"version": 2, "reward": "jpeg_compressibility"}
 
-  any other status    {"version": 1, "error": "what was wrong"}
+  any other status    {"version": 2, "error": "what was wrong"}
 
 Prompts, samples or answers, and rewards are B of each, in one order; `null` is
 a sample that could not be judged. The kind of a request is
@@ -34,7 +34,7 @@ import numpy as np
 from adrpo_jax.rewards.remote.image_encodings import ENCODINGS, named_encoding
 from adrpo_jax.rewards.text.protocol import TextPrompt
 
-VERSION = 1
+VERSION = 2
 MAX_PIXEL_BYTES = 2**28  # of all images of a request, unpacked
 
 

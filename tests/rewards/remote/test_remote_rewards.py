@@ -105,7 +105,7 @@ def honest(handler, texts, levels, attempt):
 
 def rewards(*numbers):
   """A server that answers with these, whatever was asked."""
-  body = json.dumps({'version': 1, 'rewards': numbers}).encode()
+  body = json.dumps({'version': 2, 'rewards': numbers}).encode()
   return lambda handler, *_: handler.say(200, body)
 
 
@@ -192,7 +192,7 @@ def test_scores_are_those_of_the_server(encoding, serve, images):
     (rewards(10**400), 1, 'a float can hold'),
     (say(b'<html>'), 1, 'expected JSON'),
     (say(b'[1.0]'), 1, 'expected a JSON object'),
-    (say(b'{"version": 2, "rewards": [1]}'), 1, '"version": 1'),
+    (say(b'{"version": 1, "rewards": [1]}'), 1, '"version": 2'),
     (say(b' ' * 100_000), 1, 'more than 4160 bytes'),
   ],
 )

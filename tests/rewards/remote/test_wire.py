@@ -35,7 +35,7 @@ def test_requests_of_texts_keep_every_character():
   assert wire.read_request(body) == (prompts, answers)
   record = json.loads(body)
   assert record == {
-    'version': 1,
+    'version': 2,
     'prompts': ['ä "b"', ''],
     'references': ['4', None],
     'answers': ['\n\x00🙂', ''],
