@@ -108,7 +108,7 @@ def test_sample_draws_pictures_of_the_trained_policy(trained, tmp_path):
   for folder in (workdir, tmp_path / 'none'):
     status, out, err = small_run.call(*flags, f'--workdir={folder}')
     assert status == 0, err
-    assert '6 pictures' in out
+    assert '6 images' in out
     files = sorted((folder / 'drawn').glob('*.png'))
     assert [f.name for f in files] == [
       f'0000{p}_{i:02d}_a_{what}.png'
