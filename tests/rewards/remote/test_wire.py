@@ -25,7 +25,7 @@ def test_requests_keep_every_bit(encoding, images):
   assert texts == ('ä', 'b')
   np.testing.assert_array_equal(back, images)
   assert back.dtype == np.uint8
-  assert json.loads(body)['version'] == 1
+  assert json.loads(body)['version'] == 2
 
 
 def test_requests_of_texts_keep_every_character():
@@ -82,7 +82,7 @@ def test_pickled_objects_are_not_read(images):
 @pytest.mark.parametrize(
   ('change', 'reason'),
   [
-    ({'version': 2}, 'version'),
+    ({'version': 1}, 'version'),
     ({'prompts': ['a']}, '1 prompts and 2 samples'),
     ({'prompts': [1, 2]}, 'strings'),
     ({'samples': []}, 'not empty'),
