@@ -171,10 +171,15 @@ def test_a_clip_above_beta0_warns_with_the_reason():
 @pytest.mark.parametrize('mode', ['train', 'sample', 'pretrain'])
 def test_a_file_in_the_way_of_the_workdir(tmp_path, mode):
   (tmp_path / 'file').write_text('here first')
-  flags = [f'--mode={mode}', '--prompt=a red circle']
-  said = small_run.refused(tmp_path / 'file' / 'run', *flags)
-  assert 'workdir' in said
-  assert str(tmp_path / 'file') in said
+  flags = [*small_run.arguments(), '--prompt=a red circle']
+  if mode == 'pretrain':
+    flags = [f'--config={small_run.ROOT}/configs/pretrain.py:debug']
+  workdir = f'--workdir={tmp_path / "file" / "run"}'
+  status, out, err = small_run.call(*flags, f'--mode={mode}', workdir)
+  assert status == 2
+  assert 'Traceback' not in out + err
+  assert 'error: Expected a workdir' in err
+  assert str(tmp_path / 'file') in err
 
 
 @pytest.mark.parametrize(
