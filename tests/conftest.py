@@ -27,3 +27,16 @@ jax.config.update(
   or os.path.join(tempfile.gettempdir(), 'adrpo_jax_cache'),
 )
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+# The files that take longest, from the longest on. Processes take whole files,
+# so one that began late would be waited for.
+LONGEST_FIRST = (
+  'test_devices.py',
+  'test_resume.py',
+)
+
+
+def pytest_collection_modifyitems(items):
+  """Puts the files that take longest first; the others stay in their order."""
+  places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+  items.sort(key=lambda item: places.get(item.path.name, len(places)))
