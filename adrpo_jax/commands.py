@@ -4,17 +4,15 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 import hashlib
-import importlib.metadata
 import json
+import math
 import os
 import pathlib
 import shlex
-import subprocess
 import sys
 from typing import Any
 
 from etils import epath
-from flax.traverse_util import flatten_dict
 import jax
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
@@ -22,27 +20,26 @@ import numpy as np
 
 from adrpo_jax import builders, experience
 from adrpo_jax import train as loop
+from adrpo_jax.builders.workdir import (
+  check_workdir,
+  claim_workdir,
+  make_folder,
+  read_json,
+)
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
 from adrpo_jax.evaluate import Evaluation
-from adrpo_jax.metrics import plain
+from adrpo_jax.metrics import append_json, plain, write_json
 from adrpo_jax.models.files.hub import cache_folder
+from adrpo_jax.report import summary as summary_file
 from adrpo_jax.report import write as report
 from adrpo_jax.samples import image_file
 from adrpo_jax.scoring import image_scores
 from adrpo_jax.system import wandb_mirror
-from adrpo_jax.system.files import StagedFolder, in_bucket, replacing
+from adrpo_jax.system.files import StagedFolder, in_bucket
+from adrpo_jax.system.versions import device_name, versions
 from adrpo_jax.types import TrainState
 
-PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
-CHANGEABLE = (
-  'steps',
-  'log',
-  'compute',
-  'checkpoint',
-  'eval.every',
-  'compare',
-)  # of a begun run
 SHOWN = 12  # held-out prompts whose samples a run keeps
 Devices = Sequence[jax.Device] | None  # of a mesh; None for all
 
@@ -51,16 +48,16 @@ def train(
   config: ConfigDict, workdir: epath.Path, devices: Devices = None
 ) -> int:
   """Fine-tunes, evaluates before and after, writes summary and report."""
-  _check_workdir(config, workdir)
-  finished = _read(workdir / 'summary.json')
+  check_workdir(config, workdir)
+  finished = read_json(workdir / 'summary.json')
   if finished and finished['steps'] >= config.steps:
     _say(f'{workdir} is finished:\n{json.dumps(finished, indent=1)}')
     return 0
   project = config.log.wandb.project
   wandb_mirror.check(project)
   run = builders.build(config, builders.make_mesh(config, devices))
-  _claim_workdir(config, workdir)
-  _say(f'{config.method.name} on {_device()}, workdir {workdir}')
+  claim_workdir(config, workdir)
+  _say(f'{config.method.name} on {device_name()}, workdir {workdir}')
   with wandb_mirror.mirrored(project, workdir, config.to_dict()) as mirror:
     return _train(config, workdir, run, mirror)
 
@@ -77,7 +74,7 @@ def _train(
   def keep(step: int, name: str, evaluation: Evaluation) -> None:
     samples = workdir / 'samples' / f'{name}.npz'
     _keep_samples(run, samples, evaluation)
-    _append(evaluations, {'step': step} | evaluation.figures)
+    append_json(evaluations, {'step': step} | evaluation.figures)
     logged = functools.partial(run.kind.logged, samples)
     mirror.evaluation(step, plain(evaluation.figures), logged)
 
@@ -105,9 +102,9 @@ def _train(
   final = run.evaluate(run.policy(outcome.state, run.frozen), run.frozen)
   keep(config.steps, 'final', final)
   if jax.process_index() == 0:  # It alone knows of a whole metrics.jsonl.
-    summary = _summary(config, run, workdir, base.figures, final.figures)
-    loop.write_json(workdir / 'summary.json', summary)
-    _say(_verdict(summary))
+    summary = _summary(config, run, workdir, base, final)
+    write_json(workdir / 'summary.json', summary)
+    _say(summary_file.as_text(summary))
     _say(f'Report: {report.write_report(workdir)}')
   return 0
 
@@ -135,10 +132,10 @@ def judge(
 ) -> int:
   """Prints the scores of a folder of images of any origin."""
   images, figures = builders.judge_images(config, folder, prompts, devices)
-  _make_folder(workdir)
+  make_folder(workdir)
   source = {'images': folder, 'prompts_file': prompts}
   record = source | image_scores.as_record(images, figures)
-  loop.write_json(workdir / 'scores.json', record)
+  write_json(workdir / 'scores.json', record)
   _say(image_scores.as_text(figures))
   _say(f'Scores: {workdir / "scores.json"}')
   return 0
@@ -168,7 +165,7 @@ def sample(
     prompts = run.encode(padded)(np.arange(len(padded)))
   except ValueError as error:
     raise InputError(str(error)) from error
-  _make_folder(workdir)
+  make_folder(workdir)
   restored = _restored(run, workdir)
   params = run.policy(restored or run.init(), run.frozen)
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
@@ -194,7 +191,7 @@ def export(
       f'Expected a run with a checkpoint in {workdir}, found none. Give the '
       '--workdir of a run, and the --config it was made with.'
     )
-  _make_folder(workdir)
+  make_folder(workdir)
   with StagedFolder(workdir / 'export') as staged:
     written = run.export(restored, run.frozen, pathlib.Path(staged.folder))
   path = workdir / 'export' / os.fspath(written.relative_to(staged.folder))
@@ -215,8 +212,8 @@ def pretrain_base(config: ConfigDict, workdir: epath.Path) -> int:
       'Expected the family of an embedded world with --mode=pretrain, world or '
       f'text_world, got {config.model.family!r}, which has bases of its own.'
     )
-  _make_folder(workdir)
-  family.pretrain(config, pathlib.Path(workdir), _versions())
+  make_folder(workdir)
+  family.pretrain(config, pathlib.Path(workdir), versions())
   _say(f'Base checkpoint: {workdir / "base"}')
   return 0
 
@@ -245,53 +242,6 @@ def _schedule(config: ConfigDict) -> loop.Schedule:
   )
 
 
-def _check_workdir(config: ConfigDict, workdir: epath.Path) -> None:
-  """Checks that a workdir holds no run of another config. Writes nothing."""
-  stored = _read(workdir / 'config.json')
-  if stored:
-    asked = json.loads(json.dumps(config.to_dict()))
-    old = flatten_dict(stored['config'], sep='.')
-    new = flatten_dict(asked, sep='.')
-    differing = [
-      f'{key}: {old.get(key)!r} there, {new.get(key)!r} asked for'
-      for key in sorted(old.keys() | new.keys())
-      if old.get(key) != new.get(key) and not key.startswith(CHANGEABLE)
-    ]
-    if differing:
-      raise InputError(
-        f'{workdir} holds a run of another config: {"; ".join(differing)}. '
-        'Take another --workdir, or the same config.'
-      )
-
-
-def _claim_workdir(config: ConfigDict, workdir: epath.Path) -> None:
-  """Writes the config, once it is known to be a good one."""
-  _make_folder(workdir)
-  loop.write_json(
-    workdir / 'config.json',
-    {
-      'config': config.to_dict(),
-      'modality': builders.family_of(config).modality,
-      'versions': _versions(),
-      'device': _device(),
-    },
-  )
-
-
-def _make_folder(folder: epath.Path) -> None:
-  """Raises InputError where a folder cannot be made or written to."""
-  probe = folder / f'.writable-{os.getpid()}'
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    probe.write_text('Can this folder be written to?')
-    probe.unlink(missing_ok=True)
-  except OSError as error:
-    raise InputError(
-      f'Expected a workdir that can be written to, got {folder}: '
-      f'{error.strerror or error}. Take another --workdir.'
-    ) from error
-
-
 def _base_evaluation(config: ConfigDict, run: builders.Run) -> Evaluation:
   """Evaluates the base, or reads its evaluation from the cache.
 
@@ -302,7 +252,7 @@ def _base_evaluation(config: ConfigDict, run: builders.Run) -> Evaluation:
   evaluated = config.eval.to_dict()
   evaluated.pop('every')
   settings = [evaluated, config.sampler.to_dict(), config.reward.to_dict()]
-  settings += [config.model.to_dict(), config.mesh.to_dict(), _device()]
+  settings += [config.model.to_dict(), config.mesh.to_dict(), device_name()]
   settings += [run.identity, dataclasses.astuple(run.held_out)]
   text = json.dumps(settings, sort_keys=True)
   digest = hashlib.sha256(text.encode()).hexdigest()
@@ -333,96 +283,33 @@ def _summary(
   config: ConfigDict,
   run: builders.Run,
   workdir: epath.Path,
-  base: dict[str, Any],
-  final: dict[str, Any],
+  base: Evaluation,
+  final: Evaluation,
 ) -> dict[str, Any]:
-  written = (workdir / 'metrics.jsonl').read_text()
-  lines = [json.loads(line) for line in written.splitlines()]
-  spent = [
-    line['seconds_rollout'] + line['seconds_reward'] + line['seconds_update']
-    for line in lines
-  ]
-  size = config.prompts.prompts_per_step * config.prompts.group_size
-  summary = {
-    'method': config.method.name,
-    'title': run.method.title,
-    'seed': config.seed,
-    'steps': config.steps,
-    'seconds': round(sum(spent), 1),
-    'device': _device(),
-    'base': base,
-    'final': final,
-    'beta': {
-      'mean': float(np.mean([line['beta_mean'] for line in lines])),
-      'min': min(line['beta_min'] for line in lines),
-      'max': max(line['beta_max'] for line in lines),
-      'fraction_negative': float(
-        np.mean([line['beta_negative'] for line in lines])
-      ),
-    },
-    'throughput': {'samples_per_second': size * len(lines) / sum(spent)},
-  }
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  summary = summary_file.make_summary(
+    [json.loads(line) for line in lines],
+    base.figures,
+    final.figures,
+    samples_per_step=math.prod(run.groups),
+    method=config.method.name,
+    title=run.method.title,
+    seed=config.seed,
+    steps=config.steps,
+    device=device_name(),
+  )
   if run.modality != 'flow' or config.method.name != 'adrpo':
     return summary
-  ceiling = _ceiling(config.method.adrpo.beta0, base)
+  ceiling = summary_file.predicted_ceiling(
+    config.method.adrpo.beta0, base.figures
+  )
   return summary | {'predicted_ceiling': ceiling}
-
-
-def _ceiling(beta0: float, base: dict[str, Any]) -> float:
-  """p₀ + (d/β₀)·p₀(1−p₀), where guarded ADRPO of a flow ends for two modes.
-
-  d is the reward gap between right and wrong samples of the base: its mean
-  reward is p₀·1 + (1 − p₀)·(1 − d).
-  """
-  p = base['success']
-  gap = (1 - base['reward']) / max(1 - p, 1e-9)
-  return float(min(1.0, p + gap / beta0 * p * (1 - p)))
 
 
 def _restored(run: builders.Run, workdir: epath.Path) -> TrainState | None:
   with Checkpoints(workdir / 'checkpoints') as checkpoints:
     restored = checkpoints.restore(run.abstract)
   return restored.state if restored else None
-
-
-def _verdict(summary: dict[str, Any]) -> str:
-  base, final = summary['base'], summary['final']
-  return '\n'.join(
-    f'{name:>10}  {base[name]:.3f} → {final[name]:.3f}  '
-    f'(± {final[f"{name}_se"]:.3f})'
-    for name in ('reward', 'success', 'fidelity', 'diversity', 'divergence')
-    if name in final
-  )
-
-
-def _append(path: epath.Path, line: dict[str, Any]) -> None:
-  """A line more of a short file, which is written anew: buckets need it."""
-  if jax.process_index() == 0:
-    before = path.read_text() if path.exists() else ''
-    with replacing(path) as new:
-      new.write_text(before + json.dumps(plain(line), allow_nan=False) + '\n')
-
-
-def _read(path: epath.Path) -> dict[str, Any] | None:
-  return json.loads(path.read_text()) if path.is_file() else None
-
-
-def _versions() -> dict[str, str]:
-  versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-  versions['python'] = sys.version.split()[0]
-  root = pathlib.Path(__file__).parent
-  commit = subprocess.run(
-    ['git', '-C', str(root), 'rev-parse', '--short', 'HEAD'],
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  versions['commit'] = commit.stdout.strip() or 'unknown'
-  return versions
-
-
-def _device() -> str:
-  return f'{jax.devices()[0].device_kind} x{jax.device_count()}'
 
 
 def _go_on(workdir: epath.Path) -> str:

@@ -239,6 +239,24 @@ def plain(value: Any) -> Any:
   return value
 
 
+def write_json(path: epath.Path, content: Any) -> None:
+  """Writes JSON whole or not at all, on process 0."""
+  if jax.process_index() == 0:
+    with replacing(path) as new:
+      new.write_text(json.dumps(plain(content), indent=1, ensure_ascii=False))
+
+
+def append_json(path: epath.Path, record: Mapping[str, Any]) -> None:
+  """Adds a line to a short .jsonl file, on process 0.
+
+  The file is written anew, since an object in a bucket cannot grow.
+  """
+  if jax.process_index() == 0:
+    before = path.read_text() if path.exists() else ''
+    with replacing(path) as new:
+      new.write_text(before + json.dumps(plain(record), allow_nan=False) + '\n')
+
+
 def _scalars(record: Mapping[str, Any], under: str = '') -> Iterator[Any]:
   """(name, number) of a record, nested names joined by '/'."""
   for name, value in record.items():

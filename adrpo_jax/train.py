@@ -5,7 +5,6 @@ number of the step. A run that was interrupted goes on to the same last bit.
 """
 
 from collections.abc import Callable
-import json
 import time
 from typing import Any, NamedTuple, Protocol
 
@@ -17,10 +16,9 @@ from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import RunError
 from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.experience import Experience, elapsed
-from adrpo_jax.metrics import MetricsLog, Progress, cut_back, plain
+from adrpo_jax.metrics import MetricsLog, Progress, cut_back
 from adrpo_jax.rewards.protocol import check_invalid_share
 from adrpo_jax.rewards.weighted_sum import measure_masks
-from adrpo_jax.system.files import replacing
 from adrpo_jax.system.preemption import Preemption
 from adrpo_jax.types import PyTree, Scores, TrainState
 
@@ -216,13 +214,6 @@ def _speeds(
     rollout = max(timings['seconds_rollout'], 1e-9)
     speeds['tokens_per_second'] = tokens / rollout
   return speeds
-
-
-def write_json(path: epath.Path, content: Any) -> None:
-  """Writes JSON whole or not at all, on process 0."""
-  if jax.process_index() == 0:
-    with replacing(path) as new:
-      new.write_text(json.dumps(plain(content), indent=1, ensure_ascii=False))
 
 
 def _due(step: int, every: int) -> bool:
