@@ -16,11 +16,8 @@ import os
 import pathlib
 import sys
 
-# Set before JAX starts: JAX must not search for a TPU, and several processes
-# may compile at the same time.
+# Set before JAX starts, which must not search for a TPU.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
-os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
 
 from absl import flags
 

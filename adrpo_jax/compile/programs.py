@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import json
+import os
 from typing import Any
 
 import jax
@@ -64,6 +65,9 @@ def devices_of(topology: str, slices: int) -> Sequence[jax.Device]:
   """Returns the devices of a topology, as libtpu describes them."""
   from jax.experimental import topologies
 
+  # libtpu must not search for a TPU, and several processes may compile.
+  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
+  os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
   try:
     return topologies.get_topology_desc(
       platform='tpu', topology_name=topology, num_slices=slices

@@ -19,7 +19,9 @@ def in_code(page, pattern):
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_files_exist(page):
   paths = in_code(page, rf'(?:{FOLDERS})/[\w./]*\w/?')
-  assert [p for p in paths if not (ROOT / p).exists()] == []
+  built = ('docs/_build/html',)  # by docs/build
+  missing = [p for p in paths if not (ROOT / p).exists() and p not in built]
+  assert missing == []
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)

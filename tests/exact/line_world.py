@@ -174,7 +174,7 @@ def train(
         latent_shape=(1,),
         samples_per_prompt=group,
         sigmas=SIGMAS,
-        transition=transition,
+        transition=transition or solvers.euler(),
         draws=4,
         quantile=solver_levels,
       )
