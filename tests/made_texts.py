@@ -12,14 +12,15 @@ def write_run(
   evaluations=(),
   final=(),
   world='sort',
-  family='text_world',
+  modality='language',
 ):
   """A finished run of lines as they are given; `final` says what is evaluated.
 
   steps, evaluations: a dict each, without their steps, from 0 and from 10.
   """
   workdir.mkdir(parents=True, exist_ok=True)
-  config = {'config': {'model': {'family': family}, 'world': world}}
+  settings = {'method': {'name': workdir.parent.name}, 'world': world}
+  config = {'config': settings, 'modality': modality}
   (workdir / 'config.json').write_text(json.dumps(config))
   synthetic_runs.write_jsonl(
     workdir / 'metrics.jsonl',

@@ -88,7 +88,7 @@ def shaken(tree, scale, seed=0):
 def options(file='t2i', **changes):
   """Dotted config keys with their values; `__` in a name stands for a dot."""
   changed = {name.replace('__', '.'): v for name, v in changes.items()}
-  own = {'compute.microbatches': 1}
+  own = {'compute.microbatches': 1, 'compute.reward_chunks': 1}
   if file == 't2i':
     own = {'model.path': str(base_folder()), 'sampler.steps': 2}
   return OPTIONS | own | changed

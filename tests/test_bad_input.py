@@ -10,11 +10,13 @@ import pytest
 import small_run
 
 from adrpo_jax import builders, main
+from adrpo_jax.builders import parts
 from adrpo_jax.errors import InputError
 from adrpo_jax.method import methods
 from adrpo_jax.method.methods import METHODS, parameters
 from adrpo_jax.models.files import safetensors_trees
 from adrpo_jax.models.shapes import base as base_models
+from adrpo_jax.rewards.user_rewards import IMAGE_FORMS
 from adrpo_jax.tree_names import leaf_names
 
 TRANSFORMER = 'transformer.safetensors'
@@ -65,8 +67,9 @@ def test_a_mistyped_reward_is_named_with_the_nearest():
   config = small_run.make_config()
   with config.unlocked():
     config.reward.weights = {'shpes': 1.0}
+  terms = parts.reward_terms(config.reward, IMAGE_FORMS)
   with pytest.raises(InputError, match="Did you mean 'shapes'"):
-    builders.make_reward(config.reward, ['a red circle'], dict)
+    parts.make_reward(terms, ['a red circle'], dict)
 
 
 @pytest.mark.parametrize(

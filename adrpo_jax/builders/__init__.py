@@ -3,7 +3,6 @@
 from adrpo_jax.builders.families import family_of as family_of
 from adrpo_jax.builders.methods import make_method as make_method
 from adrpo_jax.builders.parts import make_optimizer as make_optimizer
-from adrpo_jax.builders.parts import make_reward as make_reward
 from adrpo_jax.builders.run import Run as Run
 from adrpo_jax.builders.run import build as build
 from adrpo_jax.builders.run import make_mesh as make_mesh

@@ -12,7 +12,7 @@ from adrpo_jax.rewards import image_table, text_table
 from adrpo_jax.rewards.normalizers import Named
 from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.rewards.table import Table
-from adrpo_jax.rewards.user_rewards import IMAGES, TEXTS, Kind, user_rewards
+from adrpo_jax.rewards.user_rewards import RewardForms, user_rewards
 
 
 class RewardTerms(NamedTuple):
@@ -23,6 +23,7 @@ class RewardTerms(NamedTuple):
   parameters:   name -> keyword arguments, of all terms
   normalize:    name -> normalizer, of terms with a weight, where not raw
   monitor_only: names of terms that are measured and not trained on
+  invalid_limit: the share of invalid samples from which a run stops
   """
 
   rows: Table
@@ -30,11 +31,12 @@ class RewardTerms(NamedTuple):
   parameters: dict[str, dict[str, Any]]
   normalize: dict[str, Named]
   monitor_only: tuple[str, ...]
+  invalid_limit: float
 
 
-def reward_terms(config: ConfigDict, kind: Kind) -> RewardTerms:
-  """Reads `config.reward`; `kind` is of the samples that are judged."""
-  users = user_rewards(config.python, kind)
+def reward_terms(config: ConfigDict, forms: RewardForms) -> RewardTerms:
+  """Reads `config.reward`; `forms` are those of the samples that are judged."""
+  users = user_rewards(config.python, forms)
   trained = {
     name: user
     for name, user in users.items()
@@ -46,7 +48,7 @@ def reward_terms(config: ConfigDict, kind: Kind) -> RewardTerms:
   normalize = config.normalize.to_dict()
   normalize |= {name: user.normalize for name, user in trained.items()}
   return RewardTerms(
-    {**kind.rows, **{name: user.row for name, user in users.items()}},
+    {**forms.rows, **{name: user.row for name, user in users.items()}},
     weights,
     reward_parameters(config)
     | {name: user.parameters for name, user in users.items()},
@@ -56,6 +58,7 @@ def reward_terms(config: ConfigDict, kind: Kind) -> RewardTerms:
       if named != 'raw' and name in weights
     },
     tuple(dict.fromkeys(monitored)),
+    config.invalid_limit,
   )
 
 
@@ -66,42 +69,40 @@ def reward_parameters(config: ConfigDict) -> dict[str, dict[str, Any]]:
 
 
 def make_reward(
-  config: ConfigDict, texts: Sequence[str], normalizers: Normalizers
+  terms: RewardTerms, texts: Sequence[str], normalizers: Normalizers
 ) -> Reward:
-  """The weighted sum of the rewards of a config, for images.
+  """The weighted sum of the terms of a reward, for images.
 
   Args:
-    config: `config.reward`.
+    terms: of a config, for images.
     texts: of all prompts.
     normalizers: (name -> normalizer of the config) -> those to use.
   """
-  terms = reward_terms(config, IMAGES)
   return image_table.make_reward(
-    terms.weights, texts, **_arguments(config, terms, normalizers)
+    terms.weights, texts, **_arguments(terms, normalizers)
   )
 
 
 def make_text_reward(
-  config: ConfigDict,
+  terms: RewardTerms,
   prompts: PromptSet,
   decode: Callable[..., str],
   normalizers: Normalizers,
 ) -> Reward:
-  """The weighted sum of the rewards of a config, for texts.
+  """The weighted sum of the terms of a reward, for texts.
 
   Args:
-    config: `config.reward`.
+    terms: of a config, for texts.
     prompts: all prompts, with their reference answers.
     decode: tokens -> text.
     normalizers: see `make_reward`.
   """
-  terms = reward_terms(config, TEXTS)
   return text_table.make_text_reward(
     terms.weights,
     prompts.texts,
     prompts.answers,
     decode,
-    **_arguments(config, terms, normalizers),
+    **_arguments(terms, normalizers),
   )
 
 
@@ -109,11 +110,9 @@ def _weights(config: ConfigDict) -> dict[str, float]:
   return {name: weight for name, weight in config.weights.items() if weight}
 
 
-def _arguments(
-  config: ConfigDict, terms: RewardTerms, normalizers: Normalizers
-) -> dict[str, Any]:
+def _arguments(terms: RewardTerms, normalizers: Normalizers) -> dict[str, Any]:
   return {
-    'invalid_limit': config.invalid_limit,
+    'invalid_limit': terms.invalid_limit,
     'parameters': terms.parameters,
     'normalize': normalizers(terms.normalize),
     'monitor_only': terms.monitor_only,

@@ -117,7 +117,6 @@ def build(
   checks.check_parts(config, mesh)
   checks.check_averaging(config.training)
   task = family.task(config)
-  reward = task.reward(config.reward, task.training, dict)
   generator = family.generator(config, mesh)
   adapted = adaptation.make_adaptation(config.model)
   extrapolation = config.training.extrapolation
@@ -164,7 +163,7 @@ def build(
     encode=encode,
     rollout=jax.jit(programs.modality.rollout),
     decode=jax.jit(programs.modality.decode),
-    reward=reward,
+    reward=task.reward(task.training, dict),
     parts=config.compute.reward_chunks,
     gather=gather,
     update=jax.jit(
@@ -224,7 +223,7 @@ def _evaluator(
   gather: Callable,
 ) -> Callable[[PyTree, PyTree], Evaluation]:
   # Figures of different steps are compared.
-  reward = task.reward(config.reward, task.held_out, comparable)
+  reward = task.reward(task.held_out, comparable)
   return make_evaluate(
     generator.evaluated(adaptation.overlay, config.eval.group_size),
     reward,

@@ -14,7 +14,7 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.flow import pixel_diversity
 from adrpo_jax.rewards import image_table
 from adrpo_jax.rewards.protocol import in_unit_range
-from adrpo_jax.rewards.user_rewards import IMAGES
+from adrpo_jax.rewards.user_rewards import IMAGE_FORMS
 from adrpo_jax.scoring import image_folder, image_scores
 from adrpo_jax.types import Array, PyTree
 
@@ -47,7 +47,7 @@ def judge_images(
     )  # All are of one size.
   except ValueError as error:
     raise InputError(str(error)) from error
-  terms = reward_terms(config.reward, IMAGES)
+  terms = reward_terms(config.reward, IMAGE_FORMS)
   rewards = {
     term: image_table.make_reward(
       {term: 1.0},

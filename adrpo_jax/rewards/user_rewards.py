@@ -41,7 +41,7 @@ class Form(NamedTuple):
   batch_size: int
 
 
-class Kind(NamedTuple):
+class RewardForms(NamedTuple):
   """What a table asks of functions: forms by the names of first arguments."""
 
   forms: Mapping[tuple[str, ...], Form]
@@ -77,12 +77,12 @@ def _of_answers(function: Callable, measures: Sequence[str]) -> HostFunction:
 
 _batch = Form(lambda function, measures: function, batch_size=16)
 
-IMAGES = Kind(
+IMAGE_FORMS = RewardForms(
   {('texts', 'images'): _batch, ('text', 'image'): Form(_of_images, 1)},
   image_table.REWARDS,
   image_table.host_row,
 )
-TEXTS = Kind(
+TEXT_FORMS = RewardForms(
   {
     ('prompts', 'answers'): _batch,
     ('prompt', 'answer', 'reference'): Form(in_batches, 1),
@@ -93,24 +93,24 @@ TEXTS = Kind(
 )
 
 
-def user_rewards(text: str, kind: Kind) -> dict[str, UserReward]:
+def user_rewards(text: str, forms: RewardForms) -> dict[str, UserReward]:
   """Name -> the reward of each function that `reward.python` names.
 
   Raises:
     InputError: a file or function that is not there, a signature that does not
       fit, or the name of a row of the table.
   """
-  return {call.name: _reward(call, kind) for call in read_calls(text, KEY)}
+  return {call.name: _reward(call, forms) for call in read_calls(text, KEY)}
 
 
-def _reward(call: Call, kind: Kind) -> UserReward:
-  if call.name in kind.rows:
+def _reward(call: Call, forms: RewardForms) -> UserReward:
+  if call.name in forms.rows:
     raise InputError(
       f'Expected a name that no reward of the package has, got {call}. Give '
       'the function another name.'
     )
   function = load(call, KEY)
-  form, own = _form(call, function, kind)
+  form, own = _form(call, function, forms)
   measures = tuple(getattr(function, 'measures', ()))
   options = dict(call.arguments)
   weight, normalize = (
@@ -129,20 +129,22 @@ def _reward(call: Call, kind: Kind) -> UserReward:
 
   host.__doc__ = function.__doc__
   return UserReward(
-    kind.host_row(call.name, host, measures=measures),
+    forms.host_row(call.name, host, measures=measures),
     {'batch_size': form.batch_size} | options,
     float(weight),
     normalize,
   )
 
 
-def _form(call: Call, function: Callable, kind: Kind) -> tuple[Form, list[str]]:
+def _form(
+  call: Call, function: Callable, forms: RewardForms
+) -> tuple[Form, list[str]]:
   """The form of a function, and the names of its own parameters."""
   parameters = inspect.signature(function).parameters
   names = tuple(parameters)
-  fitting = [first for first in kind.forms if names[: len(first)] == first]
+  fitting = [first for first in forms.forms if names[: len(first)] == first]
   if not fitting:
-    known = ' or '.join(f'({", ".join(first)}, ...)' for first in kind.forms)
+    known = ' or '.join(f'({", ".join(first)}, ...)' for first in forms.forms)
     raise InputError(
       f'Expected the arguments of {call} to be {known}, got '
       f'({", ".join(names)}). Rename them: their names say how the function '
@@ -159,4 +161,4 @@ def _form(call: Call, function: Callable, kind: Kind) -> tuple[Form, list[str]]:
       f'{inspect.signature(function)}, beside {", ".join(sorted(SETTINGS))}; '
       f'got {sorted(arguments) or "none"}: {error}.'
     ) from error
-  return kind.forms[first], own
+  return forms.forms[first], own

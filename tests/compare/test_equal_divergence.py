@@ -185,7 +185,7 @@ def test_flows_are_compared_at_equal_w2(tmp_path):
   made_texts.write_run(
     tmp_path / 'adrpo' / 'seed_0',
     steps=made_texts.steps(reward=0.01),
-    family='world',
+    modality='flow',
   )
   comparison = read_comparison(tmp_path)
   (at,) = comparison.at_divergence

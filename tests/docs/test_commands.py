@@ -34,7 +34,7 @@ from adrpo_jax.method.transforms import starting_weights, weigh
 from adrpo_jax.rewards.image_table import REWARDS
 from adrpo_jax.rewards.text.protocol import TextPrompt
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
-from adrpo_jax.rewards.user_rewards import IMAGES, TEXTS, user_rewards
+from adrpo_jax.rewards.user_rewards import IMAGE_FORMS, TEXT_FORMS, user_rewards
 from adrpo_jax.worlds import TEXT_WORLDS
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
@@ -194,7 +194,7 @@ def _parse(flags):
       assert family.pretrain is not None
       return
     _check_method(make_method(config, family.methods))
-    kind = TEXTS if family.modality == 'language' else IMAGES
+    kind = TEXT_FORMS if family.modality == 'language' else IMAGE_FORMS
     for reward in user_rewards(config.reward.python, kind).values():
       _check_reward(reward.row.host(), kind)
   finally:
@@ -219,7 +219,7 @@ def _check_reward(function, kind):
   samples = {
     True: (('one', 'two'), images),
     False: (prompts, ('a please', 'answer')),
-  }[kind is IMAGES]
+  }[kind is IMAGE_FORMS]
   scores = function(*samples)
   for values in scores.values() if isinstance(scores, dict) else [scores]:
     assert np.isfinite(np.asarray(values, float)).all()

@@ -7,7 +7,7 @@ import pytest
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.image_table import make_reward
 from adrpo_jax.rewards.text_table import make_text_reward
-from adrpo_jax.rewards.user_rewards import IMAGES, TEXTS, user_rewards
+from adrpo_jax.rewards.user_rewards import IMAGE_FORMS, TEXT_FORMS, user_rewards
 from adrpo_jax.types import PromptBatch
 
 P, G = 2, 3
@@ -76,20 +76,20 @@ def images():
 
 
 def image_scores(text, limit=0.5):
-  ((name, user),) = user_rewards(text, IMAGES).items()
+  ((name, user),) = user_rewards(text, IMAGE_FORMS).items()
   reward = make_reward(
     {name: 1.0},
     ['a', 'two'],
     limit,
     {name: user.parameters},
-    rows=IMAGES.rows | {name: user.row},
+    rows=IMAGE_FORMS.rows | {name: user.row},
   )
   return reward(PROMPTS, images())
 
 
 def text_scores(text):
   """Of the answers 0, 1, … to prompts 'one' and 'more'; references are '1'."""
-  ((name, user),) = user_rewards(text, TEXTS).items()
+  ((name, user),) = user_rewards(text, TEXT_FORMS).items()
   reward = make_text_reward(
     {name: 1.0},
     ['one', 'more'],
@@ -97,7 +97,7 @@ def text_scores(text):
     lambda tokens: ''.join(map(str, tokens)),
     0.5,
     {name: user.parameters},
-    rows=TEXTS.rows | {name: user.row},
+    rows=TEXT_FORMS.rows | {name: user.row},
   )
   tokens = jnp.arange(P * G).reshape(P, G, 1)
   ones = jnp.ones((P, G, 1))
@@ -148,10 +148,12 @@ def test_functions_of_answers(text_file):
 
 def test_weights_and_normalizers_are_arguments(image_file):
   text = f"{image_file}:redness(weight=0.5, normalize='standard', workers=1)"
-  user = user_rewards(text, IMAGES)['redness']
+  user = user_rewards(text, IMAGE_FORMS)['redness']
   assert (user.weight, user.normalize) == (0.5, 'standard')
   assert user.parameters == {'batch_size': 16, 'workers': 1}
-  assert user_rewards(f'{image_file}:length', IMAGES)['length'].weight == 1.0
+  assert (
+    user_rewards(f'{image_file}:length', IMAGE_FORMS)['length'].weight == 1.0
+  )
 
 
 @pytest.mark.parametrize(
@@ -172,10 +174,10 @@ def test_a_function_that_does_not_fit_is_refused(image_file, call, said):
   )
   image_file.write_text(IMAGE_REWARDS + extra)
   with pytest.raises(InputError) as error:
-    user_rewards(f'{image_file}:{call}', IMAGES)
+    user_rewards(f'{image_file}:{call}', IMAGE_FORMS)
   assert said in str(error.value)
 
 
 def test_a_function_of_texts_is_no_reward_of_images(text_file):
   with pytest.raises(InputError, match=r'got \(prompts, answers, length\)'):
-    user_rewards(f'{text_file}:brevity', IMAGES)
+    user_rewards(f'{text_file}:brevity', IMAGE_FORMS)

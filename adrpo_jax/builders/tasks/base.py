@@ -25,7 +25,7 @@ class Task(NamedTuple):
   facts:    (texts) -> pytree [N, ...], what rewards compare samples with
   measure:  (decoded, facts) -> name -> [P], see `make_evaluate`
   kind:     images or texts
-  reward:   (config.reward, prompts, normalizers) -> the reward on these, with
+  reward:   (prompts, normalizers) -> the reward of the config on these, with
             normalizers(those of the config)
   """
 
@@ -35,7 +35,7 @@ class Task(NamedTuple):
   facts: Callable[[Sequence[str]], PyTree]
   measure: Callable[[Array, PyTree], Mapping[str, Array]]
   kind: SampleKind
-  reward: Callable[[ConfigDict, PromptSet, Normalizers], Reward]
+  reward: Callable[[PromptSet, Normalizers], Reward]
 
 
 def prompts_of_world(

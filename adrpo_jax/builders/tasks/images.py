@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from adrpo_jax.builders.checks import lookup
-from adrpo_jax.builders.parts import make_reward
+from adrpo_jax.builders.parts import make_reward, reward_terms
 from adrpo_jax.builders.tasks.base import (
   Task,
   balanced,
@@ -20,6 +20,7 @@ from adrpo_jax.builders.tasks.base import (
 )
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.report.sample_kinds import IMAGES
+from adrpo_jax.rewards.user_rewards import IMAGE_FORMS
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import WORLDS, World
 
@@ -45,6 +46,7 @@ class Judge(NamedTuple):
 
 def make_image_task(config: ConfigDict) -> Task:
   """Makes the task of an embedded world, or of prompt files."""
+  terms = reward_terms(config.reward, IMAGE_FORMS)
   judge = make_judge(config)
   training, held_out = (
     _of_world(config, judge) if config.world else _of_files(config)
@@ -56,8 +58,8 @@ def make_image_task(config: ConfigDict) -> Task:
     facts=judge.facts,
     measure=judge.measure,
     kind=IMAGES.bind(judge.describe),
-    reward=lambda reward, prompts, normalizers: make_reward(
-      reward, prompts.texts, normalizers
+    reward=lambda prompts, normalizers: make_reward(
+      terms, prompts.texts, normalizers
     ),
   )
 

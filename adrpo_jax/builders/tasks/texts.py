@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators.language_folder import make_chat_tokenizer
-from adrpo_jax.builders.parts import make_text_reward
+from adrpo_jax.builders.parts import make_text_reward, reward_terms
 from adrpo_jax.builders.tasks.base import (
   Task,
   prompts_of_files,
@@ -19,11 +19,13 @@ from adrpo_jax.data.prompts import PromptSet, load
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.decoder.chat_tokenizer import ChatTokenizer
 from adrpo_jax.report.sample_kinds import TEXTS
+from adrpo_jax.rewards.user_rewards import TEXT_FORMS
 from adrpo_jax.worlds import TEXT_WORLDS, TextWorld
 
 
 def make_text_task(config: ConfigDict) -> Task:
   """Makes the task of an embedded world of texts, or of prompt files."""
+  terms = reward_terms(config.reward, TEXT_FORMS)
   tokenizer = make_chat_tokenizer(config)
   training, held_out = (
     _of_world(config) if config.world else _of_files(config, tokenizer)
@@ -47,8 +49,8 @@ def make_text_task(config: ConfigDict) -> Task:
     facts=lambda asked: (),
     measure=lambda samples, facts: {},
     kind=TEXTS.bind(tokenizer),
-    reward=lambda reward, prompts, normalizers: make_text_reward(
-      reward, prompts, tokenizer.decode, normalizers
+    reward=lambda prompts, normalizers: make_text_reward(
+      terms, prompts, tokenizer.decode, normalizers
     ),
   )
 

@@ -208,6 +208,7 @@ TWO_PROCESSES = textwrap.dedent("""
   from adrpo_jax.rewards.overlap import draw_and_judge, join
   from adrpo_jax.rewards.protocol import on_device
   from adrpo_jax.rewards.weighted_sum import weighted_sum
+  from adrpo_jax.types import PromptBatch
   mesh = jax.make_mesh(
     (4,), ('data',), axis_types=(jax.sharding.AxisType.Auto,)
   )
@@ -244,9 +245,9 @@ TWO_PROCESSES = textwrap.dedent("""
     normalizers={'host': NORMALIZERS['standard'](eps=0.0)},
   )
   whole = gather(both(prompts, images))
-  draw = jax.jit(lambda part: ((), part['images']))
+  draw = jax.jit(lambda part: ((), part.condition))
   drawn, finish = draw_and_judge(
-    draw, both, {**prompts, 'images': images}, parts=2
+    draw, both, prompts.replace(condition=images), parts=2
   )
   parts = gather(finish())
   jax.tree.map(np.testing.assert_array_equal, parts, whole)
