@@ -258,6 +258,7 @@ def two_processes(folder, action):
       worker.process.kill()
 
 
+@pytest.mark.slow
 def test_two_processes_save_are_preempted_and_restore(tmp_path):
   first, second = two_processes(tmp_path, 'save_and_be_preempted')
   assert first == second

@@ -47,6 +47,7 @@ def largest_change(tree, base):
   return max(np.abs(a - b).max() for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_the_whole_model(tmp_path):
   folder, policy, base = exported(tmp_path)
   assert largest_change(policy, base) > 1e-3
@@ -63,6 +64,7 @@ def test_the_whole_model(tmp_path):
   np.testing.assert_array_equal(table[0], position_table(config, 4, 4))
 
 
+@pytest.mark.slow
 def test_adapters(tmp_path):
   folder, policy, base = exported(tmp_path, model__lora_rank=2)
   assert largest_change(policy, base) > 1e-3

@@ -30,6 +30,7 @@ def trained(tmp_path_factory):
   return workdir, out
 
 
+@pytest.mark.slow
 def test_a_run_leaves_all_its_files(trained):
   workdir, out = trained
   files = {str(p.relative_to(workdir)) for p in workdir.rglob('*')}
@@ -90,6 +91,7 @@ def test_another_config_is_refused_and_the_keys_named(trained):
   assert 'prompts' not in said
 
 
+@pytest.mark.slow
 def test_eval_prints_the_figures_of_the_newest_checkpoint(trained):
   workdir, _ = trained
   flags = [*small_run.arguments(steps=2), f'--workdir={workdir}']
@@ -100,6 +102,7 @@ def test_eval_prints_the_figures_of_the_newest_checkpoint(trained):
   assert figures == summary['final']
 
 
+@pytest.mark.slow
 def test_sample_draws_pictures_of_the_trained_policy(trained, tmp_path):
   workdir, _ = trained
   flags = [*small_run.arguments(steps=2), '--mode=sample', '--count=3']
@@ -197,6 +200,7 @@ def test_a_mistyped_key_without_a_config_is_named_too():
   assert 'Traceback' not in done.stderr
 
 
+@pytest.mark.slow
 def test_sample_takes_any_count_on_any_number_of_devices(tmp_path):
   flags = [*small_run.arguments(), '--mode=sample', '--count=1']
   flags += ['--prompt=a red circle', f'--workdir={tmp_path}']
@@ -215,6 +219,7 @@ def test_sample_wants_a_prompt(tmp_path):
   assert '--prompt=' in small_run.refused(tmp_path, '--mode=sample')
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_stops_without_a_traceback(tmp_path):
   said = small_run.refused(
     tmp_path / 'run', training__learning_rate=1e30, training__warmup_steps=0

@@ -157,6 +157,7 @@ def commands_of(words):
   return commands
 
 
+@pytest.mark.slow
 def test_own_code_is_trained_with(compared):
   for name in ('gentle', 'adrpo'):
     folder = compared / name / 'seed_0'
@@ -186,6 +187,7 @@ def test_own_method_is_compared(compared):
   assert '| ADRPO |' in table
 
 
+@pytest.mark.slow
 def test_own_reward_and_method_of_images(scratch, tmp_path):
   flags = small_run.arguments(
     steps=1,

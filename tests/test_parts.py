@@ -17,6 +17,7 @@ def experience(parts, reward, devices):
   return jax.device_get((prompts, samples, scores))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('reward', ['shapes', 'jpeg_compressibility'])
 @pytest.mark.parametrize(('parts', 'devices'), [(4, 1), (2, 4)])
 def test_parts_change_nothing(reward, parts, devices):

@@ -28,6 +28,7 @@ def write_pairs(path, metadata):
   return x0
 
 
+@pytest.mark.slow
 def test_a_step_is_trained_on_a_file_as_the_documentation_describes_it(
   tmp_path,
 ):

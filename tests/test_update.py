@@ -55,6 +55,7 @@ def relative_gap(a, b):
   return gap / max(np.abs(leaf).max() for leaf in b.values())
 
 
+@pytest.mark.slow
 def test_loss_and_gradient_do_not_depend_on_microbatches():
   steps = {
     parts: one_step(
@@ -72,6 +73,7 @@ def test_loss_and_gradient_do_not_depend_on_microbatches():
     assert four == pytest.approx(one, rel=1e-5, abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_nan_leaves_the_state_as_it_was():
   run = built()
   x0 = np.ones((small_run.P, small_run.G, 8, 8, 8), np.float32)
@@ -108,6 +110,7 @@ def test_invalid_samples_change_nothing():
   assert metrics['counted'] == pytest.approx(12 / 16)
 
 
+@pytest.mark.slow
 def test_a_step_without_any_valid_sample_has_no_loss():
   nothing = small_run.made_scores()._replace(
     valid=np.zeros((small_run.P, small_run.G), bool)
@@ -118,6 +121,7 @@ def test_a_step_without_any_valid_sample_has_no_loss():
   assert_same(before, after.params)
 
 
+@pytest.mark.slow
 def test_several_steps_compile_each_function_once():
   run = built()
   state = run.init()
@@ -148,6 +152,7 @@ def test_lora_state_holds_adapters_only():
   assert sum(leaf.size for leaf in moments) == 2 * adapters
 
 
+@pytest.mark.slow
 def test_zero_adapters_draw_what_the_base_draws_to_the_last_bit():
   run = built(**LORA)
   whole = built()
@@ -158,6 +163,7 @@ def test_zero_adapters_draw_what_the_base_draws_to_the_last_bit():
   np.testing.assert_array_equal(adapted['x0'], plain['x0'])
 
 
+@pytest.mark.slow
 def test_lora_trains_adapters_and_leaves_the_base():
   run = built(**LORA)
   base = jax.device_get(run.frozen['reference'])
@@ -188,6 +194,7 @@ def test_a_state_keeps_the_copies_its_method_reads(name, copies):
   assert behavior is wanted
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_apart_from_those_a_method_reads():
   """awm: ema keeps its own decay, 0 in step 0, beside an average of 0.9."""
   run = built(method__name='awm', training__ema_decay=0.9)
@@ -204,6 +211,7 @@ def test_averaged_weights_are_apart_from_those_a_method_reads():
     np.testing.assert_allclose(leaf, leaf_names(wanted)[name], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_copies_move_towards_the_parameters_after_the_step():
   """nft: old <- d·old + (1 − d)·params, d = 0 in step 0, 0.001 in step 1."""
   run = built(method__name='nft')
@@ -222,6 +230,7 @@ def test_the_copies_move_towards_the_parameters_after_the_step():
     np.testing.assert_allclose(leaf, leaf_names(wanted)[name], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('rank', [0, 4])
 def test_the_policy_goes_on_in_the_direction_of_the_average(rank):
   """λ = 2: twice the average less the reference; λ = 1: the average."""
@@ -242,6 +251,7 @@ def test_the_policy_goes_on_in_the_direction_of_the_average(rank):
     np.testing.assert_allclose(leaf, wanted[name], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_untrained_policy_is_the_base():
   for rank in (0, 4):
     run = built(model__lora_rank=rank, training__extrapolation=2.0)

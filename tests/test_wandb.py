@@ -54,6 +54,7 @@ def resumed(tmp_path_factory):
   return workdir
 
 
+@pytest.mark.slow
 def test_every_number_of_a_line_is_in_the_history(resumed):
   first, second = wandb_records.files(resumed)
   rows = [*wandb_records.history(first), *wandb_records.history(second)]

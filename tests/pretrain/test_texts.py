@@ -105,6 +105,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(workdir, tmp_path, monkeypatch):
     assert (tmp_path / 'base' / name).read_bytes() == expected
 
 
+@pytest.mark.slow
 def test_a_run_that_is_over_is_not_trained_again(workdir, monkeypatch):
   before = json.loads((workdir / 'base' / 'pretraining.json').read_text())
 
@@ -147,6 +148,7 @@ def loss_of(scores, tokens, mask):
   return float(pretrain_text.answer_loss(model, scores, (tokens, mask), 3))
 
 
+@pytest.mark.slow
 def test_the_loss_falls(tmp_path):
   made(tmp_path, steps=100, batch=32, save_every=100, ema=0.5)
   first, last = [

@@ -17,6 +17,7 @@ from adrpo_jax.report.write import duration, write_report
 from adrpo_jax.samples.image_file import Samples
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_is_small(finished):
   report = finished / 'report.html'
   assert_stands_alone(report)
@@ -178,6 +179,7 @@ def test_all_images_together_fit_a_budget():
   assert len(sizes) == 1
 
 
+@pytest.mark.slow
 def test_a_report_of_large_images_stays_small(tmp_path):
   synthetic_runs.write_run(tmp_path / 'run')
   for name in ('base', 'final'):

@@ -99,6 +99,7 @@ def test_completions_are_sampled_from_the_chain():
   np.testing.assert_allclose(frequency, CHAIN[1] / CHAIN[1].sum(), atol=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('rows', [1, 2])
 def test_a_completion_does_not_depend_on_other_rows(rows):
   tokens = jnp.asarray([[0, 1], [1, 2], [1, 0]], jnp.int32)

@@ -92,6 +92,7 @@ def test_a_blank_picture_earns_nothing():
   np.testing.assert_array_equal(seen['fidelity'], 0)
 
 
+@pytest.mark.slow
 def test_objects_keep_apart():
   scenes = jax.vmap(shapes.complete)(
     jax.tree.map(jnp.asarray, _some('counting')),
@@ -111,6 +112,7 @@ def test_objects_keep_apart():
       assert (np.maximum(*gaps)[both] >= shapes.GAP).all()
 
 
+@pytest.mark.slow
 def test_spread_is_that_of_what_is_free():
   facts = _some('style', 8)
   truth = shapes_diversity.truth(facts, 4)
@@ -122,6 +124,7 @@ def test_spread_is_that_of_what_is_free():
   np.testing.assert_allclose(spread, 0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_spread_by_hand():
   """Two samples, one object: places 10 pixels apart, sizes differ."""
   facts = prompts.facts(['a filled red square'])

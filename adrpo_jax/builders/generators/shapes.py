@@ -1,6 +1,7 @@
 """The base of an embedded world: small, with a text encoder of its own."""
 
 from collections.abc import Sequence
+from functools import partial
 import pathlib
 
 import jax
@@ -15,11 +16,13 @@ from adrpo_jax.builders.generators.flow import (
   make_flow_generator,
   null_condition,
 )
+from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.models.shapes import base as base_models
-from adrpo_jax.models.shapes.text_encoder import TextEncoder
+from adrpo_jax.models.shapes.text_encoder import TextEncoder, TextEncoderConfig
 from adrpo_jax.sampling import noise_levels
 from adrpo_jax.system.fingerprint import fingerprint
+from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import WORLDS
 
 
@@ -28,6 +31,13 @@ def base_folder(config: ConfigDict) -> pathlib.Path:
   package = pathlib.Path(__file__).parents[2]
   shipped = package / 'worlds' / f'{config.world}_base'
   return pathlib.Path(config.model.path or shipped)
+
+
+@partial(jax.jit, static_argnums=0)
+def _encode_tokens(
+  config: TextEncoderConfig, params: PyTree, tokens: Array
+) -> Condition:
+  return TextEncoder(config).apply(params, tokens)
 
 
 def make_world_generator(
@@ -41,10 +51,11 @@ def make_world_generator(
     name: sharding.put_tree(tree, sharding.tree_shardings(tree, mesh))
     for name, tree in models.params.items()
   }
-  encode_tokens = jax.jit(TextEncoder(models.text_encoder).apply)
 
   def encode(texts: Sequence[str]) -> Rows:
-    states = encode_tokens(weights['text_encoder'], world.tokenize(texts))
+    states = _encode_tokens(
+      models.text_encoder, weights['text_encoder'], world.tokenize(texts)
+    )
     table = jax.device_get(states)
     return lambda ids: jax.tree.map(lambda leaf: leaf[ids], table)
 

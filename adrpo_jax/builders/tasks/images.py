@@ -1,7 +1,7 @@
 """The prompts of a run of images, their facts, and what judges them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -78,14 +78,9 @@ def make_judge(config: ConfigDict) -> Judge:
 
 
 def _judge_of(config: ConfigDict, world: World) -> Judge:
-  held_out = in_turn(_listed(world, 'held_out'), config.eval.num_prompts)
-  facts = world.facts(held_out.texts)
-  drawn = jax.jit(
-    lambda facts: world.spread(
-      world.truth(facts, config.eval.group_size), facts
-    )
+  of_truth = _spread_of_truth(
+    world, config.eval.num_prompts, config.eval.group_size
   )
-  of_truth = float(np.nanmean(drawn(facts)[0]))
 
   def measure(images: Array, facts: PyTree) -> dict[str, Array]:
     """Diversity in units of that of rendered truth."""
@@ -100,6 +95,17 @@ def _judge_of(config: ConfigDict, world: World) -> Judge:
     world.facts([text])
 
   return Judge(check, world.facts, measure, world.describe, world.downscale)
+
+
+@cache
+def _spread_of_truth(world: World, num_prompts: int, group_size: int) -> float:
+  """The mean spread of images that are drawn right; once in a process."""
+  held_out = in_turn(_listed(world, 'held_out'), num_prompts)
+
+  def spread(facts: PyTree) -> tuple[Array, Array]:
+    return world.spread(world.truth(facts, group_size), facts)
+
+  return float(np.nanmean(jax.jit(spread)(world.facts(held_out.texts))[0]))
 
 
 def _of_world(config: ConfigDict, judge: Judge) -> tuple[PromptSet, PromptSet]:

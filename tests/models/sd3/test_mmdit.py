@@ -31,6 +31,7 @@ def _inputs(batch=3, config=CONFIG):
   return x, sigma, Condition(states, pooled)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'changes', [{}, {'qk_norm': True, 'dual_attention_layers': (0,)}]
 )
