@@ -5,6 +5,7 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import small_run
 
 from adrpo_jax.checkpoint import Checkpoints
