@@ -159,9 +159,8 @@ def sample(
     config.prompts.group_size = max(count, 2)  # a group, whatever the method
   mesh = builders.make_mesh(config, devices)
   run = builders.build(config, mesh)
-  rows = -len(texts) % mesh.size  # that fill up the mesh
-  try:
-    padded = [*texts, *([texts[-1]] * rows)]
+  try:  # The last prompt again and again fills up the mesh.
+    padded = [*texts, *([texts[-1]] * (-len(texts) % mesh.size))]
     prompts = run.encode(padded)(np.arange(len(padded)))
   except ValueError as error:
     raise InputError(str(error)) from error
@@ -170,12 +169,13 @@ def sample(
   params = run.policy(restored or run.init(), run.frozen)
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
   samples = run.draw(params, run.frozen, run.place(prompts), key)
-  seen = run.kind.arrays(run.decode(run.frozen, samples))
-  kept = multihost_utils.process_allgather(seen, tiled=True)
+  arrays = multihost_utils.process_allgather(
+    run.kind.arrays(run.decode(run.frozen, samples)), tiled=True
+  )
   if jax.process_index() == 0:
-    asked = {k: leaf[: len(texts), :count] for k, leaf in kept.items()}
+    rows = {k: leaf[: len(texts), :count] for k, leaf in arrays.items()}
     with StagedFolder(workdir / 'drawn') as staged:
-      run.kind.write(staged.folder, texts, asked)
+      run.kind.write(staged.folder, texts, rows)
   _say(f'{len(texts) * count} {run.kind.noun} in {workdir / "drawn"}')
   return 0
 
@@ -223,10 +223,10 @@ def _experience(
 ) -> experience.Experience:
   if 'pairs' not in run.method.needs:
     return experience.online(run)
-  given = config.method.get(config.method.name, {}).get('pairs', '')
+  pairs = config.method.get(config.method.name, {}).get('pairs', '')
   path = workdir / 'preferences' / 'pairs.safetensors'
   return experience.offline(
-    run, epath.Path(given) if given else path, config.steps, config.seed
+    run, epath.Path(pairs) if pairs else path, config.steps, config.seed
   )
 
 
@@ -261,22 +261,25 @@ def _base_evaluation(config: ConfigDict, run: builders.Run) -> Evaluation:
     arrays = image_file.unpacked(image_file.read_arrays(path))
     return Evaluation(json.loads(str(arrays.pop('figures'))), arrays)
   evaluation = run.evaluate(run.frozen['reference'], run.frozen)
-  shown = {k: v[:SHOWN] for k, v in evaluation.samples.items()}
-  kept = image_file.packed(shown)
+  arrays = image_file.packed(_first_prompts(evaluation))
   if cacheable and jax.process_index() == 0:
     figures = np.array(json.dumps(evaluation.figures))
-    image_file.write_arrays(path, kept | {'figures': figures})
-  return Evaluation(evaluation.figures, image_file.unpacked(kept))
+    image_file.write_arrays(path, arrays | {'figures': figures})
+  return Evaluation(evaluation.figures, image_file.unpacked(arrays))
 
 
 def _keep_samples(
   run: builders.Run, path: epath.Path, evaluation: Evaluation
 ) -> None:
-  """The first held-out prompts' samples, as the report shows them."""
-  seen = {k: v[:SHOWN] for k, v in evaluation.samples.items()}
+  """Writes the samples of the first held-out prompts, which a report shows."""
+  arrays = _first_prompts(evaluation)
   if jax.process_index() == 0:
-    asked = run.held_out.take(range(len(seen['rewards'])))
-    run.kind.keep(path, seen, asked)
+    prompts = run.held_out.take(range(len(arrays['rewards'])))
+    run.kind.keep(path, arrays, prompts)
+
+
+def _first_prompts(evaluation: Evaluation) -> dict[str, np.ndarray]:
+  return {k: v[:SHOWN] for k, v in evaluation.samples.items()}
 
 
 def _summary(

@@ -92,13 +92,13 @@ def usage() -> str:
     f'{__doc__}\nFlags, and --config.KEY=VALUE for each key of the config:',
     flags.FLAGS.module_help(own).partition(':\n')[2].rstrip(),
   ]
-  for kind, known, rewards in (
+  for kind, names, rewards in (
     ('images', methods.METHODS, REWARDS),
     ('texts', language_methods.LANGUAGE_METHODS, TEXT_REWARDS),
   ):
     parts += [
       f'\nMethods for {kind}, --config.method.name=NAME:',
-      f'  {", ".join(known)}',
+      f'  {", ".join(names)}',
       f'\nRewards of {kind}, --config.reward.weights.NAME=WEIGHT:',
       descriptions(rewards),
     ]
@@ -181,11 +181,11 @@ def _unknown_key(words: Sequence[str], error: Exception) -> str:
   path, _, preset = path.partition(':')
   get_config = runpy.run_path(path)['get_config']
   config = get_config(*([preset] if preset else []))
-  known = flatten_dict(config.to_dict(), sep='.')
+  keys = flatten_dict(config.to_dict(), sep='.')
   for argument in words[1:]:
     key = argument.removeprefix('--config.').split('=')[0]
-    if argument.startswith('--config.') and key not in known:
-      unknown = str(unknown_name(key, known, 'config key'))
+    if argument.startswith('--config.') and key not in keys:
+      unknown = str(unknown_name(key, keys, 'config key'))
       return config_keys.renamed(key) or config_keys.moved(key) or unknown
   return str(error)
 

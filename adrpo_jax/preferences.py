@@ -45,11 +45,11 @@ def best_and_worst(samples: PyTree, scores: Scores) -> dict[str, PyTree]:
   rows = jnp.arange(len(scores.rewards))
   best, worst = jnp.argmax(high, 1), jnp.argmin(low, 1)
   pair = jnp.stack([scores.rewards[rows, best], scores.rewards[rows, worst]], 1)
-  known = scores.valid.any(1)[:, None]
+  any_valid = scores.valid.any(1)[:, None]
   return {
     'winner': jax.tree.map(lambda leaf: leaf[rows, best], samples),
     'loser': jax.tree.map(lambda leaf: leaf[rows, worst], samples),
-    'rewards': jnp.where(known, pair, 0.0),  # equal, hence no pair
+    'rewards': jnp.where(any_valid, pair, 0.0),  # equal, hence no pair
   }
 
 
@@ -69,10 +69,10 @@ def draw(
     shown: (step) -> None, called after each step.
   """
   parts = []
-  judged = jax.jit(best_and_worst)
+  make_pairs = jax.jit(best_and_worst)
   for step in range(steps):
     ids, samples, scores = sample(step)
-    pairs = judged(samples, scores) | {'ids': ids}
+    pairs = make_pairs(samples, scores) | {'ids': ids}
     parts.append(multihost_utils.process_allgather(pairs, tiled=True))
     shown(step)
   pairs = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

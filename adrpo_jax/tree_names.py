@@ -32,8 +32,8 @@ def leaf_names(tree: PyTree) -> dict[str, Any]:
   ]
   names = dict(named)
   if len(names) < len(named):
-    seen = [name for name, _ in named]
-    twice = sorted({name for name in names if seen.count(name) > 1})
+    all_names = [name for name, _ in named]
+    twice = sorted({name for name in names if all_names.count(name) > 1})
     raise InputError(
       f'Expected every leaf to have a name of its own, but {twice} occur '
       "more than once. Rename the keys that hold '/'."
@@ -42,7 +42,7 @@ def leaf_names(tree: PyTree) -> dict[str, Any]:
 
 
 def check_same(
-  expected: Mapping[str, str], found: Mapping[str, str], where: str
+  expected: Mapping[str, str], actual: Mapping[str, str], where: str
 ) -> None:
   """Compares name -> description of what is wanted with what `where` holds.
 
@@ -50,12 +50,12 @@ def check_same(
     InputError: names the missing leaves (each with the nearest that is left
       over), the extra ones, and those whose description differs.
   """
-  missing = [name for name in expected if name not in found]
-  extra = [name for name in found if name not in expected]
+  missing = [name for name in expected if name not in actual]
+  extra = [name for name in actual if name not in expected]
   differing = [
-    f'{name}: expected {expected[name]}, got {found[name]}'
+    f'{name}: expected {expected[name]}, got {actual[name]}'
     for name in expected
-    if name in found and found[name] != expected[name]
+    if name in actual and actual[name] != expected[name]
   ]
   if not (missing or extra or differing):
     return

@@ -63,9 +63,11 @@ def reward_stage(
     for tower, params, rows in zip(towers, weights, texts, strict=True):
       with jax.default_matmul_precision(PRECISION):
         pixels = clip_pixels(flat, tower.config.image_size)
-        seen = tower.apply(params, pixels).reshape(*images.shape[:2], -1)
-      seen = seen / jnp.linalg.norm(seen, axis=-1, keepdims=True)
-      cosines.append((seen * rows[:, None]).sum(-1))
+        embeddings = tower.apply(params, pixels).reshape(*images.shape[:2], -1)
+      embeddings = embeddings / jnp.linalg.norm(
+        embeddings, axis=-1, keepdims=True
+      )
+      cosines.append((embeddings * rows[:, None]).sum(-1))
     return cosines
 
   return jax.jit(judge), (frozen, samples, weights, texts)

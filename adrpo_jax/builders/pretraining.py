@@ -13,7 +13,7 @@ def pretrain_images(
   config: ConfigDict, workdir: pathlib.Path, versions: Mapping[str, str]
 ) -> None:
   """Makes workdir/base, from scratch or from the base at model.path."""
-  given = config.model.path
+  folder = config.model.path
   base = shapes.run(
     workdir,
     images=config.pretrain.images,
@@ -26,13 +26,13 @@ def pretrain_images(
     guidance=config.pretrain.guidance,
     kl=config.pretrain.kl,
     seed=config.seed,
-    start=base_models.load(pathlib.Path(given)) if given else None,
+    start=base_models.load(pathlib.Path(folder)) if folder else None,
   )
   origin = {
     'config': config.pretrain.to_dict(),
     'seed': config.seed,
     'versions': versions,
-    'start': base_models.read_origin(pathlib.Path(given)) if given else None,
+    'start': base_models.read_origin(pathlib.Path(folder)) if folder else None,
   }
   base_models.save(workdir / 'base', base, origin)
 

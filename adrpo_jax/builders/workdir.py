@@ -21,9 +21,9 @@ def check_workdir(config: ConfigDict, workdir: epath.Path) -> None:
   """Checks that a workdir holds no run of another config. Writes nothing."""
   stored = read_json(workdir / 'config.json')
   if stored:
-    asked = json.loads(json.dumps(config.to_dict()))
+    as_stored = json.loads(json.dumps(config.to_dict()))
     old = flatten_dict(stored['config'], sep='.')
-    new = flatten_dict(asked, sep='.')
+    new = flatten_dict(as_stored, sep='.')
     differing = [
       f'{key}: {old.get(key)!r} there, {new.get(key)!r} asked for'
       for key in sorted(old.keys() | new.keys())

@@ -213,14 +213,14 @@ def _aggregation(
         f"'constant_length', which divides by it, got {max_completion_length}."
       )
     return aggregations.constant_length(max_completion_length)
-  known = {
+  choices = {
     'sample_mean': aggregations.sample_mean,
     'entry_mean': aggregations.entry_mean,
   }
-  return _named('aggregation', name, {**known, 'constant_length': None})
+  return _named('aggregation', name, {**choices, 'constant_length': None})
 
 
-def _named(kind: str, name: str, known: dict) -> Callable:
-  if name not in known:
-    raise unknown_name(name, known, kind)
-  return known[name]
+def _named(kind: str, name: str, choices: dict) -> Callable:
+  if name not in choices:
+    raise unknown_name(name, choices, kind)
+  return choices[name]

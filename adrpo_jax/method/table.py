@@ -54,10 +54,10 @@ class Table(dict[str, Row]):
       ValueError: no such method, preset or parameter; the nearest is named.
     """
     row, values = self._row(name), self.parameters(name, preset)
-    known = _defaults(row)
+    defaults = _defaults(row)
     for key in overrides:
-      if key not in known:
-        raise unknown_name(key, known, f'parameter of {name}')
+      if key not in defaults:
+        raise unknown_name(key, defaults, f'parameter of {name}')
     method = row.make(**(values | overrides))
     return method._replace(name=name, title=row.title, source=row.source)
 

@@ -136,8 +136,8 @@ def _trained_steps(settings: FlowSettings) -> np.ndarray:
       'flow_sde(eta) or cps(eta) with eta > 0.'
     )
   noisy = np.flatnonzero(transition.std(sigmas[:-1], sigmas[1:]) > 0)
-  asked = settings.trained_steps
-  steps = noisy if asked is None else np.asarray(asked, int)
+  wanted = settings.trained_steps
+  steps = noisy if wanted is None else np.asarray(wanted, int)
   if not len(steps) or not set(steps) <= set(noisy):
     raise ValueError(
       f'Expected trained_steps among the steps that add noise, '

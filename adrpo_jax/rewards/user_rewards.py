@@ -144,9 +144,11 @@ def _form(
   names = tuple(parameters)
   fitting = [first for first in forms.forms if names[: len(first)] == first]
   if not fitting:
-    known = ' or '.join(f'({", ".join(first)}, ...)' for first in forms.forms)
+    expected = ' or '.join(
+      f'({", ".join(first)}, ...)' for first in forms.forms
+    )
     raise InputError(
-      f'Expected the arguments of {call} to be {known}, got '
+      f'Expected the arguments of {call} to be {expected}, got '
       f'({", ".join(names)}). Rename them: their names say how the function '
       'takes samples.'
     )

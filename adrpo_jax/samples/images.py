@@ -32,11 +32,11 @@ def in_bytes(images: Array) -> Array:
 def keep(
   describe: Describe,
   path: epath.Path,
-  kept: Arrays,
+  fields: Arrays,
   prompts: PromptSet,
 ) -> None:
   """Writes images with what the judge sees in them; see `image_file`."""
-  images = kept['images']
+  images = fields['images']
   pixels = images.reshape(-1, *images.shape[2:]) / np.float32(255)
   verdicts: Any = np.array(describe(jnp.asarray(pixels)))
   image_file.write(
@@ -45,15 +45,15 @@ def keep(
       images=images,
       prompts=np.array(prompts.texts),
       categories=np.array(prompts.categories),
-      rewards=kept['rewards'],
-      success=kept.get('success', kept['rewards'] >= 1) > 0.5,
+      rewards=fields['rewards'],
+      success=fields.get('success', fields['rewards'] >= 1) > 0.5,
       verdicts=verdicts.reshape(images.shape[:2]),
     ),
   )
 
 
 def write(
-  describe: Describe, folder: epath.Path, texts: Sequence[str], kept: Arrays
+  describe: Describe, folder: epath.Path, texts: Sequence[str], fields: Arrays
 ) -> None:
   """Writes images as PNG, and their prompts; see `scoring.image_folder`."""
   del describe  # Who looks at the images sees what is in them.
@@ -61,7 +61,7 @@ def write(
 
   lines = [' '.join(text.split()) for text in texts]
   (folder / 'prompts.txt').write_text('\n'.join(lines) + '\n')
-  for p, (text, row) in enumerate(zip(texts, kept['images'], strict=True)):
+  for p, (text, row) in enumerate(zip(texts, fields['images'], strict=True)):
     words = re.sub(r'[^\w]+', '_', text.lower()).strip('_')[:NAME_LENGTH]
     for i, image in enumerate(row):
       name = f'{p:05d}_{i:02d}_{words}.png'
@@ -78,9 +78,9 @@ def logged(path: epath.Path) -> dict[str, Any]:
   """An image for each prompt of a kept file: its samples side by side."""
   import wandb
 
-  kept = image_file.read(path)
-  large = max(kept.images.shape[2:4]) > SMALL
-  rows = zip(kept.images, kept.prompts, kept.rewards, strict=True)
+  samples = image_file.read(path)
+  large = max(samples.images.shape[2:4]) > SMALL
+  rows = zip(samples.images, samples.prompts, samples.rewards, strict=True)
   return {
     'samples': [
       wandb.Image(

@@ -19,9 +19,9 @@ def arrays(samples: PyTree) -> dict[str, Array]:
   return {name: samples[name] for name in ('tokens', 'mask', 'ended')}
 
 
-def answers_of(tokenizer: ChatTokenizer, kept: Arrays) -> np.ndarray:
+def answers_of(tokenizer: ChatTokenizer, fields: Arrays) -> np.ndarray:
   """Tokens and mask [P, G, T] -> their texts [P, G]."""
-  tokens, mask = kept['tokens'], kept['mask']
+  tokens, mask = fields['tokens'], fields['mask']
   answers = [
     [tokenizer.decode(row[real]) for row, real in zip(*group, strict=True)]
     for group in zip(tokens, mask, strict=True)
@@ -32,20 +32,20 @@ def answers_of(tokenizer: ChatTokenizer, kept: Arrays) -> np.ndarray:
 def keep(
   tokenizer: ChatTokenizer,
   path: epath.Path,
-  kept: Arrays,
+  fields: Arrays,
   prompts: PromptSet,
 ) -> None:
   """Writes answers with their scores, and their tokens' log π/π_ref."""
-  tokens, mask = kept['tokens'], kept['mask']
+  tokens, mask = fields['tokens'], fields['mask']
   piece = tokenizer.decode_raw
   spelt = {int(token): piece([int(token)]) for token in np.unique(tokens)}
   pieces = [
     spelt[int(token)] if real else ''
     for token, real in zip(tokens.flat, mask.flat, strict=True)
   ]
-  rewards = kept['rewards']
-  success = kept.get('success', rewards >= 1) > 0.5
-  answers = answers_of(tokenizer, kept)
+  rewards = fields['rewards']
+  success = fields.get('success', rewards >= 1) > 0.5
+  answers = answers_of(tokenizer, fields)
   text_file.write(
     path,
     text_file.TextSamples(
@@ -54,9 +54,9 @@ def keep(
       categories=np.array(prompts.categories),
       rewards=rewards,
       success=success,
-      verdicts=np.where(kept['ended'], '', 'cut short'),
+      verdicts=np.where(fields['ended'], '', 'cut short'),
       pieces=np.array(pieces).reshape(tokens.shape),
-      divergences=np.where(mask, kept['log_ratio'], 0.0),
+      divergences=np.where(mask, fields['log_ratio'], 0.0),
     ),
   )
 
@@ -65,10 +65,10 @@ def write(
   tokenizer: ChatTokenizer,
   folder: epath.Path,
   prompts: Sequence[str],
-  kept: Arrays,
+  fields: Arrays,
 ) -> None:
   """Writes a line of answers.jsonl for each prompt, and prints it."""
-  answers = answers_of(tokenizer, kept)
+  answers = answers_of(tokenizer, fields)
   lines = [
     {'prompt': text, 'answers': list(row)}
     for text, row in zip(prompts, answers, strict=True)
@@ -84,13 +84,17 @@ def logged(path: epath.Path) -> dict[str, Any]:
   """A table of the answers of a kept file, a row for each."""
   import wandb
 
-  kept = text_file.read(path)
+  samples = text_file.read(path)
   names = ('category', 'prompt', 'answer', 'reward', 'success')
   rows = [
     [
-      *(str(kept.categories[p]), str(kept.prompts[p]), str(kept.answers[p, g])),
-      *(float(kept.rewards[p, g]), bool(kept.success[p, g])),
+      *(
+        str(samples.categories[p]),
+        str(samples.prompts[p]),
+        str(samples.answers[p, g]),
+      ),
+      *(float(samples.rewards[p, g]), bool(samples.success[p, g])),
     ]
-    for p, g in np.ndindex(kept.answers.shape)
+    for p, g in np.ndindex(samples.answers.shape)
   ]
   return {'samples': wandb.Table(columns=list(names), data=rows)}

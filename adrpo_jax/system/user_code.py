@@ -70,15 +70,15 @@ def load(call: Call, key: str) -> Callable[..., Any]:
       f'Expected a Python file or module that can be imported in --config.{key}'
       f', got {call.place}, which raises {type(error).__name__}: {error}.'
     ) from error
-  found = getattr(module, call.name, None)
-  if not callable(found):
+  attribute = getattr(module, call.name, None)
+  if not callable(attribute):
     names = [name for name, value in vars(module).items() if callable(value)]
     raise InputError(
       f'Expected a function {call.name!r} in {call.place}, of --config.{key}, '
-      f'got {"none" if found is None else type(found).__name__}.'
+      f'got {"none" if attribute is None else type(attribute).__name__}.'
       f'{did_you_mean(call.name, names)}'
     )
-  return found
+  return attribute
 
 
 def _split(text: str) -> list[str]:

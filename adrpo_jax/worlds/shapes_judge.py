@@ -194,10 +194,10 @@ def _verify(parsed: Parse, facts: Facts) -> Verdict:
   agreement = jnp.zeros((SLOTS, OBJECTS))
   stated = jnp.zeros(())
   for wanted, parsed_value in zip(facts[:4], parsed[1:5], strict=True):
-    asked = (wanted != FREE) & used
+    constrained = (wanted != FREE) & used
     same = (wanted[:, None] == parsed_value[None, :]) & parsed.present[None, :]
-    agreement += asked[:, None] & same
-    stated += asked.sum()
+    agreement += constrained[:, None] & same
+    stated += constrained.sum()
   assignments = jnp.asarray(_ASSIGNMENTS)  # [A, K]
   score = agreement[jnp.arange(SLOTS), assignments].sum(-1)  # [A]
   for subject, kind, object_ in facts.relations:

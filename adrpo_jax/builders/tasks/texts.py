@@ -46,7 +46,7 @@ def make_text_task(config: ConfigDict) -> Task:
     training=training,
     held_out=held_out,
     check=check,
-    facts=lambda asked: (),
+    facts=lambda texts: (),
     measure=lambda samples, facts: {},
     kind=TEXTS.bind(tokenizer),
     reward=lambda prompts, normalizers: make_text_reward(
@@ -61,8 +61,8 @@ def _of_world(config: ConfigDict) -> tuple[PromptSet, PromptSet]:
 
 
 def _listed(world: TextWorld, split: str) -> PromptSet:
-  asked, categories = zip(*world.prompts(split), strict=True)
-  return PromptSet(asked, categories, tuple(map(world.answer, asked)))
+  texts, categories = zip(*world.prompts(split), strict=True)
+  return PromptSet(texts, categories, tuple(map(world.answer, texts)))
 
 
 def _of_files(

@@ -61,28 +61,28 @@ def gather_rows(
   Raises:
     ValueError: there is such a sample.
   """
-  filled, judged = [], []
+  filled, present = [], []
   for shape, rows in parts:
     filled.append(np.broadcast_to(missing, (*shape, *missing.shape)).copy())
-    judged.append(np.zeros(shape, bool))
+    present.append(np.zeros(shape, bool))
     for place, row in rows:
       filled[-1][place] = row
-      judged[-1][place] = True
+      present[-1][place] = True
   return _gather_processes(
-    interleave(filled, np.stack), interleave(judged, np.stack)
+    interleave(filled, np.stack), interleave(present, np.stack)
   )
 
 
-def _gather_processes(rows: np.ndarray, judged: np.ndarray) -> np.ndarray:
+def _gather_processes(rows: np.ndarray, present: np.ndarray) -> np.ndarray:
   if jax.process_count() > 1:
-    everyones = multihost_utils.process_allgather((rows, judged))  # [*, P, G]
+    everyones = multihost_utils.process_allgather((rows, present))  # [*, P, G]
     first = np.argmax(everyones[1], 0)[None, ..., None]
     rows = np.take_along_axis(np.asarray(everyones[0]), first, 0)[0]
-    judged = np.max(everyones[1], 0)
-  if not judged.all():
+    present = np.max(everyones[1], 0)
+  if not present.all():
     raise ValueError(
       'Expected a process that holds content and id of each sample, got none '
-      f'for {np.sum(~judged)} of {judged.size}. Shard ids and samples '
+      f'for {np.sum(~present)} of {present.size}. Shard ids and samples '
       'alike, by prompt.'
     )
   return rows

@@ -79,13 +79,13 @@ def read_request(
   """
   record = _read(body)
   texts = _strings(record, 'prompts')
-  judged = 'answers' if 'answers' in record else 'samples'
+  key = 'answers' if 'answers' in record else 'samples'
   if {'answers', 'samples'} <= set(record):
     raise WireError("expected 'answers' or 'samples', got both")
-  samples = _strings(record, judged)
+  samples = _strings(record, key)
   if len(texts) != len(samples):
-    raise WireError(f'got {len(texts)} prompts and {len(samples)} {judged}')
-  if judged == 'answers':
+    raise WireError(f'got {len(texts)} prompts and {len(samples)} {key}')
+  if key == 'answers':
     references = _references(record, len(texts))
     return tuple(map(TextPrompt, texts, references)), tuple(samples)
   if record.get('encoding') not in list(ENCODINGS):
