@@ -117,7 +117,7 @@ def make_config(preset='', file='t2i', **changes):
 
 
 def arguments(preset='', file='t2i', **changes):
-  """The same as flags of the command line."""
+  """The config of the smallest run as flags of the command line."""
   preset = preset or SMALLEST[file]
   flags = [f'--config.{k}={v}' for k, v in options(file, **changes).items()]
   return [f'--config={ROOT}/configs/{file}.py:{preset}', *flags]
@@ -183,7 +183,7 @@ def made_step(run, *, x0=None, scores=None):
 
 
 def process_environment(**changes):
-  """Of a subprocess: one CPU device, and the compile cache of the tests."""
+  """Returns the environment of a subprocess: one CPU device, our cache."""
   cache = jax.config.jax_compilation_cache_dir
   return os.environ | {
     'JAX_PLATFORMS': 'cpu',

@@ -74,7 +74,7 @@ def highest_precision():
 
 
 def keeping_gradients(optimizer):
-  """The same optimizer, whose state has the last gradient beside its own."""
+  """An optimizer whose state has the last gradient beside its own state."""
 
   def init(params):
     return optimizer.init(params), jax.tree.map(jnp.zeros_like, params)
@@ -247,7 +247,7 @@ def test_three_whole_steps_are_those_of_one_device():
 
 
 def bytes_of(tree, device=None):
-  """Of the shards on a device; without one, of a single whole copy."""
+  """Bytes of the shards on a device; without one, of a single whole copy."""
   leaves = jax.tree.leaves(tree)
   if device is None:
     return sum(leaf.nbytes for leaf in leaves)
@@ -264,7 +264,7 @@ def bytes_of(tree, device=None):
   ('mesh', 'ways'), [((8, 1, 1), 1), ((1, 8, 1), 8), ((2, 2, 2), 4)], ids=str
 )
 def test_every_device_holds_its_share(mesh, ways):
-  """Of parameters, moments and reference, before a step and after it."""
+  """Holds for parameters, moments and reference, before and after a step."""
   run = built('adrpo', mesh)
   state = run.init()
   after, _ = run.update(shaken_state(run), *small_run.made_step(run))

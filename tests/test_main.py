@@ -124,7 +124,7 @@ def test_sample_draws_pictures_of_the_trained_policy(trained, tmp_path):
 
 
 def test_drawn_pictures_are_judged_as_they_lie(trained, tmp_path):
-  """The same figures from enlarged files as from the pictures in memory."""
+  """Enlarged files give the figures of the images in memory."""
   workdir, _ = trained
   kept = image_file.read(workdir / 'samples' / 'final.npz')
   folder = tmp_path / 'pictures'

@@ -66,7 +66,7 @@ def test_tasks_come_in_turn_with_what_makes_them_again():
 
 @needs_library
 def test_another_process_makes_the_same_in_any_order():
-  """Of tasks that draw from sets, from numpy, and from random as a whole."""
+  """Tasks that draw from sets, from numpy, and from random as a whole."""
   tasks = 'polynomial_multiplication,isomorphic_strings,pool_matrix,rearc'
   first = prompts.load(f'reasoning_gym:{tasks}:8:1')
   ask = make_child_function(

@@ -28,7 +28,7 @@ def mean(texts, images):
 
 
 def length(prompts, answers):
-  """Of an answer, as a mapping; null where nothing is known."""
+  """Judges an answer, as a mapping; null where nothing is known."""
   known = [prompt.reference is not None for prompt in prompts]
   lengths = [len(answer) for answer in answers]
   return {'reward': np.where(known, lengths, np.nan), 'known': known}
@@ -36,7 +36,7 @@ def length(prompts, answers):
 
 @pytest.fixture(scope='module')
 def served():
-  """Of images and of texts."""
+  """Servers of images and of texts."""
   with server.RewardServer(mean, 'mean', of_texts=length, max_bytes=5000) as it:
     threading.Thread(target=it.serve_forever, args=(0.01,)).start()
     yield it

@@ -71,7 +71,7 @@ def needed(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def needed_of_text(tmp_path_factory):
-  """The same of the rows of text."""
+  """The reward of a row of the table of texts."""
   match = in_batches(exact_match())
   folder = tmp_path_factory.mktemp('reward_model')
   with served(RewardServer(None, 'match', of_texts=match)) as server:
@@ -100,7 +100,7 @@ def of_images(request, truth, needed):
 
 @pytest.fixture(params=TEXT_REWARDS)
 def of_text(request, needed_of_text):
-  """The same of the table of text; the prompts are of both its worlds."""
+  """The rows of the table of texts, on prompts of both worlds."""
   name = request.param
   library = LIBRARIES.get(name)
   if library and importlib.util.find_spec(library) is None:
@@ -141,7 +141,7 @@ def test_contract_of_text(of_text):
 
 
 def check_contract(reward, prompts, seen):
-  """Of a reward that can judge all of P=3, G=2."""
+  """Checks the scores of a reward that can judge all of P=3, G=2."""
   scores = reward(prompts, seen)
   for array in (scores.rewards, scores.valid, *scores.measures.values()):
     assert array.shape == (3, 2)

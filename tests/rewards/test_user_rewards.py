@@ -88,7 +88,7 @@ def image_scores(text, limit=0.5):
 
 
 def text_scores(text):
-  """Of the answers 0, 1, … to prompts 'one' and 'more'; references are '1'."""
+  """Scores the answers 0, 1, … to 'one' and 'more'; references are '1'."""
   ((name, user),) = user_rewards(text, TEXT_FORMS).items()
   reward = make_text_reward(
     {name: 1.0},

@@ -38,5 +38,5 @@ def write(folder: pathlib.Path, kind=Scorer) -> str:
 
 
 def write_language_model(folder: pathlib.Path) -> str:
-  """The same without a score head."""
+  """Writes the model without a score head."""
   return write(folder, Decoder)

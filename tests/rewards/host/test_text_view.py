@@ -112,7 +112,7 @@ def test_sharded_answers_are_judged_once_each(samples):
 
 
 def measured(prompts, answers):
-  """Of '' there is no measure."""
+  """The empty answer has no measure."""
   found = np.array(lengths(prompts, answers), float)
   return {'even': np.where(found, found % 2 == 0, np.nan), 'reward': found}
 

@@ -131,7 +131,7 @@ def test_scores_do_not_depend_on_the_mesh_nor_on_the_batch(folder):
 
 
 def test_a_conversation_is_by_the_models_template(folder):
-  """That of the sort world: turns one after the other, then the end token."""
+  """Writes turns as the sort world does: one by one, then the end token."""
   encode = chat_tokens(folder)
   expected = [*map(sort_tokenizer.VOCABULARY.index, 'a 1'), made_answers.EOS]
   assert encode('a ', '1') == expected
