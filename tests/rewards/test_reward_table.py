@@ -60,7 +60,7 @@ def scene(objects, places):
 
 @pytest.fixture(scope='module')
 def needed(tmp_path_factory):
-  """Name -> the parameters that its row does not do without."""
+  """Name -> the parameters that a row of the table of images needs."""
   folder = tmp_path_factory.mktemp('clip')
   clip = {'path': tiny_clip.write(folder)}
   rows = dict.fromkeys(['clip_score', 'pick_score', 'hps_v2'], clip)
@@ -71,7 +71,7 @@ def needed(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def needed_of_text(tmp_path_factory):
-  """The reward of a row of the table of texts."""
+  """Name -> the parameters that a row of the table of texts needs."""
   match = in_batches(exact_match())
   folder = tmp_path_factory.mktemp('reward_model')
   with served(RewardServer(None, 'match', of_texts=match)) as server:
