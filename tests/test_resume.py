@@ -38,7 +38,6 @@ VARIANTS = {
 }
 # Few, since collectives between processes are slow on CPUs.
 SHORT = {'steps': 3, 'training__updates_per_rollout': 1}
-COMPILED_SOON = {'XLA_FLAGS': '--xla_backend_optimization_level=0'}
 ROUNDING = 1e-5
 
 
@@ -377,7 +376,6 @@ def start_two(folder, **changes):
         JAX_NUM_PROCESSES='2',
         JAX_PROCESS_ID=str(rank),
         JAX_ENABLE_COMPILATION_CACHE='false',
-        **COMPILED_SOON,
       )
     )
   return jobs
@@ -385,7 +383,7 @@ def start_two(folder, **changes):
 
 def test_two_processes_are_killed_go_on_and_agree_with_one(tmp_path):
   alone = tmp_path / 'one'
-  Job(command(alone, **SHORT), alone, devices=8, **COMPILED_SOON).ended()
+  Job(command(alone, **SHORT), alone, devices=8).ended()
   first, second = start_two(tmp_path, **SHORT)
   first.reaches(begun(2))
   for job in (first, second):
