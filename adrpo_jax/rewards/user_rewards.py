@@ -113,10 +113,8 @@ def _reward(call: Call, forms: RewardForms) -> UserReward:
   form, own = _form(call, function, forms)
   measures = tuple(getattr(function, 'measures', ()))
   options = dict(call.arguments)
-  weight, normalize = (
-    options.pop('weight', 1.0),
-    options.pop('normalize', 'raw'),
-  )
+  weight = options.pop('weight', 1.0)
+  normalize = options.pop('normalize', 'raw')
   if isinstance(weight, bool) or not isinstance(weight, int | float):
     raise InputError(f'Expected a number as weight of {call}, got {weight!r}.')
   arguments = {name: options.pop(name) for name in own if name in options}

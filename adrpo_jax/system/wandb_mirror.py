@@ -20,8 +20,6 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.system.files import in_bucket, replacing
 
 RUN_FILE = 'wandb.json'  # in the workdir: the id and the project of its run
-
-
 Media = Callable[[], Mapping[str, Any]]
 
 
