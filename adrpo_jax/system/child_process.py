@@ -13,11 +13,22 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 from typing import Any
 
 from adrpo_jax.errors import InputError
 
 LOOP = pathlib.Path(__file__).with_name('child_loop.py')
+
+# A process that neither answers nor computes is ended too. These limits are in
+# seconds of the clock and far above what a busy host needs.
+LOADING = 600.0
+WAITING = 60.0
+
+
+def patience(seconds: float) -> float:
+  """Returns the seconds of the clock for a reply of `seconds` of CPU time."""
+  return WAITING + 10 * seconds
 
 
 def make_child_function(
@@ -33,7 +44,8 @@ def make_child_function(
 
   Args:
     program: a file with a function `loaded`, see `child_loop`.
-    seconds: limit of CPU time for a reply; waiting does not count.
+    seconds: limit of CPU time for a reply. Waiting does not count, but a reply
+      that needs more than `patience(seconds)` by the clock is None as well.
     refusal: message -> the error for a program that cannot be loaded.
 
   Raises:
@@ -48,7 +60,7 @@ def make_child_function(
       child = idle.pop()
     except IndexError:  # Other threads use all processes.
       child = _child(program, seconds, refusal)
-    reply = _ask(child, question)
+    reply = _ask(child, question, seconds)
     if child.poll() is None:
       idle.append(child)
     return reply
@@ -73,34 +85,45 @@ def _child(
     stderr=subprocess.DEVNULL,
     env={**os.environ, 'PYTHONHASHSEED': '0'},
   )
-  message = _line(child)
+  message = _line(child, LOADING)
   if message != 'ready':
     _end(child)
-    raise refusal(str(message))
+    raise refusal(message or 'it ended or hung before it was ready')
   return child
 
 
-def _ask(child: subprocess.Popen, question: tuple[Any, ...]) -> Any:
+def _ask(
+  child: subprocess.Popen, question: tuple[Any, ...], seconds: float
+) -> Any:
   """Returns the reply. Without one, ends the process and returns None."""
   assert child.stdin
   with contextlib.suppress(OSError):  # The process may have ended.
     child.stdin.write(json.dumps(question).encode() + b'\n')
     child.stdin.flush()
-  message = _line(child)
+  message = _line(child, patience(seconds))
   if message is None:
     _end(child)
     return None
   return message['reply']
 
 
-def _line(child: subprocess.Popen) -> Any:
-  """Returns the next line of the process, parsed as JSON; None at the end."""
+def _line(child: subprocess.Popen, seconds: float) -> Any:
+  """Returns the next line of the process, parsed as JSON; None at the end.
+
+  A process that writes no line within `seconds` of the clock is killed.
+  """
   assert child.stdout
-  line = child.stdout.readline()
+  watchdog = threading.Timer(seconds, child.kill)
+  watchdog.start()
+  try:
+    line = child.stdout.readline()
+  finally:
+    watchdog.cancel()
   return json.loads(line) if line.endswith(b'\n') else None
 
 
 def _end(child: subprocess.Popen) -> None:
   child.kill()
-  with contextlib.suppress(OSError):  # Its last question may be unread.
-    child.communicate()
+  # Its last question may be unread; another process may hold its output open.
+  with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+    child.communicate(timeout=WAITING)
