@@ -185,8 +185,11 @@ def _unknown_key(words: Sequence[str], error: Exception) -> str:
   for argument in words[1:]:
     key = argument.removeprefix('--config.').split('=')[0]
     if argument.startswith('--config.') and key not in keys:
-      unknown = str(unknown_name(key, keys, 'config key'))
-      return config_keys.renamed(key) or config_keys.moved(key) or unknown
+      return (
+        config_keys.moved(key, config)
+        or config_keys.renamed(key)
+        or str(unknown_name(key, keys, 'config key'))
+      )
   return str(error)
 
 

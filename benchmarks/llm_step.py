@@ -139,8 +139,8 @@ def medians(seconds: list[float], tokens: list[float]) -> dict[str, float]:
 
 def sizes(args) -> tuple[int, int, int]:
   """Returns P, G and T of the workload."""
-  prompts, samples, longest = map(int, args.works[0].split('x'))
-  return prompts, samples, longest
+  prompts, samples, max_completion_length = map(int, args.works[0].split('x'))
+  return prompts, samples, max_completion_length
 
 
 def jax_side(args) -> dict[str, float]:
@@ -150,7 +150,7 @@ def jax_side(args) -> dict[str, float]:
   from adrpo_jax import builders
   from configs import llm
 
-  prompts, samples, longest = sizes(args)
+  prompts, samples, max_completion_length = sizes(args)
   with tempfile.TemporaryDirectory() as folder:
     file = pathlib.Path(folder) / 'prompts.txt'
     file.write_text('\n'.join(texts(prompts)))
@@ -168,7 +168,7 @@ def jax_side(args) -> dict[str, float]:
       group_size=samples,
       max_prompt_length=40,
     )
-    config.sampler.max_completion_length = longest
+    config.sampler.max_completion_length = max_completion_length
     config.training.updates_per_rollout = 1
     config.compute.microbatches = 1
     config.method.name = 'grpo'
@@ -194,17 +194,17 @@ def trl_side(args) -> dict[str, float]:
   from adrpo_jax.rewards.text.form import regex_format
   from benchmarks import trl_step
 
-  prompts, samples, longest = sizes(args)
+  prompts, samples, max_completion_length = sizes(args)
   steps = trl_step.run(
     args.folder,
-    trl_step.Work(texts(prompts), samples, longest, args.repeats),
+    trl_step.Work(texts(prompts), samples, max_completion_length, args.repeats),
     regex_format(PATTERN),
     beta=BETA,
     learning_rate=1e-3,
     use_cpu=True,
     bf16=False,
   )
-  tokens = [prompts * samples * longest] * len(steps)
+  tokens = [prompts * samples * max_completion_length] * len(steps)
   return medians([step['step'] for step in steps], tokens)
 
 

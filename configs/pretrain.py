@@ -29,13 +29,13 @@ def get_config(preset: str = 'shapes') -> ConfigDict:
 
 
 def _stage(
-  steps: int, batch: int, learning_rate: float, ema: float = 0.999
+  steps: int, batch_size: int, learning_rate: float, ema_decay: float = 0.999
 ) -> dict[str, Any]:
   return {
     'steps': steps,
-    'batch': batch,
+    'batch_size': batch_size,
     'learning_rate': learning_rate,
-    'ema': ema,
+    'ema_decay': ema_decay,
     'save_every': 200,
   }
 
@@ -62,14 +62,14 @@ SHAPES = {
     'kl': 1e-4,  # weight of the KL in the loss of the autoencoder
     # A stage: steps, images of a step, learning rate, decay of the averaged
     # weights, steps between two saves.
-    'autoencoder': _stage(1000, 32, 4e-3, ema=0.99),
+    'autoencoder': _stage(1000, 32, 4e-3, ema_decay=0.99),
     'flow': _stage(3600, 128, 1.5e-3),  # the transformer; a stage as above
     # Classifier-free guidance that is distilled into the transformer. With no
     # steps of distillation it is left to the sampler.
     'guidance': 2.0,
-    'distillation': _stage(0, 128, 5e-4, ema=0.99),  # a stage as above
+    'distillation': _stage(0, 128, 5e-4, ema_decay=0.99),  # a stage as above
     # A stage as above, of the decoder alone: the encoder does not change.
-    'decoder': _stage(600, 32, 2e-3, ema=0.99),
+    'decoder': _stage(600, 32, 2e-3, ema_decay=0.99),
   },
 }
 
@@ -79,9 +79,9 @@ SORT = {
   'model': {'family': 'text_world'},  # of the base
   'pretrain': {
     'steps': 200,  # more steps leave less for RL to improve
-    'batch': 64,  # pairs of prompt and answer of a step
+    'batch_size': 64,  # pairs of prompt and answer of a step
     'learning_rate': 3e-3,  # the highest, after the warm-up
-    'ema': 0.99,  # decay of the averaged weights, which are saved
+    'ema_decay': 0.99,  # decay of the averaged weights, which are saved
     'save_every': 250,  # steps
     'samples': 1500,  # completions that measure the ability of the base
     'max_completion_length': 18,  # tokens, with the end token
@@ -94,10 +94,10 @@ SORT_OR_PASS = {'world': 'sort_or_pass', 'pretrain': {'steps': 300}}
 DEBUG = {
   'pretrain': {
     'images': 1024,
-    'autoencoder': {'steps': 4, 'batch': 4},
-    'flow': {'steps': 4, 'batch': 4},
-    'distillation': {'steps': 4, 'batch': 4},
-    'decoder': {'steps': 4, 'batch': 4},
+    'autoencoder': {'steps': 4, 'batch_size': 4},
+    'flow': {'steps': 4, 'batch_size': 4},
+    'distillation': {'steps': 4, 'batch_size': 4},
+    'decoder': {'steps': 4, 'batch_size': 4},
   },
 }
 

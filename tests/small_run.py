@@ -1,7 +1,7 @@
 """The smallest run of the whole path: a random base, and a config for it.
 
 The base draws noise, so the reward tells noise from noise: closeness
-to smooth pictures, by their size as JPEG. Everything else is as in a real run.
+to smooth images, by their size as JPEG. Everything else is as in a real run.
 """
 
 import contextlib

@@ -54,7 +54,7 @@ def drawn_shape(canvas, shape, color, center, radius):
   canvas[inside] = COLORS[color]
 
 
-def picture(random, things, side):
+def image(random, things, side):
   canvas = np.full((side, side, 3), 245, np.uint8)
   quarters = random.permutation(4)[: len(things)]
   for (color, shape), quarter in zip(things, quarters, strict=True):
@@ -100,7 +100,7 @@ def samples(path, success, *, seed=0, per_category=2, group=8, side=32):
           str(random.choice([c for c in COLORS if c != things[0][0]])),
           things[0][1],
         )
-      images.append(picture(np.random.default_rng([index, g]), shown, side))
+      images.append(image(np.random.default_rng([index, g]), shown, side))
       held = len(things) + 1 - (not passed)
       names = ', '.join(f'{c} {s}' for c, s in shown[:2])
       verdicts.append(f'{names}; {held}/{len(things) + 1} facts')

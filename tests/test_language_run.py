@@ -28,7 +28,7 @@ def ran(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_run_leaves_all_that_a_run_of_pictures_leaves(ran):
+def test_a_run_leaves_all_that_a_run_of_images_leaves(ran):
   _, workdir = ran
   summary = json.loads((workdir / 'summary.json').read_text())
   assert summary['method'] == 'adrpo'

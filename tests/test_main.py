@@ -103,7 +103,7 @@ def test_eval_prints_the_figures_of_the_newest_checkpoint(trained):
 
 
 @pytest.mark.slow
-def test_sample_draws_pictures_of_the_trained_policy(trained, tmp_path):
+def test_sample_draws_images_of_the_trained_policy(trained, tmp_path):
   workdir, _ = trained
   flags = [*small_run.arguments(steps=2), '--mode=sample', '--count=3']
   flags += ['--prompt=a red circle', '--prompt=a blue square']
@@ -123,11 +123,11 @@ def test_sample_draws_pictures_of_the_trained_policy(trained, tmp_path):
   assert (drawn[0] != drawn[1]).any()  # the policy has left the base
 
 
-def test_drawn_pictures_are_judged_as_they_lie(trained, tmp_path):
+def test_drawn_images_are_judged_as_they_lie(trained, tmp_path):
   """Enlarged files give the figures of the images in memory."""
   workdir, _ = trained
   kept = image_file.read(workdir / 'samples' / 'final.npz')
-  folder = tmp_path / 'pictures'
+  folder = tmp_path / 'images'
   folder.mkdir()
   for p, row in enumerate(kept.images):
     for g, image in enumerate(row):
@@ -167,11 +167,11 @@ def test_drawn_pictures_are_judged_as_they_lie(trained, tmp_path):
     (['--mode=eval', '--images=x', '--prompts=y.txt'], 'y.txt'),
   ],
 )
-def test_what_judging_pictures_wants(tmp_path, flags, said):
+def test_what_judging_images_wants(tmp_path, flags, said):
   assert said in small_run.refused(tmp_path, *flags)
 
 
-def test_pictures_of_another_size_are_refused(tmp_path):
+def test_images_of_another_size_are_refused(tmp_path):
   Image.new('RGB', (48, 48)).save(tmp_path / '0_0.png')
   (tmp_path / 'prompts.txt').write_text('a red circle')
   given = [f'--images={tmp_path}', f'--prompts={tmp_path}/prompts.txt']

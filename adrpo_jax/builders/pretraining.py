@@ -41,13 +41,10 @@ def pretrain_texts(
   config: ConfigDict, workdir: pathlib.Path, versions: Mapping[str, str]
 ) -> None:
   """Makes workdir/base for the world of the config."""
-  settings = config.pretrain.to_dict()
-  longest = settings.pop('max_completion_length')
   texts.run(
     workdir,
     world=config.world,
-    **settings,
+    **config.pretrain.to_dict(),
     seed=config.seed,
-    longest=longest,
     versions=versions,
   )

@@ -19,7 +19,7 @@ from adrpo_jax.diagnostics import Largest, Mean, Quantiles
 from adrpo_jax.method import kl_estimators
 from adrpo_jax.method.record import Method, select_anchors
 from adrpo_jax.models.decoder.log_probs import chunked_kl, chunked_log_probs
-from adrpo_jax.sampling import token_choice
+from adrpo_jax.sampling import token_distribution
 from adrpo_jax.sampling.decoding import DecodeFns, generate
 from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.types import (
@@ -57,7 +57,7 @@ class LanguageSettings:
   max_completion_length: T, the tokens of a completion at most
   stops:                 tokens that end a completion
   pad:                   the token behind the end
-  choice:                how tokens are chosen, and so what their
+  distribution:          how tokens are chosen, and so what their
                          log-probabilities are
   logits_chunk:          positions whose logits the loss holds at a time
   materialize:           (params, frozen) -> full parameters: the identity, or
@@ -74,7 +74,7 @@ class LanguageSettings:
   max_completion_length: int
   stops: Sequence[int]
   pad: int
-  choice: token_choice.Choice
+  distribution: token_distribution.TokenDistribution
   logits_chunk: int = 128
   materialize: Callable[[PyTree, PyTree], PyTree] = lambda params, _: params
   gather: Callable[[PyTree], PyTree] = lambda full: full
@@ -109,10 +109,10 @@ def rollout(
     tokens,
     mask,
     sample_keys(key, *groups, prompts.index),
-    longest=settings.max_completion_length,
+    max_length=settings.max_completion_length,
     stops=settings.stops,
     pad=settings.pad,
-    choice=settings.choice,
+    distribution=settings.distribution,
   )
   return jax.tree.map(partial(_grouped, groups), answers._asdict())
 
@@ -169,16 +169,17 @@ def _outputs(
   prompts: PromptBatch,
 ) -> tuple[Tokens, Array]:
   """Computes the input of a method's functions, and the entropy [P, G, T]."""
-  groups, longest = samples['tokens'].shape[:2], settings.max_completion_length
+  groups = samples['tokens'].shape[:2]
+  max_length = settings.max_completion_length
   tokens, mask = settings.constrain(_read_whole(prompts.condition, samples))
-  chosen = samples['tokens'].reshape(-1, longest)
+  chosen = samples['tokens'].reshape(-1, max_length)
   chunk = settings.logits_chunk
   grouped = partial(_grouped, groups)
 
   def states_of(full):
     # The state before a token is that from which it is drawn.
     states = settings.model.states(full, tokens, mask)
-    return states[:, -longest - 1 : -1], settings.model.embedding(full)
+    return states[:, -max_length - 1 : -1], settings.model.embedding(full)
 
   def log_probs(states, embedding):
     rows = chunked_log_probs(
@@ -187,7 +188,7 @@ def _outputs(
       chosen,
       chunk=chunk,
       log_prob_and_entropy=partial(
-        token_choice.log_prob_and_entropy, settings.choice
+        token_distribution.log_prob_and_entropy, settings.distribution
       ),
     )
     return jax.tree.map(grouped, rows)
@@ -231,11 +232,11 @@ def distinct_answers(samples: PyTree) -> Array:
 
 def _read_whole(condition: PyTree, samples: PyTree) -> tuple[Array, Array]:
   """Joins prompts, each G times, and their completions. -> [B, L + T] twice"""
-  count, longest = samples['tokens'].shape[1:]
+  count, max_length = samples['tokens'].shape[1:]
 
   def whole(name: str) -> Array:
     prompts = jnp.repeat(condition[name], count, 0)
-    return jnp.concatenate([prompts, samples[name].reshape(-1, longest)], 1)
+    return jnp.concatenate([prompts, samples[name].reshape(-1, max_length)], 1)
 
   return whole('tokens'), whole('mask')
 

@@ -157,9 +157,9 @@ class StageConfig:
   """The settings of one stage of training."""
 
   steps: int
-  batch: int
+  batch_size: int
   learning_rate: float
-  ema: float
+  ema_decay: float
   save_every: int
 
 
@@ -200,7 +200,7 @@ def make_stage(
       grads, state.optimizer, state.params
     )
     params = optax.apply_updates(state.params, change)
-    decay = jnp.minimum(stage.ema, (1 + state.step) / (10 + state.step))
+    decay = jnp.minimum(stage.ema_decay, (1 + state.step) / (10 + state.step))
     ema = optax.incremental_update(params, state.ema, 1 - decay)
     return StageState(state.step + 1, params, ema, optimizer_state), value
 
@@ -236,7 +236,7 @@ def train_stage(
     with MetricsLog(workdir / f'{name}.jsonl', start=first) as log:
       for step in range(first, stage.steps):
         rng = np.random.default_rng([seed, step])
-        rows = rng.integers(count, size=stage.batch)
+        rows = rng.integers(count, size=stage.batch_size)
         key = jax.random.fold_in(jax.random.key(seed), step)
         state, value = update(state, batch_of(rows), key)
         losses.append(value)

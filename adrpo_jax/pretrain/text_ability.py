@@ -9,7 +9,7 @@ import numpy as np
 from adrpo_jax.modalities.language import LanguageModel
 from adrpo_jax.models.decoder import chat_tokenizer
 from adrpo_jax.sampling.decoding import generate
-from adrpo_jax.sampling.token_choice import Choice
+from adrpo_jax.sampling.token_distribution import TokenDistribution
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import TextWorld
 
@@ -21,14 +21,14 @@ def ability(
   tokenizer: Any,
   *,
   samples: int,
-  longest: int,
+  max_length: int,
   seed: int,
 ) -> dict[str, Any]:
   """Returns the scores of answers that are sampled at temperature 1.
 
   It samples one answer to each of `samples` held-out prompts, all at once. No
   prompt is used twice if there are enough. An answer that has not ended within
-  `longest` tokens is judged as it is.
+  `max_length` tokens is judged as it is.
 
   Returns:
     'samples', the mean of each fact, and its standard error as NAME_se.
@@ -43,7 +43,14 @@ def ability(
     world.judge(text, answer)
     for text, answer in zip(
       texts,
-      answers(model, params, texts, tokenizer, longest=longest, seed=seed),
+      answers(
+        model,
+        params,
+        texts,
+        tokenizer,
+        max_length=max_length,
+        seed=seed,
+      ),
       strict=True,
     )
   ]
@@ -64,7 +71,7 @@ def answers(
   texts: Sequence[str],
   tokenizer: Any,
   *,
-  longest: int,
+  max_length: int,
   seed: int,
 ) -> list[str]:
   """Samples an answer to each prompt at temperature 1, without end token."""
@@ -78,10 +85,10 @@ def answers(
       tokens,
       mask,
       keys,
-      longest=longest,
+      max_length=max_length,
       stops=(end,),
       pad=tokenizer.pad_token_id,
-      choice=Choice(),
+      distribution=TokenDistribution(),
     )
 
   keys = jax.random.split(jax.random.key(seed), (len(texts), 1))

@@ -60,13 +60,13 @@ def run(
   *,
   world: str,
   steps: int,
-  batch: int,
+  batch_size: int,
   learning_rate: float,
-  ema: float,
+  ema_decay: float,
   save_every: int,
   samples: int,
   seed: int,
-  longest: int = MAX_LENGTH,
+  max_completion_length: int = MAX_LENGTH,
   sizes: DecoderConfig = SMALL_DECODER,
   versions: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -76,19 +76,20 @@ def run(
     workdir: folder for the state; the same call continues from it.
     world: a name in TEXT_WORLDS.
     steps: steps of AdamW with warm-up and cosine decay, see `make_stage`.
-    batch: pairs per step.
+    batch_size: pairs per step.
     learning_rate: the peak learning rate.
-    ema: decay of the averaged parameters, which are the ones it writes.
+    ema_decay: decay of the averaged parameters, which are the ones it writes.
     save_every: steps between two saves of the state.
     samples: number of answers that measure the ability.
     seed: seed of the initial parameters, the pairs and the measurement.
-    longest: T, the largest number of tokens of an answer, end token included.
+    max_completion_length: T, the largest number of tokens of an answer, end
+      token included.
     sizes: the decoder; its vocabulary must be that of the world's tokenizer.
     versions: versions of packages, for pretraining.json.
 
   Raises:
     InputError: the world is unknown, the vocabulary differs from the
-      tokenizer's, or an answer is longer than `longest`.
+      tokenizer's, or an answer is longer than `max_completion_length`.
   """
   if world not in TEXT_WORLDS:
     raise unknown_name(world, TEXT_WORLDS, 'world')
@@ -103,14 +104,15 @@ def run(
   module = Decoder(sizes)
   model = language_model(module)
   room = prompt_length(task, tokenizer)
-  stage = StageConfig(steps, batch, learning_rate, ema, save_every)
+  max_length = max_completion_length
+  stage = StageConfig(steps, batch_size, learning_rate, ema_decay, save_every)
   params = train_stage(
     'answers',
     stage,
-    lambda params, rows, key: answer_loss(model, params, rows, longest),
+    lambda params, rows, key: answer_loss(model, params, rows, max_length),
     initialized(module, jax.random.key(seed)),
     lambda numbers: encoded(
-      task.pairs(len(numbers), int(numbers[0])), tokenizer, room, longest
+      task.pairs(len(numbers), int(numbers[0])), tokenizer, room, max_length
     ),
     _SEEDS,
     workdir,
@@ -120,7 +122,7 @@ def run(
     'world': world,
     **dataclasses.asdict(stage),
     'seed': seed,
-    'longest': longest,
+    'max_completion_length': max_length,
     'parameters': sum(leaf.size for leaf in jax.tree.leaves(params)),
     'loss': _last_loss(workdir / 'answers.jsonl'),
     'ability': ability(
@@ -129,7 +131,7 @@ def run(
       params,
       tokenizer,
       samples=samples,
-      longest=longest,
+      max_length=max_length,
       seed=seed,
     ),
     'versions': dict(versions or {}),
@@ -150,27 +152,30 @@ def prompt_length(world: TextWorld, tokenizer: Any) -> int:
 
 
 def encoded(
-  pairs: Sequence[tuple[str, str]], tokenizer: Any, room: int, longest: int
+  pairs: Sequence[tuple[str, str]],
+  tokenizer: Any,
+  room: int,
+  max_length: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns (tokens, mask) [B, room + longest], laid out like a rollout.
+  """Returns (tokens, mask) [B, room + max_length], laid out like a rollout.
 
   A prompt is padded on the left to `room`. An answer with its end token is
-  padded on the right to `longest`.
+  padded on the right to `max_length`.
 
   Raises:
     InputError: an answer is longer.
   """
   texts = [text for text, _ in pairs]
   prompts, mask = padded_prompts(texts, tokenizer, room)
-  tokens = np.full((len(pairs), longest), tokenizer.pad_token_id, np.int32)
+  tokens = np.full((len(pairs), max_length), tokenizer.pad_token_id, np.int32)
   real = np.zeros(tokens.shape, bool)
   answers = tokenizer([answer for _, answer in pairs])['input_ids']
   for row, ids in enumerate(answers):
     ids = [*ids, tokenizer.eos_token_id]
-    if len(ids) > longest:
+    if len(ids) > max_length:
       raise InputError(
-        f'Expected longest of at least {len(ids)}, the tokens of the answer '
-        f'{pairs[row][1]!r} and its end token, got longest={longest}.'
+        f'Expected max_length of at least {len(ids)}, the tokens of the answer '
+        f'{pairs[row][1]!r} and its end token, got max_length={max_length}.'
       )
     tokens[row, : len(ids)] = ids
     real[row, : len(ids)] = True
@@ -184,19 +189,19 @@ def answer_loss(
   model: LanguageModel,
   params: PyTree,
   rows: tuple[Array, Array],
-  longest: int,
+  max_length: int,
 ) -> Array:
   """The mean cross-entropy, in nats, of the answers' tokens without padding.
 
-  The answers are the last `longest` tokens of rows, see `encoded`.
+  The answers are the last `max_length` tokens of rows, see `encoded`.
   """
   tokens, mask = rows
   # The state before a token predicts it.
-  states = model.states(params, tokens, mask)[:, -longest - 1 : -1]
+  states = model.states(params, tokens, mask)[:, -max_length - 1 : -1]
   result = softmax_log_probs(
-    logits(states, model.embedding(params)), tokens[:, -longest:]
+    logits(states, model.embedding(params)), tokens[:, -max_length:]
   )
-  real = mask[:, -longest:]
+  real = mask[:, -max_length:]
   return -jnp.sum(result.log_probs * real) / jnp.sum(real)
 
 
@@ -217,7 +222,7 @@ def write(
   generation = ends | {
     'do_sample': True,
     'temperature': 1.0,
-    'max_new_tokens': record['longest'],
+    'max_new_tokens': record['max_completion_length'],
   }
   contents = {'generation_config': generation, 'pretraining': record}
   for name, content in contents.items():

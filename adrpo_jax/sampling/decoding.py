@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adrpo_jax.sampling.token_choice import (
-  Choice,
+from adrpo_jax.sampling.token_distribution import (
+  TokenDistribution,
   sample_tokens,
   token_log_prob,
 )
@@ -62,10 +62,10 @@ def generate(
   mask: Array,
   keys: Array,
   *,
-  longest: int,
+  max_length: int,
   stops: Sequence[int],
   pad: int,
-  choice: Choice,
+  distribution: TokenDistribution,
 ) -> Answers:
   """Generates G completions of each of P prompts, B = P·G rows.
 
@@ -75,23 +75,25 @@ def generate(
     mask: [P, L] bool, False for padding.
     keys: [P, G], one for each completion. The token at position t is sampled
       with fold_in(key, t) and does not depend on other rows of the batch.
-    longest: T, the largest number of tokens of a completion.
+    max_length: T, the largest number of tokens of a completion.
     stops: the tokens that end a completion, one or several.
     pad: the token after the end.
-    choice: how a token is sampled from logits.
+    distribution: how a token is sampled from logits.
   """
   prompts, samples = keys.shape[:2]
   rows = prompts * samples
   row_keys = keys.reshape(rows, *keys.shape[2:])
-  state, cache = decode_fns.prefill(tokens, mask, tokens.shape[1] + longest)
+  state, cache = decode_fns.prefill(tokens, mask, tokens.shape[1] + max_length)
   ends = jnp.asarray(list(stops))
 
   def step(loop: _Loop) -> _Loop:
     fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
     logits = decode_fns.logits(loop.state)
-    token = sample_tokens(choice, logits, fold(row_keys, loop.time))
+    token = sample_tokens(distribution, logits, fold(row_keys, loop.time))
     token = jnp.where(loop.alive, token, pad)
-    value = jnp.where(loop.alive, token_log_prob(choice, logits, token), 0.0)
+    value = jnp.where(
+      loop.alive, token_log_prob(distribution, logits, token), 0.0
+    )
     ends_now = loop.alive & jnp.isin(token, ends)
     before = loop.answers
     answers = Answers(
@@ -109,14 +111,14 @@ def generate(
     cache=decode_fns.repeat(cache, samples),
     alive=jnp.ones(rows, bool),
     answers=Answers(
-      tokens=jnp.full((rows, longest), pad, jnp.int32),
-      mask=jnp.zeros((rows, longest), bool),
-      log_prob=jnp.zeros((rows, longest)),
+      tokens=jnp.full((rows, max_length), pad, jnp.int32),
+      mask=jnp.zeros((rows, max_length), bool),
+      log_prob=jnp.zeros((rows, max_length)),
       ended=jnp.zeros(rows, bool),
     ),
   )
 
   def unfinished(loop: _Loop) -> Array:
-    return (loop.time < longest) & loop.alive.any()
+    return (loop.time < max_length) & loop.alive.any()
 
   return jax.lax.while_loop(unfinished, step, start).answers

@@ -41,6 +41,18 @@ RENAMED = {
   'eval.samples': 'eval.group_size',
   'eval.batch': 'eval.batch_size',
   'checkpoint.keep': 'checkpoint.max_to_keep',
+  'pretrain.pictures': 'pretrain.images',
+  'pretrain.longest': 'pretrain.max_completion_length',
+  'pretrain.batch': 'pretrain.batch_size',
+  'pretrain.ema': 'pretrain.ema_decay',
+  'pretrain.autoencoder.batch': 'pretrain.autoencoder.batch_size',
+  'pretrain.autoencoder.ema': 'pretrain.autoencoder.ema_decay',
+  'pretrain.flow.batch': 'pretrain.flow.batch_size',
+  'pretrain.flow.ema': 'pretrain.flow.ema_decay',
+  'pretrain.distillation.batch': 'pretrain.distillation.batch_size',
+  'pretrain.distillation.ema': 'pretrain.distillation.ema_decay',
+  'pretrain.decoder.batch': 'pretrain.decoder.batch_size',
+  'pretrain.decoder.ema': 'pretrain.decoder.ema_decay',
 }
 
 # Group of keys -> the config file that has it now.
@@ -84,9 +96,10 @@ def renamed(key: str) -> str | None:
   return ' '.join([sentence, *([NOTES[key]] if key in NOTES else [])])
 
 
-def moved(key: str) -> str | None:
-  """Returns a sentence with the file that a key is in now, else None."""
-  file = MOVED.get(key.partition('.')[0])
+def moved(key: str, config: Mapping[str, Any]) -> str | None:
+  """Returns a sentence with the file of a key whose group `config` lacks."""
+  group = key.partition('.')[0]
+  file = None if group in config else MOVED.get(group)
   return f'config.{key} has moved: use --config={file}.' if file else None
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from adrpo_jax.modalities import language
 from adrpo_jax.sampling.decoding import DecodeFns
-from adrpo_jax.sampling.token_choice import make_choice
+from adrpo_jax.sampling.token_distribution import make_token_distribution
 from adrpo_jax.types import PromptBatch
 
 P, G, L, T, V = 4, 4, 3, 5, 6
@@ -59,7 +59,7 @@ def make(method, **changes):
     'max_completion_length': T,
     'stops': (END,),
     'pad': PAD,
-    'choice': make_choice(),
+    'distribution': make_token_distribution(),
     'logits_chunk': 2,
   }
   settings = language.LanguageSettings(model=model(), **(settings | changes))

@@ -7,7 +7,7 @@ import optax
 from tiny_trl import END, PAD, PROMPTS, L, P, T
 
 from adrpo_jax.modalities import language
-from adrpo_jax.sampling.token_choice import make_choice
+from adrpo_jax.sampling.token_distribution import make_token_distribution
 from adrpo_jax.types import PromptBatch, Scores
 from adrpo_jax.update import init_state, make_update
 
@@ -43,7 +43,7 @@ def our_step(method, model, params, reference, samples, rewards, temperature=1):
     max_completion_length=T,
     stops=(END,),
     pad=PAD,
-    choice=make_choice(temperature),
+    distribution=make_token_distribution(temperature),
     logits_chunk=4,
   )
   modality = language.make_modality(method, settings)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.parity
 SIZES = [(64, 64), (96, 64), (50, 131), (224, 224), (225, 301), (17, 23)]
 
 
-def pictures(height, width, seed=0):
+def random_images(height, width, seed=0):
   """Images [2, H, W, 3] uint8: noise on large steps makes filters overshoot."""
   rng = np.random.default_rng(seed)
   steps = rng.integers(0, 2, (2, 1 + height // 8, 1 + width // 8, 3)) * 200
@@ -39,7 +39,7 @@ def processor(size):
 @pytest.mark.parametrize('edges', SIZES, ids=str)
 def test_pixels_of_files(edges):
   """Allows a level of 1/255 at ties of rounding, elsewhere rounding errors."""
-  images = pictures(*edges)
+  images = random_images(*edges)
   theirs = processor(56)(list(images), return_tensors='np').pixel_values
   ours = preprocess.clip_pixels(images, 56)
   levels = np.abs(ours - theirs.transpose(0, 2, 3, 1))
@@ -51,7 +51,7 @@ def test_pixels_of_files(edges):
 @pytest.mark.parametrize('edges', SIZES, ids=str)
 def test_pixels_that_are_not_rounded(edges):
   """Pillow's filter on float channels."""
-  images = pictures(*edges) / np.float32(255)
+  images = random_images(*edges) / np.float32(255)
   height, width = edges
   scale = 56 / min(edges)
   rows, columns = int(height * scale + 1e-9), int(width * scale + 1e-9)
@@ -77,7 +77,9 @@ def test_pixels_that_are_not_rounded(edges):
 
 @pytest.mark.parametrize('edges', SIZES, ids=str)
 def test_pixels_of_hps(edges):
-  images = torch.tensor(pictures(*edges) / np.float32(255)).permute(0, 3, 1, 2)
+  images = torch.tensor(random_images(*edges) / np.float32(255)).permute(
+    0, 3, 1, 2
+  )
   rows, columns = (round(edge * 56 / max(edges)) for edge in edges)
   resized = torch.nn.functional.interpolate(
     images, (rows, columns), mode='bicubic', antialias=True
@@ -89,7 +91,7 @@ def test_pixels_of_hps(edges):
     torch.tensor(v)[:, None, None] for v in (preprocess.MEAN, preprocess.STD)
   )
   expected = ((padded - mean) / std).permute(0, 2, 3, 1).numpy()
-  ours = preprocess.hps_pixels(jnp.asarray(pictures(*edges)), 56)
+  ours = preprocess.hps_pixels(jnp.asarray(random_images(*edges)), 56)
   assert np.abs(ours - expected).max() < 1e-3
 
 
@@ -131,7 +133,7 @@ def saved_pair(folder, activation='quick_gelu', end=2):
 
 
 def their_scores(model, folder, images):
-  """(cos [P, G], image embeddings [P, G, D]) of pictures [P, G, H, W, 3]."""
+  """(cos [P, G], image embeddings [P, G, D]) of images [P, G, H, W, 3]."""
   read = transformers.CLIPProcessor(
     processor(28), transformers.AutoTokenizer.from_pretrained(folder)
   )
@@ -153,23 +155,23 @@ def their_scores(model, folder, images):
 
 
 @pytest.fixture(scope='module')
-def picture_files():
-  """Pictures [4, 2, 28, 42, 3], which the processor crops and does not scale.
+def image_files():
+  """Images [4, 2, 28, 42, 3], which the processor crops and does not scale.
 
   Where it scales, single pixels are a level apart: see above.
   """
-  return np.stack([pictures(28, 42, seed) for seed in range(4)])
+  return np.stack([random_images(28, 42, seed) for seed in range(4)])
 
 
 @pytest.mark.parametrize(
   ('activation', 'end'), [('quick_gelu', 2), ('gelu', 513)]
 )
 @torch.no_grad()
-def test_scores_of_a_pair(activation, end, picture_files, tmp_path):
+def test_scores_of_a_pair(activation, end, image_files, tmp_path):
   model = saved_pair(tmp_path, activation, end)
-  cosine, embeddings = their_scores(model, tmp_path, picture_files)
+  cosine, embeddings = their_scores(model, tmp_path, image_files)
   ids = np.array([3, 0, 2, 1])
-  images = picture_files[ids] / np.float32(255)
+  images = image_files[ids] / np.float32(255)
   expected = {
     'clip_score': 100 * cosine,
     'pick_score': model.logit_scale.exp() * cosine,
@@ -197,10 +199,10 @@ def test_scores_of_a_pair(activation, end, picture_files, tmp_path):
 
 
 @torch.no_grad()
-def test_scores_of_large_pictures(tmp_path):
+def test_scores_of_large_images(tmp_path):
   """Images scaled down from 100 × 75 differ by the rounding to levels."""
   model = saved_pair(tmp_path)
-  large = np.stack([pictures(100, 75, seed) for seed in range(4)])
+  large = np.stack([random_images(100, 75, seed) for seed in range(4)])
   cosine, _ = their_scores(model, tmp_path, large)
   scores = REWARDS['clip_score'].make(TEXTS, 0.0, path=str(tmp_path))(
     PromptBatch.of_step(np.arange(4)), large
@@ -209,10 +211,10 @@ def test_scores_of_large_pictures(tmp_path):
 
 
 @torch.no_grad()
-def test_hps_of_square_pictures(tmp_path):
+def test_hps_of_square_images(tmp_path):
   """cos; a square image of the tower's size needs no preprocessing."""
   model = saved_pair(tmp_path, 'gelu')
-  square = np.stack([pictures(28, 28, seed) for seed in range(4)])
+  square = np.stack([random_images(28, 28, seed) for seed in range(4)])
   cosine, _ = their_scores(model, tmp_path, square)
   scores = REWARDS['hps_v2'].make(TEXTS, 0.0, path=str(tmp_path))(
     PromptBatch.of_step(np.arange(4)), square
@@ -221,7 +223,7 @@ def test_hps_of_square_pictures(tmp_path):
 
 
 @torch.no_grad()
-def test_aesthetic_of_pictures(picture_files, tmp_path):
+def test_aesthetic_of_images(image_files, tmp_path):
   """The published head, on normalized embeddings, in the file of its tower."""
   model = saved_pair(tmp_path / 'pair')
   head = torch.nn.Sequential(
@@ -237,7 +239,7 @@ def test_aesthetic_of_pictures(picture_files, tmp_path):
   head_tensors = {
     f'layers.{k}': v.numpy() for k, v in head.state_dict().items()
   }
-  _, embeddings = their_scores(model, tmp_path / 'pair', picture_files)
+  _, embeddings = their_scores(model, tmp_path / 'pair', image_files)
   expected = head(torch.nn.functional.normalize(embeddings, dim=-1))[..., 0]
 
   tower = transformers.CLIPVisionModelWithProjection(
@@ -257,6 +259,6 @@ def test_aesthetic_of_pictures(picture_files, tmp_path):
   for path, at in (('pair', 'head.safetensors'), ('both', 'both')):
     scores = REWARDS['aesthetic'].make(
       TEXTS, 0.0, path=str(tmp_path / path), head=str(tmp_path / at)
-    )(PromptBatch.of_step(np.arange(4)), picture_files)
+    )(PromptBatch.of_step(np.arange(4)), image_files)
     assert np.abs(scores.rewards - expected.numpy()).max() < 1e-5
     assert np.ptp(scores.rewards) > 1e-3

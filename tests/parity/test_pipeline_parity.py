@@ -30,7 +30,7 @@ def test_the_grid_is_that_of_their_scheduler(steps):
 
 
 @pytest.mark.parametrize('name', tiny_sd3.VARIANTS)
-def test_a_picture_from_equal_noise(name, tmp_path):
+def test_an_image_from_equal_noise(name, tmp_path):
   config = tiny_sd3.VARIANTS[name]
   transformer = tiny_sd3.theirs(config)
   autoencoder = tiny_sd3.their_autoencoder()

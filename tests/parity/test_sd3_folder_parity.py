@@ -72,7 +72,7 @@ def test_conditions_of_words(t5, tmp_path):
   ids=['sd3', 'sd3.5'],
 )
 @pytest.mark.parametrize('size', [(8, 8), (10, 6)], ids=str)
-def test_pictures_of_words(config, size, tmp_path):
+def test_images_of_words(config, size, tmp_path):
   folder = sd3_tiny.write(tmp_path, config)
   noise = np.random.default_rng(0).normal(size=(2, 16, *size))
   noise = noise.astype(np.float32)

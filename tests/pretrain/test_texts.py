@@ -40,9 +40,9 @@ def made(workdir, **changes):
   settings = {
     'world': 'sort',
     'steps': 6,
-    'batch': 8,
+    'batch_size': 8,
     'learning_rate': 1e-2,
-    'ema': 0.9,
+    'ema_decay': 0.9,
     'save_every': 2,
     'samples': 20,
     'seed': 0,
@@ -150,7 +150,7 @@ def loss_of(scores, tokens, mask):
 
 @pytest.mark.slow
 def test_the_loss_falls(tmp_path):
-  made(tmp_path, steps=100, batch=32, save_every=100, ema=0.5)
+  made(tmp_path, steps=100, batch_size=32, save_every=100, ema_decay=0.5)
   first, last = [
     json.loads(line)['loss']
     for line in (tmp_path / 'answers.jsonl').read_text().splitlines()
@@ -168,7 +168,7 @@ def test_the_ability_is_what_the_judge_says_of_the_answers(workdir):
   )
   made_of = language_model(Decoder(model.config))
   found = ability(
-    world, made_of, params, tokenizer, samples=3, longest=4, seed=0
+    world, made_of, params, tokenizer, samples=3, max_length=4, seed=0
   )
   each = found.pop('by_category')
   assert found['samples'] == 3
@@ -194,7 +194,7 @@ def test_answers_are_sampled_from_the_full_pass(workdir):
     )
   )
   texts = ['sort: 7 3 =', 'sort: 1 =']
-  given = answers(sharp, params, texts, tokenizer, longest=5, seed=0)
+  given = answers(sharp, params, texts, tokenizer, max_length=5, seed=0)
   end = tokenizer.eos_token_id
   read = jax.jit(made_of.states)
   for text, answer in zip(texts, given, strict=True):
@@ -224,7 +224,7 @@ def test_a_shipped_base_is_small_and_says_how_it_was_made(name):
   folder = SHIPPED / f'{name}_base'
   assert sum(file.stat().st_size for file in folder.iterdir()) < 1.5 * 2**20
   record = json.loads((folder / 'pretraining.json').read_text())
-  assert (record['world'], record['longest']) == (name, 18)
+  assert (record['world'], record['max_completion_length']) == (name, 18)
   assert record['steps'] > 0
   assert record['versions']['jax']
   assert (
@@ -244,7 +244,7 @@ def test_a_shipped_base_is_as_able_as_it_says(name):
     params,
     load_tokenizer(folder),
     samples=400,
-    longest=18,
+    max_completion_length=18,
     seed=1,
   )
   for fact in TEXT_WORLDS[name].judge(

@@ -162,17 +162,17 @@ def test_an_empty_answer_is_shown_as_empty():
   assert '✓ reward 0.500 · <right> empty answer' in content
 
 
-def test_answers_and_pictures_are_no_pair(tmp_path):
+def test_answers_and_images_are_no_pair(tmp_path):
   chances = [0.5] * len(synthetic_runs.CATEGORIES)
-  path = tmp_path / 'pictures.npz'
+  path = tmp_path / 'images.npz'
   synthetic_runs.samples(path, chances, per_category=1, side=8)
   from adrpo_jax.report.run_record import read_samples
 
-  pictures = Column('a', read_samples(path))
+  images = Column('a', read_samples(path))
   texts = Column('b', two_answers())
-  assert not same_prompts([pictures, texts])
+  assert not same_prompts([images, texts])
   assert kind_of([texts]) is TEXTS
-  assert kind_of([pictures]) is IMAGES
+  assert kind_of([images]) is IMAGES
 
 
 def test_a_run_says_what_its_figures_are_of(spoken, tmp_path):

@@ -1,4 +1,4 @@
-"""A tiny CLIP pair in a folder, and pictures for it."""
+"""A tiny CLIP pair in a folder, and images for it."""
 
 import numpy as np
 import pytest
@@ -13,6 +13,6 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def images():
-  """Pictures [4, 2, 16, 24, 3] in [0, 1], of `tiny_clip.TEXTS`."""
+  """Images [4, 2, 16, 24, 3] in [0, 1], of `tiny_clip.TEXTS`."""
   rng = np.random.default_rng(0)
   return rng.uniform(size=(4, 2, 16, 24, 3)).astype(np.float32)

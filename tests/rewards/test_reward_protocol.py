@@ -55,9 +55,9 @@ def test_on_device_marks_what_is_not_finite(prompts, images):
 def test_on_device_compiles_once_and_works_inside_jit(prompts, images):
   traces = []
 
-  def judge(pictures, facts):
-    traces.append(pictures.shape)
-    return brightness(pictures, facts)
+  def judge(images, facts):
+    traces.append(images.shape)
+    return brightness(images, facts)
 
   reward = protocol.on_device(judge)
   for shift in (0.0, 0.1):

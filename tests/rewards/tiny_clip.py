@@ -16,7 +16,7 @@ from adrpo_jax.models.tiny.clip import (  # noqa: F401
   write,
 )
 
-# What the pictures of conftest.py are held against; one text stands twice.
+# What the images of conftest.py are held against; one text stands twice.
 TEXTS = ('A red fox on 2 hills.', 'an owl', 'x' * 60, 'an owl')
 
 

@@ -1,4 +1,4 @@
-"""Pictures that a run keeps: small ones to the bit, large ones in less."""
+"""Images that a run keeps: small ones to the bit, large ones in less."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ def made(side, prompts=2, group=3):
   )
 
 
-def test_small_pictures_come_back_to_the_bit(tmp_path):
+def test_small_images_come_back_to_the_bit(tmp_path):
   given = made(image_file.SMALL)
   image_file.write(tmp_path / 'base.npz', given)
   got = image_file.read(tmp_path / 'base.npz')
@@ -36,7 +36,7 @@ def test_small_pictures_come_back_to_the_bit(tmp_path):
     np.testing.assert_array_equal(getattr(got, field.name), expected)
 
 
-def test_large_pictures_look_the_same_in_a_hundredth_of_the_bytes(tmp_path):
+def test_large_images_look_the_same_in_a_hundredth_of_the_bytes(tmp_path):
   given = made(1024)
   path = tmp_path / 'samples' / 'base.npz'
   image_file.write(path, given)

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from adrpo_jax.sampling.decoding import DecodeFns, generate
-from adrpo_jax.sampling.token_choice import greedy, make_choice, token_log_prob
+from adrpo_jax.sampling.token_distribution import (
+  greedy,
+  make_token_distribution,
+  token_log_prob,
+)
 
 V, END, STOP, PAD = 6, 4, 5, 0
 # After 1 comes 2, then 3, then the end; after 0 mostly 1.
@@ -39,13 +43,23 @@ def decode_fns(calls=None):
 
 
 def generated(
-  prompts, samples=1, *, calls=None, longest=6, stops=(END,), **changes
+  prompts,
+  samples=1,
+  *,
+  calls=None,
+  max_length=6,
+  stops=(END,),
+  **changes,
 ):
   tokens = jnp.asarray(prompts, jnp.int32)
   keys = jax.random.split(jax.random.key(0), (len(prompts), samples))
-  settings = {'choice': greedy(), 'pad': PAD} | changes
+  settings = {'distribution': greedy(), 'pad': PAD} | changes
   function = functools.partial(
-    generate, decode_fns(calls), longest=longest, stops=stops, **settings
+    generate,
+    decode_fns(calls),
+    max_length=max_length,
+    stops=stops,
+    **settings,
   )
   return jax.jit(function)(tokens, tokens > 0, keys)
 
@@ -63,7 +77,7 @@ def test_the_likeliest_answers():
 
 
 def test_an_answer_that_has_no_room_has_not_ended():
-  got = generated([[0, 1], [1, 3]], longest=2)
+  got = generated([[0, 1], [1, 3]], max_length=2)
   np.testing.assert_array_equal(got.tokens, [[2, 3], [END, 0]])
   assert got.ended.tolist() == [False, True]
   assert got.mask.tolist() == [[True, True], [True, False]]
@@ -76,17 +90,17 @@ def test_any_of_several_tokens_ends_an_answer():
 
 def test_the_loop_ends_with_the_last_answer():
   calls = []
-  generated([[0, 1], [1, 3]], calls=calls, longest=50)
+  generated([[0, 1], [1, 3]], calls=calls, max_length=50)
   jax.effects_barrier()
   assert len(calls) == 3
 
 
 def test_log_probabilities_are_those_of_a_second_reading():
-  choice = make_choice(1.3, top_k=4, top_p=0.97)
-  got = generated([[0, 1]] * 3, 64, choice=choice)
+  distribution = make_token_distribution(1.3, top_k=4, top_p=0.97)
+  got = generated([[0, 1]] * 3, 64, distribution=distribution)
   starts = jnp.ones((192, 1), jnp.int32)
   before = jnp.concatenate([starts, got.tokens[:, :-1]], 1)
-  expected = token_log_prob(choice, LOGITS[before], got.tokens)
+  expected = token_log_prob(distribution, LOGITS[before], got.tokens)
   np.testing.assert_allclose(
     got.log_prob, jnp.where(got.mask, expected, 0), atol=1e-6
   )
@@ -94,7 +108,12 @@ def test_log_probabilities_are_those_of_a_second_reading():
 
 
 def test_completions_are_sampled_from_the_chain():
-  got = generated([[0, 1]], 4000, choice=make_choice(), longest=1)
+  got = generated(
+    [[0, 1]],
+    4000,
+    distribution=make_token_distribution(),
+    max_length=1,
+  )
   frequency = np.bincount(np.asarray(got.tokens[:, 0]), minlength=V) / 4000
   np.testing.assert_allclose(frequency, CHAIN[1] / CHAIN[1].sum(), atol=0.02)
 
@@ -107,10 +126,10 @@ def test_a_completion_does_not_depend_on_other_rows(rows):
   function = functools.partial(
     generate,
     decode_fns(),
-    longest=6,
+    max_length=6,
     stops=(END,),
     pad=PAD,
-    choice=make_choice(),
+    distribution=make_token_distribution(),
   )
   whole = function(tokens, tokens > 0, keys)
   part = function(tokens[:rows], tokens[:rows] > 0, keys[:rows])

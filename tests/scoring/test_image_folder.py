@@ -116,7 +116,7 @@ def test_what_is_wrong_is_told(breaks, said, tmp_path):
     image_folder.find_images(str(folder), PROMPTS)
 
 
-def test_a_image_that_was_cut_short(tmp_path):
+def test_an_image_that_was_cut_short(tmp_path):
   rng = np.random.default_rng(0)
   noise = rng.integers(0, 256, (40, 40, 3), np.uint8)
   for i in range(3):

@@ -7,13 +7,17 @@ import small_run
 from adrpo_jax.errors import InputError
 from adrpo_jax.system import config_keys
 
+PRESETS = ('t2i:debug', 'llm:tiny_hf', 'pretrain:shapes', 'pretrain:sort')
 FILES = {
-  file: set(
+  preset: set(
     flatten_dict(
-      small_run.preset_config('default', {}, file).to_dict(), sep='.'
+      small_run.preset_config(
+        preset.partition(':')[2], {}, preset.partition(':')[0]
+      ).to_dict(),
+      sep='.',
     )
   )
-  for file in ('t2i', 'llm')
+  for preset in PRESETS
 }
 
 
@@ -33,8 +37,17 @@ def test_a_renamed_key_exists_under_the_new_name_alone(old, new):
 def test_the_command_line_refuses_an_old_key_and_names_the_new(
   tmp_path, old, new
 ):
-  file = next(file for file, keys in FILES.items() if has(keys, new))
-  said = small_run.refused(tmp_path / 'run', f'--config.{old}=4', file=file)
+  file, _, preset = next(
+    preset for preset, keys in FILES.items() if has(keys, new)
+  ).partition(':')
+  status, _, said = small_run.call(
+    f'--config={small_run.ROOT}/configs/{file}.py:{preset}',
+    f'--config.{old}=4',
+    f'--workdir={tmp_path / "run"}',
+    *(['--mode=pretrain'] if file == 'pretrain' else []),
+  )
+  assert status == 2
+  assert 'Traceback' not in said
   assert f'config.{old} was renamed: use config.{new}.' in said
   assert config_keys.NOTES.get(old, '') in said
 
@@ -71,6 +84,18 @@ def test_keys_of_pretraining_are_said_to_be_in_a_file_of_their_own(
   flag = '--config.pretrain.flow.steps=5'
   said = small_run.refused(tmp_path / 'run', flag, file=file)
   assert 'has moved: use --config=configs/pretrain.py.' in said
+
+
+def test_an_unknown_key_of_pretraining_is_not_said_to_have_moved(tmp_path):
+  status, _, said = small_run.call(
+    f'--config={small_run.ROOT}/configs/pretrain.py:shapes',
+    '--config.pretrain.flow.stepz=5',
+    '--mode=pretrain',
+    f'--workdir={tmp_path / "run"}',
+  )
+  assert status == 2
+  assert 'pretrain.flow.steps' in said
+  assert 'moved' not in said
 
 
 def test_a_config_has_its_mode(tmp_path):

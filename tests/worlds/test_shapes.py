@@ -84,7 +84,7 @@ def test_the_judge_degrades_gracefully_with_noise():
   assert all(a > b for a, b in itertools.pairwise(fidelity))
 
 
-def test_a_blank_picture_earns_nothing():
+def test_a_blank_image_earns_nothing():
   facts = _some('single', 4)
   blank = jnp.broadcast_to(shapes.BACKGROUND, (4, shapes.SIDE, shapes.SIDE, 3))
   seen = _judge(blank, facts)

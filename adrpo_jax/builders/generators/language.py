@@ -43,7 +43,11 @@ from adrpo_jax.models.decoder.chat_tokenizer import (
 from adrpo_jax.models.decoder.decoder import Decoder
 from adrpo_jax.models.files import lora_files
 from adrpo_jax.models.files.safetensors_trees import with_dtype
-from adrpo_jax.sampling.token_choice import Choice, greedy, make_choice
+from adrpo_jax.sampling.token_distribution import (
+  TokenDistribution,
+  greedy,
+  make_token_distribution,
+)
 from adrpo_jax.system.fingerprint import fingerprint
 from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import Modality, PyTree
@@ -130,7 +134,7 @@ def _generator(
     gather=partial(_for_a_loop, mesh, jnp.dtype(config.model.dtype)),
     constrain=partial(split_by_rows, mesh),
   )
-  sampled = _choice(
+  sampled = _distribution(
     config, config.sampler.temperature, config.prompts.group_size
   )
 
@@ -138,7 +142,7 @@ def _generator(
     return language.make_modality(
       method,
       settings(
-        choice=sampled,
+        distribution=sampled,
         samples_per_prompt=config.prompts.group_size,
         materialize=materialize,
       ),
@@ -148,7 +152,7 @@ def _generator(
     return language.make_modality(
       LANGUAGE_METHODS.make_method('grpo'),
       settings(
-        choice=_choice(config, config.eval.temperature, samples),
+        distribution=_distribution(config, config.eval.temperature, samples),
         samples_per_prompt=samples,
         materialize=materialize,
       ),
@@ -182,7 +186,9 @@ def _for_a_loop(mesh: jax.sharding.Mesh, dtype: Any, full: PyTree) -> PyTree:
   return sharding.gathered(whole, mesh)
 
 
-def _choice(config: ConfigDict, temperature: float, samples: int) -> Choice:
+def _distribution(
+  config: ConfigDict, temperature: float, samples: int
+) -> TokenDistribution:
   """Makes the choice of tokens: sampling, or greedy at a temperature of 0."""
   if temperature == 0:
     if samples > 1:
@@ -194,7 +200,7 @@ def _choice(config: ConfigDict, temperature: float, samples: int) -> Choice:
     return greedy()
   sampler = config.sampler
   try:
-    return make_choice(temperature, sampler.top_k, sampler.top_p)
+    return make_token_distribution(temperature, sampler.top_k, sampler.top_p)
   except ValueError as error:
     raise InputError(str(error)) from error
 

@@ -83,7 +83,7 @@ def test_conditions(case):
   close(np.stack([c.pooled for c in encoded]), golden['condition_pooled'])
 
 
-def test_pictures(case):
+def test_images(case):
   folder, golden = case
   model = sd3_folder.read(folder)
   params = sd3_folder.load_transformer(model, SIZE, jnp.float32, identity)

@@ -43,7 +43,7 @@ def test_neighbors_fade_into_each_other_by_hand():
   np.testing.assert_allclose(image[0, 0, :, 0], [1, 0.75, 0.25, 0], atol=1e-6)
 
 
-def test_a_small_picture_is_decoded_at_once():
+def test_a_small_image_is_decoded_at_once():
   latents = jax.random.normal(jax.random.key(0), (1, 4, 3, 3))
   tiled = tiled_decode(enlarge, latents, tile=4, overlap=1, scale=2)
   np.testing.assert_array_equal(tiled, enlarge(latents))
@@ -54,7 +54,7 @@ def test_an_overlap_as_large_as_the_tile():
     tiled_decode(enlarge, jnp.zeros((1, 8, 8, 3)), tile=4, overlap=4, scale=2)
 
 
-def test_temporary_memory_does_not_grow_with_the_picture():
+def test_temporary_memory_does_not_grow_with_the_image():
   config = AutoencoderConfig(
     block_out_channels=(8, 16), norm_num_groups=4, latent_channels=4
   )

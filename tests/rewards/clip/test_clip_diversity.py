@@ -35,7 +35,7 @@ def test_cosine_sees_directions_alone():
 
 
 @pytest.mark.parametrize('distance', [euclidean, cosine])
-def test_equal_pictures_and_single_ones_have_none(distance):
+def test_equal_images_and_single_ones_have_none(distance):
   equal = jnp.tile(jnp.array([[[0.1, -7.3, 2.2]]]), (1, 4, 1))
   np.testing.assert_array_equal(
     spread(equal, np.ones((1, 4), bool), distance), np.zeros((1, 4))

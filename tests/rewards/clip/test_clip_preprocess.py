@@ -1,4 +1,4 @@
-"""Pictures for CLIP towers, by hand; Pillow and torch are in tests/parity."""
+"""Images for CLIP towers, by hand; Pillow and torch are in tests/parity."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +15,7 @@ def denormalized(pixels):
 
 
 @pytest.mark.parametrize('preprocess', [clip_pixels, hps_pixels])
-def test_a_picture_of_one_color_keeps_it(preprocess):
+def test_an_image_of_one_color_keeps_it(preprocess):
   color = np.array([0.2, 0.4, 1.0], np.float32)  # 51, 102, 255
   for shape in ((5, 5), (16, 16), (40, 40)):
     images = np.broadcast_to(color, (2, *shape, 3))
@@ -27,7 +27,7 @@ def test_a_picture_of_one_color_keeps_it(preprocess):
 
 
 def test_the_center_of_the_longer_edge():
-  """Columns 0 ... 9 of a picture 4 high: 3, 4, 5, 6 are kept, in both ways."""
+  """Columns 0 ... 9 of an image 4 high: 3, 4, 5, 6 are kept, in both ways."""
   images = np.zeros((1, 4, 10, 3), np.uint8)
   images[0] = np.arange(10)[None, :, None]
   kept = np.round(255 * denormalized(clip_pixels(images, 4)))
@@ -74,7 +74,7 @@ def test_without_levels():
   assert 0.4 < apart.max() < 2
 
 
-def test_what_is_not_finite_stays_in_its_own_picture():
+def test_what_is_not_finite_stays_in_its_own_image():
   images = jnp.full((2, 20, 24, 3), 0.5).at[0, 10, 12, 1].set(jnp.nan)
   for made in (clip_pixels(images, 8), hps_pixels(images, 8)):
     assert np.isnan(made[0]).any()

@@ -20,7 +20,7 @@ from adrpo_jax.types import PromptBatch
 def test_a_sample_that_is_not_finite_costs_itself_alone(folder, images):
   reward = clip_score(tiny_clip.TEXTS, 0.0, path=folder)
   broken = images.copy()
-  broken[1, 0, 3, 12, 2] = np.inf  # clipped: a picture all the same
+  broken[1, 0, 3, 12, 2] = np.inf  # clipped: an image all the same
   broken[2, 1, 3, 12, 2] = np.nan
   ids = np.arange(4)
   whole, scores = (
@@ -31,7 +31,7 @@ def test_a_sample_that_is_not_finite_costs_itself_alone(folder, images):
   expected[2, 1] = False
   np.testing.assert_array_equal(scores.valid, expected)
   assert scores.rewards[2, 1] == 0
-  expected[1, 0] = False  # another picture
+  expected[1, 0] = False  # another image
   np.testing.assert_allclose(
     scores.rewards[expected], whole.rewards[expected], atol=1e-5
   )

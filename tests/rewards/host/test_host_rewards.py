@@ -18,7 +18,7 @@ from adrpo_jax.types import PromptBatch
 TEXTS = ('zero', 'one', 'two', 'three')
 
 
-def picture(level):
+def image(level):
   return np.broadcast_to(level[..., None, None, None], (*level.shape, 2, 2, 3))
 
 
@@ -26,7 +26,7 @@ def picture(level):
 def images():
   """P=2, G=3; the pixels of sample (p, g) are (10·p + g) / 255."""
   return jnp.asarray(
-    picture((10 * np.arange(2)[:, None] + np.arange(3)) / 255.0), jnp.float32
+    image((10 * np.arange(2)[:, None] + np.arange(3)) / 255.0), jnp.float32
   )
 
 
@@ -65,7 +65,7 @@ def test_scores_come_back_in_their_places(batch_size, prompts, images):
 
 def test_images_are_rounded_and_clipped_once(prompts):
   values = jnp.array([[-0.3, 0.4999, 1.7]] * 2)
-  scores = make(first_pixel)(prompts, jnp.asarray(picture(np.array(values))))
+  scores = make(first_pixel)(prompts, jnp.asarray(image(np.array(values))))
   np.testing.assert_array_equal(scores.rewards[0], [0, 127, 255])
   whole = np.full((2, 3, 2, 2, 3), 200, np.uint8)
   np.testing.assert_array_equal(make(first_pixel)(prompts, whole).rewards, 200)

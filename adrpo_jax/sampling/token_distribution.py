@@ -2,7 +2,7 @@
 
 A filter is a function (logits [*, V]) -> [*, V] that sets the logits of
 excluded tokens to −inf. The policy that is trained is the policy that samples,
-so rollout and training compute log-probabilities with one `Choice`.
+so rollout and training compute log-probabilities with one `TokenDistribution`.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Filter = Callable[[Array], Array]
 PART = 128  # tokens in one part of the vocabulary
 
 
-class Choice(NamedTuple):
+class TokenDistribution(NamedTuple):
   """The sampling distribution p(token) ∝ exp(logit / temperature).
 
   Filters are applied one after the other to the logits divided by the
@@ -29,14 +29,14 @@ class Choice(NamedTuple):
   filters: tuple[Filter, ...] = ()
 
 
-def greedy() -> Choice:
+def greedy() -> TokenDistribution:
   """Always chooses the most likely token, the first one of equals."""
-  return Choice(filters=(keep_most_likely,))
+  return TokenDistribution(filters=(keep_most_likely,))
 
 
-def make_choice(
+def make_token_distribution(
   temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
-) -> Choice:
+) -> TokenDistribution:
   """Makes a choice of the three usual settings.
 
   top_k = 0 and top_p = 1 exclude no token.
@@ -60,7 +60,7 @@ def make_choice(
     filters.append(keep_top_k(top_k))
   if top_p < 1:
     filters.append(keep_top_p(top_p))
-  return Choice(temperature, tuple(filters))
+  return TokenDistribution(temperature, tuple(filters))
 
 
 def keep_top_k(k: int) -> Filter:
@@ -97,7 +97,9 @@ def keep_most_likely(logits: Array) -> Array:
   return jnp.where(chosen, logits, -jnp.inf)
 
 
-def sample_tokens(choice: Choice, logits: Array, keys: Array) -> Array:
+def sample_tokens(
+  distribution: TokenDistribution, logits: Array, keys: Array
+) -> Array:
   """Samples a token for each row with the key of the row. [B, V], [B] -> [B]
 
   It draws one uniform number per row and returns the token at which the
@@ -106,7 +108,7 @@ def sample_tokens(choice: Choice, logits: Array, keys: Array) -> Array:
   noisy logits, would draw V numbers per row.
   """
   rows = logits.shape[0]
-  filtered = _filtered_logits(choice, logits)
+  filtered = _filtered_logits(distribution, logits)
   likelihood = jnp.exp(filtered - filtered.max(-1, keepdims=True))
   room = -likelihood.shape[1] % PART
   parts = jnp.pad(likelihood, ((0, 0), (0, room))).reshape(rows, -1, PART)
@@ -130,16 +132,18 @@ def _search(likelihood: Array, level: Array) -> tuple[Array, Array]:
   return last, level - jnp.take_along_axis(below, last[:, None], -1)[:, 0]
 
 
-def token_log_prob(choice: Choice, logits: Array, tokens: Array) -> Array:
+def token_log_prob(
+  distribution: TokenDistribution, logits: Array, tokens: Array
+) -> Array:
   """Returns log p(token) in float32. [*, V], [*] -> [*]
 
   If a filter excludes a sampled token under the trained policy, the token still
   counts as allowed, so that its probability is small but not zero.
   """
-  divided = logits.astype(jnp.float32) / choice.temperature
+  divided = logits.astype(jnp.float32) / distribution.temperature
   allowed = None
-  if choice.filters:
-    filtered = _filtered_logits(choice, logits)
+  if distribution.filters:
+    filtered = _filtered_logits(distribution, logits)
     allowed = jax.lax.stop_gradient(jnp.isfinite(filtered))
     allowed |= jax.nn.one_hot(tokens, logits.shape[-1], dtype=bool)
   chosen = jnp.take_along_axis(divided, tokens[..., None], -1)[..., 0]
@@ -147,21 +151,21 @@ def token_log_prob(choice: Choice, logits: Array, tokens: Array) -> Array:
 
 
 def log_prob_and_entropy(
-  choice: Choice, logits: Array, tokens: Array
+  distribution: TokenDistribution, logits: Array, tokens: Array
 ) -> tuple[Array, Array]:
   """log p(token) and the entropy of each distribution. [*, V], [*] -> [*], [*]
 
   The entropy, in nats, is that of the divided logits without filters, since
   this is the distribution that the policy has learned.
   """
-  divided = logits.astype(jnp.float32) / choice.temperature
+  divided = logits.astype(jnp.float32) / distribution.temperature
   mean = jnp.sum(jax.nn.softmax(divided, -1) * divided, -1)
   entropy = jax.nn.logsumexp(divided, -1) - mean
-  return token_log_prob(choice, logits, tokens), entropy
+  return token_log_prob(distribution, logits, tokens), entropy
 
 
-def _filtered_logits(choice: Choice, logits: Array) -> Array:
-  filtered = logits.astype(jnp.float32) / choice.temperature
-  for apply in choice.filters:
+def _filtered_logits(distribution: TokenDistribution, logits: Array) -> Array:
+  filtered = logits.astype(jnp.float32) / distribution.temperature
+  for apply in distribution.filters:
     filtered = apply(filtered)
   return filtered
