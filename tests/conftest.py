@@ -1,5 +1,6 @@
 """Eight virtual CPU devices and one compile cache for all tests."""
 
+import gc
 import importlib.metadata
 import os
 import tempfile
@@ -27,6 +28,10 @@ jax.config.update(
   or os.path.join(tempfile.gettempdir(), 'adrpo_jax_cache'),
 )
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+# Tracing makes millions of small objects. At the usual threshold the search for
+# cycles among them takes a twentieth of the time.
+gc.set_threshold(100_000, 20, 20)
 
 # The files that take longest, from the longest on. Processes take whole files,
 # so one that began late would be waited for.

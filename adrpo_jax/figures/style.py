@@ -9,6 +9,8 @@ import contextlib
 import io
 from typing import Any, NamedTuple
 
+import numpy as np
+
 Axes = Any  # matplotlib.axes.Axes, which is imported lazily
 
 FONTS = ('Inter', 'Helvetica Neue', 'Arial', 'Liberation Sans', 'DejaVu Sans')
@@ -150,19 +152,18 @@ def render(
 
   with _styled(theme):
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout='constrained')
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     draw(theme, *figure.subplots(*panels, squeeze=False).flat)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png')
-  return _with_fewer_colors(buffer.getvalue())
+    canvas.draw()  # Once; `savefig` draws twice, the first time for the layout.
+  return _png(np.asarray(canvas.buffer_rgba()))
 
 
-def _with_fewer_colors(png: bytes) -> bytes:
-  """Returns the image with a palette: a third of the bytes, no visible loss."""
+def _png(pixels: np.ndarray) -> bytes:
+  """Encodes [H, W, 4] with a palette: a third of the bytes, no visible loss."""
   from PIL import Image
 
   buffer = io.BytesIO()
-  image = Image.open(io.BytesIO(png)).convert('RGB')
+  image = Image.fromarray(pixels).convert('RGB')
   image.quantize(PNG_COLORS, dither=Image.Dither.NONE).save(
     buffer, 'PNG', optimize=True
   )

@@ -86,9 +86,18 @@ def prompts(split: str) -> tuple[tuple[str, str], ...]:
   wanted = split == 'held_out'
   return tuple(
     (text, category)
+    for text, category, held_out in _all_prompts()
+    if held_out == wanted
+  )
+
+
+@functools.cache
+def _all_prompts() -> tuple[tuple[str, str, bool], ...]:
+  """All (text, category, whether it is held out), by category."""
+  return tuple(
+    (text, category, is_held_out(text))
     for category in CATEGORIES
     for text in _texts(category)
-    if is_held_out(text) == wanted
   )
 
 
