@@ -354,8 +354,10 @@ def start_two(folder, **changes):
   """Two processes with four devices each, and what only the second sees.
 
   They share the checkpoints. For all else each has a folder of its own, so that
-  what the second writes cannot be taken for the first's. None uses the compile
-  cache, of which only the first could: gloo waits for 30 s, then gives up.
+  what the second writes cannot be taken for the first's. Their compile cache is
+  new: only the first process writes it, so both compile the first time, and
+  both read it the next time. Otherwise the first would wait for the second,
+  and gloo gives up after 30 s.
   """
   with socket.socket() as free:
     free.bind(('localhost', 0))
@@ -375,7 +377,7 @@ def start_two(folder, **changes):
         JAX_COORDINATOR_ADDRESS=f'localhost:{port}',
         JAX_NUM_PROCESSES='2',
         JAX_PROCESS_ID=str(rank),
-        JAX_ENABLE_COMPILATION_CACHE='false',
+        JAX_COMPILATION_CACHE_DIR=str(folder / 'cache'),
       )
     )
   return jobs
