@@ -92,6 +92,7 @@ def load(
         f'{where}: the prompt is empty. Expected some text; write it or remove '
         f'the {unit}.'
       )
+    _check_characters(where, row)
     try:
       check(text.strip())
     except ValueError as error:
@@ -104,6 +105,19 @@ def load(
     tuple(row.category.strip() for row in checked),
     tuple(row.answer for row in checked),
   )
+
+
+def _check_characters(where: str, row: readers.PromptRow) -> None:
+  """Checks that a row is Unicode: JSON can hold one half of a pair."""
+  for text in (row.text, row.category, row.answer or ''):
+    try:
+      text.encode()
+    except UnicodeEncodeError as error:
+      raise InputError(
+        f'{where}: expected whole characters, got one half of a pair, '
+        f'{text[error.start]!a}, behind {text[: error.start][-20:]!r}. The '
+        'text was cut inside a character such as an emoji; repair it.'
+      ) from error
 
 
 def step_ids(

@@ -8,18 +8,19 @@
 
 A row may have an "answer", which rewards of text compare answers with. The name
 of a column or key, in any case, says what it means; columns and keys with other
-names are not read. Files are UTF-8, on a disk or in a bucket.
+names are not read. Lines without text are skipped. Files are UTF-8, on a disk
+or in a bucket.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 import csv
 import io
 import json
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from etils import epath
-
+from adrpo_jax.data.json_fields import field_text, objects
+from adrpo_jax.data.text_lines import filled_lines, read_lines
 from adrpo_jax.errors import InputError
 
 
@@ -76,42 +77,9 @@ def reader(source: str) -> Callable[[str, ColumnNames], Iterator[PromptRow]]:
   return READERS[suffix]
 
 
-def _lines(path: str) -> list[str]:
-  """The lines of a UTF-8 file, without blank ones at its end."""
-  raw = _bytes(path)
-  try:
-    text = raw.decode('utf-8-sig')
-  except UnicodeDecodeError as error:
-    line = raw.count(b'\n', 0, error.start) + 1
-    raise InputError(
-      f'{path}, line {line}: expected UTF-8, got the byte '
-      f'0x{raw[error.start]:02x}. Save the file as UTF-8.'
-    ) from error
-  if '\0' in text:
-    line = text.count('\n', 0, text.index('\0')) + 1
-    raise InputError(
-      f'{path}, line {line}: expected text, got a zero byte. Save the file as '
-      'UTF-8; it looks like UTF-16 or like no text at all.'
-    )
-  lines = text.split('\n')
-  while lines and not lines[-1].strip():
-    lines.pop()
-  return lines
-
-
-def _bytes(path: str) -> bytes:
-  try:
-    return epath.Path(path).read_bytes()
-  except Exception as error:  # The clients of buckets raise their own kinds.
-    raise InputError(
-      f'{path}: expected a readable file of prompts, got: '
-      f'{getattr(error, "strerror", None) or error}.'
-    ) from error
-
-
 def _text_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
   del names  # A line has no columns.
-  for number, line in enumerate(_lines(path), 1):
+  for number, line in filled_lines(path):
     yield PromptRow(number, line, '')
 
 
@@ -119,47 +87,47 @@ def _json_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
   expected = (
     f'expected {{"{names.text[0]}": "...", "{names.category[0]}": ...}}'
   )
-  for number, line in enumerate(_lines(path), 1):
+  for number, row in objects(path, expected):
     where = f'{path}, line {number}: {expected}'
-    try:
-      row = json.loads(line)
-    except json.JSONDecodeError as error:
-      raise InputError(
-        f'{where}, got malformed JSON ({error.msg} at column {error.colno}).'
-      ) from error
-    if not isinstance(row, dict):
-      raise InputError(f'{where}, got {line.strip()[:60]!r}.')
     text_key = first_of(names.text, row)
     if text_key is None:
       raise InputError(f'{where}, got the keys {sorted(row)}.')
-    category_key = first_of(names.category, row)
-    for key in filter(None, (text_key, category_key)):
-      if not isinstance(row[key], str):
-        raise InputError(
-          f'{where}, got {row[key]!r} as {key!r}, which is not text.'
-        )
-    answer_key = first_of(names.answer, row)
-    answer = row[answer_key] if answer_key else None
-    yield PromptRow(
-      number,
-      row[text_key],
-      row[category_key] if category_key else '',
-      None if answer is None else str(answer),
-    )
+    text = row[text_key]
+    if type(text) is not str:
+      raise InputError(
+        f'{where}, got {json.dumps(text)} as {text_key!r}, which is not text.'
+      )
+    category = _field(row, names.category, where) or ''
+    yield PromptRow(number, text, category, _field(row, names.answer, where))
+
+
+def _field(
+  row: Mapping[str, Any], wanted: Iterable[str], where: str
+) -> str | None:
+  """The text of the first wanted field; None without."""
+  key = first_of(wanted, row)
+  try:
+    return field_text(row[key]) if key else None
+  except ValueError as error:
+    raise InputError(
+      f'{where}, {error} as {key!r}. Expected one text.'
+    ) from error
 
 
 def _table_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
-  lines = _lines(path)
-  if not lines:
-    return
-  delimiter = next((d for d in '\t,;' if d in lines[0]), ',')
+  lines = read_lines(path)
+  first = next(filter(str.strip, lines), '')
+  delimiter = next((d for d in '\t,;' if d in first), ',')
   quoted = delimiter != '\t'
-  table = _cells(path, lines, delimiter) if quoted else _tab_cells(lines)
-  _, header = next(table)
+  rows = _cells(path, lines, delimiter) if quoted else _tab_cells(lines)
+  table = ((n, cells) for n, cells in rows if any(map(str.strip, cells)))
+  line, header = next(table, (0, []))
+  if not line:
+    return
   text_column = first_of(names.text, header)
   if text_column is None:
     raise InputError(
-      f'{path}, line 1: expected a header with a column '
+      f'{path}, line {line}: expected a header with a column '
       f'{" or ".join(names.text)}, got the columns {header}.'
     )
   category_column = first_of(names.category, header)
