@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import merged_lora
 import numpy as np
 import optax
 import pytest
@@ -29,6 +30,12 @@ def shaken_state(run, scale=0.02):
   params = small_run.shaken(state.params, scale, seed=3)
   placed = jax.tree.map(lambda x, like: like + (x - like), params, state.params)
   return state.replace(params=placed)
+
+
+def whole(policy):
+  """The parameters of a policy, with adapters added to their kernels."""
+  base, adapters = merged_lora.split(jax.device_get(policy))
+  return jax.device_get(merged_lora.merge(base, adapters, 1.0))
 
 
 def one_step(run, **made):
@@ -240,12 +247,12 @@ def test_the_policy_goes_on_in_the_direction_of_the_average(rank):
   state, frozen = shaken_state(plain), plain.frozen
   state = state.replace(averaged=state.params)
   reference = jax.device_get(frozen['reference'])
-  averaged = jax.device_get(plain.policy(state, frozen))
+  averaged = whole(plain.policy(state, frozen))
   if not rank:
     assert_same(averaged, jax.device_get(state.averaged))
   moved = changes(reference, averaged)
   assert max(np.abs(change).max() for change in moved.values()) > 1e-3
-  got = leaf_names(jax.device_get(ahead.policy(state, frozen)))
+  got = leaf_names(whole(ahead.policy(state, frozen)))
   wanted = leaf_names(jax.tree.map(lambda a, r: 2 * a - r, averaged, reference))
   for name, leaf in got.items():
     np.testing.assert_allclose(leaf, wanted[name], atol=1e-5)
@@ -255,5 +262,6 @@ def test_the_policy_goes_on_in_the_direction_of_the_average(rank):
 def test_an_untrained_policy_is_the_base():
   for rank in (0, 4):
     run = built(model__lora_rank=rank, training__extrapolation=2.0)
-    policy = run.policy(run.init(), run.frozen)
-    assert_same(jax.device_get(policy), jax.device_get(run.frozen['reference']))
+    policy, base = run.policy(run.init(), run.frozen), run.frozen['reference']
+    assert_same(whole(policy), jax.device_get(base))
+    assert bool(merged_lora.split(policy)[1]) == bool(rank)

@@ -18,14 +18,15 @@ class Adaptation(NamedTuple):
 
   trainable:   (base, key) -> params, the leaves that the optimizer updates
   materialize: (params, frozen) -> parameters to apply, for rollout and loss
-  whole:       (params, frozen) -> full parameters, in the structure of the base
+  policy:      (params, frozen, extrapolation) -> parameters to apply, for
+               evaluation and samples
   save:        (params, frozen, extrapolation, generator, folder) -> the file
                that the libraries of the model load
   """
 
   trainable: Callable[[PyTree, Array], PyTree]
   materialize: Callable[[PyTree, PyTree], PyTree]
-  whole: Callable[[PyTree, PyTree], PyTree]
+  policy: Callable[[PyTree, PyTree, float], PyTree]
   save: Callable[..., pathlib.Path]
 
 
@@ -37,8 +38,16 @@ def make_adaptation(config: ConfigDict) -> Adaptation:
 
 
 def low_rank(rank: int, alpha: float, targets: str) -> Adaptation:
-  """LoRA: the base is shared and is the reference."""
+  """LoRA: the base is shared and is the reference.
+
+  The adapter stays beside the base wherever it is applied. Their sum in
+  bfloat16 would lose most of a small adapter.
+  """
   scale = alpha / max(rank, 1)
+
+  def policy(params: PyTree, frozen: PyTree, extrapolation: float) -> PyTree:
+    # λ·(W + s·A·B − W) = (λ·s)·A·B: extrapolation is a matter of scale.
+    return lora.attach(frozen['reference'], params, extrapolation * scale)
 
   def save(
     params: PyTree,
@@ -48,15 +57,12 @@ def low_rank(rank: int, alpha: float, targets: str) -> Adaptation:
     folder: pathlib.Path,
   ) -> pathlib.Path:
     del frozen
-    # λ·(W + s·A·B − W) = (λ·s)·A·B: extrapolation is a matter of scale.
     return generator.save_adapters(params, extrapolation * scale, folder)
 
   return Adaptation(
     trainable=lambda base, key: lora.init(base, rank, key, targets),
-    materialize=lambda params, frozen: lora.attach(
-      frozen['reference'], params, scale
-    ),
-    whole=lambda params, frozen: lora.merge(frozen['reference'], params, scale),
+    materialize=lambda params, frozen: policy(params, frozen, 1.0),
+    policy=policy,
     save=save,
   )
 
@@ -66,6 +72,24 @@ def overlay(params: PyTree, frozen: PyTree) -> PyTree:
   return frozen['reference'] | params
 
 
+def extrapolated(
+  params: PyTree, frozen: PyTree, extrapolation: float
+) -> PyTree:
+  """Returns reference + λ·(full − reference), λ = 1 for no extrapolation.
+
+  λ above 1 continues in the direction of training. It is computed in the dtype
+  of the trained parameters, whatever that of the reference. Source: Zheng et
+  al., arXiv 2404.16792 (ExPO).
+  """
+  full = overlay(params, frozen)
+  if extrapolation == 1:
+    return full
+  reference = jax.tree.map(
+    lambda leaf, like: leaf.astype(like.dtype), frozen['reference'], full
+  )
+  return optax.incremental_update(full, reference, extrapolation)
+
+
 def _save_whole(
   params: PyTree,
   frozen: PyTree,
@@ -73,9 +97,7 @@ def _save_whole(
   generator: Generator,
   folder: pathlib.Path,
 ) -> pathlib.Path:
-  full = jax.jit(extrapolate, static_argnums=2)(
-    overlay(params, frozen), frozen['reference'], extrapolation
-  )
+  full = jax.jit(extrapolated, static_argnums=2)(params, frozen, extrapolation)
   return generator.save(full, folder)
 
 
@@ -85,22 +107,9 @@ ALL_WEIGHTS = Adaptation(
     'params': jax.tree.map(lambda leaf: leaf.astype('float32'), base['params'])
   },
   materialize=overlay,
-  whole=overlay,
+  policy=extrapolated,
   save=_save_whole,
 )
-
-
-def extrapolate(
-  full: PyTree, reference: PyTree, extrapolation: float
-) -> PyTree:
-  """Returns reference + λ·(full − reference), λ = 1 for no extrapolation.
-
-  λ above 1 continues in the direction of training. Source: Zheng et al., arXiv
-  2404.16792 (ExPO).
-  """
-  if extrapolation == 1:
-    return full
-  return optax.incremental_update(full, reference, extrapolation)
 
 
 def policy_params(state: TrainState) -> Any:

@@ -143,8 +143,8 @@ def build(
   drawing = generator.modality(method, adaptation.overlay)
 
   def policy(state: TrainState, frozen: PyTree) -> PyTree:
-    full = adapted.whole(adaptation.policy_params(state), frozen)
-    return adaptation.extrapolate(full, frozen['reference'], extrapolation)
+    params = adaptation.policy_params(state)
+    return adapted.policy(params, frozen, extrapolation)
 
   def export(
     state: TrainState, frozen: PyTree, folder: pathlib.Path

@@ -71,12 +71,3 @@ def attach(base: PyTree, adapters: PyTree, scale: float) -> PyTree:
     flat[f'{layer}/lora_a'] = adapter['a']
     flat[f'{layer}/lora_b'] = scale * adapter['b']
   return unflatten_dict(flat, sep='/')
-
-
-def merge(base: PyTree, adapters: PyTree, scale: float) -> PyTree:
-  """Returns the base plus scale·A·B of each adapter, in the base's dtype."""
-  flat = flatten_dict(base, sep='/')
-  for name, adapter in adapters.items():
-    delta = scale * adapter['a'] @ adapter['b']
-    flat[name] = flat[name] + delta.astype(flat[name].dtype)
-  return unflatten_dict(flat, sep='/')

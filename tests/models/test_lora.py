@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import merged_lora
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -29,7 +30,7 @@ def test_attached_by_hand():
   y = layer.apply({'params': tree['q']}, x)
   # x·W = (16, 22); x·A = (6, 6); 0.5·(6 + 6) = 6.
   np.testing.assert_array_equal(y, [[16 + 1 + 6, 22 + 1 + 6]])
-  merged = lora.merge({'q': base}, {'q/dense/kernel': pair}, 0.5)
+  merged = merged_lora.merge({'q': base}, {'q/dense/kernel': pair}, 0.5)
   np.testing.assert_array_equal(layer.apply({'params': merged['q']}, x), y)
 
 
@@ -46,13 +47,6 @@ def test_stacked_layers_have_stacked_adapters():
 def test_no_rank_and_no_target(rank, targets):
   with pytest.raises(InputError, match='rank of at least 1 and targets'):
     lora.init(BASE, rank, jax.random.key(0), targets)
-
-
-def test_a_merged_kernel_keeps_its_dtype():
-  base = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), BASE)
-  adapters = lora.init(base, 2, jax.random.key(0))
-  merged = lora.merge(base, adapters, 2.0)
-  assert merged['blocks_0']['to_q']['dense']['kernel'].dtype == jnp.bfloat16
 
 
 def _written(folder, **tensors):
@@ -72,7 +66,7 @@ def test_a_layer_that_the_file_leaves_out_is_zero(tmp_path):
     },
   )
   adapters = lora_files.load(folder, ROWS, BASE)
-  merged = lora.merge(BASE, adapters, 1.0)['blocks_0']['to_q']['dense']
+  merged = merged_lora.merge(BASE, adapters, 1.0)['blocks_0']['to_q']['dense']
   np.testing.assert_array_equal(merged['kernel'][0], np.zeros((3, 4)))
   np.testing.assert_array_equal(merged['kernel'][1], np.full((3, 4), 2.0))
 

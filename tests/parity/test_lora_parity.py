@@ -12,6 +12,7 @@ diffusers = pytest.importorskip('diffusers')
 peft = pytest.importorskip('peft')
 
 from closeness import distance
+import merged_lora
 import tiny_sd3
 from tiny_sd3 import ROWS, VARIANTS
 
@@ -63,7 +64,7 @@ def test_ours_loads_in_diffusers(name, targets, tmp_path):
   theirs = tiny_sd3.their_velocity(model, *inputs).detach()
   assert distance(before, theirs) > 0.05
   assert distance(expected, theirs) < 1e-4
-  merged = lora.merge(params, adapters, scale)
+  merged = merged_lora.merge(params, adapters, scale)
   plain = tiny_sd3.our_velocity(ours, merged, *inputs)
   assert distance(plain, expected) < 1e-4
 
@@ -152,7 +153,7 @@ def test_gradients_of_attached_adapters_are_those_of_merged_ones(tmp_path):
 
     return jax.jit(jax.grad(of))(adapters)
 
-  merged, attached = loss(lora.merge), loss(lora.attach)
+  merged, attached = loss(merged_lora.merge), loss(lora.attach)
   largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(merged))
   for a, b in zip(*map(jax.tree.leaves, (attached, merged)), strict=True):
     assert np.abs(a - b).max() < 1e-5 * largest

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import merged_lora
 import numpy as np
 import pytest
 from small_decoders import QWEN2, QWEN3
@@ -299,7 +300,7 @@ def test_adapters_lie_beside_all_seven_projections():
     for name, pair in adapters.items()
   }
   beside = states(module, lora.attach(params, changed, 0.5), TOKENS, ALL)
-  merged = states(module, lora.merge(params, changed, 0.5), TOKENS, ALL)
+  merged = states(module, merged_lora.merge(params, changed, 0.5), TOKENS, ALL)
   plain = states(module, params, TOKENS, ALL)
   assert np.abs(beside - plain).max() > 0.1
   assert np.abs(beside - merged).max() < 1e-4 * np.abs(merged).max()
