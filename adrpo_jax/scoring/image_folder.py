@@ -5,7 +5,8 @@
 00012/samples/03.png   the same sample, as GenEval's scripts write it
 
 Prompts are counted from 0, in the order of their file. All prompts have the
-same number of images, and all images have one size.
+same number of images, and all images have one size. Hidden files and folders
+are left aside.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,10 +15,10 @@ from typing import NamedTuple
 
 from etils import epath
 import numpy as np
-from PIL import Image
 
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
+from adrpo_jax.scoring import image_files
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp')
 RULE = (
@@ -60,18 +61,25 @@ def find_images(folder: str, prompts: PromptSet) -> ImageFolder:
 
 
 def read_images(files: Sequence[Sequence[epath.Path]]) -> np.ndarray:
-  """Images [P][G] -> [P, G, H, W, 3] uint8; transparency is dropped."""
-  return np.stack([np.stack([_pixels(file) for file in row]) for row in files])
+  """Images [P][G] -> [P, G, H, W, 3] uint8, see `image_files.read_pixels`."""
+  rows = [[image_files.read_pixels(file) for file in row] for row in files]
+  try:
+    return np.stack([np.stack(row) for row in rows])
+  except ValueError as error:  # EXIF behind the pixels of a PNG file.
+    raise InputError(
+      f'Expected images of one size, got {files[0][0]} and others that are '
+      'turned by EXIF. Turn their pixels instead.'
+    ) from error
 
 
 def _numbered(root: epath.Path) -> Iterator[tuple[int, epath.Path]]:
   """(number of the prompt, image) of each file, in the order of names."""
-  for entry in sorted(root.iterdir()):
+  for entry in _seen(root):
     match = _NAME.fullmatch(entry.stem)
     if entry.is_dir():
       if match:
         inner = entry / 'samples'
-        files = sorted((inner if inner.is_dir() else entry).iterdir())
+        files = _seen(inner if inner.is_dir() else entry)
         yield from ((int(match[1]), f) for f in files if _is_image(f))
     elif _is_image(entry):
       if match is None:
@@ -79,6 +87,15 @@ def _numbered(root: epath.Path) -> Iterator[tuple[int, epath.Path]]:
           f'Expected the number of a prompt in the name of {entry}. {RULE}'
         )
       yield int(match[1]), entry
+
+
+def _seen(folder: epath.Path) -> list[epath.Path]:
+  """The entries of a folder in order, without hidden ones.
+
+  macOS writes a file ._0.png beside 0.png on disks of other systems, and into
+  archives.
+  """
+  return sorted(e for e in folder.iterdir() if not e.name.startswith('.'))
 
 
 def _is_image(file: epath.Path) -> bool:
@@ -119,33 +136,10 @@ def _check_sizes(files: Iterator[epath.Path]) -> None:
   """Reads the heads of all files, so that no file fails halfway."""
   first = None
   for file in files:
-    with _open(file) as image:
-      size = image.size
+    size = image_files.read_size(file)
     first = first or (file, size)
     if size != first[1]:
       raise InputError(
         f'Expected images of one size, got {first[1][0]} × {first[1][1]} in '
         f'{first[0]} and {size[0]} × {size[1]} in {file}.'
       )
-
-
-def _pixels(file: epath.Path) -> np.ndarray:
-  with _open(file) as image:
-    try:
-      return np.asarray(image.convert('RGB'))
-    except (OSError, ValueError) as error:
-      raise _unreadable(file, error) from error
-
-
-def _open(file: epath.Path) -> Image.Image:
-  try:
-    return Image.open(file.open('rb'))
-  except (OSError, ValueError) as error:
-    raise _unreadable(file, error) from error
-
-
-def _unreadable(file: epath.Path, error: Exception) -> InputError:
-  return InputError(
-    f'Expected a complete image in {file}, which cannot be read ({error}). '
-    'Make it again.'
-  )
