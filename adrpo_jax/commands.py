@@ -30,12 +30,11 @@ from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
 from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.metrics import append_json, plain, write_json
-from adrpo_jax.models.files.hub import cache_folder
 from adrpo_jax.report import summary as summary_file
 from adrpo_jax.report import write as report
 from adrpo_jax.samples import image_file
 from adrpo_jax.scoring import image_scores
-from adrpo_jax.system import wandb_mirror
+from adrpo_jax.system import cache_files, wandb_mirror
 from adrpo_jax.system.files import StagedFolder, in_bucket
 from adrpo_jax.system.versions import device_name, versions
 from adrpo_jax.types import TrainState
@@ -254,17 +253,19 @@ def _base_evaluation(config: ConfigDict, run: builders.Run) -> Evaluation:
   settings = [evaluated, config.sampler.to_dict(), config.reward.to_dict()]
   settings += [config.model.to_dict(), config.mesh.to_dict(), device_name()]
   settings += [run.identity, dataclasses.astuple(run.held_out)]
+  settings += ['with a checksum']  # Older caches have none.
   text = json.dumps(settings, sort_keys=True)
   digest = hashlib.sha256(text.encode()).hexdigest()
-  path = cache_folder() / f'base_{digest[:16]}.npz'
-  if cacheable and path.exists() and jax.process_count() == 1:
-    arrays = image_file.unpacked(image_file.read_arrays(path))
+  path = cache_files.cache_folder() / f'base_{digest[:16]}.npz'
+  alone = jax.process_count() == 1
+  if cacheable and alone and (cached := cache_files.read(path)) is not None:
+    arrays = image_file.unpacked(image_file.npz_arrays(cached))
     return Evaluation(json.loads(str(arrays.pop('figures'))), arrays)
   evaluation = run.evaluate(run.frozen['reference'], run.frozen)
   arrays = image_file.packed(_first_prompts(evaluation))
   if cacheable and jax.process_index() == 0:
     figures = np.array(json.dumps(evaluation.figures))
-    image_file.write_arrays(path, arrays | {'figures': figures})
+    cache_files.write(path, image_file.npz_bytes(arrays | {'figures': figures}))
   return Evaluation(evaluation.figures, image_file.unpacked(arrays))
 
 

@@ -20,7 +20,6 @@ need JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
 from collections.abc import Sequence
 import contextlib
 import os
-import pathlib
 import re
 import runpy
 import sys
@@ -34,7 +33,13 @@ from ml_collections import ConfigDict, config_flags
 
 from adrpo_jax.errors import InputError, RunError, unknown_name
 from adrpo_jax.rewards.protocol import RewardError
-from adrpo_jax.system import config_files, config_keys, libtpu_flags, user_code
+from adrpo_jax.system import (
+  cache_files,
+  config_files,
+  config_keys,
+  libtpu_flags,
+  user_code,
+)
 from adrpo_jax.system.files import in_bucket
 
 MODES = ('train', 'eval', 'sample', 'export', 'pretrain')
@@ -203,7 +208,7 @@ def _start_jax() -> None:
     with contextlib.suppress(ValueError, OSError):  # A host of no pod.
       jax.distributed.initialize()
   cache = os.environ.get('JAX_COMPILATION_CACHE_DIR') or str(
-    pathlib.Path.home() / '.cache' / 'adrpo_jax' / 'compiled'
+    cache_files.cache_folder() / 'compiled'
   )
   jax.config.update('jax_compilation_cache_dir', cache)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)

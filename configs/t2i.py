@@ -21,9 +21,9 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.errors import unknown_name
 from adrpo_jax.method.methods import METHODS
-from adrpo_jax.models.files.hub import cache_folder
 from adrpo_jax.models.lora import ATTENTION
 from adrpo_jax.rewards.image_table import REWARDS
+from adrpo_jax.system.cache_files import cache_folder
 
 EXAMPLES = str(pathlib.Path(__file__).parent / 'prompts.csv')
 

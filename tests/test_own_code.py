@@ -247,6 +247,16 @@ def test_a_base_is_judged_anew_by_own_code(
 ):
   """The file may have changed since the figures were cached."""
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  run, judged = judged_run()
+  config = small_run.make_config(reward__python=python)
+  for _ in range(2):
+    figures = commands._base_evaluation(config, run).figures
+    assert figures == {'reward': 0.5}
+  assert len(judged) == evaluations
+
+
+def judged_run():
+  """What `_base_evaluation` reads of a run, and a list that counts."""
   judged = []
 
   def evaluate(params, frozen):
@@ -259,8 +269,39 @@ def test_a_base_is_judged_anew_by_own_code(
     identity='base',
     held_out=PromptSet(('a red circle',), ('single',)),
   )
-  config = small_run.make_config(reward__python=python)
-  for _ in range(2):
-    figures = commands._base_evaluation(config, run).figures
-    assert figures == {'reward': 0.5}
-  assert len(judged) == evaluations
+  return run, judged
+
+
+@pytest.mark.parametrize('place', [0, 100, -200, -1])
+def test_a_damaged_evaluation_of_the_base_is_made_again(
+  tmp_path, monkeypatch, place
+):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  run, judged = judged_run()
+  config = small_run.make_config()
+  commands._base_evaluation(config, run)
+  (path,) = (tmp_path / 'adrpo_jax').glob('base_*.npz')
+  whole = path.read_bytes()
+  changed = bytearray(whole)
+  changed[place] ^= 4
+  for count, damaged in enumerate((whole[:place], bytes(changed), b''), 2):
+    path.write_bytes(damaged)
+    with pytest.warns(UserWarning, match='made again'):
+      evaluation = commands._base_evaluation(config, run)
+    assert evaluation.figures == {'reward': 0.5}
+    assert len(judged) == count
+  assert path.read_bytes()[32:] == whole[32:]
+  commands._base_evaluation(config, run)
+  assert len(judged) == 4
+
+
+def test_no_cache_of_the_base_is_no_reason_to_stop(tmp_path, monkeypatch):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  monkeypatch.setattr(
+    commands.cache_files, 'cache_folder', lambda: tmp_path / 'file'
+  )
+  (tmp_path / 'file').write_text('in the way')
+  run, judged = judged_run()
+  with pytest.warns(UserWarning, match='Nothing can be kept'):
+    commands._base_evaluation(small_run.make_config(), run)
+  assert judged == [0]

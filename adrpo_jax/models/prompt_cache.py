@@ -4,7 +4,7 @@ A file holds the condition of one prompt, and its name is a digest of the text.
 The name of the folder is a digest of everything that determines the numbers:
 the files of the encoders, the length, the dtype. For large files this digest
 covers the header, the size and blocks spread over the file rather than all of
-its gigabytes.
+its gigabytes. `system.cache_files` says what becomes of damaged files.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,12 +13,17 @@ import pathlib
 
 import jax
 from jax.experimental import multihost_utils
+import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors import deserialize
+from safetensors.numpy import save
 
+from adrpo_jax.errors import RunError
 from adrpo_jax.models.condition import Condition
-from adrpo_jax.system.files import replacing
+from adrpo_jax.system import cache_files
 from adrpo_jax.types import PyTree
+
+_DTYPES = {'BF16': jnp.bfloat16, 'F16': np.float16, 'F32': np.float32}
 
 Encode = Callable[[Sequence[str]], Iterable[tuple[str, Condition]]]
 
@@ -32,9 +37,10 @@ class PromptCache:
     Args:
       folder: where this cache stores its files; `fingerprint` makes its name.
       encode: (texts) -> (text, condition) one by one. It is called with the
-        texts that have no file yet.
+        texts that have no whole file yet.
     """
     self._folder, self._encode = folder, encode
+    self._memory: dict[str, Condition] = {}  # where no file can be written
 
   def __call__(self, texts: Sequence[str]) -> Callable[[np.ndarray], PyTree]:
     """(texts) -> (ids [N]) -> the conditions of these texts [N, ...].
@@ -42,29 +48,56 @@ class PromptCache:
     Encodes the texts that any process is missing, on all processes. Conditions
     are read when they are requested, so the set may be larger than the memory.
     """
-    distinct = list(dict.fromkeys(texts))
-    missing = np.array([not self._file(text).is_file() for text in distinct])
+    distinct = [t for t in dict.fromkeys(texts) if t not in self._memory]
+    whole = cache_files.are_whole([self._file(text) for text in distinct])
+    missing = ~np.array(whole, bool)
     if jax.process_count() > 1:
       missing = multihost_utils.process_allgather(missing).any(0)
     new_texts = [t for t, new in zip(distinct, missing, strict=True) if new]
     if new_texts:
-      self._folder.mkdir(parents=True, exist_ok=True)
       for text, condition in self._encode(new_texts):
-        with replacing(self._file(text)) as new:
-          save_file(dict(condition._asdict()), new)
-    files = [self._file(text) for text in texts]
+        stored = save(dict(condition._asdict()))
+        if not cache_files.write(self._file(text), stored):
+          self._memory[text] = condition
 
     def rows(ids: np.ndarray) -> PyTree:
-      stored = {i: load_file(files[i]) for i in dict.fromkeys(map(int, ids))}
+      read = {i: self._condition(texts[i]) for i in set(map(int, ids))}
       return Condition(
         *(
-          np.stack([stored[int(i)][name] for i in ids])
+          np.stack([getattr(read[int(i)], name) for i in ids])
           for name in Condition._fields
         )
       )
 
     return rows
 
+  def _condition(self, text: str) -> Condition:
+    """The condition of a text that was encoded.
+
+    Raises:
+      RunError: its file has gone, or was damaged, since it was encoded.
+    """
+    if text in self._memory:
+      return self._memory[text]
+    stored = cache_files.read(self._file(text))
+    if stored is None:
+      raise RunError(
+        f'The cached prompt {self._file(text)} was removed or damaged during '
+        'the run. Give the same command again: it encodes the prompt anew and '
+        'goes on from the last checkpoint.'
+      )
+    return Condition(**_arrays(stored))
+
   def _file(self, text: str) -> pathlib.Path:
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return self._folder / f'{digest}.safetensors'
+
+
+def _arrays(content: bytes) -> dict[str, np.ndarray]:
+  """Reads safetensors from memory, which the library does without bfloat16."""
+  return {
+    name: np.frombuffer(tensor['data'], _DTYPES[tensor['dtype']]).reshape(
+      tensor['shape']
+    )
+    for name, tensor in deserialize(content)
+  }

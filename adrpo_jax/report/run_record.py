@@ -13,6 +13,7 @@ from typing import Any
 from etils import epath
 import numpy as np
 
+from adrpo_jax.errors import InputError
 from adrpo_jax.report.method_titles import method_title
 from adrpo_jax.samples import image_file, text_file
 from adrpo_jax.samples.image_file import Samples
@@ -149,11 +150,14 @@ def read_samples(path: epath.PathLike) -> KeptSamples:
   """Reads saved samples. The names of the arrays show their kind.
 
   Raises:
-    LookupError, ValueError, OSError: the file holds no saved samples.
+    InputError: the file holds no whole saved samples.
   """
-  arrays = image_file.read_arrays(path)
-  kind = text_file if 'answers' in arrays else image_file
-  return kind.of_arrays(arrays)
+
+  def of_arrays(arrays: dict[str, np.ndarray]) -> KeptSamples:
+    kind = text_file if 'answers' in arrays else image_file
+    return kind.of_arrays(arrays)
+
+  return image_file.read_as(path, of_arrays)
 
 
 def _read_samples(path: epath.Path) -> tuple[KeptSamples | None, list[str]]:
@@ -161,7 +165,7 @@ def _read_samples(path: epath.Path) -> tuple[KeptSamples | None, list[str]]:
     return None, [f'samples/{path.name} does not exist yet.']
   try:
     return read_samples(path), []
-  except (LookupError, ValueError, OSError) as error:
+  except InputError as error:
     return None, [f'samples/{path.name} is unreadable and left out: {error}']
 
 

@@ -14,12 +14,14 @@ from collections.abc import Callable, Mapping
 import concurrent.futures
 import dataclasses
 import io
-from typing import Any
+import os
+from typing import Any, TypeVar
 import zipfile
 
 from etils import epath
 import numpy as np
 
+from adrpo_jax.errors import InputError
 from adrpo_jax.system.files import replacing
 
 SMALL = 256  # pixels: longest side of an image that is stored exactly
@@ -27,6 +29,7 @@ QUALITY = 90  # of WebP: no difference is visible at full size
 
 
 Arrays = Mapping[str, np.ndarray]
+T = TypeVar('T')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +60,27 @@ def read(path: epath.PathLike) -> Samples:
   """Reads the file.
 
   Raises:
-    LookupError, ValueError, OSError: not a file of this form.
+    InputError: not a whole file of this form.
   """
-  return of_arrays(read_arrays(path))
+  return read_as(path, of_arrays)
 
 
 def of_arrays(arrays: Mapping[str, Any]) -> Samples:
-  """Makes the samples that `write` took of the arrays of its file."""
+  """Makes the samples that `write` took of the arrays of its file.
+
+  Raises:
+    LookupError, ValueError, OSError: arrays of another form.
+  """
   arrays = unpacked(arrays)
+  groups = arrays['rewards'].shape
+  expected = {
+    'images': (*groups, *arrays['images'].shape[2:4], 3),
+    **dict.fromkeys(('success', 'verdicts'), groups),
+    **dict.fromkeys(('prompts', 'categories'), groups[:1]),
+  }
+  for name, shape in expected.items():
+    if arrays[name].shape != shape:
+      raise ValueError(f'{name} has the shape {arrays[name].shape}')
   return Samples(**{name: arrays[name] for name in NAMES})
 
 
@@ -115,23 +131,61 @@ def write_arrays(
   save: Callable[..., None] = np.savez,
 ) -> None:
   """Writes an .npz file atomically, on disk or in a bucket."""
-  buffer = io.BytesIO()
-  save(buffer, **arrays)
   path = epath.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   with replacing(path) as new:
-    new.write_bytes(buffer.getvalue())
+    new.write_bytes(npz_bytes(arrays, save))
+
+
+def npz_bytes(
+  arrays: Mapping[str, Any], save: Callable[..., None] = np.savez
+) -> bytes:
+  """Makes the content of an .npz file."""
+  buffer = io.BytesIO()
+  save(buffer, **arrays)
+  return buffer.getvalue()
 
 
 def read_arrays(path: epath.PathLike) -> dict[str, np.ndarray]:
   """Reads the arrays of an .npz file.
 
   Raises:
-    ValueError: the file is incomplete, or a pickle.
+    InputError: there is no such file, or it is incomplete, damaged or a pickle.
   """
-  data = io.BytesIO(epath.Path(path).read_bytes())
+  path = epath.Path(path)
   try:
-    with np.load(data, allow_pickle=False) as stored:
-      return dict(stored)
-  except (zipfile.BadZipFile, EOFError) as error:
-    raise ValueError(f'{path} is cut short or damaged: {error}') from error
+    return npz_arrays(path.read_bytes())
+  except Exception as error:  # A damaged archive raises errors of many kinds.
+    raise unreadable(path, error) from error
+
+
+def read_as(
+  path: epath.PathLike, make: Callable[[dict[str, np.ndarray]], T]
+) -> T:
+  """Reads what `make` makes of the arrays of an .npz file.
+
+  Raises:
+    InputError: there is no such file, or it is not a whole one of this form.
+  """
+  arrays = read_arrays(path)
+  try:
+    return make(arrays)
+  except (LookupError, ValueError, TypeError, OSError) as error:
+    raise unreadable(path, error) from error
+
+
+def npz_arrays(content: bytes) -> dict[str, np.ndarray]:
+  """Reads the content of an .npz file, checking every byte of it."""
+  with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    if (damaged := archive.testzip()) is not None:
+      raise ValueError(f'the checksum of {damaged} differs')
+  with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+    return dict(stored)
+
+
+def unreadable(path: epath.PathLike, error: object) -> InputError:
+  """Makes the error for a file of samples that cannot be read."""
+  return InputError(
+    f'Expected whole saved samples in {os.fspath(path)}, which is cut short or '
+    f'damaged ({error}). Remove it: only the report shows these samples.'
+  )

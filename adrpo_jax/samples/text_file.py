@@ -15,7 +15,7 @@ from typing import Any
 from etils import epath
 import numpy as np
 
-from adrpo_jax.samples.image_file import read_arrays, write_arrays
+from adrpo_jax.samples.image_file import read_as, write_arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,13 +65,18 @@ def read(path: epath.PathLike) -> TextSamples:
   """Reads the file.
 
   Raises:
-    LookupError, ValueError, OSError: not a file of this form.
+    InputError: not a whole file of this form.
   """
-  return of_arrays(read_arrays(path))
+  return read_as(path, of_arrays)
 
 
 def of_arrays(arrays: Mapping[str, Any]) -> TextSamples:
-  """Makes the samples that `write` took of the arrays of its file."""
+  """Makes the samples that `write` took of the arrays of its file.
+
+  Raises:
+    LookupError, ValueError: arrays of another form.
+  """
+  _check_shapes({name: arrays[name].shape for name in NAMES})
   return TextSamples(**{name: arrays[name] for name in NAMES})
 
 

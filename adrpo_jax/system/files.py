@@ -5,6 +5,7 @@ import contextlib
 import os
 import tempfile
 from typing import Self
+import uuid
 
 from etils import epath
 
@@ -39,7 +40,8 @@ def replacing(path: epath.PathLike) -> Iterator[epath.Path]:
   ...   _ = new.write_text('{}')
   """
   path = epath.Path(path)
-  new = path.parent / f'.{path.name}.new-{os.getpid()}'
+  # No number of a process: those of two hosts may be equal.
+  new = path.parent / f'.{path.name}.new-{uuid.uuid4().hex[:12]}'
   try:
     yield new
     new.replace(path)

@@ -10,8 +10,9 @@ from adrpo_jax.models.decoder.chat_tokenizer import (
   ChatTokenizer,
   load_chat_tokenizer,
 )
-from adrpo_jax.models.files.hub import cache_folder, local_folder
+from adrpo_jax.models.files.hub import local_folder
 from adrpo_jax.models.tiny import qwen as qwen_tiny
+from adrpo_jax.system.cache_files import cache_folder, made_folder
 
 
 def language_folder(config: ConfigDict) -> pathlib.Path:
@@ -19,7 +20,7 @@ def language_folder(config: ConfigDict) -> pathlib.Path:
   if config.model.family == 'text_world':
     return base_folder(config)
   if config.model.family == 'qwen_tiny':
-    return qwen_tiny.write(cache_folder() / 'qwen_tiny')
+    return made_folder(cache_folder() / 'qwen_tiny', qwen_tiny.write)
   if not config.model.path:
     raise InputError(
       'Expected --config.model.path, a folder of Qwen2, Qwen2.5 or Qwen3 in '

@@ -23,7 +23,7 @@ from adrpo_jax.builders.generators.flow import (
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.condition import Condition
-from adrpo_jax.models.files.hub import cache_folder, local_folder
+from adrpo_jax.models.files.hub import local_folder
 from adrpo_jax.models.files.safetensors_trees import with_dtype
 from adrpo_jax.models.prompt_cache import PromptCache
 from adrpo_jax.models.sd3 import folder as sd3_folder
@@ -32,6 +32,7 @@ from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.models.tiny import clip as clip_tiny
 from adrpo_jax.models.tiny import sd3 as sd3_tiny
 from adrpo_jax.sampling import noise_levels
+from adrpo_jax.system.cache_files import cache_folder
 from adrpo_jax.system.fingerprint import fingerprint
 
 
@@ -99,7 +100,9 @@ def _sd3_in(
   place, size = shard(mesh), _latent_size(config, model)
   compute, length = make_compute(config, mesh), config.model.t5_length
   parts = [*folder.glob('text_encoder*'), *folder.glob('tokenizer*')]
-  name = fingerprint(sorted(parts), length, jnp.dtype(compute.dtype).name)
+  name = fingerprint(
+    sorted(parts), length, jnp.dtype(compute.dtype).name, 'with checksums'
+  )
   encode = PromptCache(
     cache_folder() / 'prompts' / name,
     lambda texts: text_conditions.encode_prompts(

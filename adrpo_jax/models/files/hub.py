@@ -14,6 +14,7 @@ import urllib.parse
 from etils import epath
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.system.cache_files import cache_folder
 from adrpo_jax.system.files import below, replacing
 
 # Weights, configs, tokenizers, chat templates. Pickles are not downloaded.
@@ -41,12 +42,6 @@ def local_folder(source: str) -> pathlib.Path:
       'a gs:// path or the id of a repository on the Hub, owner/name.'
     )
   return _download(match['name'], match['revision'])
-
-
-def cache_folder() -> pathlib.Path:
-  """The folder for files of this package that can be made again."""
-  root = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-  return pathlib.Path(root).expanduser() / 'adrpo_jax'
 
 
 def _copy(source: epath.Path) -> pathlib.Path:

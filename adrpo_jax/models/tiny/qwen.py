@@ -36,17 +36,17 @@ CONFIG = DecoderConfig(
 
 
 def write(folder: pathlib.Path) -> pathlib.Path:
-  """Writes the model if it is missing, and returns its folder."""
-  last_file = folder / 'generation_config.json'
-  if last_file.is_file():
-    return folder
+  """Writes the model, and returns its folder."""
   folder.mkdir(parents=True, exist_ok=True)
   write_tokenizer(folder)
   init = jax.jit(lambda key: decoder_folder.init_params(Decoder(CONFIG), key))
   params = init(jax.random.key(0))
   decoder_folder.save(folder, decoder_folder.config_fields(CONFIG), params)
   stop_ids = [256 + SPECIAL.index('<|im_end|>'), 256]
-  write_json(last_file, {'eos_token_id': stop_ids, 'pad_token_id': 256})
+  write_json(
+    folder / 'generation_config.json',
+    {'eos_token_id': stop_ids, 'pad_token_id': 256},
+  )
   return folder
 
 

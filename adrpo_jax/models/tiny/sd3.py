@@ -23,6 +23,7 @@ from adrpo_jax.models.sd3.export import save_transformer
 from adrpo_jax.models.sd3.folder import autoencoder_shapes, transformer_shapes
 from adrpo_jax.models.sd3.mmdit import MMDiTConfig
 from adrpo_jax.models.sd3.t5 import T5Config, T5Encoder
+from adrpo_jax.system.files import replacing
 from adrpo_jax.types import PyTree
 
 TRANSFORMER = MMDiTConfig(
@@ -136,7 +137,8 @@ def write_clip_tokenizer(folder: pathlib.Path, padding: str) -> None:
   write_json(
     folder / 'vocab.json', {token: i for i, token in enumerate(tokens)}
   )
-  (folder / 'merges.txt').write_text('#version: 0.2\n')
+  with replacing(folder / 'merges.txt') as new:
+    new.write_text('#version: 0.2\n')
   write_json(
     folder / 'tokenizer_config.json',
     {
