@@ -33,6 +33,7 @@ from ml_collections import ConfigDict, config_flags
 
 from adrpo_jax.errors import InputError, RunError, unknown_name
 from adrpo_jax.rewards.protocol import RewardError
+from adrpo_jax.rewards.remote.config_secrets import check_no_secrets
 from adrpo_jax.system import (
   cache_files,
   config_files,
@@ -132,7 +133,9 @@ def parse(argv: Sequence[str]) -> ConfigDict:
   except (TypeError, ValueError) as error:
     raise InputError(_one_line(error)) from error
   config = _CONFIG.value
-  config_keys.check_names(flatten_dict(config.to_dict(), sep='.'))
+  keys = flatten_dict(config.to_dict(), sep='.')
+  config_keys.check_names(keys)
+  check_no_secrets(keys)
   return config
 
 

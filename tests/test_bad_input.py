@@ -63,6 +63,22 @@ def test_a_mistyped_flag_is_named(tmp_path):
   assert 'wrokdir' in small_run.refused(tmp_path, '--wrokdir=x')
 
 
+@pytest.mark.parametrize(
+  'flag',
+  [
+    'url=http://me:p4ssW0rd@host',
+    'url=me:p4ssW0rd@host',
+    'token_from=p4ssW0rd',
+  ],
+)
+def test_a_secret_is_neither_shown_nor_written(tmp_path, flag):
+  """Not even that of a reward which has no weight."""
+  said = small_run.refused(tmp_path / 'run', f'--config.reward.remote.{flag}')
+  assert 'environment variable' in said
+  assert 'p4ssW0rd' not in said
+  assert not (tmp_path / 'run').exists()
+
+
 def test_a_mistyped_reward_is_named_with_the_nearest():
   config = small_run.make_config()
   with config.unlocked():

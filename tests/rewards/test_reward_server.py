@@ -15,6 +15,7 @@ from adrpo_jax.rewards import jpeg, server
 from adrpo_jax.rewards.remote import wire
 from adrpo_jax.rewards.remote.client import remote
 from adrpo_jax.rewards.remote.exchange import Rejected
+from adrpo_jax.rewards.remote.http_server import RewardServer
 from adrpo_jax.rewards.text.match import exact_match
 from adrpo_jax.rewards.text.protocol import TextPrompt, in_batches
 
@@ -37,7 +38,7 @@ def length(prompts, answers):
 @pytest.fixture(scope='module')
 def served():
   """Servers of images and of texts."""
-  with server.RewardServer(mean, 'mean', of_texts=length, max_bytes=5000) as it:
+  with RewardServer(mean, 'mean', of_texts=length, max_bytes=5000) as it:
     threading.Thread(target=it.serve_forever, args=(0.01,)).start()
     yield it
     it.shutdown()
@@ -76,7 +77,7 @@ def test_what_a_request_holds_chooses_the_function(served):
 
 def test_a_server_of_one_kind_refuses_the_other(images):
   match = in_batches(exact_match())
-  with server.RewardServer(None, 'match', of_texts=match) as of_texts:
+  with RewardServer(None, 'match', of_texts=match) as of_texts:
     thread = threading.Thread(
       target=of_texts.serve_forever, args=(0.01,), daemon=True
     )

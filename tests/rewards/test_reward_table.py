@@ -20,7 +20,7 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.rewards import jpeg
 from adrpo_jax.rewards.image_table import REWARDS, host_row, make_reward
 from adrpo_jax.rewards.protocol import RewardError
-from adrpo_jax.rewards.server import RewardServer
+from adrpo_jax.rewards.remote.http_server import RewardServer
 from adrpo_jax.rewards.text.match import exact_match
 from adrpo_jax.rewards.text.protocol import in_batches
 from adrpo_jax.rewards.text_table import TEXT_REWARDS

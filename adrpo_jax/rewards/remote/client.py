@@ -6,23 +6,25 @@ The time of a batch is at most (retries + 1)·timeout and the waits between, see
 
 from collections.abc import Callable, Sequence
 from functools import partial
-import os
-from typing import Any
+import math
+from typing import Any, TypeVar
 import zlib
 
 import numpy as np
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.remote import wire
+from adrpo_jax.rewards.remote.address import Address, address
 from adrpo_jax.rewards.remote.exchange import (
-  Address,
   ExchangeError,
-  address,
   exchange,
   retry,
   waits,
 )
 from adrpo_jax.rewards.remote.image_encodings import named_encoding
+from adrpo_jax.rewards.remote.tokens import read_token
+
+Read = TypeVar('Read')
 
 
 def remote(
@@ -42,14 +44,15 @@ def remote(
 
   Args:
     url: of the server, http://HOST:PORT, with /score and /health below it.
-    timeout: seconds for one attempt.
+    timeout: seconds for one attempt, from its first byte to its last.
     retries: further attempts where the server is away, late, or answers with a
       status of 500 and above; 5 retries with a backoff of 1 outlast an absence
       of 15 s.
     backoff: seconds before the second attempt, doubled for each further one.
     encoding: of images, 'png' for fewer bytes or 'npy' for less work.
     token_from: the name of the environment variable with a token, which is
-      sent as 'Authorization: Bearer TOKEN' and never shown; '' sends none.
+      sent as 'Authorization: Bearer TOKEN' and never shown; '' sends none. With
+      a token, no message repeats a word of the server.
 
   Returns:
     (texts, images [B, H, W, 3] uint8), or (B `TextPrompt`s, B answers), ->
@@ -62,13 +65,15 @@ def remote(
   """
   at = address(url)
   named_encoding(encoding)
-  if not timeout > 0 or retries < 0 or not backoff >= 0:
+  if not 0 < timeout < math.inf or retries < 0 or not 0 <= backoff < math.inf:
     raise InputError(
       'Expected timeout above 0, retries and backoff of at least 0 of the '
       f'reward at {at.url}, got {timeout}, {retries} and {backoff}.'
     )
-  ask = partial(exchange, at, headers=_headers(token_from), timeout=timeout)
-  _check_health(at, partial(ask, '/health', limit=wire.answer_limit(1)))
+  token = read_token(token_from)
+  ask = partial(exchange, at, token=token, timeout=timeout)
+  read = partial(_read, at, token)
+  _check_health(at, partial(ask, '/health', limit=wire.answer_limit(1)), read)
 
   def reward(prompts: Sequence[Any], samples: Any) -> np.ndarray:
     if isinstance(samples, np.ndarray):
@@ -80,14 +85,19 @@ def remote(
     answer = retry(
       partial(ask, '/score', body, limit=limit), waits(retries, backoff, share)
     )
-    return wire.read_answer(answer, len(prompts))
+    return read(lambda: wire.read_answer(answer, len(prompts)))
 
   return reward
 
 
-def _check_health(at: Address, ask: Callable[[], bytes]) -> None:
+def _check_health(
+  at: Address,
+  ask: Callable[[], bytes],
+  read: Callable[[Callable[[], str]], str],
+) -> None:
   try:
-    wire.read_health(ask())
+    health = ask()
+    read(lambda: wire.read_health(health))
   except (ExchangeError, wire.WireError) as error:
     raise InputError(
       f'Expected a reward server at {at.url}, got from {at.url}/health: '
@@ -96,15 +106,14 @@ def _check_health(at: Address, ask: Callable[[], bytes]) -> None:
     ) from error
 
 
-def _headers(variable: str) -> dict[str, str]:
-  """The header with the token in an environment variable."""
-  if not variable:
-    return {}
-  token = os.environ.get(variable, '').strip()
-  if not token or not token.isascii() or not token.isprintable():
-    raise InputError(
-      'Expected a token, printable ASCII, in the environment variable '
-      f'{variable!r}, which token_from names; it is '
-      f'{"not usable" if token else "empty or not set"}.'
-    )
-  return {'Authorization': f'Bearer {token}'}
+def _read(at: Address, token: str, reader: Callable[[], Read]) -> Read:
+  """Returns reader(), whose errors repeat no answer to a token."""
+  try:
+    return reader()
+  except wire.WireError:
+    if not token:
+      raise
+  raise wire.WireError(
+    f'{at.url} answered in another format than that of `rewards.remote.wire`; '
+    'its words are not shown, since a token was sent'
+  )

@@ -4,16 +4,22 @@ Redirects are not followed, and proxies of the environment are not used: a
 request goes to the configured address only.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 import http.client
 import time
-from typing import NamedTuple, TypeVar
-import urllib.parse
+from typing import TypeVar
 
-from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.remote import wire
+from adrpo_jax.rewards.remote.address import Address, connected
+from adrpo_jax.rewards.remote.deadline import DeadlineSocket
+from adrpo_jax.rewards.remote.tokens import header
 
 MAX_WAIT = 30.0  # seconds between two attempts
+# Status -> what to do about it.
+ADVICE = {
+  401: '. Set token_from to the environment variable with its token',
+  413: '. Send fewer samples in a request: a smaller batch_size of the reward',
+}
 
 Answer = TypeVar('Answer')
 
@@ -38,59 +44,12 @@ class Rejected(ExchangeError):
   """Any other status but 200; a retry would fail again."""
 
 
-class Address(NamedTuple):
-  """The address of a server, parsed once, so that a bad url fails at once."""
-
-  url: str
-  secure: bool
-  host: str
-  port: int | None
-  path: str
-
-  def connect(self, timeout: float) -> http.client.HTTPConnection:
-    """A connection that is not open yet."""
-    kind = (
-      http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
-    )
-    return kind(self.host, self.port, timeout=timeout)
-
-
-def address(url: str) -> Address:
-  """'http://host:port/path' -> Address.
-
-  Raises:
-    InputError: another kind of url, or one with a password or a query.
-  """
-  try:
-    parts = urllib.parse.urlsplit(url)
-    port = parts.port
-  except ValueError:
-    parts, port = urllib.parse.urlsplit(''), None
-  if parts.scheme not in ('http', 'https') or not parts.hostname:
-    raise InputError(
-      f'Expected the url of a reward server, http://HOST:PORT, got {url!r}.'
-    )
-  if '@' in parts.netloc or parts.query:
-    raise InputError(
-      'Expected the url of a reward server without user, password and query. '
-      'A secret goes into an environment variable: see token_from.'
-    )
-  path = parts.path.rstrip('/')
-  return Address(
-    f'{parts.scheme}://{parts.netloc}{path}',
-    parts.scheme == 'https',
-    parts.hostname,
-    port,
-    path,
-  )
-
-
 def exchange(
   at: Address,
   path: str,
   body: bytes | None = None,
   *,
-  headers: Mapping[str, str],
+  token: str = '',
   timeout: float,
   limit: int,
 ) -> bytes:
@@ -100,19 +59,19 @@ def exchange(
     at: the server.
     path: of the request, below that of the address.
     body: JSON, or None.
-    headers: beside those that HTTP needs.
-    timeout: seconds, from the first byte sent to the last one received. Only a
-      server that sends its headers byte by byte can exceed it.
+    token: is sent in a header; '' sends none. With one, no error repeats a word
+      of the server.
+    timeout: seconds for all of it: the name looked up, the connection, the
+      request, the answer.
     limit: the largest number of bytes of an answer; more are `Rejected`.
 
   Raises:
     ExchangeError: one of its four kinds.
   """
   ends = time.monotonic() + timeout
-  connection = at.connect(timeout)
+  connection = http.client.HTTPConnection(at.host, at.port)
   try:
-    connection.connect()
-    socket = connection.sock  # Only the response has it after the headers.
+    connection.sock = DeadlineSocket(connected(at, ends), ends)
     connection.request(
       'GET' if body is None else 'POST',
       at.path + path,
@@ -120,29 +79,45 @@ def exchange(
       {
         'Content-Type': 'application/json',
         'Connection': 'close',
-        **headers,
+        **header(token),
       },
     )
-    socket.settimeout(_left(ends))
     with connection.getresponse() as response:
-      content = _content(response, socket, ends, limit)
+      content = _content(response, limit)
   except TimeoutError as error:
     raise NoAnswer(f'{at.url} did not answer within {timeout:g} s') from error
-  except (OSError, http.client.HTTPException) as error:
-    raise NoConnection(
-      f'{at.url}: {type(error).__name__}: {error}'.rstrip(': ')
-    ) from error
+  except OSError as error:
+    raise NoConnection(_line(at, error, str(error))) from error
+  except http.client.HTTPException as error:
+    # Its text, and so its traceback, may repeat a line of the server.
+    words = '' if token else _shown(str(error))
+    raise NoConnection(_line(at, error, words)) from None
   finally:
     connection.close()
   if response.status != 200:
     kind = ServerFailed if response.status >= 500 else Rejected
-    raise kind(
-      f'{at.url} answered {response.status} {response.reason}: '
-      f'{wire.read_error(content)}'
-    )
+    raise kind(f'{at.url} answered {_said(response.status, content, token)}')
   if len(content) > limit:
     raise Rejected(f'{at.url} answered with more than {limit} bytes')
   return content
+
+
+def _line(at: Address, error: Exception, words: str) -> str:
+  return f'{at.url}: {type(error).__name__}: {words}'.rstrip(': ')
+
+
+def _said(status: int, content: bytes, token: str) -> str:
+  """A status with its meaning, the server's words, and what can be done."""
+  phrase = f'{status} {http.client.responses.get(status, "")}'.rstrip()
+  words = f': {_shown(wire.read_error(content))}'
+  if token:
+    words = '; its words are not shown, since a token was sent'
+  return f'{phrase}{words}{ADVICE.get(status, "")}'
+
+
+def _shown(words: str) -> str:
+  """A server's text without what would steer a terminal."""
+  return ''.join(c if c.isprintable() else ' ' for c in words)
 
 
 def waits(retries: int, backoff: float, share: float) -> list[float]:
@@ -175,15 +150,12 @@ def retry(
   return ask()
 
 
-def _content(
-  response: http.client.HTTPResponse, socket, ends: float, limit: int
-) -> bytes:
-  """Reads the body, or its first `limit` + 1 bytes, before the time ends."""
+def _content(response: http.client.HTTPResponse, limit: int) -> bytes:
+  """Reads the body, or its first `limit` + 1 bytes."""
   stated = response.length
   wanted = limit + 1 if stated is None else min(stated, limit + 1)
   content = bytearray()
   while len(content) < wanted:
-    socket.settimeout(_left(ends))
     piece = response.read1(min(65536, wanted - len(content)))
     if not piece:
       break
@@ -191,10 +163,3 @@ def _content(
   if stated is not None and len(content) < wanted:
     raise http.client.IncompleteRead(bytes(content), wanted - len(content))
   return bytes(content)
-
-
-def _left(ends: float) -> float:
-  left = ends - time.monotonic()
-  if left <= 0:
-    raise TimeoutError
-  return left

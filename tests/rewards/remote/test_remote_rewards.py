@@ -323,6 +323,7 @@ def test_the_token_comes_from_the_environment(serve, monkeypatch):
     ('ftp://localhost', {}, 'http://HOST:PORT'),
     ('http://localhost:port', {}, 'http://HOST:PORT'),
     ('http://me:word@localhost', {}, 'token_from'),
+    ('http://localhost', {'timeout': float('inf')}, 'timeout above 0'),
     ('http://localhost', {'encoding': 'jpeg'}, 'encoding'),
     ('http://localhost', {'timeout': 0}, 'timeout above 0'),
     ('http://localhost', {'retries': -1}, 'retries'),
