@@ -24,8 +24,8 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 # The rooms at the bottom of a part, with the only siblings that each imports.
 ROOMS = {
   'models/files': '',
-  'models/clip': 'compute layers',
-  'models/decoder': 'attention compute files layers',
+  'models/clip': 'compute config_types layers',
+  'models/decoder': 'attention compute config_types files layers',
   'rewards/text': '',
   'rewards/clip': 'protocol',
   'rewards/host': 'overlap protocol',

@@ -1,5 +1,7 @@
 """Compares Qwen2 and Qwen3 with transformers: logits, gradients, folders."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,6 +59,21 @@ def test_logits_and_gradients(kind, tied, tmp_path):
   check_gradients(
     weight_table.to_hf(ROWS, gradients), dict(theirs.named_parameters())
   )
+
+
+def test_a_tied_config_beside_another_head(tmp_path):
+  """Both of us use the head of the file, and say so."""
+  tiny_qwen.theirs('Qwen2').save_pretrained(tmp_path)
+  path = tmp_path / 'config.json'
+  fields = json.loads(path.read_text()) | {'tie_word_embeddings': True}
+  path.write_text(json.dumps(fields))
+  theirs = transformers.AutoModelForCausalLM.from_pretrained(
+    tmp_path, attn_implementation='eager'
+  )
+  expected = tiny_qwen.their_logits(theirs).detach().numpy()
+  ours = Decoder(decoder_folder.read(tmp_path).config, LOOP)
+  result = tiny_qwen.compiled(ours, tiny_qwen.load(tmp_path))
+  assert distance(result[MASK], expected[MASK]) < TOLERANCE
 
 
 @pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])

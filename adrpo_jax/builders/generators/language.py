@@ -97,7 +97,9 @@ def make_abstract_qwen(
     sizes = lookup(
       decoder_folder.ARCHITECTURES, config.model.architecture, 'model'
     )
-    model = decoder_folder.DecoderFolder(pathlib.Path(), sizes, {})
+    model = decoder_folder.DecoderFolder(
+      pathlib.Path(), sizes, {}, decoder_folder.TRANSFORMERS_LONGEST
+    )
   dtype = jnp.dtype(config.model.param_dtype)
   shapes = with_dtype(decoder_folder.param_shapes(Decoder(model.config)), dtype)
   return _generator(

@@ -8,13 +8,23 @@ Natural Language Supervision <https://arxiv.org/abs/2103.00020>`_, 2021.
 
 from collections.abc import Callable
 import dataclasses
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from adrpo_jax.models.compute import Compute, stack
+from adrpo_jax.models.config_types import (
+  Between,
+  Epsilon,
+  Layers,
+  OneOf,
+  Pixels,
+  Size,
+  TokenId,
+  check_multiple,
+)
 from adrpo_jax.models.layers import Linear
 from adrpo_jax.types import Array
 
@@ -23,6 +33,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
   'quick_gelu': lambda x: x * jax.nn.sigmoid(1.702 * x),
   'gelu': lambda x: jax.nn.gelu(x, approximate=False),
 }
+Activation = Annotated[str, OneOf(ACTIVATIONS)]
 LEGACY_EOS_ID = 2  # the `eos_token_id` of old configs, whatever the vocabulary
 
 
@@ -30,31 +41,47 @@ LEGACY_EOS_ID = 2  # the `eos_token_id` of old configs, whatever the vocabulary
 class ClipTextConfig:
   """Sizes of a text tower; the defaults are those of CLIP ViT-L/14."""
 
-  vocab_size: int = 49408
-  hidden_size: int = 768
-  intermediate_size: int = 3072
-  projection_dim: int = 768
-  num_hidden_layers: int = 12
-  num_attention_heads: int = 12
-  max_position_embeddings: int = 77
-  hidden_act: str = 'quick_gelu'
-  layer_norm_eps: float = 1e-5
-  eos_token_id: int = LEGACY_EOS_ID
+  vocab_size: Size = 49408
+  hidden_size: Size = 768
+  intermediate_size: Size = 3072
+  projection_dim: Size = 768
+  num_hidden_layers: Layers = 12
+  num_attention_heads: Size = 12
+  max_position_embeddings: Annotated[int, Between(2, 2**14)] = 77
+  hidden_act: Activation = 'quick_gelu'
+  layer_norm_eps: Epsilon = 1e-5
+  eos_token_id: TokenId = LEGACY_EOS_ID
+
+  def __post_init__(self):
+    _check_heads(self)
+    if self.eos_token_id >= self.vocab_size:
+      raise ValueError(
+        f'Expected eos_token_id below vocab_size, {self.vocab_size}, got '
+        f'{self.eos_token_id}.'
+      )
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipVisionConfig:
   """Sizes of a vision tower; the defaults are those of CLIP ViT-L/14."""
 
-  hidden_size: int = 1024
-  intermediate_size: int = 4096
-  projection_dim: int = 768
-  num_hidden_layers: int = 24
-  num_attention_heads: int = 16
-  image_size: int = 224
-  patch_size: int = 14
-  hidden_act: str = 'quick_gelu'
-  layer_norm_eps: float = 1e-5
+  hidden_size: Size = 1024
+  intermediate_size: Size = 4096
+  projection_dim: Size = 768
+  num_hidden_layers: Layers = 24
+  num_attention_heads: Size = 16
+  image_size: Pixels = 224
+  patch_size: Pixels = 14
+  hidden_act: Activation = 'quick_gelu'
+  layer_norm_eps: Epsilon = 1e-5
+
+  def __post_init__(self):
+    _check_heads(self)
+    if self.patch_size > self.image_size:
+      raise ValueError(
+        f'Expected patch_size of at most image_size, {self.image_size}, got '
+        f'{self.patch_size}.'
+      )
 
 
 class ClipTextFeatures(NamedTuple):
@@ -172,6 +199,15 @@ def eos_positions(tokens: Array, eos_id: int) -> Array:
   if eos_id == LEGACY_EOS_ID:
     return jnp.argmax(tokens, -1)
   return jnp.argmax(tokens == eos_id, -1)
+
+
+def _check_heads(config: ClipTextConfig | ClipVisionConfig) -> None:
+  check_multiple(
+    'hidden_size',
+    config.hidden_size,
+    'num_attention_heads',
+    config.num_attention_heads,
+  )
 
 
 def _layers(config, compute: Compute, first: int, count: int, x, mask):

@@ -23,6 +23,13 @@ import numpy as np
 
 from adrpo_jax.models.attention import Causal
 from adrpo_jax.models.compute import Compute, stack
+from adrpo_jax.models.config_types import (
+  Epsilon,
+  Layers,
+  Size,
+  Theta,
+  check_multiple,
+)
 from adrpo_jax.models.layers import Linear, rms_norm
 from adrpo_jax.types import Array, PyTree
 
@@ -35,18 +42,27 @@ class DecoderConfig:
   qk_norm: each head of q and k has an RMSNorm over its features.
   """
 
-  vocab_size: int
-  hidden_size: int
-  intermediate_size: int
-  num_hidden_layers: int
-  num_attention_heads: int
-  num_key_value_heads: int
-  head_dim: int
-  rms_norm_eps: float
-  rope_theta: float
+  vocab_size: Size
+  hidden_size: Size
+  intermediate_size: Size
+  num_hidden_layers: Layers
+  num_attention_heads: Size
+  num_key_value_heads: Size
+  head_dim: Size
+  rms_norm_eps: Epsilon
+  rope_theta: Theta
   tie_word_embeddings: bool
   attention_bias: bool
   qk_norm: bool
+
+  def __post_init__(self):
+    check_multiple(
+      'num_attention_heads',
+      self.num_attention_heads,
+      'num_key_value_heads',
+      self.num_key_value_heads,
+    )
+    check_multiple('head_dim', self.head_dim, 'the two of a rotation', 2)
 
 
 class KeyValues(NamedTuple):

@@ -13,19 +13,22 @@ import dataclasses
 import pathlib
 from typing import Any, NamedTuple
 
+from absl import logging
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.models.config_types import Size, Theta
 from adrpo_jax.models.decoder import weight_table as decoder_table
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig, Scorer
 from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.config_files import (
   check_fields,
   config_from_fields,
-  matches_type,
   read_config,
+  read_field,
+  shown,
   write_json,
 )
 from adrpo_jax.models.files.safetensors_trees import save_tree, with_dtype
@@ -33,17 +36,23 @@ from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.types import Array, PyTree
 
 ROPE = ('rope_parameters', 'rope_scaling')
+LONGEST = 'max_position_embeddings'
+TRANSFORMERS_LONGEST = 32768  # of Qwen2 and Qwen3, where a config has none
+HEAD, EMBEDDING = 'lm_head.weight', 'model.embed_tokens.weight'
+ROWS = 4096  # of a table that are compared at a time
 
 
 class DecoderFolder(NamedTuple):
   """The folder of a decoder and its config.
 
   fields: all fields of config.json, which a model saved from it keeps.
+  longest: the tokens of a text, at most, that the model was made for.
   """
 
   path: pathlib.Path
   config: DecoderConfig
   fields: Mapping[str, Any]
+  longest: int
 
 
 # Configs of released models, for programs that are compiled without weights.
@@ -116,27 +125,35 @@ def read(folder: pathlib.Path) -> DecoderFolder:
   check_fields(
     path, fields, hidden_act='silu', use_sliding_window=False, **expected
   )
-  others = set(fields.get('layer_types') or ()) - {'full_attention'}
-  if others:
-    raise InputError(
-      f"Expected layer_types of 'full_attention' in {path}, got "
-      f'{sorted(map(str, others))}, which are not implemented here.'
-    )
+  _check_layer_types(fields, path)
   inferred = {
     'rope_theta': _theta(fields, path),
-    'tie_word_embeddings': bool(fields.get('tie_word_embeddings')),
     'attention_bias': model_type == 'qwen2',
     'qk_norm': model_type == 'qwen3',
   }
+  defaults = {'tie_word_embeddings': False}
   if model_type == 'qwen2' and fields.get('head_dim') is None:
     width, heads = (
-      fields.get(name) for name in ('hidden_size', 'num_attention_heads')
+      read_field(fields, name, Size, path)
+      for name in ('hidden_size', 'num_attention_heads')
     )
-    if isinstance(width, int) and isinstance(heads, int) and heads > 0:
-      inferred['head_dim'] = width // heads
-  config = config_from_fields(DecoderConfig, {**fields, **inferred}, path)
-  _check_heads(config, path)
-  return DecoderFolder(folder, config, fields)
+    defaults['head_dim'] = width // heads
+  config = config_from_fields(
+    DecoderConfig, {**fields, **inferred}, path, defaults
+  )
+  longest = read_field(
+    {LONGEST: TRANSFORMERS_LONGEST} | fields, LONGEST, Size, path
+  )
+  if config.tie_word_embeddings and _has_own_head(folder):
+    logging.warning(
+      'The config %s says tie_word_embeddings, but the weights beside it have '
+      'an lm_head.weight that is not the embedding. It is used, as '
+      'transformers 5 does; set tie_word_embeddings to false there.',
+      path,
+    )
+    config = dataclasses.replace(config, tie_word_embeddings=False)
+    fields = {**fields, 'tie_word_embeddings': False}
+  return DecoderFolder(folder, config, fields, longest)
 
 
 def param_shapes(module: nn.Module) -> PyTree:
@@ -224,40 +241,57 @@ def _theta(fields: Mapping[str, Any], path: pathlib.Path) -> float:
   for name in ROPE:
     rope = fields.get(name) or {}
     if not isinstance(rope, dict):
-      raise InputError(f'Expected an object as {name} in {path}, got {rope!r}.')
+      raise InputError(
+        f'Expected an object as {name} in {path}, got {shown(rope)}.'
+      )
     rope_type = rope.get('rope_type', rope.get('type', 'default'))
     if rope_type != 'default' or rope.get('partial_rotary_factor', 1.0) != 1.0:
       raise InputError(
-        f"Expected {name} of the type 'default' in {path}, got {rope!r}: "
+        f"Expected {name} of the type 'default' in {path}, got {shown(rope)}: "
         'scaled and partial rotations (for longer contexts) are not '
         'implemented here. Remove the field if your texts are within the '
         'original length.'
       )
     theta = rope.get('rope_theta', theta)
-  if theta is None or not matches_type(theta, float):
-    raise InputError(
-      f'Expected a number as rope_theta in {path}, itself or in '
-      f'rope_parameters, got {theta!r}.'
-    )
-  return float(theta)
+  return read_field({'rope_theta': theta}, 'rope_theta', Theta, path)
 
 
-def _check_heads(config: DecoderConfig, path: pathlib.Path) -> None:
-  heads, groups = config.num_attention_heads, config.num_key_value_heads
-  if min(heads, groups) < 1 or heads % groups or config.head_dim % 2:
+def _check_layer_types(fields: Mapping[str, Any], path: pathlib.Path) -> None:
+  types = fields.get('layer_types') or []
+  if not isinstance(types, list) or any(t != 'full_attention' for t in types):
     raise InputError(
-      'Expected num_attention_heads to be a multiple of num_key_value_heads, '
-      f'and an even head_dim, in {path}, got {heads}, {groups} and '
-      f'{config.head_dim}.'
+      f"Expected a list of 'full_attention' as layer_types in {path}, got "
+      f'{shown(types)}: other attention is not implemented here.'
     )
+
+
+def _has_own_head(folder: pathlib.Path) -> bool:
+  """Says if the weights have an output embedding of other numbers.
+
+  A folder without weights has none; `load` says what is wrong with it.
+  """
+  try:
+    with tensor_files(folder, ('model',)) as files:
+      shape = files.shapes.get(HEAD)
+      if shape is None or shape != files.shapes.get(EMBEDDING):
+        return shape is not None
+      starts = range(0, shape[0], ROWS)
+      parts = [(slice(i, min(i + ROWS, shape[0])),) for i in starts]
+      return any(
+        files.read(HEAD, part).tobytes()
+        != files.read(EMBEDDING, part).tobytes()
+        for part in parts
+      )
+  except InputError:
+    return False
 
 
 def _load(
   model: DecoderFolder, module: nn.Module, dtype: Any, with_shardings
 ) -> PyTree:
   shapes = with_dtype(param_shapes(module), dtype)
-  tied = model.config.tie_word_embeddings
-  ignored = decoder_table.TIED if tied else decoder_table.BUFFERS
+  untied = 'output_embedding' in shapes['params']
+  ignored = decoder_table.BUFFERS if untied else decoder_table.TIED
   with tensor_files(model.path, ('model',)) as files:
     return weight_table.load(
       files, decoder_table.decoder_rows(), with_shardings(shapes), ignored

@@ -24,6 +24,14 @@ from adrpo_jax.tree_names import check_same, leaf_names
 from adrpo_jax.types import PyTree
 
 PICKLES = ('.bin', '.pt', '.pth', '.ckpt', '.pkl', '.pickle')
+# The formats of numbers that are read, in the spelling of safetensors.
+DTYPES = {
+  **dict.fromkeys(('F64', 'F32', 'F16', 'BF16'), 'float'),
+  **dict.fromkeys(('I64', 'I32', 'I16', 'I8'), 'integer'),
+  **dict.fromkeys(('U64', 'U32', 'U16', 'U8'), 'integer'),
+  'BOOL': 'bool',
+}
+AXES = 64  # of an array of NumPy, at most
 _PICKLE_STARTS = (b'PK\x03\x04', b'\x80\x02', b'\x80\x03', b'\x80\x04')
 
 
@@ -124,12 +132,13 @@ def open_safetensors(path: str | os.PathLike[str]) -> Iterator[Any]:
   """Opens a safetensors file.
 
   Raises:
-    InputError: the file is missing, a pickle, or incomplete.
+    InputError: the file is missing, a pickle, or incomplete; or a tensor is of
+      quantized or complex numbers, or has more axes than an array can have.
   """
   path = pathlib.Path(path)
   if path.suffix in PICKLES:
     raise pickle_error(path)
-  if not path.is_file():
+  if not os.path.isfile(path):  # False for names that no file can have.
     raise InputError(f'Expected a .safetensors file at {path}, found none.')
   try:
     file = safetensors.safe_open(path, framework='numpy')
@@ -143,7 +152,25 @@ def open_safetensors(path: str | os.PathLike[str]) -> Iterator[Any]:
       'Copy or download it again.'
     ) from error
   with file:
+    _check_tensors(file, path)
     yield file
+
+
+def _check_tensors(file: Any, path: pathlib.Path) -> None:
+  for name in file.keys():  # noqa: SIM118
+    tensor = file.get_slice(name)
+    dtype, axes = tensor.get_dtype(), len(tensor.get_shape())
+    if dtype not in DTYPES:
+      raise InputError(
+        f'Expected tensors of {", ".join(DTYPES)} in {path}, but {name} is of '
+        f'{dtype}. Weights of fewer bits are quantized: take the plain release '
+        'of the same model.'
+      )
+    if axes > AXES:
+      raise InputError(
+        f'Expected tensors of at most {AXES} axes in {path}, but {name[:80]} '
+        f'has {axes}. Copy or download the file again.'
+      )
 
 
 def pickle_error(path: pathlib.Path) -> InputError:
@@ -174,6 +201,4 @@ def dtype_kind(dtype: Any) -> str:
 
 def stored_dtype_kind(dtype: str) -> str:
   """`dtype_kind` of a dtype in the format's spelling, 'BF16' or 'I64'."""
-  if dtype.startswith(('F', 'BF')):
-    return 'float'
-  return 'bool' if dtype == 'BOOL' else 'integer'
+  return DTYPES[dtype]

@@ -22,6 +22,11 @@ from adrpo_jax.models.files.safetensors_trees import (
   pickle_error,
 )
 
+# What a damaged index raises: no JSON, nested too deeply, of another form.
+_DAMAGES = (
+  *(OSError, ValueError, RecursionError),
+  *(KeyError, TypeError, AttributeError),
+)
 STEMS = ('diffusion_pytorch_model', 'model')
 
 
@@ -111,12 +116,16 @@ def _weight_files(
 
 def _weight_map(index: pathlib.Path) -> dict[str, str]:
   try:
-    weight_map = json.loads(index.read_text())['weight_map']
-    return {str(name): str(file) for name, file in weight_map.items()}
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    weight_map = json.loads(index.read_text(encoding='utf-8'))['weight_map']
+    wrong = [f for f in weight_map.values() if pathlib.Path(f).name != f]
+    if wrong:
+      raise ValueError(f'{wrong[0]!r} is not the name of a file beside it')
+    return dict(weight_map)
+  except _DAMAGES as error:
     raise InputError(
       f"Expected {{'weight_map': {{tensor: file}}}} in {index}, got something "
-      f'else ({error!r}). Copy or download it again.'
+      f'else ({type(error).__name__}: {str(error)[:200]}). Copy or download it '
+      'again.'
     ) from error
 
 

@@ -195,7 +195,9 @@ def _matching(rows: Sequence[Row], name: str, shape: Shape) -> Iterator[Source]:
 
 def _their_shapes(source: Source, ours: Shape) -> dict[str, Shape]:
   shape = ours[1:] if source.stacked else ours
-  theirs = _to_their_axes(np.empty(shape, np.bool_), source.axes).shape
+  # Without memory, however large the shape is.
+  array = np.broadcast_to(np.False_, shape)
+  theirs = _to_their_axes(array, source.axes).shape
   fused = (theirs[0] * source.part[1], *theirs[1:]) if theirs else theirs
   return dict.fromkeys(source.names, fused)
 

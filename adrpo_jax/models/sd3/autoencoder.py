@@ -7,26 +7,45 @@ Face file.
 """
 
 import dataclasses
+from typing import Annotated
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from adrpo_jax.models.config_types import (
+  Between,
+  Items,
+  Layers,
+  Size,
+  check_multiple,
+)
 from adrpo_jax.models.layers import GroupNorm, Linear
 from adrpo_jax.types import Array
+
+Channels = Annotated[tuple[Size, ...], Items(1, 8)]
 
 
 @dataclasses.dataclass(frozen=True)
 class AutoencoderConfig:
   """Sizes of the autoencoder; the defaults are those of Stable Diffusion 3."""
 
-  in_channels: int = 3
-  latent_channels: int = 16
-  block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
-  layers_per_block: int = 2
-  norm_num_groups: int = 32
-  scaling_factor: float = 1.5305
-  shift_factor: float = 0.0609
+  in_channels: Size = 3
+  latent_channels: Size = 16
+  block_out_channels: Channels = (128, 256, 512, 512)
+  layers_per_block: Layers = 2
+  norm_num_groups: Size = 32
+  scaling_factor: Annotated[float, Between(1e-6, 1e6)] = 1.5305
+  shift_factor: Annotated[float, Between(-1e6, 1e6)] = 0.0609
+
+  def __post_init__(self):
+    for channels in self.block_out_channels:
+      check_multiple(
+        'block_out_channels',
+        channels,
+        'norm_num_groups',
+        self.norm_num_groups,
+      )
 
   @property
   def downsampling(self) -> int:

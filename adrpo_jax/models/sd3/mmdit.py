@@ -8,6 +8,7 @@ Synthesis <https://arxiv.org/abs/2403.03206>`_, 2024.
 """
 
 import dataclasses
+from typing import Annotated
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ import numpy as np
 
 from adrpo_jax.models.compute import Compute, gradient_barrier, stack
 from adrpo_jax.models.condition import Condition
+from adrpo_jax.models.config_types import Between, Layers, Pixels, Size
 from adrpo_jax.models.layers import Linear, layer_norm, rms_norm
 from adrpo_jax.types import Array
 
@@ -23,17 +25,17 @@ from adrpo_jax.types import Array
 class MMDiTConfig:
   """Sizes; width = heads × head dimension, and `sample_size` is in latents."""
 
-  sample_size: int = 128
-  patch_size: int = 2
-  in_channels: int = 16
-  num_layers: int = 24
-  num_attention_heads: int = 24
-  attention_head_dim: int = 64
-  joint_attention_dim: int = 4096
-  pooled_projection_dim: int = 2048
-  pos_embed_max_size: int = 192
+  sample_size: Pixels = 128
+  patch_size: Annotated[int, Between(1, 64)] = 2
+  in_channels: Size = 16
+  num_layers: Layers = 24
+  num_attention_heads: Size = 24
+  attention_head_dim: Size = 64
+  joint_attention_dim: Size = 4096
+  pooled_projection_dim: Size = 2048
+  pos_embed_max_size: Pixels = 192
   qk_norm: bool = False
-  dual_attention_layers: tuple[int, ...] = ()
+  dual_attention_layers: tuple[Annotated[int, Between(0, 1023)], ...] = ()
 
   @property
   def width(self) -> int:

@@ -8,6 +8,7 @@ Limits of Transfer Learning with a Unified Text-to-Text Transformer
 """
 
 import dataclasses
+from typing import Annotated
 
 import flax.linen as nn
 import jax
@@ -15,23 +16,35 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.models.compute import Compute, stack
+from adrpo_jax.models.config_types import Between, Epsilon, Layers, Size
 from adrpo_jax.models.layers import Linear, rms_norm
 from adrpo_jax.types import Array
+
+MAX_DISTANCE = 128  # of configs that are older than the field
 
 
 @dataclasses.dataclass(frozen=True)
 class T5Config:
   """Sizes under Hugging Face's names; the defaults are those of T5 v1.1 XXL."""
 
-  vocab_size: int = 32128
-  d_model: int = 4096
-  d_kv: int = 64
-  d_ff: int = 10240
-  num_layers: int = 24
-  num_heads: int = 64
-  relative_attention_num_buckets: int = 32
-  relative_attention_max_distance: int = 128
-  layer_norm_epsilon: float = 1e-6
+  vocab_size: Size = 32128
+  d_model: Size = 4096
+  d_kv: Size = 64
+  d_ff: Size = 10240
+  num_layers: Layers = 24
+  num_heads: Size = 64
+  relative_attention_num_buckets: Annotated[int, Between(4, 2**14)] = 32
+  relative_attention_max_distance: Size = MAX_DISTANCE
+  layer_norm_epsilon: Epsilon = 1e-6
+
+  def __post_init__(self):
+    exact = self.relative_attention_num_buckets // 4
+    if self.relative_attention_max_distance <= exact:
+      raise ValueError(
+        f'Expected relative_attention_max_distance above {exact}, a quarter of '
+        'relative_attention_num_buckets, got '
+        f'{self.relative_attention_max_distance}.'
+      )
 
 
 class T5Encoder(nn.Module):

@@ -19,7 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.clip.towers import ClipText, ClipTextConfig
+from adrpo_jax.models.clip.towers import (
+  LEGACY_EOS_ID,
+  ClipText,
+  ClipTextConfig,
+)
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.files import text_encoder_tables, weight_table
@@ -28,7 +32,7 @@ from adrpo_jax.models.files.safetensors_trees import with_dtype
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.files.tokenizers import padding_tokenizer
 from adrpo_jax.models.sd3.folder import WithShardings
-from adrpo_jax.models.sd3.t5 import T5Config, T5Encoder
+from adrpo_jax.models.sd3.t5 import MAX_DISTANCE, T5Config, T5Encoder
 from adrpo_jax.types import PyTree
 
 CLIP_LENGTH = 77
@@ -58,8 +62,17 @@ def clip_tower(
   """Makes the `Tower` of text_encoder`number`; number is '' or '_2'."""
   path = folder / f'text_encoder{number}'
   config = config_from_fields(
-    ClipTextConfig, read_config(path / 'config.json'), path / 'config.json'
+    ClipTextConfig,
+    read_config(path / 'config.json'),
+    path / 'config.json',
+    {'eos_token_id': LEGACY_EOS_ID},
   )
+  if config.max_position_embeddings < CLIP_LENGTH:
+    raise InputError(
+      f'Expected max_position_embeddings of at least {CLIP_LENGTH}, the tokens '
+      f'that SD3 reads, in {path}/config.json, got '
+      f'{config.max_position_embeddings}.'
+    )
   model = ClipText(config, compute)
   return Tower(
     padding_tokenizer(folder / f'tokenizer{number}', CLIP_LENGTH),
@@ -84,9 +97,13 @@ def t5_tower(
       f"Expected feed_forward_proj = 'gated-gelu' in {path}/config.json, got "
       f'{fields.get("feed_forward_proj")!r}: SD3 takes a T5 of version 1.1.'
     )
-  model = T5Encoder(
-    config_from_fields(T5Config, fields, path / 'config.json'), compute
+  config = config_from_fields(
+    T5Config,
+    fields,
+    path / 'config.json',
+    {'relative_attention_max_distance': MAX_DISTANCE},
   )
+  model = T5Encoder(config, compute)
   return Tower(
     padding_tokenizer(folder / 'tokenizer_3', length),
     _loader(

@@ -7,18 +7,19 @@ vocab.json, merges.txt ...       the tokenizer
 """
 
 from collections.abc import Mapping
+import dataclasses
 import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.clip.towers import (
-  ACTIVATIONS,
-  ClipTextConfig,
-  ClipVisionConfig,
+from adrpo_jax.models.clip.towers import ClipTextConfig, ClipVisionConfig
+from adrpo_jax.models.files.config_files import (
+  config_from_fields,
+  read_config,
+  shown,
 )
-from adrpo_jax.models.files.config_files import read_config
 from adrpo_jax.models.files.hub import local_folder
 from adrpo_jax.rewards.clip.preprocess import MEAN, STD
 
@@ -82,34 +83,42 @@ def read_clip(path: str, base: str = '') -> Clip:
   fields = read_config(where)
   kind = fields.get('model_type')
   if kind not in ('clip', 'clip_vision_model'):
-    raise InputError(f"Expected model_type = 'clip' in {where}, got {kind!r}.")
+    raise InputError(
+      f"Expected model_type = 'clip' in {where}, got {shown(kind)}."
+    )
   _check_preprocessing(folder / 'preprocessor_config.json')
-  shared = {'projection_dim': fields.get('projection_dim', 512)}
   return Clip(
     weights,
     folder,
-    _config(TEXT_DEFAULTS, fields.get('text_config') or {}, shared, where),
-    _config(
-      VISION_DEFAULTS, fields.get('vision_config', fields), shared, where
-    ),
+    _config(TEXT_DEFAULTS, fields, 'text_config', {}, where),
+    _config(VISION_DEFAULTS, fields, 'vision_config', fields, where),
   )
 
 
 def _config(
   defaults: Any,
   fields: Mapping[str, Any],
-  shared: Mapping[str, Any],
+  tower: str,
+  otherwise: Mapping[str, Any],
   where: pathlib.Path,
 ) -> Any:
-  kind, names = type(defaults), type(defaults).__dataclass_fields__
-  values = {n: fields.get(n, getattr(defaults, n)) for n in names}
-  config = kind(**(values | dict(shared)))
-  if config.hidden_act not in ACTIVATIONS:
+  """Reads the config of a tower; `otherwise` has its fields if none is there.
+
+  A pair has one width of embeddings.
+  """
+  own = fields.get(tower)
+  own = otherwise if own is None else own
+  if not isinstance(own, dict):
     raise InputError(
-      f'Expected hidden_act {" or ".join(ACTIVATIONS)} in {where}, got '
-      f'{config.hidden_act!r}.'
+      f'Expected an object of fields as {tower} in {where}, got {shown(own)}.'
     )
-  return config
+  width = fields.get('projection_dim')
+  return config_from_fields(
+    type(defaults),
+    {**own, 'projection_dim': 512 if width is None else width},
+    where,
+    dataclasses.asdict(defaults),
+  )
 
 
 def _check_preprocessing(path: pathlib.Path) -> None:

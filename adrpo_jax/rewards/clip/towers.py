@@ -125,7 +125,8 @@ def vision_tower(clip: Clip) -> VisionTower:
   """
   size = clip.vision.image_size
   model = ClipVision(clip.vision, _compute())
-  shapes = _shapes(model, np.zeros((1, size, size, 3), np.float32))
+  images = jax.ShapeDtypeStruct((1, size, size, 3), np.float32)
+  shapes = _shapes(model, images)
   with tensor_files(clip.weights) as files:
     table = weight_layout(files.shapes, files.where)
     params = weight_table.load(files, table.vision, shapes, table.beside_vision)
@@ -137,5 +138,5 @@ def _compute() -> Compute:
   return Compute(scan_layers=jax.default_backend() != 'cpu')
 
 
-def _shapes(model: Any, inputs: np.ndarray) -> PyTree:
+def _shapes(model: Any, inputs: np.ndarray | jax.ShapeDtypeStruct) -> PyTree:
   return jax.eval_shape(model.init, jax.random.key(0), inputs)

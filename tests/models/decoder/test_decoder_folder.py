@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 
 import jax
 import jax.numpy as jnp
@@ -112,7 +113,7 @@ def test_a_sharded_set_goes_into_shards(tmp_path):
     ({'use_sliding_window': True}, 'use_sliding_window = False'),
     (
       {'layer_types': ['full_attention', 'sliding_attention']},
-      r"layer_types .* got \['sliding_attention'\]",
+      r"layer_types .* 'sliding_attention'\]",
     ),
     (
       {'rope_scaling': {'type': 'yarn', 'factor': 4.0}},
@@ -127,12 +128,40 @@ def test_a_sharded_set_goes_into_shards(tmp_path):
       'partial rotation',
     ),
     ({'rope_parameters': [1]}, 'an object as rope_parameters'),
-    ({'rope_theta': 'absent'}, 'a number as rope_theta .* got None'),
+    ({'rope_theta': 'absent'}, 'rope_theta .* a number from 1 .* got None'),
     ({'hidden_act': 'gelu'}, "hidden_act = 'silu'"),
     ({'hidden_size': None}, r"the fields \['hidden_size'\]"),
     ({'vocab_size': '40'}, "vocab_size .* got '40'"),
     ({'num_key_value_heads': 3}, 'a multiple of num_key_value_heads'),
     ({'model_type': 'qwen3', 'attention_bias': True}, 'attention_bias = False'),
+    ({'layer_types': {'a': 1}}, "a list of 'full_attention'"),
+    ({'layer_types': [['full_attention']]}, "a list of 'full_attention'"),
+    ({'layer_types': 5}, "a list of 'full_attention' .* got 5"),
+    ({'num_hidden_layers': 0}, 'from 1 to 1024, got 0'),
+    ({'num_hidden_layers': 10**9}, 'from 1 to 1024, got 1000000000'),
+    ({'num_hidden_layers': True}, 'a whole number .* got True'),
+    ({'hidden_size': -16}, 'from 1 to .* got -16'),
+    ({'hidden_size': 16.0}, r'a whole number .* got 16\.0'),
+    ({'hidden_size': '16', 'head_dim': None}, "hidden_size .* got '16'"),
+    ({'num_attention_heads': 0, 'head_dim': None}, 'heads .* got 0'),
+    ({'head_dim': 3}, 'head_dim to be a multiple .* got 3 and 2'),
+    ({'rms_norm_eps': float('inf')}, 'rms_norm_eps .* got inf'),
+    ({'rms_norm_eps': float('nan')}, 'rms_norm_eps .* got nan'),
+    ({'rms_norm_eps': 0}, 'rms_norm_eps .* got 0'),
+    ({'rms_norm_eps': 10**400}, 'rms_norm_eps .* got 1000'),
+    ({'rope_theta': 0}, 'rope_theta .* from 1 .* got 0'),
+    ({'rope_theta': True}, 'rope_theta .* got True'),
+    ({'rope_theta': '1e4'}, "rope_theta .* got '1e4'"),
+    ({'rope_parameters': {'rope_theta': [1]}}, r'rope_theta .* got \[1\]'),
+    ({'tie_word_embeddings': 'false'}, "true or false, got 'false'"),
+    ({'max_position_embeddings': '9'}, "max_position_embeddings .* got '9'"),
+    ({'max_position_embeddings': 0}, 'max_position_embeddings .* got 0'),
+    ({'vocab_size': json.loads('[' * 400 + ']' * 400)}, r'got \[\[\[.*\.\.\.'),
+    ({'quantization_config': {'quant_method': 'gptq', 'bits': 4}}, "'gptq'"),
+    ({'quantization_config': {'quant_method': 'awq'}}, 'model is quantized'),
+    ({'quantization_config': {'load_in_4bit': True}}, 'the plain release'),
+    ({'quantization_config': {'quant_method': 'fp8'}}, 'the plain release'),
+    ({'compression_config': {'format': 'pack'}}, 'the plain release'),
   ],
 )
 def test_another_model_is_refused(fields, message, tmp_path):
@@ -164,11 +193,16 @@ def test_a_tensor_is_missing_or_left_over(tmp_path):
   assert 'Not expected:\n  visual.x' in str(raised.value)
 
 
-def test_a_tied_table_that_is_stored_twice_is_read_once(tmp_path):
-  folder = written(tmp_path)
+def with_head(folder, change):
+  """The weights of a folder with an lm_head made of its embedding."""
   tensors = load_file(folder / 'model.safetensors')
-  twice = {'lm_head.weight': tensors['model.embed_tokens.weight']}
-  save_file(tensors | twice, folder / 'model.safetensors')
+  head = change(tensors['model.embed_tokens.weight'])
+  save_file(tensors | {'lm_head.weight': head}, folder / 'model.safetensors')
+  return folder
+
+
+def test_a_tied_table_that_is_stored_twice_is_read_once(tmp_path):
+  folder = with_head(written(tmp_path), lambda table: table)
   params = decoder_folder.load(
     decoder_folder.read(folder), jnp.float32, identity
   )
@@ -178,6 +212,40 @@ def test_a_tied_table_that_is_stored_twice_is_read_once(tmp_path):
     decoder_folder.read(folder), jnp.float32, identity
   )
   assert params['params']['output_embedding'].shape == (40, 16)
+
+
+def test_a_head_of_other_numbers_is_used_though_the_config_ties(
+  tmp_path, caplog
+):
+  """So does transformers 5, of which tests/parity makes sure."""
+
+  def last_number(table):
+    changed = table.copy()
+    changed[-1, -1] += 1
+    return changed
+
+  folder = with_head(written(tmp_path / 'a'), last_number)
+  with caplog.at_level(logging.WARNING):
+    model = decoder_folder.read(folder)
+  assert 'lm_head.weight that is not the embedding' in caplog.text
+  assert not model.config.tie_word_embeddings
+  params = decoder_folder.load(model, jnp.float32, identity)
+  head = load_file(folder / 'model.safetensors')['lm_head.weight']
+  np.testing.assert_array_equal(params['params']['output_embedding'], head)
+  decoder_folder.save(tmp_path / 'b', model.fields, params)
+  assert decoder_folder.read(tmp_path / 'b').config == model.config
+
+
+def test_a_head_of_another_shape_is_refused(tmp_path):
+  folder = with_head(written(tmp_path), lambda table: table[:30])
+  with pytest.raises(InputError, match=r'lm_head.weight: expected .*40, 16'):
+    decoder_folder.load(decoder_folder.read(folder), jnp.float32, identity)
+
+
+def test_the_longest_text_is_that_of_the_config_or_of_transformers(tmp_path):
+  assert decoder_folder.read(written(tmp_path)).longest == 32768
+  changed(tmp_path, max_position_embeddings=512)
+  assert decoder_folder.read(tmp_path).longest == 512
 
 
 def test_a_file_that_is_cut_short(tmp_path):

@@ -18,7 +18,7 @@ from adrpo_jax.models.sd3 import folder as sd3_folder
 from adrpo_jax.models.sd3 import text_conditions
 from adrpo_jax.models.sd3.export import POSITIONS
 from adrpo_jax.models.sd3.mmdit import MMDiT
-from adrpo_jax.models.sd3.t5 import T5Config
+from adrpo_jax.models.sd3.t5 import MAX_DISTANCE, T5Config
 from adrpo_jax.models.tiny import sd3 as sd3_tiny
 
 
@@ -152,7 +152,11 @@ def test_a_t5_config_from_before_its_field_of_distances(written):
   path = written / 'text_encoder_3' / 'config.json'
   fields = config_files.read_config(path)
   del fields['relative_attention_max_distance']
-  assert config_files.config_from_fields(T5Config, fields, path) == sd3_tiny.T5
+  path.write_text(json.dumps(fields))
+  (_,) = conditions(written, ['a fox'])
+  defaults = {'relative_attention_max_distance': MAX_DISTANCE}
+  read = config_files.config_from_fields(T5Config, fields, path, defaults)
+  assert read == sd3_tiny.T5
 
 
 def test_a_position_table_of_integers(folder):

@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
     ({'model_type': 'siglip'}, "model_type = 'clip'.*got 'siglip'"),
     (
       {'vision_config': {'hidden_act': 'relu'}},
-      "hidden_act quick_gelu or gelu.*got 'relu'",
+      "hidden_act .* to be quick_gelu or gelu, got 'relu'",
     ),
     ({'projection_dim': 20}, 'visual_projection.weight: expected float'),
     (
