@@ -57,6 +57,10 @@ MAIN = {
     # reasoning_gym:TASK[,TASK...][:COUNT[:SEED]]; '' for those of the world
     'source': '',
     'eval_prompts': '',  # the held-out prompts likewise; only without a world
+    # Columns or keys of these; '' for names such as prompt and question, and
+    # answer and solution.
+    'text_column': '',
+    'answer_column': '',
     'prompts_per_step': 32,  # P, the prompts of a step
     'group_size': 8,  # G, completions of a prompt
     'max_prompt_length': 32,  # tokens, with those of the template

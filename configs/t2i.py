@@ -53,6 +53,7 @@ MAIN = {
     # .txt, .jsonl, .csv, .tsv or tfds:NAME; '' for the prompts of the world
     'source': '',
     'eval_prompts': '',  # the held-out prompts likewise; only without a world
+    'text_column': '',  # of these; '' for names such as prompt and caption
     'prompts_per_step': 24,  # P, the prompts of a step
     'group_size': 8,  # G, samples of a prompt
   },

@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
 from adrpo_jax.builders.parts import reward_terms
+from adrpo_jax.builders.tasks.base import prompt_reader
 from adrpo_jax.builders.tasks.images import make_judge
-from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.flow import pixel_diversity
 from adrpo_jax.rewards import image_table
@@ -39,7 +39,7 @@ def judge_images(
   """
   judge = make_judge(config)
   images = image_folder.find_images(
-    folder, prompt_sources.load(prompts, check=judge.check)
+    folder, prompt_reader(config)(prompts, check=judge.check)
   )
   try:
     judge.downscale(

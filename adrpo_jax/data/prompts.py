@@ -13,6 +13,7 @@ import functools
 import numpy as np
 
 from adrpo_jax.data import readers, reasoning_prompts, tfds_prompts
+from adrpo_jax.data.control_characters import warn_of_control_characters
 from adrpo_jax.errors import InputError
 
 
@@ -24,11 +25,13 @@ class PromptSet:
     texts: the prompts.
     categories: the category of each prompt, '' where it has none.
     answers: the right answer to each prompt, None where the source has none.
+    columns: the names of columns or keys that the source has.
   """
 
   texts: tuple[str, ...]
   categories: tuple[str, ...]
   answers: tuple[str | None, ...] = ()
+  columns: tuple[str, ...] = ()
 
   def __post_init__(self):
     if not self.answers:
@@ -47,7 +50,10 @@ class PromptSet:
   def take(self, ids: Sequence[int]) -> 'PromptSet':
     """The set of the prompts of some ids, in that order; ids may repeat."""
     return PromptSet(
-      *(tuple(column[i] for i in ids) for column in dataclasses.astuple(self))
+      tuple(self.texts[i] for i in ids),
+      tuple(self.categories[i] for i in ids),
+      tuple(self.answers[i] for i in ids),
+      self.columns,
     )
 
 
@@ -57,7 +63,7 @@ def load(
   data_dir: str | None = None,
   text_feature: str = '',
   category_feature: str = '',
-  answer_feature: str = '',
+  answer_feature: str | None = '',
   check: Callable[[str], object] = str,
 ) -> PromptSet:
   """Reads all prompts of a source, in its order.
@@ -70,7 +76,8 @@ def load(
     text_feature: the column, key or tfds feature of the prompts; '' takes the
       first of `readers.DEFAULT_NAMES` in the data.
     category_feature: that of categories, which are optional in the data.
-    answer_feature: that of right answers, which are optional too.
+    answer_feature: that of right answers, which are optional too. An empty
+      answer is none; None reads no answers.
     check: raises a ValueError for a prompt that cannot be used.
 
   Raises:
@@ -100,11 +107,32 @@ def load(
     checked.append(row)
   if not checked:
     raise InputError(f'{source}: expected at least one prompt, got none.')
+  columns = tuple(
+    dict.fromkeys(name for row in checked for name in row.columns)
+  )
+  if not any(row.answer for row in checked):
+    _check_named(source, answer_feature, columns)
+  warn_of_control_characters(source, unit, checked)
   return PromptSet(
     tuple(row.text.strip() for row in checked),
     tuple(row.category.strip() for row in checked),
-    tuple(row.answer for row in checked),
+    tuple(
+      row.answer if (row.answer or '').strip() else None for row in checked
+    ),
+    columns,
   )
+
+
+def _check_named(
+  source: str, answer_feature: str | None, columns: Sequence[str]
+) -> None:
+  """Checks that a column of answers that a config names is in the source."""
+  if answer_feature and not readers.first_of([answer_feature], columns):
+    raise InputError(
+      f'{source}: expected answers as {answer_feature!r}, which '
+      '--config.prompts.answer_column names, got '
+      f'{list(columns) or "no columns"}.'
+    )
 
 
 def _check_characters(where: str, row: readers.PromptRow) -> None:

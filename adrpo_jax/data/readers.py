@@ -28,16 +28,21 @@ class PromptRow(NamedTuple):
   """A prompt, its category ('' for none), and its line, counted from 1.
 
   answer: the right answer, None where the source has none.
+  columns: the names of all columns or keys that the row has
   """
 
   number: int
   text: str
   category: str
   answer: str | None = None
+  columns: tuple[str, ...] = ()
 
 
 class ColumnNames(NamedTuple):
-  """The possible names of prompts, categories and answers, in order."""
+  """The possible names of prompts, categories and answers, in order.
+
+  Without names of answers, none are read.
+  """
 
   text: tuple[str, ...]
   category: tuple[str, ...]
@@ -51,12 +56,21 @@ DEFAULT_NAMES = ColumnNames(
 )
 
 
-def column_names(text: str, category: str, answer: str = '') -> ColumnNames:
-  """The names to look for: each argument alone, or the default names for ''."""
+TEXT_SETTING = 'Name the one with the prompts: --config.prompts.text_column='
+
+
+def column_names(
+  text: str, category: str, answer: str | None = ''
+) -> ColumnNames:
+  """The names to look for: each argument alone, or the default names for ''.
+
+  None as `answer` stands for no answers at all.
+  """
+  answers = (answer,) if answer else DEFAULT_NAMES.answer
   return ColumnNames(
     (text,) if text else DEFAULT_NAMES.text,
     (category,) if category else DEFAULT_NAMES.category,
-    (answer,) if answer else DEFAULT_NAMES.answer,
+    () if answer is None else answers,
   )
 
 
@@ -91,14 +105,17 @@ def _json_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
     where = f'{path}, line {number}: {expected}'
     text_key = first_of(names.text, row)
     if text_key is None:
-      raise InputError(f'{where}, got the keys {sorted(row)}.')
+      raise InputError(
+        f'{where}, got the keys {sorted(row)}. {TEXT_SETTING}KEY'
+      )
     text = row[text_key]
     if type(text) is not str:
       raise InputError(
         f'{where}, got {json.dumps(text)} as {text_key!r}, which is not text.'
       )
     category = _field(row, names.category, where) or ''
-    yield PromptRow(number, text, category, _field(row, names.answer, where))
+    answer = _field(row, names.answer, where)
+    yield PromptRow(number, text, category, answer, tuple(row))
 
 
 def _field(
@@ -128,7 +145,8 @@ def _table_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
   if text_column is None:
     raise InputError(
       f'{path}, line {line}: expected a header with a column '
-      f'{" or ".join(names.text)}, got the columns {header}.'
+      f'{" or ".join(names.text)}, got the columns {header}. '
+      f'{TEXT_SETTING}COLUMN'
     )
   category_column = first_of(names.category, header)
   answer_column = first_of(names.answer, header)
@@ -142,7 +160,7 @@ def _table_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
     row = dict(zip(header, cells, strict=True))
     category = row[category_column] if category_column else ''
     answer = row[answer_column] if answer_column else None
-    yield PromptRow(number, row[text_column], category, answer)
+    yield PromptRow(number, row[text_column], category, answer, tuple(header))
 
 
 def _cells(

@@ -9,7 +9,15 @@ import importlib
 import re
 from typing import Any
 
-from adrpo_jax.data.readers import ColumnNames, PromptRow, first_of
+import numpy as np
+
+from adrpo_jax.data.json_fields import field_text
+from adrpo_jax.data.readers import (
+  TEXT_SETTING,
+  ColumnNames,
+  PromptRow,
+  first_of,
+)
 from adrpo_jax.errors import InputError
 
 # tfds sets of this package: importing the module registers them by name.
@@ -31,7 +39,7 @@ def rows(
   if text_feature is None:
     raise InputError(
       f'{source}: expected a text feature {" or ".join(names.text)}, got the '
-      f'features {sorted(features)}. Name the one with the prompts.'
+      f'features {sorted(features)}. {TEXT_SETTING}FEATURE'
     )
   label_feature = first_of(names.category, features) or ''
   label = getattr(features.get(label_feature), 'int2str', _as_text)
@@ -47,13 +55,25 @@ def rows(
         f'{source}: expected text in the feature {text_feature!r}, got '
         f'{type(text).__name__}.'
       )
-    answer = example.get(answer_feature)
     yield PromptRow(
       number,
       text.decode(),
       label(example.get(label_feature, b'')),
-      None if answer is None else _as_text(answer),
+      _answer(example.get(answer_feature), f'{source}, example {number}'),
+      tuple(features),
     )
+
+
+def _answer(value: Any, where: str) -> str | None:
+  """The text of a feature; that of its element where it is a list of one."""
+  many = isinstance(value, list | np.ndarray)
+  parts = list(value) if many else [value]
+  try:
+    return field_text([None if p is None else _as_text(p) for p in parts])
+  except ValueError as error:
+    raise InputError(
+      f'{where}: {error} as answer. Expected one text.'
+    ) from error
 
 
 def _as_text(value: Any) -> str:

@@ -42,6 +42,8 @@ def task_prompts(source, held_out):
         'source': source,
         'eval_prompts': held_out,
         'max_prompt_length': 400,
+        'text_column': '',
+        'answer_column': '',
       },
       'eval': {'num_prompts': 4},
     }

@@ -1,6 +1,8 @@
 """A task: prompts, the rewards and judges of samples, and their kind."""
 
 from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import functools
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -38,6 +40,18 @@ class Task(NamedTuple):
   reward: Callable[[PromptSet, Normalizers], Reward]
 
 
+def prompt_reader(config: ConfigDict) -> Callable[..., PromptSet]:
+  """The function (source, check=...) of `data.prompts.load` for a config.
+
+  Answers are read where the config has a key of their column.
+  """
+  return functools.partial(
+    load,
+    text_feature=config.prompts.text_column,
+    answer_feature=config.prompts.get('answer_column'),
+  )
+
+
 def prompts_of_world(
   config: ConfigDict,
   listed: Callable[[str], PromptSet],
@@ -53,14 +67,18 @@ def prompts_of_world(
     trained: chooses from the training split.
   """
   source = config.prompts.source
-  training = load(source, check=check) if source else trained(listed('train'))
+  training = (
+    prompt_reader(config)(source, check=check)
+    if source
+    else trained(listed('train'))
+  )
   return training, in_turn(listed('held_out'), config.eval.num_prompts)
 
 
 def prompts_of_files(
   config: ConfigDict,
   formats: str,
-  read: Callable[[str], PromptSet] = load,
+  read: Callable[[str], PromptSet],
 ) -> tuple[PromptSet, PromptSet]:
   """The prompts of two files: those to train on, those to evaluate.
 
@@ -76,7 +94,7 @@ def prompts_of_files(
   training = read(config.prompts.source)
   evaluated = read(config.prompts.eval_prompts)
   categories = tuple(category or 'all' for category in evaluated.categories)
-  return training, PromptSet(evaluated.texts, categories, evaluated.answers)
+  return training, dataclasses.replace(evaluated, categories=categories)
 
 
 def balanced(listed: PromptSet, most: int) -> PromptSet:

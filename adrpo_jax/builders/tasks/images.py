@@ -14,6 +14,7 @@ from adrpo_jax.builders.tasks.base import (
   Task,
   balanced,
   in_turn,
+  prompt_reader,
   prompts_of_files,
   prompts_of_world,
   repeated,
@@ -120,7 +121,7 @@ def _of_world(config: ConfigDict, judge: Judge) -> tuple[PromptSet, PromptSet]:
 
 def _of_files(config: ConfigDict) -> tuple[PromptSet, PromptSet]:
   training, evaluated = prompts_of_files(
-    config, '.txt, .jsonl, .csv, .tsv or tfds:NAME'
+    config, '.txt, .jsonl, .csv, .tsv or tfds:NAME', prompt_reader(config)
   )
   return training, repeated(evaluated, config.eval.num_prompts)
 

@@ -10,12 +10,13 @@ from adrpo_jax.builders.generators.language_folder import make_chat_tokenizer
 from adrpo_jax.builders.parts import make_text_reward, reward_terms
 from adrpo_jax.builders.tasks.base import (
   Task,
+  prompt_reader,
   prompts_of_files,
   prompts_of_world,
   repeated,
 )
 from adrpo_jax.data import reasoning_prompts
-from adrpo_jax.data.prompts import PromptSet, load
+from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.decoder.chat_tokenizer import ChatTokenizer
 from adrpo_jax.report.sample_kinds import TEXTS
@@ -68,7 +69,7 @@ def _listed(world: TextWorld, split: str) -> PromptSet:
 def _of_files(
   config: ConfigDict, tokenizer: ChatTokenizer
 ) -> tuple[PromptSet, PromptSet]:
-  longest = config.prompts.max_prompt_length
+  longest, load = config.prompts.max_prompt_length, prompt_reader(config)
   training, evaluated = prompts_of_files(
     config,
     '.txt, .jsonl, .csv, .tsv, tfds:NAME or reasoning_gym:TASK',
