@@ -57,10 +57,9 @@ MAIN = {
     # reasoning_gym:TASK[,TASK...][:COUNT[:SEED]]; '' for those of the world
     'source': '',
     'eval_prompts': '',  # the held-out prompts likewise; only without a world
-    # Columns or keys of these; '' for names such as prompt and question, and
-    # answer and solution.
+    # The column or key of the prompts; '' for names as prompt and question.
     'text_column': '',
-    'answer_column': '',
+    'answer_column': '',  # of reference answers; '' for answer, solution, ...
     'prompts_per_step': 32,  # P, the prompts of a step
     'group_size': 8,  # G, completions of a prompt
     'max_prompt_length': 32,  # tokens, with those of the template
