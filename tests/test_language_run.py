@@ -49,6 +49,7 @@ def test_a_run_leaves_all_that_a_run_of_images_leaves(ran):
   assert kept.prompts[0] in (workdir / 'report.html').read_text()
 
 
+@pytest.mark.slow
 def test_answers_to_any_prompt_are_drawn(ran):
   flags, workdir = ran
   status, out, err = small_run.call(
@@ -61,6 +62,7 @@ def test_answers_to_any_prompt_are_drawn(ran):
   assert '3 answers in ' in out
 
 
+@pytest.mark.slow
 def test_a_prompt_beyond_the_window_is_not_drawn_for(ran):
   flags, _ = ran
   status, _, err = small_run.call(

@@ -43,14 +43,16 @@ def test_a_run_leaves_all_its_files(trained):
   assert summary['method'] == 'adrpo'
   assert summary['steps'] == 2
   assert 0 <= summary['final']['success'] <= 1
-  assert summary['base']['divergence'] == 0
-  assert summary['final']['divergence'] > 0
+  # Of equal weights: 0, but for how a processor rounds in two places.
+  assert summary['base']['divergence'] == pytest.approx(0, abs=1e-10)
+  assert summary['final']['divergence'] > 1e-9
   assert summary['final']['samples'] == 16
   assert summary['title'] == 'ADRPO'
   assert 'success' in out
   assert str(workdir / 'report.html') in out
 
 
+@pytest.mark.slow
 def test_metrics_and_evaluations_have_a_line_for_each_step(trained):
   workdir, _ = trained
   lines = small_run.records(workdir / 'metrics.jsonl')
@@ -60,6 +62,7 @@ def test_metrics_and_evaluations_have_a_line_for_each_step(trained):
   assert [line['step'] for line in evaluations] == [0, 2]
 
 
+@pytest.mark.slow
 def test_base_and_final_samples_are_of_the_same_prompts(trained):
   workdir, _ = trained
   base, final = (
@@ -70,6 +73,7 @@ def test_base_and_final_samples_are_of_the_same_prompts(trained):
   assert base['verdicts'].shape == (8, 2)
 
 
+@pytest.mark.slow
 def test_a_finished_workdir_prints_its_summary(trained):
   workdir, _ = trained
   before = (workdir / 'metrics.jsonl').read_bytes()
@@ -81,6 +85,7 @@ def test_a_finished_workdir_prints_its_summary(trained):
   assert (workdir / 'metrics.jsonl').read_bytes() == before
 
 
+@pytest.mark.slow
 def test_another_config_is_refused_and_the_keys_named(trained):
   workdir, _ = trained
   said = small_run.refused(
@@ -123,6 +128,7 @@ def test_sample_draws_images_of_the_trained_policy(trained, tmp_path):
   assert (drawn[0] != drawn[1]).any()  # the policy has left the base
 
 
+@pytest.mark.slow
 def test_drawn_images_are_judged_as_they_lie(trained, tmp_path):
   """Enlarged files give the figures of the images in memory."""
   workdir, _ = trained

@@ -175,6 +175,7 @@ def test_own_code_is_trained_with(compared):
   assert line['beta_mean'] == pytest.approx(0.3)
 
 
+@pytest.mark.slow
 def test_own_code_is_reported(compared):
   page = (compared / 'gentle' / 'seed_0' / 'report.html').read_text()
   assert 'gentle' in page

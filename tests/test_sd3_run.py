@@ -30,6 +30,7 @@ def built(**changes):
   return small_run.build(config)
 
 
+@pytest.mark.slow
 def test_text_encoders_are_gone_once_prompts_are_encoded(cache, monkeypatch):
   loaded = []
   applied = text_conditions._features
@@ -51,6 +52,7 @@ def test_text_encoders_are_gone_once_prompts_are_encoded(cache, monkeypatch):
   assert sum(a.nbytes for a in left) < 1.2 * kept
 
 
+@pytest.mark.slow
 def test_the_next_run_reads_its_prompts_from_the_disk(cache, monkeypatch):
   first = built()
 

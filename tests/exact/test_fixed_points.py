@@ -69,6 +69,7 @@ def test_every_method_is_here():
   assert ONLINE.keys() | ELSEWHERE == METHODS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ONLINE)
 def test_the_loop_ends_at_the_fixed_point_of_its_loss(name):
   values, weigh = ONLINE[name]
@@ -85,6 +86,7 @@ def test_the_loop_ends_at_the_fixed_point_of_its_loss(name):
   assert gone < 0.1 * wanted.distance(WORLD.reference_at_knots())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('name', 'other'), [('adrpo', 'fixed_w2'), ('fixed_w2', 'adrpo')]
 )

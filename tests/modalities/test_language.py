@@ -120,6 +120,7 @@ def rewards_of(samples):
   return even.sum(2) / T
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', METHODS)
 def test_microbatches_change_nothing(name):
   _, params, prompts, samples = drawn(METHODS[name])

@@ -63,6 +63,7 @@ def workdir(tmp_path_factory):
   return folder
 
 
+@pytest.mark.slow
 def test_what_is_made_is_a_folder_that_others_read(workdir):
   folder = workdir / 'base'
   model, params = loaded(folder)
@@ -82,6 +83,7 @@ def test_what_is_made_is_a_folder_that_others_read(workdir):
   assert record['loss'] == json.loads(last)['loss']
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bits(workdir, tmp_path, monkeypatch):
   world, drawn = TEXT_WORLDS['sort'], []
 

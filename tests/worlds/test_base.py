@@ -30,6 +30,7 @@ def test_the_base_says_how_it_was_made():
   }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('category', shapes_prompts.CATEGORIES)
 def test_the_judge_is_right_after_a_round_trip(category):
   """Rendered truth, encoded and decoded, is what its prompt states."""

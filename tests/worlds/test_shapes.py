@@ -54,6 +54,7 @@ def test_an_unknown_word_names_the_nearest():
   np.testing.assert_array_equal(prompts.tokenize([''])[0], 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('category', prompts.CATEGORIES)
 def test_the_judge_is_right_about_rendered_truth(category):
   facts = _some(category)
@@ -62,6 +63,7 @@ def test_the_judge_is_right_about_rendered_truth(category):
   assert seen['fidelity'].min() > 0.999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('category', prompts.CATEGORIES)
 def test_the_judge_sees_every_corruption(category):
   facts = _some(category)
@@ -71,6 +73,7 @@ def test_the_judge_sees_every_corruption(category):
   assert 0.4 < seen['reward'].mean() < 0.95
 
 
+@pytest.mark.slow
 def test_the_judge_degrades_gracefully_with_noise():
   facts = _some('binding')
   images = _draw(facts, jax.random.key(3))

@@ -231,6 +231,7 @@ def test_bfloat16_conditions_round_no_more_on_a_mesh(written):
         assert np.sqrt(np.mean(error**2)) < 0.01 * np.abs(b).max()
 
 
+@pytest.mark.slow
 def test_a_prompt_that_is_cut_is_told_of(written, caplog):
   (full,) = conditions(written, ['a b c d e f'], t5_length=40)
   assert not caplog.text
