@@ -205,7 +205,7 @@ def test_a_file_in_the_way_of_the_workdir(tmp_path, mode):
   ('name', 'content', 'named'),
   [
     ('empty.txt', '', ['empty.txt', 'at least one prompt']),
-    ('gap.txt', 'a red circle\n\na blue square\n', ['line 2', 'empty']),
+    ('gap.txt', 'a red circle\n\na blue dragon\n', ['line 3', "'dragon'"]),
     ('word.txt', 'a red circle\na red dragon\n', ['line 2', "'dragon'"]),
     ('grammar.txt', 'a red circle\nred a circle\n', ['line 2', 'Expected']),
     ('torn.jsonl', '{"prompt": "a red circle"}\n{"pro\n', ['line 2', 'JSON']),

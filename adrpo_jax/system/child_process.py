@@ -20,10 +20,11 @@ from adrpo_jax.errors import InputError
 
 LOOP = pathlib.Path(__file__).with_name('child_loop.py')
 
-# A process that neither answers nor computes is ended too. These limits are in
+# A process that neither answers nor computes is ended too, and one whose timer
+# the kernel has lost, which was seen on virtual machines. These limits are in
 # seconds of the clock and far above what a busy host needs.
 LOADING = 600.0
-WAITING = 60.0
+WAITING = 30.0
 
 
 def patience(seconds: float) -> float:

@@ -246,7 +246,7 @@ def test_a_shipped_base_is_as_able_as_it_says(name):
     params,
     load_tokenizer(folder),
     samples=400,
-    max_completion_length=18,
+    max_length=18,
     seed=1,
   )
   for fact in TEXT_WORLDS[name].judge(

@@ -53,9 +53,10 @@ def make(tmp_path):
 @pytest.mark.parametrize(
   ('question', 'seconds', 'status'),
   [
-    ('end', 60.0, 3),
-    ('compute', 0.2, -signal.SIGPROF),
-    ('wait', 0.2, -signal.SIGKILL),
+    ('end', 60.0, {3}),
+    # The timer of the process; the clock where a kernel is late with that.
+    ('compute', 0.2, {-signal.SIGPROF, -signal.SIGKILL}),
+    ('wait', 0.2, {-signal.SIGKILL}),
   ],
 )
 def test_a_question_without_a_reply_is_none_and_the_next_has_one(
@@ -65,7 +66,7 @@ def test_a_question_without_a_reply_is_none_and_the_next_has_one(
   ask = make(seconds=seconds)
   assert ask('a') == ['a']
   assert ask(question) is None
-  assert started[0].returncode == status
+  assert started[0].returncode in status
   assert ask('b') == ['b']
   assert len(started) == 2
 

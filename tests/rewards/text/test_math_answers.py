@@ -71,7 +71,8 @@ def test_no_string_breaks_the_judge(reward):
 def test_a_judgment_without_end_is_none_and_the_next_is_made(started):
   made = math_answers.math_match(seconds=1)
   assert made('?', FOREVER, '4') is None
-  assert started[0].returncode == -signal.SIGPROF
+  # The timer of the process, or else the parent's clock.
+  assert started[0].returncode in (-signal.SIGPROF, -signal.SIGKILL)
   assert made('?', '4', '4') == 1
   assert len(started) == 2
 
