@@ -302,7 +302,8 @@ def _summary(
     steps=config.steps,
     device=device_name(),
   )
-  if run.modality != 'flow' or config.method.name != 'adrpo':
+  guarded = run.modality == 'flow' and config.method.name == 'adrpo'
+  if not guarded or 'success' not in base.figures:
     return summary
   ceiling = summary_file.predicted_ceiling(
     config.method.adrpo.beta0, base.figures

@@ -56,7 +56,7 @@ def make_evaluate(
     modality: one whose diagnostics measure the divergence of every method
       alike: for flows ⟨(v − v_ref)²⟩ at fresh noise on own samples.
     reward: the protocol's; success, facts and fidelity are reported where they
-      are measured.
+      are measured. Categories have the success, or else the reward.
     measure: (decoded, facts) -> name -> [P]: what is asked of a group of
       samples, its diversity for one.
     prompts: (ids) -> these of the held-out prompts, on the host.
@@ -128,18 +128,14 @@ def _figures(
   rewards, valid = np.asarray(scores.rewards), np.asarray(scores.valid)
   by_prompt = {k: over_group(v, masks[k]) for k, v in measures.items()}
   reward = over_group(rewards, valid)
-  success = by_prompt.get('success', reward)
-  main = {
-    'reward': reward,
-    'success': success,
-    'diversity': _diversity(by_prompt, groups),
-  }
+  main = {'reward': reward, 'diversity': _diversity(by_prompt, groups)}
   figures: dict[str, Any] = {}
   for name, per_prompt in (main | by_prompt | groups).items():
     figures[name], figures[f'{name}_se'] = mean_and_error(per_prompt)
+  judged = by_prompt.get('success', reward)
   return figures | {
     'samples': int(valid.size),
-    'by_category': by_category(success, categories),
+    'by_category': by_category(judged, categories),
   }
 
 

@@ -31,8 +31,6 @@ from adrpo_jax.stats.estimates import Estimate, estimate
 
 Series = tuple[np.ndarray, np.ndarray]  # x and values, [K] each
 
-EVALUATED = ('success', 'diversity')  # measures taken from the evaluations
-
 
 def equal_divergence_sections(comparison: Comparison) -> list[str]:
   """Returns a section for each source of curves."""
@@ -111,7 +109,7 @@ def progress_section(comparison: Comparison) -> str:
       method: [series(run.evaluations, key) for run in runs]
       for method, runs in comparison.runs.items()
     }
-    for key in EVALUATED
+    for key in (comparison.goal.key, 'diversity')
   }
   figures = [
     *_progress(comparison, held_out, 'On held-out prompts.'),

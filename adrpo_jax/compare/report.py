@@ -5,6 +5,7 @@ Reads the finished runs in `WORKDIR/METHOD/seed_K/` and writes comparison.md,
 can be called again after each run. A method without a finished run is left out.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ from adrpo_jax.figures.style import LIGHT, Axes, Theme, make_drawing, render
 from adrpo_jax.report import page
 from adrpo_jax.report.cards import SELECTION_RULE, Column, same_prompts
 from adrpo_jax.report.sample_kinds import kind_of
-from adrpo_jax.stats.number_format import percent
+from adrpo_jax.stats.measures import Measure
+from adrpo_jax.stats.number_format import is_finite
 
 
 def write_comparison(workdir: Path | str) -> Path:
@@ -74,14 +76,16 @@ def _page(comparison: Comparison) -> str:
 def _header(comparison: Comparison) -> str:
   rows = comparison.methods
   seeds = max(len(row.seeds) for row in rows)
-  best = max(rows, key=lambda row: row.mean('success') or 0.0)
+  goal = comparison.goal
+  known = [row for row in rows if is_finite(row.mean(goal.key))]
+  best = max(known or rows, key=lambda row: row.mean(goal.key) or 0.0)
   on_both = [
     row.title for row in rows if all(row.on_front.get(axis) for axis in FRONTS)
   ]
   line = (
-    f'*{best.title}* reaches the highest success on held-out '
-    f'prompts: *{percent(best.mean("success"))}*, base '
-    f'{percent(comparison.base.mean("success"))}. '
+    f'*{best.title}* reaches the highest {goal.title.lower()} on held-out '
+    f'prompts: *{goal.format(best.mean(goal.key))}*, base '
+    f'{goal.format(comparison.base.mean(goal.key))}. '
   )
   if on_both:
     line += f'On both Pareto fronts: *{", ".join(on_both)}*.'
@@ -114,10 +118,11 @@ def _results(comparison: Comparison) -> str:
 
 def _method_points(comparison: Comparison, axis: str) -> list[MethodPoint]:
   points = []
+  goal = comparison.goal.key
   for number, row in enumerate((comparison.base, *comparison.methods), -1):
-    if axis not in row.measures or 'success' not in row.measures:
+    if axis not in row.measures or goal not in row.measures:
       continue
-    x, y = row.measures[axis], row.measures['success']
+    x, y = row.measures[axis], row.measures[goal]
     paired = row.seeds and len(x.values) == len(y.values)
     points.append(
       MethodPoint(
@@ -140,6 +145,8 @@ def _draw_front(comparison: Comparison, axis: str) -> partial:
     pareto.draw_method_points,
     points=_method_points(comparison, axis),
     x_label=comparison.measures[axis].label,
+    y_label=f'{comparison.goal.title.lower()} on held-out prompts',
+    percent=comparison.goal.share,
     more_is_better=FRONTS[axis],
   )
 
@@ -161,9 +168,10 @@ def _fronts(comparison: Comparison) -> str:
     'star is the base. The dotted line is the Pareto front: no other point is '
     'better in both measures. Names of methods on the front are bold.'
   )
+  goal = comparison.goal.title
   captions = {
-    'diversity': ('Success and diversity', 'Up and right is better.'),
-    'divergence': ('Success and divergence', 'Up and left is better.'),
+    'diversity': (f'{goal} and diversity', 'Up and right is better.'),
+    'divergence': (f'{goal} and divergence', 'Up and left is better.'),
   }
   figures = [
     page.figure(
@@ -172,34 +180,57 @@ def _fronts(comparison: Comparison) -> str:
     )
     for axis in FRONTS
   ]
-  return page.section('The cost of success', lead, page.grid('two', figures))
+  title = f'The cost of {goal.lower()}'
+  return page.section(title, lead, page.grid('two', figures))
 
 
 def _categories(comparison: Comparison) -> str:
   everyone = (comparison.base, *comparison.methods)
   names = list(dict.fromkeys(n for row in everyone for n in row.by_category))
-  title = 'Success by category'
+  goal = comparison.goal
+  title = f'{goal.title} by category'
   if not names:
     return page.section(title, '', page.note('No run recorded categories.'))
+  cell = _category_cell(everyone, goal)
   rows = [
-    [page.text(row.title)]
-    + [_category_cell(row, comparison.base, name) for name in names]
+    [page.text(row.title)] + [cell(row, name) for name in names]
     for row in everyone
   ]
-  lead = 'In percent. A darker cell is a larger gain over the base.'
+  kind = 'In percent.' if goal.share else 'The mean.'
+  lead = f'{kind} A darker cell is a larger gain over the base.'
   table = page.table(['', *names], rows, own='ADRPO')
   return page.section(title, lead, table)
 
 
-def _category_cell(row: MethodRow, base: MethodRow, name: str) -> str:
-  if name not in row.by_category:
-    return '–'
-  value = row.by_category[name].mean
-  before = base.by_category[name].mean if name in base.by_category else value
-  share = round(60 * min(1.0, max(0.0, (value - before) / 0.4)))
-  tint = f'color-mix(in srgb, var(--tuned) {share}%, transparent)'
-  style = f' style="background:{tint}"' if share else ''
-  return f'<td{style}>{100 * value:.1f}</td>'
+def _category_cell(
+  rows: Sequence[MethodRow], goal: Measure
+) -> Callable[[MethodRow, str], str]:
+  """Makes (row, category) -> its cell; the base is the first of `rows`.
+
+  The darkest cell gains 40 points, or of a score the most in the table.
+  """
+  before = {name: value.mean for name, value in rows[0].by_category.items()}
+
+  def gain(row: MethodRow, name: str) -> float:
+    value = row.by_category[name].mean
+    return max(0.0, value - before.get(name, value))
+
+  gains = [gain(row, name) for row in rows for name in row.by_category]
+  most = 0.4 if goal.share else max(gains)
+  values = [each.mean for row in rows for each in row.by_category.values()]
+  places = goal.places(*values)
+
+  def cell(row: MethodRow, name: str) -> str:
+    if name not in row.by_category:
+      return '–'
+    value = row.by_category[name].mean
+    share = round(60 * min(1.0, gain(row, name) / most)) if most else 0
+    tint = f'color-mix(in srgb, var(--tuned) {share}%, transparent)'
+    style = f' style="background:{tint}"' if share else ''
+    shown = goal.format(value, places=places).removesuffix(' %')
+    return f'<td{style}>{shown}</td>'
+
+  return cell
 
 
 def _columns(comparison: Comparison) -> list[Column[Any]]:

@@ -3,7 +3,7 @@
 They are read from the finished runs in `WORKDIR/METHOD/seed_K/`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from adrpo_jax.compare.equal_divergence import (
 from adrpo_jax.report.method_titles import TITLES
 from adrpo_jax.report.run_record import RunRecord, read_run
 from adrpo_jax.stats.estimates import Estimate, estimate
-from adrpo_jax.stats.measures import Measures, difference, ratio
-from adrpo_jax.stats.number_format import is_finite, percent
+from adrpo_jax.stats.measures import Measure, Measures, difference, goal, ratio
+from adrpo_jax.stats.number_format import is_finite
 from adrpo_jax.worlds import TEXT_WORLDS, Escape
 
-# Measure on the other axis of a front against success -> is more of it better?
+# Measure on the other axis of a front against the goal -> is more of it better?
 FRONTS = {'diversity': True, 'divergence': False}
 
 
@@ -31,12 +31,12 @@ class MethodRow:
 
   title:       of the method, or of a variant in `config.compare`
   measures:    name -> estimate. The names are the measures of the evaluation,
-               `success_gain` and `diversity_kept` (against the base),
+               `GOAL_gain` and `diversity_kept` (against the base),
                `seconds`, `samples_per_second` and, if the task has a local
                optimum, `escaped` (0 or 1 for a run)
-  by_category: name -> estimate of success
+  by_category: name -> estimate of the goal
   on_front:    "diversity" and "divergence" -> True if neither another method
-               nor the base is better in both this measure and success
+               nor the base is better in both this measure and the goal
   """
 
   method: str
@@ -76,6 +76,17 @@ class Comparison:
   def measures(self) -> Measures:
     """The measures of the evaluations. All runs have the same modality."""
     return next(runs[0].measures for runs in self.runs.values())
+
+  @property
+  def goal(self) -> Measure:
+    """The measure that methods are compared by: success, or else the reward."""
+    return _goal(run for runs in self.runs.values() for run in runs)
+
+
+def _goal(runs: Iterable[RunRecord]) -> Measure:
+  runs = list(runs)
+  records = [record for run in runs for record in (run.base, run.final)]
+  return goal(runs[0].measures, *records)
 
 
 def pareto_front(
@@ -135,9 +146,9 @@ def _escaped(run: RunRecord) -> float | None:
   return float(run.final['success'] > escape.success) if escape else None
 
 
-def _row(method: str, runs: list[RunRecord]) -> MethodRow:
+def _row(method: str, runs: list[RunRecord], by: Measure) -> MethodRow:
   summaries = [run.summary or {} for run in runs]
-  gains = [difference(run.base, run.final, 'success') for run in runs]
+  gains = [difference(run.base, run.final, by.key) for run in runs]
   speeds = [
     s.get('throughput', {}).get('samples_per_second') for s in summaries
   ]
@@ -145,7 +156,7 @@ def _row(method: str, runs: list[RunRecord]) -> MethodRow:
   ceilings = [s.get('predicted_ceiling') for s in summaries]
   ceiling = estimate(ceilings)
   columns = _columns(runs[0].measures, [r.final for r in runs]) | {
-    'success_gain': ([gain for gain, _ in gains], [se for _, se in gains]),
+    f'{by.key}_gain': ([gain for gain, _ in gains], [se for _, se in gains]),
     'diversity_kept': (ratios, []),
     'escaped': ([_escaped(run) for run in runs], []),
     'seconds': ([s.get('seconds') for s in summaries], []),
@@ -168,7 +179,9 @@ def _title(name: str, run: RunRecord) -> str:
   return variant.get('title') or (run.title if run.method == name else name)
 
 
-def _base_row(runs: list[RunRecord]) -> tuple[MethodRow, list[str]]:
+def _base_row(
+  runs: list[RunRecord], by: Measure
+) -> tuple[MethodRow, list[str]]:
   """Returns the row of the base, and a note if the runs have different bases.
 
   Its errors are those of one evaluation, because all runs repeat the same
@@ -181,11 +194,11 @@ def _base_row(runs: list[RunRecord]) -> tuple[MethodRow, list[str]]:
     if (value := estimate(values)) is not None
   }
   notes = []
-  if (success := measures.get('success')) and np.ptp(success.values) > 1e-6:
-    low, high = min(success.values), max(success.values)
+  if (bases := measures.get(by.key)) and np.ptp(bases.values) > 1e-6:
+    low, high = map(by.format, (min(bases.values), max(bases.values)))
     notes.append(
-      f'The runs have different bases: their success is {percent(low)} to '
-      f'{percent(high)}. Each gain is against the base of its run.'
+      f'The runs have different bases: their {by.title.lower()} is {low} to '
+      f'{high}. Each gain is against the base of its run.'
     )
   by_category = _categories(records)
   return MethodRow('base', 'Base', (), measures, by_category, {}, None), notes
@@ -227,14 +240,14 @@ def _folders(workdir: Path) -> dict[str, list[Path]]:
 
 
 def _with_fronts(
-  base: MethodRow, rows: list[MethodRow]
+  base: MethodRow, rows: list[MethodRow], by: Measure
 ) -> tuple[MethodRow, list[MethodRow]]:
   everyone = [base, *rows]
   for axis, more in FRONTS.items():
     points = {
-      i: (success, other)
+      i: (value, other)
       for i, row in enumerate(everyone)
-      if is_finite(success := row.mean('success'))
+      if is_finite(value := row.mean(by.key))
       and is_finite(other := row.mean(axis))
     }
     front = pareto_front(list(points.values()), more_is_better=(True, more))
@@ -265,8 +278,10 @@ def read_comparison(workdir: Path | str) -> Comparison:
       'found none. First run adrpo_jax.compare with this --workdir.'
     )
   everything = [run for of_method in runs.values() for run in of_method]
-  base, base_notes = _base_row(everything)
-  base, rows = _with_fronts(base, [_row(m, r) for m, r in runs.items()])
+  by = _goal(everything)
+  base, base_notes = _base_row(everything, by)
+  rows = [_row(method, of_method, by) for method, of_method in runs.items()]
+  base, rows = _with_fronts(base, rows, by)
   counts = {len(row.seeds) for row in rows}
   if len(counts) > 1:
     notes.append('The methods have different numbers of finished seeds.')

@@ -20,7 +20,6 @@ from adrpo_jax.stats.number_format import (
   decimal,
   is_finite,
   percent,
-  point_difference,
 )
 
 TableColumn = tuple[str, Callable[[MethodRow], str]]  # head, row -> cell
@@ -49,7 +48,7 @@ def _escaped(row: MethodRow) -> str:
 
 def table_columns(comparison: Comparison) -> list[TableColumn]:
   """Returns the columns of the table: the head, and a row's cell as text."""
-  measures = comparison.measures
+  measures, goal = comparison.measures, comparison.goal
   levels = [r.mean('divergence') for r in comparison.methods]
   places = measures['divergence'].places(*levels)
 
@@ -60,11 +59,11 @@ def table_columns(comparison: Comparison) -> list[TableColumn]:
   columns: list[TableColumn] = [
     ('Method', lambda row: row.title),
     ('Seeds', lambda row: str(len(row.seeds)) if row.seeds else '–'),
-    ('Success', _cell_of('success', percent)),
-    ('Gain', _cell_of('success_gain', point_difference)),
+    (goal.title, _cell_of(goal.key, goal.format)),
+    ('Gain', _cell_of(f'{goal.key}_gain', goal.difference)),
     ('Reward', _cell_of('reward', decimal)),
     ('Diversity', _cell_of('diversity', decimal)),
-    ('Diversity kept', _cell_of('diversity_kept', percent)),
+    ('Diversity kept', _cell_of('diversity_kept', goal.format)),
     (measures['divergence'].head, divergence),
     ('On front', partial(fronts_of, measures)),
   ]
@@ -74,7 +73,9 @@ def table_columns(comparison: Comparison) -> list[TableColumn]:
     columns.insert(4, ('Escaped', _escaped))
   if any(is_finite(row.predicted_ceiling) for row in comparison.methods):
     columns.insert(4, ('Predicted', lambda row: percent(row.predicted_ceiling)))
-  return columns
+  return list(
+    dict(columns).items()
+  )  # The reward stands once if it is the goal.
 
 
 def error_legend(comparison: Comparison) -> str:

@@ -227,6 +227,27 @@ def draw_categories(
   as_percent(axes.xaxis)
 
 
+def draw_category_scores(
+  theme: Theme,
+  axes: Axes,
+  *,
+  names: list[str],
+  base: list[float],
+  tuned: list[float],
+) -> None:
+  """Draws scores by category as points, on an axis of their own.
+
+  A score has no natural zero, so that the length of a bar would say nothing.
+  """
+  rows = np.arange(len(names))[::-1]
+  axes.hlines(rows, base, tuned, color=theme.base, linewidth=1.2, zorder=1)
+  for values, color in ((base, theme.base), (tuned, theme.tuned)):
+    axes.scatter(values, rows, s=36, color=color, zorder=2)
+  axes.set_yticks(rows, names, color=theme.ink)
+  axes.margins(x=0.08, y=0.12)
+  axes.locator_params(axis='x', nbins=5)
+
+
 def draw_seconds(
   theme: Theme,
   axes: Axes,

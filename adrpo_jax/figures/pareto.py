@@ -48,9 +48,11 @@ def draw_method_points(
   *,
   points: Sequence[MethodPoint],
   x_label: str,
+  y_label: str,
+  percent: bool,
   more_is_better: bool,
 ) -> None:
-  """Draws success over another measure: seeds pale, means with their errors.
+  """Draws a goal over another measure: seeds pale, means with their errors.
 
   A dotted staircase is the Pareto front. Names of methods on it are bold.
   """
@@ -82,8 +84,9 @@ def draw_method_points(
     )
   axes.margins(0.16, 0.14)
   axes.set_xlabel(x_label)
-  axes.set_ylabel('success on held-out prompts')
-  as_percent(axes.yaxis)
+  axes.set_ylabel(y_label)
+  if percent:
+    as_percent(axes.yaxis)
   corners = staircase(
     [(p.x, p.y) for p in points if p.on_front], rising=not more_is_better
   )

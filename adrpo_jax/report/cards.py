@@ -12,6 +12,7 @@ import numpy as np
 
 from adrpo_jax.report import page
 from adrpo_jax.report.run_record import KeptSamples
+from adrpo_jax.stats.measures import REWARD
 
 SELECTION_RULE = (
   'The page shows the first prompts of each category in evaluation order, and '
@@ -44,17 +45,31 @@ def same_prompts(columns: Sequence[Column[Any]]) -> bool:
   return all(
     type(first) is type(column.samples)
     and np.array_equal(first.prompts, column.samples.prompts)
-    and first.success.shape == column.samples.success.shape
+    and first.rewards.shape == column.samples.rewards.shape
     for column in columns
   )
 
 
 def tally(columns: Iterable[Column[Any]], prompt: int) -> str:
-  """Returns how many samples of a prompt succeed: "base 1 of 8, tuned ..."."""
+  """Returns how many samples succeed: "succeeds: base 1 of 8, tuned ...".
+
+  Of a reward that does not measure success, it returns the means instead.
+  """
+  columns = list(columns)
+  if any(column.samples.success is None for column in columns):
+    means = [(c.title, np.mean(c.samples.rewards[prompt])) for c in columns]
+    places = REWARD.places(*(float(mean) for _, mean in means))
+    cells = [f'{t.lower()} {REWARD.format(m, None, places)}' for t, m in means]
+    return f'mean reward: {", ".join(cells)}'
   rows = ((c.title.lower(), c.samples.success[prompt]) for c in columns)
-  return ', '.join(
+  return 'succeeds: ' + ', '.join(
     f'{name} {int(row.sum())} of {row.size}' for name, row in rows
   )
+
+
+def succeeds(samples: KeptSamples, index: tuple[int, int]) -> bool | None:
+  """Returns a sample's success, None for a reward that does not measure it."""
+  return None if samples.success is None else bool(samples.success[index])
 
 
 def card(prompt: str, line: str, *html: str) -> str:

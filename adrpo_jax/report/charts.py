@@ -146,22 +146,24 @@ def sign_chart(run: RunRecord) -> Chart | None:
 
 
 def category_chart(run: RunRecord) -> Chart | None:
-  """Returns the chart of success by category of prompt, base beside tuned."""
+  """Returns the chart of the goal by category of prompt, base beside tuned."""
   base = run.base.get('by_category') or {}
   tuned = run.final.get('by_category') or {}
   names = list(dict.fromkeys([*base, *tuned]))
   if not names:
     return None
+  goal = run.goal
   draw = partial(
-    curves.draw_categories,
+    curves.draw_categories if goal.share else curves.draw_category_scores,
     names=names,
     base=_values(base, names),
     tuned=_values(tuned, names),
   )
+  kind = 'In percent' if goal.share else 'The mean'
   return Chart(
     'categories',
-    'Success by category',
-    'In percent, on the held-out prompts of each category. Gray is the base, '
+    f'{goal.title} by category',
+    f'{kind}, on the held-out prompts of each category. Gray is the base, '
     'blue the tuned model.',
     make_drawing(draw, size=curves.PANEL),
   )

@@ -19,27 +19,28 @@ def tuned_title(run: RunRecord) -> str:
 
 def verdict(run: RunRecord) -> str:
   """Returns the result in one sentence. *Stars* set numbers in bold."""
-  change, error = difference(run.base, run.final, 'success')
+  goal = run.goal
+  change, error = difference(run.base, run.final, goal.key)
   if change is None:
     return (
       'Base and tuned model have not both been evaluated yet, so there is '
       'nothing to compare. The page shows what the run has logged so far.'
     )
-  before, after = run.base['success'], run.final['success']
-  points = run.measures['success'].difference(change, error)
+  pair = run.base[goal.key], run.final[goal.key]
+  places = goal.places(*pair)
+  before, after = (goal.format(value, places=places) for value in pair)
+  points = goal.difference(change, error, places)
   where = '' if run.summary else f' by step {run.final["step"]}'
   if change and (error is None or abs(change) > 2 * error):
     verb = 'rose' if change > 0 else 'fell'
-    outcome = f'{verb} from {percent(before)} to *{percent(after)}*{where}'
+    outcome = f'{verb} from {before} to *{after}*{where}'
   else:
-    outcome = (
-      f'shows no clear change{where}: {percent(before)} before, '
-      f'*{percent(after)}* after'
-    )
-  line = f'Success on held-out prompts {outcome} (*{points}*)'
+    outcome = f'shows no clear change{where}: {before} before, *{after}* after'
+  line = f'{goal.title} on held-out prompts {outcome} (*{points}*)'
   diversity = ratio(run.base, run.final, 'diversity')
   if diversity is not None:
-    line += f', with *{percent(diversity)}* of the diversity of the base'
+    kept = goal.format(diversity)
+    line += f', with *{kept}* of the diversity of the base'
   return line + '.'
 
 
@@ -98,26 +99,29 @@ def _tone(measure: Measure, change: float | None, error: float | None) -> str:
 
 
 def _cards(run: RunRecord) -> Iterator[str]:
-  base, final = run.base, run.final
-  ceiling = (run.summary or {}).get('predicted_ceiling')
-  yield _card(
-    'Success',
-    percent(final.get('success')),
-    f'base {percent(base.get("success"))}',
-    _bars(base.get('success'), final.get('success'), ceiling),
-  )
+  base, final, goal = run.base, run.final, run.goal
+  if goal.share:
+    ceiling = (run.summary or {}).get('predicted_ceiling')
+    yield _card(
+      goal.title,
+      goal.format(final.get(goal.key)),
+      f'base {goal.format(base.get(goal.key))}',
+      _bars(base.get(goal.key), final.get(goal.key), ceiling),
+    )
   before = decimal(base.get('diversity'))
   yield _card(
     'Diversity kept',
-    percent(ratio(base, final, 'diversity')),
+    goal.format(ratio(base, final, 'diversity')),
     f'{decimal(final.get("diversity"))}, base {before}',
-    _bars(base.get('diversity'), final.get('diversity'), None),
+    _bars(base.get('diversity'), final.get('diversity'), None)
+    if goal.share
+    else '',
   )
   yield _card(
     'Reward',
     decimal(final.get('reward')),
     f'base {decimal(base.get("reward"))}',
-    _bars(base.get('reward'), final.get('reward'), None),
+    _bars(base.get('reward'), final.get('reward'), None) if goal.share else '',
   )
   divergence = run.measures['divergence']
   yield _card(

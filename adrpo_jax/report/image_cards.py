@@ -8,13 +8,14 @@ import numpy as np
 
 from adrpo_jax.figures.style import LIGHT, Axes, Theme, render
 from adrpo_jax.report import page
-from adrpo_jax.report.cards import Column, card, chosen_prompts, tally
+from adrpo_jax.report.cards import Column, card, chosen_prompts, succeeds, tally
 from adrpo_jax.samples.image_file import Samples
+from adrpo_jax.stats.measures import REWARD
 
 TITLE = 'Base and tuned, from the same noise'
 LEAD = (
   'The text below an image is the verdict of the judge. The line below a '
-  'prompt counts the samples that succeed.'
+  'prompt sums its samples up.'
 )
 
 
@@ -31,25 +32,35 @@ def _thumbs(
     page.thumbnail_figure(
       small_image,
       samples.images[cell],
-      verdict=str(samples.verdicts[cell]),
-      success=bool(samples.success[cell]),
+      verdict=_verdict(samples, cell),
+      success=succeeds(samples, cell),
     )
     for small_image, cell in zip(small, cells, strict=True)
   ]
   return [figures[i * draws : (i + 1) * draws] for i in range(len(prompts))]
 
 
+def _verdict(samples: Samples, cell: tuple[int, int]) -> str:
+  """Returns the words of the judge; without success, behind the reward."""
+  words = str(samples.verdicts[cell])
+  if samples.success is not None:
+    return words
+  reward = REWARD.format(float(samples.rewards[cell]))
+  return ' · '.join(filter(None, (f'reward {reward}', words)))
+
+
 def plate(columns: Sequence[Column[Samples]], *, prompts: int = 6) -> bytes:
   """Returns one PNG for a paper: a row per model, a column per prompt.
 
-  Each cell is the first sample of the prompt. Its frame shows the verdict.
+  Each cell is the first sample of the prompt. Its frame shows whether it
+  succeeds, where that is measured.
   """
   first = columns[0].samples
   chosen = chosen_prompts(list(first.categories), prompts)
   draw = partial(
     draw_plate,
     images=[[c.samples.images[p, 0] for p in chosen] for c in columns],
-    success=[[bool(c.samples.success[p, 0]) for p in chosen] for c in columns],
+    success=[[succeeds(c.samples, (p, 0)) for p in chosen] for c in columns],
     rows=[column.title for column in columns],
     columns=[str(first.prompts[p]) for p in chosen],
   )
@@ -61,17 +72,21 @@ def draw_plate(
   theme: Theme,
   *axes: Axes,
   images: list[list[np.ndarray]],
-  success: list[list[bool]],
+  success: list[list[bool | None]],
   rows: list[str],
   columns: list[str],
 ) -> None:
-  """Draws images [rows][columns] with titles and frames: green for success."""
+  """Draws images [rows][columns] with titles and frames.
+
+  A frame is green for success, red for none, and gray where that is unknown.
+  """
+  frames = {True: theme.good, False: theme.bad, None: theme.muted}
   for index, panel in enumerate(axes):
     row, column = divmod(index, len(columns))
     panel.imshow(images[row][column], interpolation='nearest')
     panel.set(xticks=[], yticks=[])
     panel.grid(False)
-    frame = theme.good if success[row][column] else theme.bad
+    frame = frames[success[row][column]]
     for spine in panel.spines.values():
       spine.set(visible=True, color=frame, linewidth=1.6)
     if row == 0:
@@ -113,7 +128,7 @@ def pairs(
     cards.append(
       card(
         str(base.samples.prompts[index]),
-        f'{category} · succeeds: {tally((base, tuned), index)}',
+        f'{category} · {tally((base, tuned), index)}',
         f'<div class="row" {columns}><h4>{page.text(base.title)}</h4>',
         *above,
         f'</div><div class="row" {columns}>',

@@ -194,20 +194,26 @@ def thumbnails(
   return results
 
 
+def mark(success: bool | None) -> str:
+  """Returns ✓ or ✗ and a space, '' where success is not measured."""
+  if success is None:
+    return ''
+  return '<b class="good">✓</b> ' if success else '<b class="bad">✗</b> '
+
+
 def thumbnail_figure(
-  small: bytes, image: np.ndarray, *, verdict: str, success: bool
+  small: bytes, image: np.ndarray, *, verdict: str, success: bool | None
 ) -> str:
   """Returns a thumbnail with the verdict of the judge under it.
 
-  The image gives the shape.
+  The image gives the shape. success is None where it is not measured.
   """
   height, width = image.shape[:2]
+  passed = {True: 'passes: ', False: 'fails: ', None: ''}[success]
   kind = 'thumb' if max(height, width) <= THUMBNAIL_SIDE else 'thumb smooth'
-  mark = '<b class="good">✓</b>' if success else '<b class="bad">✗</b>'
-  passed = 'passes' if success else 'fails'
   return (
     f'<figure class="{kind}" style="--shape:{width}/{height}" '
     f'title="{text(verdict)}"><img src="{_data(small)}" '
-    f'alt="{passed}: {text(verdict)}"><figcaption>{mark} {text(verdict)}'
+    f'alt="{passed}{text(verdict)}"><figcaption>{mark(success)}{text(verdict)}'
     '</figcaption></figure>'
   )

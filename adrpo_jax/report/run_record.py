@@ -18,7 +18,7 @@ from adrpo_jax.report.method_titles import method_title
 from adrpo_jax.samples import image_file, text_file
 from adrpo_jax.samples.image_file import Samples
 from adrpo_jax.samples.text_file import TextSamples
-from adrpo_jax.stats.measures import MEASURES, Measures
+from adrpo_jax.stats.measures import MEASURES, Measure, Measures, goal
 
 Record = dict[str, Any]
 KeptSamples = Samples | TextSamples
@@ -61,6 +61,11 @@ class RunRecord:
   def measures(self) -> Measures:
     """The measures of an evaluation of this run."""
     return MEASURES[self.modality]
+
+  @property
+  def goal(self) -> Measure:
+    """The measure that the run is read by: success, or else the reward."""
+    return goal(self.measures, self.base, self.final, *self.evaluations)
 
   @property
   def method(self) -> str:

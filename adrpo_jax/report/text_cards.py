@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from adrpo_jax.report import page
-from adrpo_jax.report.cards import Column, card, chosen_prompts, tally
+from adrpo_jax.report.cards import Column, card, chosen_prompts, succeeds, tally
 from adrpo_jax.samples.text_file import TextSamples
 from adrpo_jax.stats.measures import REWARD
 from adrpo_jax.stats.number_format import MINUS, decimal_difference
@@ -18,7 +18,7 @@ from adrpo_jax.stats.number_format import MINUS, decimal_difference
 TITLE = 'Answers of base and tuned'
 LEAD = (
   'The line above an answer has its reward, its length and the verdict of '
-  'the judge, and the line below a prompt counts the answers that succeed. The '
+  'the judge, and the line below a prompt sums its answers up. The '
   'color of a token shows log π − log π_ref: how much more or less likely '
   'training has made it. Point at a token to see the number.'
 )
@@ -105,15 +105,14 @@ def _answer_html(samples: TextSamples, index: SampleIndex, scale: float) -> str:
 
 def _answer(samples: TextSamples, index: SampleIndex, scale: float) -> str:
   """Returns an answer below its mark, reward, length and verdict."""
-  mark = '<b class="good">✓</b>' if samples.success[index] else ''
-  mark = mark or '<b class="bad">✗</b>'
+  mark = page.mark(succeeds(samples, index))
   line = [f'reward {REWARD.format(float(samples.rewards[index]))}']
   if count := int((samples.pieces[index] != '').sum()):
     line.append(f'{count} token{"" if count == 1 else "s"}')
   if verdict := str(samples.verdicts[index]):
     line.append(verdict)
   return (
-    f'<div class="answer"><p class="judged">{mark} '
+    f'<div class="answer"><p class="judged">{mark}'
     f'{page.text(" · ".join(line))}</p>'
     f'{_answer_html(samples, index, scale)}</div>'
   )
@@ -147,7 +146,7 @@ def pairs(
       for column, of in ((base, ''), (tuned, ' class="of"'))
     ]
     category = base.samples.categories[index]
-    line = f'{category} · succeeds: {tally((base, tuned), index)}'
+    line = f'{category} · {tally((base, tuned), index)}'
     cards.append(card(str(base.samples.prompts[index]), line, *rows))
   return spectrum(scale) + page.grid('', cards)
 

@@ -47,7 +47,7 @@ def write_report(workdir: epath.PathLike) -> epath.Path:
     _learning(curves, unlogged),
     _paths(paths),
     _adaptation(beta, buckets, signs),
-    _breakdown(categories, seconds),
+    _breakdown(run, categories, seconds),
     _facts(run),
     '<footer>Written by <code>adrpo_jax</code>. Errors are standard errors '
     'over held-out prompts.</footer>',
@@ -162,11 +162,13 @@ def _adaptation(*charts: Chart | None) -> str:
   return page.section(title, '', page.grid('two', map(_figure, present)))
 
 
-def _breakdown(categories: Chart | None, seconds: Chart | None) -> str:
+def _breakdown(
+  run: RunRecord, categories: Chart | None, seconds: Chart | None
+) -> str:
   present = [chart for chart in (categories, seconds) if chart is not None]
   absent = []
   if categories is None:
-    absent.append('There is no success by category yet.')
+    absent.append(f'There is no {run.goal.title.lower()} by category yet.')
   if seconds is None:
     absent.append('This run logged no seconds of its steps.')
   return page.section(

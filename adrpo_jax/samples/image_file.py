@@ -4,7 +4,8 @@
   streams [bytes] uint8           otherwise: WebP files, one behind the other,
   ends [P, G] int64               and the end of each sample's file in them
   prompts, categories [P]         text
-  rewards, success, verdicts [P, G]
+  rewards, verdicts [P, G]
+  success [P, G]                  only of a reward that measures it
 
 Small images are stored exactly. Twelve prompts of four samples at 1024 by 1024
 pixels would take 151 MB; as WebP they look the same.
@@ -37,23 +38,32 @@ class Samples:
   """Judged images of an evaluation: the same prompts and noise each time.
 
   images [P, G, H, W, 3] uint8; prompts, categories [P]; rewards, success and
-  verdicts [P, G].
+  verdicts [P, G]. success is None for a reward that does not measure it.
   """
 
   images: np.ndarray
   prompts: np.ndarray
   categories: np.ndarray
   rewards: np.ndarray
-  success: np.ndarray
+  success: np.ndarray | None
   verdicts: np.ndarray
 
 
 NAMES = tuple(field.name for field in dataclasses.fields(Samples))
+REQUIRED = tuple(name for name in NAMES if name != 'success')
+
+
+def succeeded(fields: Arrays) -> np.ndarray | None:
+  """Returns which samples succeed, None for a reward that does not say so."""
+  return fields['success'] > 0.5 if 'success' in fields else None
 
 
 def write(path: epath.PathLike, samples: Samples) -> None:
   """Writes the file atomically."""
-  write_arrays(path, packed({name: getattr(samples, name) for name in NAMES}))
+  arrays = {name: getattr(samples, name) for name in NAMES}
+  if samples.success is None:
+    del arrays['success']
+  write_arrays(path, packed(arrays))
 
 
 def read(path: epath.PathLike) -> Samples:
@@ -72,16 +82,17 @@ def of_arrays(arrays: Mapping[str, Any]) -> Samples:
     LookupError, ValueError, OSError: arrays of another form.
   """
   arrays = unpacked(arrays)
-  groups = arrays['rewards'].shape
+  groups, success = arrays['rewards'].shape, arrays.get('success')
   expected = {
     'images': (*groups, *arrays['images'].shape[2:4], 3),
-    **dict.fromkeys(('success', 'verdicts'), groups),
+    'verdicts': groups,
     **dict.fromkeys(('prompts', 'categories'), groups[:1]),
+    **({} if success is None else {'success': groups}),
   }
   for name, shape in expected.items():
     if arrays[name].shape != shape:
       raise ValueError(f'{name} has the shape {arrays[name].shape}')
-  return Samples(**{name: arrays[name] for name in NAMES})
+  return Samples(**{n: arrays[n] for n in REQUIRED}, success=success)
 
 
 def packed(arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def keep(
       prompts=np.array(prompts.texts),
       categories=np.array(prompts.categories),
       rewards=fields['rewards'],
-      success=fields.get('success', fields['rewards'] >= 1) > 0.5,
+      success=image_file.succeeded(fields),
       verdicts=verdicts.reshape(images.shape[:2]),
     ),
   )

@@ -1,7 +1,8 @@
 """Judged answers of an evaluation, and their .npz file.
 
   answers [P, G], prompts, categories [P], verdicts [P, G]    text
-  rewards, success [P, G]
+  rewards [P, G]
+  success [P, G]                                              if it is measured
   pieces [P, G, T] text, divergences [P, G, T] float32        of every token
 
 Text is stored as NumPy's fixed-width unicode, which needs no pickle. Its cells
@@ -23,7 +24,8 @@ class TextSamples:
   """Judged answers of an evaluation: the same prompts and keys each time.
 
   answers [P, G] text; prompts, categories [P] text; rewards [P, G]; success
-  [P, G] bool; verdicts [P, G] text, the judge's words.
+  [P, G] bool, None for a reward that does not measure it; verdicts [P, G] text,
+  the judge's words.
 
   Of every token: pieces [P, G, T], its text, '' behind the end of the answer;
   divergences [P, G, T], log π − log π_ref in nats, signed. The pieces of an
@@ -34,13 +36,14 @@ class TextSamples:
   prompts: np.ndarray
   categories: np.ndarray
   rewards: np.ndarray
-  success: np.ndarray
+  success: np.ndarray | None
   verdicts: np.ndarray
   pieces: np.ndarray
   divergences: np.ndarray
 
 
 NAMES = tuple(field.name for field in dataclasses.fields(TextSamples))
+REQUIRED = tuple(name for name in NAMES if name != 'success')
 TEXTS = ('answers', 'prompts', 'categories', 'verdicts', 'pieces')
 
 
@@ -50,7 +53,8 @@ def write(path: epath.PathLike, samples: TextSamples) -> None:
   Raises:
     ValueError: shapes that do not belong together.
   """
-  arrays = {name: np.asarray(getattr(samples, name)) for name in NAMES}
+  names = REQUIRED if samples.success is None else NAMES
+  arrays = {name: np.asarray(getattr(samples, name)) for name in names}
   _check_shapes({name: array.shape for name, array in arrays.items()})
   arrays |= {name: arrays[name].astype(np.str_) for name in TEXTS}
   used = np.flatnonzero((arrays['pieces'] != '').any((0, 1)))
@@ -76,8 +80,10 @@ def of_arrays(arrays: Mapping[str, Any]) -> TextSamples:
   Raises:
     LookupError, ValueError: arrays of another form.
   """
-  _check_shapes({name: arrays[name].shape for name in NAMES})
-  return TextSamples(**{name: arrays[name] for name in NAMES})
+  names = NAMES if 'success' in arrays else REQUIRED
+  _check_shapes({name: arrays[name].shape for name in names})
+  success = arrays.get('success')
+  return TextSamples(**{n: arrays[n] for n in REQUIRED}, success=success)
 
 
 def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -89,7 +95,7 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
   wrong = [
     f'{name} {shapes[name]} for {shape}'
     for name, shape in expected.items()
-    if shapes[name] != shape
+    if shapes.get(name, shape) != shape
   ]
   if wrong or len(groups) != 2:
     raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.models.decoder.chat_tokenizer import ChatTokenizer
 from adrpo_jax.samples import text_file
-from adrpo_jax.samples.image_file import Arrays
+from adrpo_jax.samples.image_file import Arrays, succeeded
 from adrpo_jax.types import Array, PyTree
 
 
@@ -43,8 +43,6 @@ def keep(
     spelt[int(token)] if real else ''
     for token, real in zip(tokens.flat, mask.flat, strict=True)
   ]
-  rewards = fields['rewards']
-  success = fields.get('success', rewards >= 1) > 0.5
   answers = answers_of(tokenizer, fields)
   text_file.write(
     path,
@@ -52,8 +50,8 @@ def keep(
       answers=answers.astype(str),
       prompts=np.array(prompts.texts),
       categories=np.array(prompts.categories),
-      rewards=rewards,
-      success=success,
+      rewards=fields['rewards'],
+      success=succeeded(fields),
       verdicts=np.where(fields['ended'], '', 'cut short'),
       pieces=np.array(pieces).reshape(tokens.shape),
       divergences=np.where(mask, fields['log_ratio'], 0.0),
@@ -85,16 +83,16 @@ def logged(path: epath.Path) -> dict[str, Any]:
   import wandb
 
   samples = text_file.read(path)
-  names = ('category', 'prompt', 'answer', 'reward', 'success')
+  columns = {
+    'category': lambda p, g: str(samples.categories[p]),
+    'prompt': lambda p, g: str(samples.prompts[p]),
+    'answer': lambda p, g: str(samples.answers[p, g]),
+    'reward': lambda p, g: float(samples.rewards[p, g]),
+  }
+  if (success := samples.success) is not None:
+    columns['success'] = lambda p, g: bool(success[p, g])
   rows = [
-    [
-      *(
-        str(samples.categories[p]),
-        str(samples.prompts[p]),
-        str(samples.answers[p, g]),
-      ),
-      *(float(samples.rewards[p, g]), bool(samples.success[p, g])),
-    ]
-    for p, g in np.ndindex(samples.answers.shape)
+    [cell(*index) for cell in columns.values()]
+    for index in np.ndindex(samples.answers.shape)
   ]
-  return {'samples': wandb.Table(columns=list(names), data=rows)}
+  return {'samples': wandb.Table(columns=list(columns), data=rows)}

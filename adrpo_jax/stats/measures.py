@@ -5,9 +5,9 @@ measure has the same name in both. Flow and language models share most names of
 measures, but some have different meanings.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from adrpo_jax.stats.number_format import (
   decimal,
@@ -179,6 +179,21 @@ LANGUAGE = _by_key(
     short='KL',
   ),
 )
+
+
+def goal(measures: Measures, *records: Mapping[str, Any]) -> Measure:
+  """Returns what an evaluation is read by: success, or else the reward.
+
+  A reward without a measure of success is a score in units of its own, so that
+  a share of samples cannot be made of it.
+
+  Args:
+    measures: by key.
+    records: evaluations; empty ones do not count.
+  """
+  share = all('success' in record for record in records if record)
+  return measures['success' if share else 'reward']
+
 
 MEASURES = {'flow': FLOW, 'language': LANGUAGE}  # by modality
 
