@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.weighted_sum import measure_masks
 from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.stats.prompt_means import by_category, mean_and_error, over_group
@@ -64,17 +63,11 @@ def make_evaluate(
     arrays: (decoded) -> name -> [P, G, ...], the arrays of samples to keep.
     diagnosed: diagnostics of a loss that are kept with them, [P, G, *].
     samples_per_prompt: G.
-    batch: prompts in a batch; divides P.
+    batch: prompts in a batch; the last prompt fills up the last batch.
     place: puts a batch of prompts onto the mesh.
     gather: gives every process all of a tree.
   """
   total = len(categories)
-  if total % batch:
-    raise InputError(
-      f'Expected a number of held-out prompts that the evaluation batch of '
-      f'{batch} divides, got {total}. Change eval.num_prompts or '
-      'eval.batch_size.'
-    )
   rollout = jax.jit(modality.rollout)
   decode, show = jax.jit(modality.decode), jax.jit(arrays)
 
@@ -101,7 +94,8 @@ def make_evaluate(
   def evaluate(params: PyTree, frozen: PyTree) -> Evaluation:
     parts = []
     for start in range(0, total, batch):
-      part = place(prompts(np.arange(start, start + batch)))
+      ids = np.minimum(np.arange(start, start + batch), total - 1)
+      part = place(prompts(ids))
       key = jax.random.fold_in(jax.random.key(KEY), start)
       samples = rollout(params, frozen, part, key)
       decoded = decode(frozen, samples)
@@ -111,18 +105,30 @@ def make_evaluate(
       shown = dict(show(decoded)) | diagnostics
       parts.append(gather((shown, scores, groups | gap)))
     shown, scores, groups = jax.tree.map(
-      lambda *leaves: np.concatenate(leaves), *map(jax.device_get, parts)
+      lambda *leaves: np.concatenate(leaves)[:total],
+      *map(jax.device_get, parts),
     )
     samples = shown | {'rewards': scores.rewards, 'valid': scores.valid}
-    figures = _figures(scores, groups, categories)
+    figures = evaluation_figures(scores, groups, categories)
     return Evaluation(figures, samples | scores.measures)
 
   return evaluate
 
 
-def _figures(
-  scores: Scores, groups: dict[str, np.ndarray], categories: Sequence[str]
+def evaluation_figures(
+  scores: Scores, groups: Mapping[str, np.ndarray], categories: Sequence[str]
 ) -> dict[str, Any]:
+  """Makes the figures of an evaluation.
+
+  Args:
+    scores: of the samples, [P, G].
+    groups: name -> [P], numbers of the groups; a diversity among them.
+    categories: [P].
+
+  Returns:
+    Name -> mean over prompts, `name_se` its standard error, `by_category` of
+    the success, or of the reward where success is not measured.
+  """
   masks: dict[str, Any] = measure_masks(scores)
   measures: dict[str, Any] = dict(scores.measures)
   rewards, valid = np.asarray(scores.rewards), np.asarray(scores.valid)
@@ -130,7 +136,7 @@ def _figures(
   reward = over_group(rewards, valid)
   main = {'reward': reward, 'diversity': _diversity(by_prompt, groups)}
   figures: dict[str, Any] = {}
-  for name, per_prompt in (main | by_prompt | groups).items():
+  for name, per_prompt in (main | by_prompt | dict(groups)).items():
     figures[name], figures[f'{name}_se'] = mean_and_error(per_prompt)
   judged = by_prompt.get('success', reward)
   return figures | {

@@ -147,10 +147,6 @@ def test_a_batch_has_to_divide_over_the_mesh(tmp_path, key, changes):
   assert '8' in said
 
 
-def test_evaluation_batches_have_to_divide_the_prompts(tmp_path):
-  assert 'eval.batch_size' in small_run.refused(tmp_path, eval__num_prompts=12)
-
-
 def test_a_mesh_has_to_fit_the_devices(tmp_path):
   assert 'mesh' in small_run.refused(tmp_path, devices=8, mesh__fsdp=3)
 

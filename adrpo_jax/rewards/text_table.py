@@ -21,6 +21,7 @@ from adrpo_jax.rewards import table
 from adrpo_jax.rewards.host.host_reward import HostFunction
 from adrpo_jax.rewards.host.text_view import Decode, text_view
 from adrpo_jax.rewards.normalizers import Named
+from adrpo_jax.rewards.overlap import Stages, with_stages
 from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.rewards.remote.client import remote
 from adrpo_jax.rewards.reward_model.reward import reward_model
@@ -31,6 +32,7 @@ from adrpo_jax.rewards.text.math_answers import math_match
 from adrpo_jax.rewards.text.protocol import TextReward, in_batches, text_prompts
 from adrpo_jax.rewards.text.reasoning import reasoning_gym
 from adrpo_jax.rewards.text.worlds import sort, sort_or_pass
+from adrpo_jax.types import Scores
 from adrpo_jax.worlds import sort as sort_world
 from adrpo_jax.worlds import sort_or_pass as sort_or_pass_world
 
@@ -70,11 +72,28 @@ def text_row(
   return host_row(name, host, measures=measures, **required)
 
 
+def right_or_wrong(row: RewardRow) -> RewardRow:
+  """The row of a reward that is 1 for a right answer: `success` says which."""
+
+  @functools.wraps(row.make)
+  def make(*inputs: Any, **parameters: Any) -> Reward:
+    stages = with_stages(row.make(*inputs, **parameters))
+
+    def finish(parts: Sequence[Any]) -> Scores:
+      scores = stages.finish(parts)
+      success = (scores.rewards >= 1).astype(scores.rewards.dtype)
+      return scores._replace(measures={'success': success} | scores.measures)
+
+    return Stages(stages.begin, finish)
+
+  return row._replace(make=make)
+
+
 TEXT_REWARDS: dict[str, RewardRow] = {
-  'exact_match': text_row('exact_match', exact_match),
-  'number_match': text_row('number_match', number_match),
-  'math_match': text_row('math_match', math_match),
-  'reasoning_gym': text_row('reasoning_gym', reasoning_gym),
+  'exact_match': right_or_wrong(text_row('exact_match', exact_match)),
+  'number_match': right_or_wrong(text_row('number_match', number_match)),
+  'math_match': right_or_wrong(text_row('math_match', math_match)),
+  'reasoning_gym': right_or_wrong(text_row('reasoning_gym', reasoning_gym)),
   'regex_format': text_row(
     'regex_format', regex_format, pattern=r'(?s).*\\boxed\{.+\}.*'
   ),

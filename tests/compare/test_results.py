@@ -8,10 +8,12 @@ import math
 from html_pages import assert_stands_alone, text_of
 from PIL import Image
 import pytest
+import scored_runs
 import synthetic_runs
 
 from adrpo_jax.compare.report import write_comparison
 from adrpo_jax.compare.results import pareto_front, read_comparison
+from adrpo_jax.compare.table import as_markdown, table_rows
 from adrpo_jax.stats.estimates import estimate
 
 
@@ -185,6 +187,30 @@ def test_runs_without_samples_or_evaluations_are_compared(tmp_path):
   assert (
     'No method has two evaluations at the same steps in all its seeds.' in text
   )
+
+
+def test_scores_are_compared_in_their_own_units(tmp_path):
+  """A reward without a measure of success is never a share."""
+  for method in ('adrpo', 'raft'):
+    workdir = tmp_path / method / 'seed_0'
+    scored_runs.write_run(workdir, method=method, steps=20)
+  comparison = read_comparison(tmp_path)
+  assert comparison.goal.key == 'reward'
+  row = comparison.methods[0]
+  gain = row.mean('reward') - comparison.base.mean('reward')
+  assert row.mean('reward_gain') == pytest.approx(gain)
+  assert row.on_front == {'diversity': True, 'divergence': True}
+  head, base, first, _ = table_rows(comparison)
+  assert head[:5] == ['Method', 'Seeds', 'Reward', 'Gain', 'Diversity']
+  assert base[2].startswith('21.990 ± ')
+  assert first[3].startswith(f'+{gain:.3f} ± ')
+  assert '%' not in as_markdown(comparison)
+  text = text_of(write_comparison(tmp_path))
+  assert 'reaches the highest reward on held-out prompts: ' in text
+  assert 'The cost of reward' in text
+  assert 'Reward by category The mean. A darker cell' in text
+  assert 'uccess' not in text
+  assert '%' not in text
 
 
 def test_a_folder_without_finished_runs_is_refused(tmp_path):

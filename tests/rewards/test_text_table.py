@@ -43,6 +43,15 @@ def test_a_worlds_judge_gives_its_facts_as_measures(samples):
   )
 
 
+def test_the_mean_of_a_match_is_a_share_and_that_of_a_length_is_none(samples):
+  scores = summed({'exact_match': 1.0}, invalid_limit=0.5)(PROMPTS, samples)
+  np.testing.assert_array_equal(scores.rewards, [[1, 0, 0], [0, 0, 0]])
+  np.testing.assert_array_equal(scores.measures['success'], scores.rewards)
+  own = {'soft_overlong': {'limit': 5, 'margin': 2}}
+  scores = summed({'soft_overlong': 1.0}, parameters=own)(PROMPTS, samples)
+  assert 'success' not in scores.measures
+
+
 def test_a_sum_of_rows_with_parameters_and_one_held_out(samples):
   scores = summed(
     {'sort': 1.0, 'length': 0.5},

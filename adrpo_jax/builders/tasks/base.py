@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import functools
+import itertools
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -120,9 +121,21 @@ def in_turn(listed: PromptSet, count: int) -> PromptSet:
   )
 
 
-def repeated(listed: PromptSet, count: int) -> PromptSet:
-  """Returns the first `count` prompts, and repeats them if there are fewer."""
-  return listed.take([i % len(listed) for i in range(count)])
+def sampled(listed: PromptSet, count: int) -> PromptSet:
+  """Returns up to `count` prompts, each once, whatever the order of a file.
+
+  Of more prompts than that some are chosen, in turn from each category and
+  always the same; fewer keep their order.
+  """
+  first = {text: i for i, text in reversed(list(enumerate(listed.texts)))}
+  distinct = listed.take(sorted(first.values()))
+  if len(distinct) <= count:
+    return distinct
+  rng = np.random.default_rng(1)
+  lists = [rng.permutation(ids) for ids in _by_category(distinct).values()]
+  turns = itertools.zip_longest(*lists)
+  chosen = [int(i) for turn in turns for i in turn if i is not None]
+  return distinct.take(chosen[:count])
 
 
 def _by_category(listed: PromptSet) -> dict[str, list[int]]:

@@ -17,7 +17,7 @@ from adrpo_jax.builders.tasks.base import (
   prompt_reader,
   prompts_of_files,
   prompts_of_world,
-  repeated,
+  sampled,
 )
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.report.sample_kinds import IMAGES
@@ -123,7 +123,7 @@ def _of_files(config: ConfigDict) -> tuple[PromptSet, PromptSet]:
   training, evaluated = prompts_of_files(
     config, '.txt, .jsonl, .csv, .tsv or tfds:NAME', prompt_reader(config)
   )
-  return training, repeated(evaluated, config.eval.num_prompts)
+  return training, sampled(evaluated, config.eval.num_prompts)
 
 
 def _listed(world: World, split: str) -> PromptSet:

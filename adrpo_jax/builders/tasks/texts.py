@@ -13,7 +13,7 @@ from adrpo_jax.builders.tasks.base import (
   prompt_reader,
   prompts_of_files,
   prompts_of_world,
-  repeated,
+  sampled,
 )
 from adrpo_jax.data import reasoning_prompts
 from adrpo_jax.data.prompts import PromptSet
@@ -79,7 +79,7 @@ def _of_files(
     training = training.take(
       reasoning_prompts.distinct_ids(training.texts, evaluated.texts)
     )
-  return training, repeated(evaluated, config.eval.num_prompts)
+  return training, sampled(evaluated, config.eval.num_prompts)
 
 
 def within(

@@ -2,7 +2,7 @@
 
 config.json                      of a `CLIPModel`, or of a vision tower alone
 model.safetensors                the weights, which may be elsewhere
-preprocessor_config.json         optional; it must agree with `preprocess`
+preprocessor_config.json         optional, see `preprocessing_file`
 vocab.json, merges.txt ...       the tokenizer
 """
 
@@ -10,8 +10,6 @@ from collections.abc import Mapping
 import dataclasses
 import pathlib
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.clip.towers import ClipTextConfig, ClipVisionConfig
@@ -21,7 +19,7 @@ from adrpo_jax.models.files.config_files import (
   shown,
 )
 from adrpo_jax.models.files.hub import local_folder
-from adrpo_jax.rewards.clip.preprocess import MEAN, STD
+from adrpo_jax.rewards.clip.preprocessing_file import check_preprocessing
 
 # transformers omits these from a config.json: the sizes of CLIP ViT-B/32.
 TEXT_DEFAULTS = ClipTextConfig(
@@ -86,12 +84,13 @@ def read_clip(path: str, base: str = '') -> Clip:
     raise InputError(
       f"Expected model_type = 'clip' in {where}, got {shown(kind)}."
     )
-  _check_preprocessing(folder / 'preprocessor_config.json')
+  vision = _config(VISION_DEFAULTS, fields, 'vision_config', fields, where)
+  check_preprocessing(folder, vision.image_size)
   return Clip(
     weights,
     folder,
     _config(TEXT_DEFAULTS, fields, 'text_config', {}, where),
-    _config(VISION_DEFAULTS, fields, 'vision_config', fields, where),
+    vision,
   )
 
 
@@ -119,21 +118,3 @@ def _config(
     where,
     dataclasses.asdict(defaults),
   )
-
-
-def _check_preprocessing(path: pathlib.Path) -> None:
-  """Checks that the preprocessing of a folder is that of `preprocess`."""
-  if not path.is_file():
-    return
-  fields = read_config(path)
-  for name, ours in {'image_mean': MEAN, 'image_std': STD}.items():
-    theirs = fields.get(name, ours)
-    if np.shape(theirs) != (3,) or not np.allclose(theirs, ours, atol=1e-6):
-      raise InputError(
-        f'Expected {name} = {list(ours)} in {path}, got {theirs}: images for '
-        'this tower need a preprocessing that is not implemented.'
-      )
-  if fields.get('resample', 3) != 3:
-    raise InputError(
-      f'Expected resample = 3, bicubic, in {path}, got {fields["resample"]}.'
-    )

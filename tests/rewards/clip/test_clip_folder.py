@@ -56,17 +56,6 @@ def test_what_a_config_leaves_out_is_as_in_transformers(tmp_path):
   assert clip.text.projection_dim == clip.vision.projection_dim == 768
 
 
-def test_another_preprocessing_is_refused(tmp_path):
-  path = tiny_clip.write(tmp_path)
-  processor = tmp_path / 'preprocessor_config.json'
-  processor.write_text('{"image_mean": [0.5, 0.5, 0.5], "resample": 3}')
-  with pytest.raises(InputError, match=r'image_mean.*got \[0.5, 0.5, 0.5\]'):
-    read_clip(path)
-  processor.write_text('{"resample": 2}')
-  with pytest.raises(InputError, match=r'resample = 3, bicubic.*got 2'):
-    read_clip(path)
-
-
 def test_paths_that_lead_nowhere(folder, tmp_path):
   with pytest.raises(InputError, match='path of a CLIP model, got none'):
     clip_score(TEXTS, 0.0, path='')

@@ -1,0 +1,57 @@
+"""An evaluation by hand: each held-out prompt counts once."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adrpo_jax.evaluate import make_evaluate
+from adrpo_jax.types import LossTerms, Modality, PromptBatch, Scores
+
+PROMPTS, GROUP = 5, 2
+LENGTHS = np.array([1.0, 2.0, 3.0, 4.0, 10.0])  # of the prompts
+
+
+def by_length(batch):
+  """An evaluation whose samples and scores are the lengths of prompts."""
+
+  def loss_terms(params, frozen, anchors, samples, prompts, weights, keys):
+    ones = jnp.ones((*samples.shape, 1))
+    divergence = {'divergence': samples[..., None]}
+    return LossTerms(ones, (), ones, divergence)
+
+  modality = Modality(
+    rollout=lambda params, frozen, prompts, key: jnp.repeat(
+      jnp.asarray(LENGTHS)[prompts.ids][:, None], GROUP, 1
+    ),
+    decode=lambda frozen, samples: samples,
+    loss_terms=loss_terms,
+    measures=lambda decoded: {'diversity_length': decoded.mean(1)},
+    entries=lambda samples: jnp.ones(samples.shape),
+  )
+  return make_evaluate(
+    modality,
+    lambda prompts, decoded: Scores(decoded, decoded > 0, {}),
+    lambda decoded, facts: {},
+    lambda ids: PromptBatch.of_step(ids.astype(np.int32)),
+    ['short', 'short', 'long', 'long', 'long'],
+    arrays=lambda decoded: {'lengths': decoded},
+    diagnosed=(),
+    samples_per_prompt=GROUP,
+    batch=batch,
+  )
+
+
+@pytest.mark.parametrize('batch', [1, 2, 5, 8])
+def test_prompts_that_fill_up_a_batch_do_not_count(batch):
+  evaluation = by_length(batch)({}, {'reference': {}})
+  figures = evaluation.figures
+  assert figures['reward'] == pytest.approx(4.0)
+  error = LENGTHS.std(ddof=1) / np.sqrt(PROMPTS)
+  assert figures['reward_se'] == pytest.approx(error)
+  assert figures['divergence'] == pytest.approx(4.0)
+  assert figures['diversity'] == pytest.approx(4.0)
+  assert figures['by_category'] == pytest.approx({'short': 1.5, 'long': 17 / 3})
+  assert figures['samples'] == PROMPTS * GROUP
+  np.testing.assert_array_equal(
+    evaluation.samples['lengths'], LENGTHS[:, None].repeat(GROUP, 1)
+  )
