@@ -1,0 +1,286 @@
+"""Commands that are killed at random moments, again and again, and go on.
+
+What a command leaves at last has to be, to the bit, what it leaves when nobody
+kills it. Half of the kills come at a random time, half just after a random
+change of a file, which is where a kill can do harm.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import hashlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+import small_run
+from test_resume import arrays, untimed
+
+PRETRAIN = f'--config={small_run.ROOT}/configs/pretrain.py:debug'
+SHORT = {'steps': 4, 'eval__every': 2, 'checkpoint__max_to_keep': 4}
+PATIENCE = 1800.0  # seconds that a command may take
+POLL = 0.002
+
+
+class Family(NamedTuple):
+  """A kind of command that may be killed.
+
+  command: (folder) -> its words
+  prepare: (folder) -> None, what has to be there before
+  finals:  (folder) -> what it leaves, by name, without times
+  """
+
+  command: Callable[[pathlib.Path], list[str]]
+  prepare: Callable[[pathlib.Path], Any]
+  finals: Callable[[pathlib.Path], dict[str, Any]]
+
+
+def training(file: str, **changes: Any) -> Callable[[pathlib.Path], list[str]]:
+  """Returns folder -> the command of a small run in it."""
+  flags = small_run.arguments(file=file, **SHORT, **changes)
+  return lambda folder: [
+    *(sys.executable, '-m', 'adrpo_jax.main'),
+    *(*flags, f'--workdir={folder}'),
+  ]
+
+
+def comparing(folder: pathlib.Path) -> list[str]:
+  """The command that compares two methods."""
+  flags = small_run.arguments(**SHORT)
+  return [
+    *(sys.executable, '-m', 'adrpo_jax.compare', *flags),
+    *('--methods=adrpo,nft', '--seeds=1', f'--workdir={folder}'),
+  ]
+
+
+def pretraining(folder: pathlib.Path) -> list[str]:
+  """The command that makes a base."""
+  return [
+    *(sys.executable, '-m', 'adrpo_jax.main', PRETRAIN),
+    *('--mode=pretrain', f'--workdir={folder}'),
+  ]
+
+
+def finals_of_run(folder: pathlib.Path) -> dict[str, Any]:
+  """The state, all records and the last samples of a finished run."""
+  summary = small_run.json.loads((folder / 'summary.json').read_text())
+  samples = np.load(folder / 'samples' / 'final.npz')
+  assert (folder / 'report.html').read_text().rstrip().endswith('</html>')
+  return {
+    **{f'state {k}': digest(v) for k, v in arrays(folder).items()},
+    **{f'samples {name}': digest(samples[name]) for name in samples.files},
+    **{name: summary[name] for name in ('steps', 'base', 'final')},
+    'metrics': untimed(folder / 'metrics.jsonl'),
+    'evaluations': untimed(folder / 'evaluations.jsonl'),
+  }
+
+
+def finals_of_comparison(folder: pathlib.Path) -> dict[str, Any]:
+  """Those of all runs."""
+  return {
+    str(run.relative_to(folder)): finals_of_run(run)
+    for run in sorted(folder.glob('*/seed_*'))
+  }
+
+
+def finals_of_weights(name: str) -> Callable[[pathlib.Path], dict[str, Any]]:
+  """Returns folder -> the content of all weights in one of its folders."""
+
+  def finals(folder: pathlib.Path) -> dict[str, Any]:
+    files = sorted((folder / name).rglob('*.safetensors'))
+    assert files
+    return {
+      str(file.relative_to(folder)): hashlib.sha256(
+        file.read_bytes()
+      ).hexdigest()
+      for file in files
+    }
+
+  return finals
+
+
+def digest(array: Any) -> str:
+  """Tells arrays of other bits, shapes or types apart."""
+  array = np.asarray(array)
+  told = f'{array.dtype} {array.shape} '.encode() + array.tobytes()
+  return hashlib.sha256(told).hexdigest()
+
+
+def trained(folder: pathlib.Path) -> None:
+  """Trains a run to its end, for what comes after."""
+  _ended(training('llm')(folder), folder)
+
+
+FAMILIES = {
+  't2i': Family(training('t2i'), lambda folder: None, finals_of_run),
+  'nft': Family(
+    training('t2i', method__name='nft', training__ema_decay=0.9),
+    lambda folder: None,
+    finals_of_run,
+  ),
+  'llm': Family(training('llm'), lambda folder: None, finals_of_run),
+  'compare': Family(comparing, lambda folder: None, finals_of_comparison),
+  'pretrain': Family(
+    pretraining, lambda folder: None, finals_of_weights('base')
+  ),
+  'export': Family(
+    lambda folder: [*training('llm')(folder), '--mode=export'],
+    trained,
+    finals_of_weights('export'),
+  ),
+  # The report alone is missing: the command writes it.
+  'report': Family(
+    training('llm'),
+    lambda folder: (trained(folder), (folder / 'report.html').unlink()),
+    finals_of_run,
+  ),
+}
+
+
+def run(
+  kills: int,
+  seed: int,
+  root: pathlib.Path,
+  show: Callable[[str], None],
+  names: tuple[str, ...] = tuple(FAMILIES),
+) -> dict[str, Any]:
+  """Kills each family the same number of times -> counts, and differences."""
+  told: dict[str, Any] = {'kills': 0, 'seed': seed, 'families': {}, 'found': []}
+  for index, name in enumerate(names):
+    rng = np.random.default_rng([seed, index])
+    wanted = -(-kills // len(names))
+    counts = {'kills': 0, 'lives': 0}
+    told['families'][name] = counts
+    began = time.monotonic()
+    for life in lives(name, wanted, rng, root):
+      counts['kills'] += life['kills']
+      counts['lives'] += 1
+      told['kills'] += life['kills']
+      if life['differing']:
+        told['found'].append({'family': name, 'life': counts['lives'], **life})
+      show(f'{name}: {counts}, {time.monotonic() - began:.0f} s, {life}')
+  return told
+
+
+def lives(
+  name: str, kills: int, rng: np.random.Generator, root: pathlib.Path
+) -> Iterator[dict[str, Any]]:
+  """Yields what became of each command that was killed up to five times."""
+  family = FAMILIES[name]
+  ready = root / name / 'ready' / 'run'
+  ready.parent.mkdir(parents=True)
+  family.prepare(ready)
+  whole = root / name / 'whole' / 'run'
+  whole.parent.mkdir()
+  _copied(ready, whole)
+  seconds, changes = _ended(family.command(whole), whole)
+  expected, done = family.finals(whole), 0
+  while done < kills:
+    shutil.rmtree(root / name / 'life', ignore_errors=True)
+    folder = root / name / 'life' / 'run'
+    folder.parent.mkdir()
+    _copied(ready, folder)
+    planned = min(int(rng.integers(1, 6)), kills - done)
+    landed = sum(
+      _killed(family.command(folder), folder, rng, seconds, changes)
+      for _ in range(planned)
+    )
+    done += planned  # Some commands end before their kill.
+    try:
+      _ended(family.command(folder), folder)
+      differing = [
+        key
+        for key, value in family.finals(folder).items()
+        if value != expected.get(key)
+      ] + sorted(expected.keys() - family.finals(folder).keys())
+    except Exception as error:
+      differing = [f'{type(error).__name__}: {str(error)[-1500:]}']
+    yield {'kills': landed, 'differing': differing}
+
+
+def _copied(ready: pathlib.Path, folder: pathlib.Path) -> None:
+  if ready.exists():
+    shutil.copytree(ready, folder)
+
+
+def _started(command: list[str], folder: pathlib.Path) -> subprocess.Popen:
+  with folder.with_name('err.txt').open('w') as err:
+    return subprocess.Popen(
+      command,
+      stdout=subprocess.DEVNULL,
+      stderr=err,
+      env=small_run.process_environment(JAX_NUM_CPU_DEVICES='1'),
+      start_new_session=True,
+    )
+
+
+def _ended(command: list[str], folder: pathlib.Path) -> tuple[float, int]:
+  """Lets a command end -> its seconds, and how often its folder changed."""
+  began, changes, last = time.monotonic(), 0, _state(folder)
+  process = _started(command, folder)
+  try:
+    while process.poll() is None:
+      if time.monotonic() - began > PATIENCE:
+        raise TimeoutError(f'{command} takes more than {PATIENCE:g} s')
+      now = _state(folder)
+      changes, last = changes + (now != last), now
+      time.sleep(POLL)
+  finally:
+    _kill(process)
+  if process.returncode:
+    said = folder.with_name('err.txt').read_text()
+    raise RuntimeError(f'status {process.returncode}: {said[-1500:]}')
+  return time.monotonic() - began, changes
+
+
+def _killed(
+  command: list[str],
+  folder: pathlib.Path,
+  rng: np.random.Generator,
+  seconds: float,
+  changes: int,
+) -> bool:
+  """Kills a command at a random moment; False if it ended before."""
+  at, after = rng.uniform(0, seconds), rng.integers(1, changes + 2)
+  by_change, pause = rng.random() < 0.5, rng.exponential(0.02)
+  began, seen, last = time.monotonic(), 0, _state(folder)
+  process = _started(command, folder)
+  try:
+    while process.poll() is None:
+      now = _state(folder)
+      seen, last = seen + (now != last), now
+      if (
+        seen >= after if by_change else time.monotonic() - began >= at
+      ) or time.monotonic() - began > PATIENCE:
+        time.sleep(pause)
+        return process.poll() is None
+      time.sleep(POLL)
+    return False
+  finally:
+    _kill(process)
+
+
+def _kill(process: subprocess.Popen) -> None:
+  """Kills a command with all that it started."""
+  with contextlib.suppress(ProcessLookupError):
+    os.killpg(process.pid, signal.SIGKILL)
+  process.wait()
+
+
+def _state(folder: pathlib.Path) -> list[tuple[str, int, int]]:
+  """Name, size and time of every file below a folder."""
+  seen = []
+  for place, _, names in os.walk(folder):
+    for name in names:
+      path = os.path.join(place, name)
+      try:
+        told = os.stat(path)
+      except OSError:
+        continue
+      seen.append((path, told.st_size, told.st_mtime_ns))
+  return seen

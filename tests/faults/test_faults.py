@@ -1,0 +1,62 @@
+"""Tests of the tools of `python -m tests.faults`."""
+
+import json
+import pathlib
+
+import client_run
+from mutations import mutate
+import numpy as np
+import oracles
+import pytest
+from readers import READERS
+import worker
+
+
+def test_bad_clients_keep_nobody_waiting():
+  told = client_run.run(200, 0, print)
+  assert told['found'] == []
+
+
+def test_mutations_change_files_and_follow_their_seed():
+  content = json.dumps({'a': [1, 2.5, None], 'b': {'c': 'x'}}).encode()
+  drawn = [
+    mutate(content, 'x.json', np.random.default_rng(seed))
+    for seed in range(200)
+  ]
+  again = [
+    mutate(content, 'x.json', np.random.default_rng(seed))
+    for seed in range(200)
+  ]
+  assert drawn == again
+  assert len({*drawn}) > 150
+
+
+@pytest.mark.parametrize(
+  ('read', 'kind'),
+  [
+    (lambda folder: 1 / 0, 'untyped error'),
+    (lambda folder: 'another', 'wrong value'),
+    (lambda folder: bytes(2**40), 'too large'),
+    (lambda folder: 'whole', 'right value'),
+    (lambda folder: READERS['answer'].read(folder), 'typed error'),
+  ],
+)
+def test_outcomes_are_told_apart(read, kind, tmp_path):
+  row = READERS['answer']._replace(
+    read=read, right=lambda value, whole, folder: value == whole
+  )
+  assert worker.outcome(row, 'whole', pathlib.Path(tmp_path))[0] == kind
+
+
+def test_an_oracle_without_a_value_makes_a_value_wrong(tmp_path):
+  row = READERS['answer']._replace(read=lambda folder: np.zeros(4))
+  (tmp_path / 'body.json').write_text('{')
+  assert worker.outcome(row, None, tmp_path)[0] == 'wrong value'
+
+
+def test_equality_is_to_the_bit():
+  assert oracles.same(np.float32([0.0]), np.float32([0.0]))
+  assert not oracles.same(np.float32([0.0]), np.float32([-0.0]))
+  assert not oracles.same(np.zeros(2), np.zeros((1, 2)))
+  assert not oracles.same(1, 1.0)
+  assert oracles.same({'a': [float('nan')]}, {'a': [float('nan')]})
