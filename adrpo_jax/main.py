@@ -21,7 +21,6 @@ from collections.abc import Sequence
 import contextlib
 import os
 import re
-import runpy
 import sys
 import time
 
@@ -120,22 +119,31 @@ def parse(argv: Sequence[str]) -> ConfigDict:
 
   Raises:
     InputError: no such file or preset, an unknown flag or key (the nearest
-      known one is named), an old name of either, or a value of the wrong type.
+      known one is named), an old name of either, or a value that its key does
+      not take.
   """
   words = _with_config(argv)
   config_files.make_importable()
+  begun = config_files.load(words[1].removeprefix('--config='))
   try:
-    flags.FLAGS(words)
-  except (flags.Error, OSError) as error:
-    raise InputError(_one_line(error)) from error
+    rest = flags.FLAGS(words)[1:]
   except (AttributeError, KeyError) as error:
-    raise InputError(_unknown_key(words, error)) from error
-  except (TypeError, ValueError) as error:
-    raise InputError(_one_line(error)) from error
+    raise InputError(_unknown_key(words, begun, error)) from error
+  except (flags.Error, OSError, TypeError, ValueError) as error:
+    raise InputError(_wrong_value(words, begun, error)) from error
+  if rest:
+    raise InputError(
+      f'Expected flags, --NAME=VALUE, got {" ".join(rest)!r}. A key of the '
+      'config is set by --config.KEY=VALUE.'
+    )
+  # Imported late: a mistyped key answers at once.
+  from adrpo_jax.builders import config_checks
+
   config = _CONFIG.value
-  keys = flatten_dict(config.to_dict(), sep='.')
+  keys = config_checks.flattened(config)
   config_keys.check_names(keys)
   check_no_secrets(keys)
+  config_checks.check_config(config)
   return config
 
 
@@ -183,12 +191,10 @@ def _one_line(error: BaseException) -> str:
   return message
 
 
-def _unknown_key(words: Sequence[str], error: Exception) -> str:
+def _unknown_key(
+  words: Sequence[str], config: ConfigDict, error: Exception
+) -> str:
   """Returns the message for a --config.KEY that is not in the config."""
-  (path,) = (w.split('=', 1)[1] for w in words if w.startswith('--config='))
-  path, _, preset = path.partition(':')
-  get_config = runpy.run_path(path)['get_config']
-  config = get_config(*([preset] if preset else []))
   keys = flatten_dict(config.to_dict(), sep='.')
   for argument in words[1:]:
     key = argument.removeprefix('--config.').split('=')[0]
@@ -199,6 +205,24 @@ def _unknown_key(words: Sequence[str], error: Exception) -> str:
         or str(unknown_name(key, keys, 'config key'))
       )
   return str(error)
+
+
+def _wrong_value(
+  words: Sequence[str], config: ConfigDict, error: Exception
+) -> str:
+  """Returns the message for a --config.KEY=VALUE that is of another type."""
+  from adrpo_jax.builders import config_checks
+
+  message = _one_line(error)
+  for word in words:
+    matched = re.fullmatch(r'--?config\.([^=]+)=(.*)', word, re.DOTALL)
+    key, text = matched.groups() if matched else ('', '')
+    if key and message.startswith(f'flag --config.{key}={text}:'):
+      try:
+        config_checks.check_text(config, key, text)
+      except InputError as refusal:
+        return str(refusal)
+  return message
 
 
 def _start_jax() -> None:

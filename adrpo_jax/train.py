@@ -40,7 +40,7 @@ class Schedule(NamedTuple):
 
   steps: int
   seed: int
-  checkpoint_every: int
+  checkpoint_every: int  # 0: after the last only
   keep: int
   evaluate_every: int  # 0: before the first step and after the last only
   invalid_limit: float
@@ -149,7 +149,7 @@ def train(
           raise NonFiniteError(_not_finite(step, metrics, checkpoints.steps()))
         _check_replay(step, metrics, run.replay_tolerance)
         samples_seen += scores.rewards.size
-        if (step + 1) % schedule.checkpoint_every == 0:
+        if _due(step + 1, schedule.checkpoint_every):
           log.settle()
           checkpoints.save(step + 1, state, {'seed': schedule.seed})
     progress.close()

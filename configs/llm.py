@@ -121,7 +121,7 @@ SETTINGS = {
     'temperature': 1.0,  # 0 is greedy, with a group_size of 1
   },
   'checkpoint': {
-    'every': 50,  # steps
+    'every': 50,  # steps; 0 saves after the last alone
     'max_to_keep': 2,  # the newest ones; at least 2, should one be damaged
   },
   'log': {

@@ -61,7 +61,7 @@ SHAPES = {
     },
     'kl': 1e-4,  # weight of the KL in the loss of the autoencoder
     # A stage: steps, images of a step, learning rate, decay of the averaged
-    # weights, steps between two saves.
+    # weights, steps between two saves, where 0 saves after the last alone.
     'autoencoder': _stage(1000, 32, 4e-3, ema_decay=0.99),
     'flow': _stage(3600, 128, 1.5e-3),  # the transformer; a stage as above
     # Classifier-free guidance that is distilled into the transformer. With no
@@ -82,7 +82,7 @@ SORT = {
     'batch_size': 64,  # pairs of prompt and answer of a step
     'learning_rate': 3e-3,  # the highest, after the warm-up
     'ema_decay': 0.99,  # decay of the averaged weights, which are saved
-    'save_every': 250,  # steps
+    'save_every': 250,  # steps; 0 saves after the last alone
     'samples': 1500,  # completions that measure the ability of the base
     'max_completion_length': 18,  # tokens, with the end token
   },

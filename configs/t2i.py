@@ -122,7 +122,7 @@ SETTINGS = {
     'batch_size': 32,  # prompts at a time
   },
   'checkpoint': {
-    'every': 50,  # steps
+    'every': 50,  # steps; 0 saves after the last alone
     'max_to_keep': 2,  # the newest ones; at least 2, should one be damaged
   },
   'log': {

@@ -10,7 +10,7 @@ import pytest
 import small_run
 
 from adrpo_jax import builders, main
-from adrpo_jax.builders import parts
+from adrpo_jax.builders import checks, parts
 from adrpo_jax.errors import InputError
 from adrpo_jax.method import methods
 from adrpo_jax.method.methods import METHODS, parameters
@@ -50,6 +50,76 @@ def test_a_mistyped_preset_is_named_with_the_nearest():
   said = small_run.refused('unused', preset='debgu')
   assert "'debgu'" in said
   assert "Did you mean 'debug'?" in said
+
+
+@pytest.mark.parametrize(
+  ('flag', 'said'),
+  [
+    ('--config.steps=0', 'a whole number, at least 1, got 0.'),
+    ('--config.steps=1e3', "a whole number, at least 1, got '1e3'."),
+    ('--config.steps=', "a whole number, at least 1, got ''."),
+    ('--config.seed=-1', 'a whole number, at least 0, got -1.'),
+    ('--config.checkpoint.every=-1', 'a whole number, at least 0, got -1.'),
+    ('--config.training.learning_rate=1e400', 'a number above 0, got inf.'),
+    ('--config.training.learning_rate=x', "a number above 0, got 'x'."),
+    ('--config.method.adrpo.beta0=nan', 'a number above 0, got nan.'),
+    ('--config.log.tensorboard=maybe', "True or False, got 'maybe'."),
+    ('--config.model.dtype=fp16', "'bfloat16', got 'fp16'."),
+  ],
+)
+def test_a_value_that_a_key_does_not_take(tmp_path, flag, said):
+  key = flag.removeprefix('--').partition('=')[0]
+  told = small_run.refused(tmp_path / 'run', flag)
+  assert f'Expected {key} to be {said}' in told.replace("'float32' or ", '')
+  assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('mode', ['eval', 'sample', 'export'])
+def test_a_value_is_checked_in_every_mode(tmp_path, mode):
+  flags = [f'--mode={mode}', '--prompt=a red circle', '--config.eval.every=-1']
+  said = small_run.refused(tmp_path / 'run', *flags)
+  assert 'config.eval.every to be a whole number, at least 0, got -1' in said
+  assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('words', [['steps=3'], ['--', '--config.steps=3']])
+def test_a_word_that_is_no_flag_is_named(tmp_path, words):
+  said = small_run.refused(tmp_path / 'run', '--count=1', *words)
+  assert words[-1] in said
+  assert '--config.KEY=VALUE' in said
+
+
+BEGINNING = 'from configs import t2i\n\ndef get_config():\n'
+
+
+@pytest.mark.parametrize(
+  ('content', 'said'),
+  [
+    ('def get_config(:\n', 'SyntaxError'),
+    ('import nowhere_at_all\n', 'ModuleNotFoundError'),
+    ('steps = 3\n', "KeyError: 'get_config'"),
+    ('def get_config():\n  return undefined\n', 'NameError'),
+    ('def get_config():\n  return {"steps": 3}\n', 'AttributeError'),
+    (f'{BEGINNING}  return t2i.get_config().steps.nothing\n', 'AttributeErr'),
+    (f'{BEGINNING}  return t2i.get_config()["nothing"]\n', 'nothing'),
+    (
+      'from ml_collections import ConfigDict, config_dict\n\n'
+      'def get_config():\n'
+      '  return ConfigDict({"steps": config_dict.required_placeholder(int)})\n',
+      'RequiredValueError',
+    ),
+    ('vm2041\n', 'NameError'),  # /etc/hostname, for one
+  ],
+)
+def test_a_config_file_that_cannot_be_read_is_named(tmp_path, content, said):
+  file = tmp_path / 'mine.py'
+  file.write_text(content)
+  status, out, err = small_run.call(f'--config={file}')
+  assert status == 2
+  assert 'Traceback' not in out + err
+  assert 'Expected a config file with a function get_config' in err
+  assert str(file) in err
+  assert said in err
 
 
 @pytest.mark.parametrize('name', METHODS)
@@ -127,10 +197,49 @@ def test_a_host_with_tpus_joins_its_pod_if_it_is_of_one(monkeypatch, pod):
   assert joined == [pod]
 
 
-def test_one_sample_is_no_group(tmp_path):
-  said = small_run.refused(tmp_path, prompts__group_size=1)
-  assert 'at least 2, got 1' in said
-  assert 'prompts.group_size' in said
+@pytest.mark.parametrize(
+  ('file', 'name', 'advice'),
+  [
+    ('t2i', 'adrpo', 'Raise it, or take orw_cfm_w2, which compares none.'),
+    ('t2i', 'dpo', 'Raise it, or take orw_cfm_w2, which compares none.'),
+    ('llm', 'grpo', 'one alone teaches nothing. Raise it.'),
+    ('llm', 'dpo', 'one alone teaches nothing. Raise it.'),
+  ],
+)
+def test_one_sample_is_no_group_and_the_advice_is_of_the_family(
+  file, name, advice
+):
+  config = small_run.preset_config(
+    small_run.SMALLEST[file],
+    {'prompts.group_size': 1, 'method.name': name},
+    file,
+  )
+  with pytest.raises(InputError, match='at least 2, got 1') as error:
+    builders.build(config, builders.make_mesh(config, jax.devices()[:1]))
+  assert 'config.prompts.group_size' in str(error.value)
+  assert advice in str(error.value)
+
+
+def test_one_sample_is_enough_beside_pairs_of_a_file():
+  config = small_run.preset_config(
+    'debug',
+    {'prompts.group_size': 1, 'method.name': 'dpo', 'method.dpo.pairs': 'x'},
+  )
+  method = builders.make_method(config, METHODS)
+  checks.check_groups(method, config, METHODS)
+
+
+def test_a_run_without_a_reward():
+  config = small_run.preset_config('debug', {'reward.weights.shapes': 0.0})
+  with pytest.raises(InputError, match='nothing could be learned'):
+    builders.build(config, builders.make_mesh(config, jax.devices()[:1]))
+
+
+def test_the_parameters_of_the_method_are_asked_for():
+  config = small_run.preset_config('debug', {})
+  del config.method.adrpo.beta0
+  with pytest.raises(InputError, match=r'config\.method\.adrpo.*beta0'):
+    builders.make_method(config, METHODS)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +275,6 @@ def test_weights_that_cannot_be_averaged(tmp_path, key, value):
   [
     ({'sampler__eta': 0.0}, 'eta > 0'),
     ({'sampler__trained_steps': 3}, 'trained_steps'),
-    ({'training__noise_draws': 0}, 'draws=0'),
   ],
 )
 def test_a_sampler_that_cannot_be_trained_on(tmp_path, changes, expected):

@@ -116,10 +116,10 @@ def test_a_folder_is_asked_for():
 @pytest.mark.parametrize(
   ('changes', 'said'),
   [
-    ({'method__adrpo__kl': 'k1'}, "holds the policy back, got 'k1'"),
-    ({'sampler__temperature': 0.0}, 'all be the same, got 0 and 2 samples'),
+    ({'method__adrpo__kl': 'k1'}, "Take 'ratio_k3', the reverse KL."),
+    ({'sampler__temperature': 0.0}, 'sampler.temperature to be a number above'),
     ({'eval__temperature': 0.0}, 'all be the same, got 0 and 2 samples'),
-    ({'sampler__top_p': 0.0}, '0 < top_p <= 1'),
+    ({'sampler__top_p': 0.0}, 'a number above 0 and at most 1'),
     ({'model__template': 'chats'}, "Did you mean 'chat'"),
     ({'prompts__max_prompt_length': 8}, 'Expected prompts of at most 8 tokens'),
     ({'reward__monitor_only': ('exakt_match',)}, "Did you mean 'exact_match'"),

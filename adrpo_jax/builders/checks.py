@@ -7,8 +7,8 @@ import jax
 from ml_collections import ConfigDict
 
 from adrpo_jax.errors import InputError, unknown_name
-from adrpo_jax.method import guards
 from adrpo_jax.method.record import Method
+from adrpo_jax.method.table import Table
 
 
 def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
@@ -18,12 +18,27 @@ def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
   return table[name]
 
 
-def check_groups(method: Method, groups: tuple[int, int]) -> None:
-  """Checks that a method has enough samples per prompt to compare."""
-  try:
-    guards.check_group_size(method.needs, groups[1])
-  except ValueError as error:
-    raise InputError(f'{error} It is --config.prompts.group_size.') from error
+def check_groups(method: Method, config: ConfigDict, table: Table) -> None:
+  """Checks that a method has enough samples per prompt to compare.
+
+  Pairs of a file of the user's own need none.
+  """
+  count = config.prompts.group_size
+  own = config.method.get(config.method.name, {}).get('pairs', '')
+  if {'group', 'pairs'} & method.needs and not own and count < 2:
+    free = [
+      name
+      for name in table
+      if not {'group', 'pairs'} & table.make_method(name).needs
+    ]
+    other = (
+      f', or take {" or ".join(free)}, which compares none' if free else ''
+    )
+    raise InputError(
+      f'Expected config.prompts.group_size to be at least 2, got {count}: the '
+      f'method {config.method.name!r} compares the samples of a prompt, and '
+      f'one alone teaches nothing. Raise it{other}.'
+    )
 
 
 def check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
@@ -53,23 +68,18 @@ def check_parts(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
   rows = mesh.shape['data'] * mesh.shape['fsdp']
   parts = config.compute.reward_chunks
   count = config.prompts.prompts_per_step
-  if parts < 1 or count % (rows * parts):
+  if count % (rows * parts):
     raise InputError(
       'Expected config.prompts.prompts_per_step to be a multiple of data·fsdp '
-      '· compute.reward_chunks, and at least one chunk, got '
-      f'{count}, {rows} and {parts}.'
+      f'· compute.reward_chunks = {rows * parts}, got {count}.'
     )
 
 
-def check_averaging(training: ConfigDict) -> None:
-  """Checks the decay of averaged weights and their extrapolation."""
-  if not 0 <= training.ema_decay < 1:
+def check_rewards(reward: ConfigDict) -> None:
+  """Checks that something is rewarded."""
+  if not any(reward.weights.values()) and not reward.python:
     raise InputError(
-      'Expected config.training.ema_decay, the decay of averaged weights, to '
-      f'be 0 for none or between 0 and 1, got {training.ema_decay}.'
-    )
-  if not training.extrapolation > 0:
-    raise InputError(
-      'Expected config.training.extrapolation above 0, where 1 is none, got '
-      f'{training.extrapolation}.'
+      'Expected a weight of config.reward.weights that is not 0, or a reward '
+      'of your own in config.reward.python, got none: nothing could be '
+      'learned. Set --config.reward.weights.NAME=1.'
     )

@@ -32,7 +32,13 @@ def make_method(config: ConfigDict, table: Table) -> Method:
       )
     if call.name == name:
       return _user_method(call, table)
-  row, own = lookup(table, name, 'method'), config.method[name]
+  row, own = lookup(table, name, 'method'), config.method.get(name, {})
+  missing = [key for key in table.parameters(name) if key not in own]
+  if missing:
+    raise InputError(
+      f'Expected the parameters of {name!r} in config.method.{name}, got none '
+      f'of {", ".join(missing)}.'
+    )
   parameters = {key: own[key] for key in table.parameters(name)}
   parameters |= {key: config.sampler[key] for key in row.from_run}
   return _made(name, functools.partial(table.make_method, name, **parameters))

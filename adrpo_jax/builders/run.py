@@ -12,6 +12,7 @@ import optax
 
 from adrpo_jax import sharding
 from adrpo_jax.builders import adaptation, checks
+from adrpo_jax.builders.config_checks import check_config
 from adrpo_jax.builders.families import family_of
 from adrpo_jax.builders.generators.base import Generator
 from adrpo_jax.builders.methods import make_method
@@ -108,14 +109,14 @@ def build(
   Raises:
     InputError: what was expected, what came, and the way out.
   """
+  check_config(config)
   family = family_of(config)
   method = make_method(config, family.methods)
   groups = config.prompts.prompts_per_step, config.prompts.group_size
-  trained = (groups[0], 2) if 'pairs' in method.needs else groups
-  checks.check_groups(method, trained)
+  checks.check_groups(method, config, family.methods)
+  checks.check_rewards(config.reward)
   checks.check_batches(config, mesh)
   checks.check_parts(config, mesh)
-  checks.check_averaging(config.training)
   task = family.task(config)
   generator = family.generator(config, mesh)
   adapted = adaptation.make_adaptation(config.model)

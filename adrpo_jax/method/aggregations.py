@@ -47,7 +47,15 @@ def constant_length(longest: int) -> Aggregation:
 
   It is Dr. GRPO's: the weight of a token does not depend on any length. Liu et
   al., 2025, arXiv:2503.20783.
+
+  Raises:
+    ValueError: the largest length is below 1.
   """
+  if longest < 1:
+    raise ValueError(
+      'Expected max_completion_length above 0 for the aggregation '
+      f"'constant_length', which divides by it, got {longest}."
+    )
   return lambda entries, valid: _over(valid, longest * _count(valid))
 
 

@@ -36,7 +36,7 @@ def check_group_size(needs: frozenset[str], group_size: int) -> None:
       'This method compares the samples of one prompt, and one sample alone '
       f'always has advantage 0: expected a group size of at least 2, got '
       f'{group_size}. Raise the group size, or take a method without a group '
-      'baseline, such as orw_cfm_w2.'
+      'baseline.'
     )
 
 

@@ -82,6 +82,12 @@ def past_flip(outputs: Tokens, anchor: TokenAnchor) -> Array:
   return log_ratio(outputs, anchor) < -jnp.log(2.0)
 
 
+# Estimator that does not hold a policy back -> why not.
+REFUSED = {
+  'k1': 'The expected gradient of log π − log π_ref is zero, and with an '
+  "adaptive coefficient it doubles the advantage. Take 'ratio_k3', the reverse "
+  'KL.'
+}
 ESTIMATORS: dict[str, Estimator] = {
   'k2': k2,
   'k3': k3,

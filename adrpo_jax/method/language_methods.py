@@ -37,6 +37,11 @@ RATIOS = {
   'sequence': token_losses.sequence_ratio,
   'product': token_losses.product_ratio,
 }
+AGGREGATIONS: dict[str, Callable[[int], aggregations.Aggregation]] = {
+  'sample_mean': lambda longest: aggregations.sample_mean,
+  'entry_mean': lambda longest: aggregations.entry_mean,
+  'constant_length': aggregations.constant_length,
+}
 
 
 def _adrpo(
@@ -194,11 +199,10 @@ def _surrogate(
 
 
 def _estimator(name: str) -> kl_estimators.Estimator:
-  if name == 'k1':
+  if name in kl_estimators.REFUSED:
     raise ValueError(
-      "Expected a KL estimator that holds the policy back, got 'k1': the "
-      'expected gradient of log π − log π_ref is zero, and with an adaptive '
-      "coefficient it doubles the advantage. Take 'ratio_k3', the reverse KL."
+      f'Expected a KL estimator that holds the policy back, got {name!r}. '
+      f'{kl_estimators.REFUSED[name]}'
     )
   return _named('kl', name or 'k3', kl_estimators.ESTIMATORS)
 
@@ -206,18 +210,7 @@ def _estimator(name: str) -> kl_estimators.Estimator:
 def _aggregation(
   name: str, max_completion_length: int
 ) -> aggregations.Aggregation:
-  if name == 'constant_length':
-    if max_completion_length < 1:
-      raise ValueError(
-        'Expected max_completion_length above 0 for the aggregation '
-        f"'constant_length', which divides by it, got {max_completion_length}."
-      )
-    return aggregations.constant_length(max_completion_length)
-  choices = {
-    'sample_mean': aggregations.sample_mean,
-    'entry_mean': aggregations.entry_mean,
-  }
-  return _named('aggregation', name, {**choices, 'constant_length': None})
+  return _named('aggregation', name, AGGREGATIONS)(max_completion_length)
 
 
 def _named(kind: str, name: str, choices: dict) -> Callable:

@@ -246,7 +246,8 @@ def train_stage(
           log.write(step, {'loss': mean})
           progress.update(completed, {f'{name} loss': mean})
           losses = []
-        if completed % stage.save_every == 0 or completed == stage.steps:
+        every = stage.save_every or stage.steps
+        if completed % every == 0 or completed == stage.steps:
           checkpoints.save(completed, state, {})
     progress.close()
   return state.ema

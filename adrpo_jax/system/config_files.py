@@ -7,7 +7,10 @@ package has a copy of that folder in `adrpo_jax/presets/`.
 import os
 import pathlib
 import re
+import runpy
 import sys
+
+from ml_collections import ConfigDict
 
 from adrpo_jax.errors import InputError
 
@@ -51,3 +54,25 @@ def resolved(argument: str) -> str:
       f'and the package has {names}.'
     )
   return f'{own}{colon}{preset}'
+
+
+def load(argument: str) -> ConfigDict:
+  """Returns the config of FILE[:preset], of a file that exists.
+
+  Raises:
+    InputError: the file has no get_config that returns a ConfigDict, or it
+      raises.
+  """
+  path, _, preset = argument.partition(':')
+  try:
+    config = runpy.run_path(path)['get_config'](*([preset] if preset else []))
+    config.lock()  # It raises for a placeholder, which has no value.
+  except InputError:
+    raise
+  except Exception as error:  # Any: it may be the user's file.
+    raise InputError(
+      'Expected a config file with a function get_config that returns a '
+      f'ConfigDict, got {argument}, which raises {type(error).__name__}: '
+      f'{error}'
+    ) from error
+  return config

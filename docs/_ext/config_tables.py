@@ -1,7 +1,8 @@
 """The keys of the config files, from their source and its comments.
 
-The meaning of a key is the comment on its line and the comment lines right
-above it. The keys of a dict without comments share the comment of the dict.
+The values that a key takes are a row of `builders.config_table`. The meaning of
+a key is the comment on its line and the comment lines right above it. The keys
+of a dict without comments share the comment of the dict.
 """
 
 import ast
@@ -12,10 +13,12 @@ import runpy
 from typing import Any, NamedTuple
 
 from flax.traverse_util import flatten_dict
-from markdown import code, table
+from markdown import code, described, table
 
+from adrpo_jax.builders.config_table import FINE_TUNING, PRETRAINING
 from adrpo_jax.rewards.image_table import REWARDS
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
+from adrpo_jax.system.config_values import Table, row_of
 
 FILES = ('t2i', 'llm', 'pretrain')
 # The dicts of a file -> their heading.
@@ -25,6 +28,13 @@ GROUPS = {
   'COMPUTE': 'Speed and memory; no result changes',
   'SHAPES': 'The base of shapes',
   'SORT': 'The bases of sort and sort_or_pass',
+}
+# File -> the table of the values of its keys; dict of a file -> the same.
+TABLES = {
+  't2i': FINE_TUNING['flow'],
+  'llm': FINE_TUNING['language'],
+  'SHAPES': PRETRAINING['flow'],
+  'SORT': PRETRAINING['language'],
 }
 
 
@@ -83,12 +93,29 @@ def presets(path: pathlib.Path) -> dict[str, dict[str, Any]]:
 def _page(path: pathlib.Path) -> str:
   text = []
   for group, listed in keys(path).items():
-    rows = [[f'`{k.name}`', _value(k.default), k.meaning] for k in listed]
-    text += [f'### {GROUPS[group]}', table(['key', 'default', 'meaning'], rows)]
+    values = TABLES.get(path.stem) or TABLES[group]
+    rows = [
+      [f'`{k.name}`', _value(k.default), _values(k, values), k.meaning]
+      for k in listed
+    ]
+    header = ['key', 'default', 'values', 'meaning']
+    text += [f'### {GROUPS[group]}', table(header, rows)]
   for name, changes in presets(path).items():
     rows = [[f'`{key}`', _value(value)] for key, value in changes.items()]
     text += [f'### {path.name}:{name}', table(['key', 'value'], rows)]
   return '\n\n'.join(text)
+
+
+def _values(key: Key, values: Table) -> str:
+  """The values of a key, or of the keys below it."""
+  row = row_of(key.name, values) or row_of(f'{key.name}.*', values)
+  if row:
+    return described(values[row])
+  inner = key.default if isinstance(key.default, Mapping) else {}
+  rows = {name: row_of(f'{key.name}.{name}', values) for name in inner}
+  return '; '.join(
+    f'`{name}`: {described(values[row])}' for name, row in rows.items() if row
+  )
 
 
 def _value(value: Any) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 import re
 from typing import Any
 
+from adrpo_jax.system.config_values import Values
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
   """A table; bars within cells are escaped."""
@@ -17,6 +19,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def code(value: Any) -> str:
   """A value of Python as code."""
   return f'`{value!r}`'
+
+
+def described(values: Values) -> str:
+  """The values of a config key in words, names as code."""
+  return re.sub(r"('[^']*')", r'`\1`', values.described())
 
 
 def linked(source: str) -> str:

@@ -6,17 +6,23 @@ import pathlib
 import runpy
 from typing import Any
 
-from markdown import code, linked, table
+from markdown import code, described, linked, table
 
+from adrpo_jax.builders.config_table import FINE_TUNING
 from adrpo_jax.method import language_methods, methods
 from adrpo_jax.method.record import Method, anchors
 from adrpo_jax.method.table import Table
+from adrpo_jax.system import config_values
 
 SAMPLERS = {
   'current': 'the policy as it is trained',
   'old': 'an older copy of the policy',
   'base': 'the base, once, before training',
 }
+
+
+# Config file -> the values that its keys take.
+VALUES = {'t2i': FINE_TUNING['flow'], 'llm': FINE_TUNING['language']}
 
 
 def parts(configs: pathlib.Path) -> dict[str, str]:
@@ -75,13 +81,19 @@ def _parameters(
   if not defaults:
     return 'No parameters.'
   return table(
-    ['parameter', 'default', *(f'`{title}`' for title in shown)],
+    ['parameter', 'default', *(f'`{title}`' for title in shown), 'values'],
     [
       [f'`{key}`', code(value)]
       + [
         code(columns[title][key]) if key in changes[title] else ''
         for title in shown
       ]
+      + [_values(f'method.{name}.{key}', VALUES[path.stem])]
       for key, value in defaults.items()
     ],
   )
+
+
+def _values(key: str, table: config_values.Table) -> str:
+  row = config_values.row_of(key, table)
+  return described(table[row]) if row else ''

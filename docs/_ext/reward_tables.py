@@ -4,12 +4,14 @@ from collections.abc import Mapping
 import inspect
 from typing import Any
 
-from markdown import code, linked, table
+from markdown import code, described, linked, table
 
+from adrpo_jax.builders import config_table
 from adrpo_jax.rewards.image_table import REWARDS
 from adrpo_jax.rewards.normalizers import NORMALIZERS
 from adrpo_jax.rewards.table import RewardRow, Table, defaults
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
+from adrpo_jax.system import config_values
 
 
 def parts() -> dict[str, str]:
@@ -20,25 +22,41 @@ def parts() -> dict[str, str]:
     for name, make in NORMALIZERS.items()
   ]
   return {
-    'rewards_images': _entries(REWARDS),
-    'rewards_texts': _entries(TEXT_REWARDS),
+    'rewards_images': _entries(REWARDS, config_table.FINE_TUNING['flow']),
+    'rewards_texts': _entries(
+      TEXT_REWARDS, config_table.FINE_TUNING['language']
+    ),
     'normalizers': table(['name', 'what it computes', 'parameters'], scales),
   }
 
 
-def _entries(rows: Table) -> str:
-  return '\n\n'.join(_entry(name, row) for name, row in rows.items())
+def _entries(rows: Table, values: config_values.Table) -> str:
+  return '\n\n'.join(_entry(name, row, values) for name, row in rows.items())
 
 
-def _entry(name: str, row: RewardRow) -> str:
+def _entry(name: str, row: RewardRow, values: config_values.Table) -> str:
   """A heading, the description, the parameters as a config lists them."""
   where = 'on the host' if row.host else 'on the device'
   return '\n\n'.join(
     [
       f'### {name}',
       _documentation(row.host or row.make),
-      f'Computed {where}. Parameters: {_parameters(row.parameters)}.',
+      f'Computed {where}.',
+      _values_of(name, row, values) if row.parameters else 'No parameters.',
     ]
+  )
+
+
+def _values_of(name: str, row: RewardRow, values: config_values.Table) -> str:
+  """The parameters of a reward, with their defaults and values."""
+
+  def kind(parameter: str) -> str:
+    key = config_values.row_of(f'reward.{name}.{parameter}', values)
+    return described(values[key]) if key else ''
+
+  return table(
+    ['parameter', 'default', 'values'],
+    [[f'`{k}`', code(v), kind(k)] for k, v in row.parameters.items()],
   )
 
 

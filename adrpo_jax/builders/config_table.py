@@ -1,0 +1,233 @@
+"""The values that each config key takes, for images and for language models.
+
+Meaning and default of a key stand in `configs/`, beside the key. A * stands for
+any name. A number for which nothing could be learned is out of the range.
+"""
+
+from adrpo_jax.builders.families import FAMILIES
+from adrpo_jax.builders.generators.base import REMAT_POLICIES
+from adrpo_jax.builders.generators.flow import SIGMAS, SOLVERS
+from adrpo_jax.method.advantages import ZERO_VARIANCE
+from adrpo_jax.method.kl_estimators import ESTIMATORS, REFUSED
+from adrpo_jax.method.language_methods import ADVANTAGES, AGGREGATIONS, RATIOS
+from adrpo_jax.models.decoder import folder as decoder_folder
+from adrpo_jax.models.decoder.chat_tokenizer import TEMPLATES
+from adrpo_jax.models.sd3 import folder as sd3_folder
+from adrpo_jax.rewards.normalizers import NORMALIZERS
+from adrpo_jax.rewards.remote.image_encodings import ENCODINGS
+from adrpo_jax.rewards.text.answers import EXTRACTS
+from adrpo_jax.system.config_values import (
+  FLAG,
+  NAMES,
+  PATTERN,
+  TEXT,
+  Values,
+  choice,
+  either,
+  number,
+  only,
+  whole,
+)
+from adrpo_jax.worlds import TEXT_WORLDS, WORLDS
+
+NONE = ('',)
+COUNT = whole(1)
+NONE_OR_COUNT = whole(0)
+POSITIVE = number(above=0)
+NOT_NEGATIVE = number(least=0)
+SHARE = number(least=0, most=1)
+DECAY = number(least=0, below=1)
+DTYPE = choice(['float32', 'bfloat16'])
+
+RUN: dict[str, Values] = {
+  'seed': NONE_OR_COUNT,
+  'steps': COUNT,
+  'model.family': choice(FAMILIES),
+  'model.path': TEXT,
+  'model.lora_rank': NONE_OR_COUNT,
+  'model.lora_alpha': POSITIVE,
+  'model.lora_targets': PATTERN,
+  'model.dtype': DTYPE,
+  'model.param_dtype': DTYPE,
+  'prompts.source': TEXT,
+  'prompts.eval_prompts': TEXT,
+  'prompts.text_column': TEXT,
+  'prompts.prompts_per_step': COUNT,
+  'prompts.group_size': COUNT,
+  'training.learning_rate': POSITIVE,
+  'training.updates_per_rollout': COUNT,
+  'training.warmup_steps': NONE_OR_COUNT,
+  'training.weight_decay': NOT_NEGATIVE,
+  'training.max_grad_norm': POSITIVE,
+  'training.ema_decay': DECAY,
+  'training.extrapolation': POSITIVE,
+  'eval.every': NONE_OR_COUNT,
+  'eval.num_prompts': COUNT,
+  'eval.group_size': COUNT,
+  'eval.batch_size': COUNT,
+  'checkpoint.every': NONE_OR_COUNT,
+  'checkpoint.max_to_keep': whole(2),
+  'log.tensorboard': FLAG,
+  'log.wandb.project': TEXT,
+  'mesh.data': either(only(-1), COUNT),
+  'mesh.fsdp': COUNT,
+  'mesh.tensor': COUNT,
+  'compute.scan_layers': FLAG,
+  'compute.remat_policy': choice(REMAT_POLICIES),
+  'compute.microbatches': COUNT,
+  'compute.reward_chunks': COUNT,
+  'method.name': TEXT,
+  'method.python': TEXT,
+  'method.dpo.pairs': TEXT,
+  'method.*.zero_variance': choice(ZERO_VARIANCE),
+  'reward.python': TEXT,
+  'reward.monitor_only': NAMES,
+  'reward.invalid_limit': SHARE,
+  'reward.weights.*': number(),
+  'reward.normalize.*': choice(NORMALIZERS),
+  'reward.*.batch_size': COUNT,
+  'reward.*.workers': COUNT,
+  'reward.remote.url': TEXT,
+  'reward.remote.token_from': TEXT,
+  'reward.remote.encoding': choice(ENCODINGS),
+  'reward.remote.timeout': POSITIVE,
+  'reward.remote.retries': NONE_OR_COUNT,
+  'reward.remote.backoff': NOT_NEGATIVE,
+}
+
+IMAGES: dict[str, Values] = {
+  'world': choice(NONE, WORLDS),
+  'model.architecture': choice(NONE, sd3_folder.ARCHITECTURES),
+  'model.resolution': COUNT,
+  'model.t5_length': COUNT,
+  'model.decode_tile': NONE_OR_COUNT,
+  'sampler.steps': COUNT,
+  'sampler.shift': POSITIVE,
+  'sampler.solver': choice(SOLVERS),
+  'sampler.eta': NOT_NEGATIVE,
+  'sampler.trained_steps': NONE_OR_COUNT,
+  'sampler.guidance_scale': number(least=1),
+  'training.noise_draws': COUNT,
+  'training.sigma_distribution': choice(SIGMAS),
+  'compute.decode_chunks': COUNT,
+  'method.adrpo.beta0': POSITIVE,
+  'method.adrpo.advantage_clip': POSITIVE,
+  'method.adrpo.policy_advantage_clip': NOT_NEGATIVE,
+  'method.adrpo.allow_unstable': FLAG,
+  'method.orw_cfm_w2.tau': POSITIVE,
+  'method.orw_cfm_w2.alpha': NOT_NEGATIVE,
+  'method.orw_cfm_w2.refresh': COUNT,
+  'method.fixed_w2.beta': POSITIVE,
+  'method.fixed_w2.advantage_clip': POSITIVE,
+  'method.nft.beta': POSITIVE,
+  'method.nft.clip': POSITIVE,
+  'method.nft.reference_weight': NOT_NEGATIVE,
+  'method.nft.old_decay': DECAY,
+  'method.nft.old_decay_steps': COUNT,
+  'method.nft.self_normalized': FLAG,
+  'method.ram.beta': POSITIVE,
+  'method.ram.advantage_clip': POSITIVE,
+  'method.awm.beta': NOT_NEGATIVE,
+  'method.awm.clip': POSITIVE,
+  'method.awm.clip_range': POSITIVE,
+  'method.awm.ema_weight': NOT_NEGATIVE,
+  'method.awm.ema_decay': DECAY,
+  'method.awm.ema_decay_steps': COUNT,
+  'method.rwr.temperature': POSITIVE,
+  'method.dpo.beta': POSITIVE,
+  'method.flow_grpo.beta': NOT_NEGATIVE,
+  'method.flow_grpo.clip': POSITIVE,
+  'method.flow_grpo.clip_range': POSITIVE,
+  'reward.shapes.success_weight': SHARE,
+  'reward.clip_score.path': TEXT,
+  'reward.pick_score.path': TEXT,
+  'reward.pick_score.divided_by': POSITIVE,
+  'reward.hps_v2.path': TEXT,
+  'reward.hps_v2.base': TEXT,
+  'reward.aesthetic.path': TEXT,
+  'reward.aesthetic.head': TEXT,
+  'reward.jpeg_compressibility.quality': whole(1, 95),
+  'reward.jpeg_incompressibility.quality': whole(1, 95),
+}
+
+TEXTS: dict[str, Values] = {
+  'world': choice(NONE, TEXT_WORLDS),
+  'model.architecture': choice(NONE, decoder_folder.ARCHITECTURES),
+  'model.template': choice(TEMPLATES),
+  'model.system': TEXT,
+  'prompts.answer_column': TEXT,
+  'prompts.max_prompt_length': COUNT,
+  'sampler.max_completion_length': COUNT,
+  'sampler.temperature': POSITIVE,
+  # One token leaves nothing to compare.
+  'sampler.top_k': either(only(0), whole(2)),
+  'sampler.top_p': number(above=0, most=1),
+  'eval.temperature': NOT_NEGATIVE,
+  'compute.logits_chunk': COUNT,
+  'method.adrpo.beta0': NOT_NEGATIVE,
+  'method.adrpo.scale': NOT_NEGATIVE,
+  'method.adrpo.clip': NOT_NEGATIVE,
+  'method.adrpo.guard': FLAG,
+  'method.grpo.beta': NOT_NEGATIVE,
+  'method.rloo.beta': NOT_NEGATIVE,
+  'method.dpo.beta': POSITIVE,
+  'method.*.advantage': choice(ADVANTAGES),
+  'method.*.ratio': choice(RATIOS),
+  'method.*.clip_low': number(above=0, below=1),
+  'method.*.clip_high': POSITIVE,
+  'method.*.dual_clip': either(only(0), number(above=1)),
+  'method.*.kl': choice(ESTIMATORS, reasons=REFUSED),
+  'method.*.aggregation': choice(AGGREGATIONS),
+  'reward.exact_match.answer': choice(EXTRACTS),
+  'reward.number_match.answer': choice(EXTRACTS),
+  'reward.number_match.tolerance': NOT_NEGATIVE,
+  'reward.math_match.seconds': POSITIVE,
+  'reward.reasoning_gym.seconds': POSITIVE,
+  'reward.regex_format.pattern': PATTERN,
+  'reward.soft_overlong.limit': COUNT,
+  'reward.soft_overlong.margin': COUNT,
+  'reward.soft_overlong.tokenizer': TEXT,
+  'reward.sort.success_weight': SHARE,
+  'reward.reward_model.path': TEXT,
+  'reward.reward_model.template': choice(['chat', 'none']),
+  'reward.reward_model.max_length': COUNT,
+  'reward.reward_model.dtype': DTYPE,
+  'reward.reward_model.fsdp': COUNT,
+  'reward.reward_model.tensor': COUNT,
+}
+
+PRETRAIN: dict[str, Values] = {
+  'seed': NONE_OR_COUNT,
+  'model.family': choice(FAMILIES),
+}
+PRETRAIN_IMAGES: dict[str, Values] = {
+  'world': choice(WORLDS),
+  'model.path': TEXT,
+  'pretrain.images': COUNT,
+  'pretrain.corruption': SHARE,
+  'pretrain.shares.*': NOT_NEGATIVE,
+  'pretrain.kl': NOT_NEGATIVE,
+  'pretrain.guidance': number(least=1),
+  'pretrain.*.steps': NONE_OR_COUNT,
+  'pretrain.*.batch_size': COUNT,
+  'pretrain.*.learning_rate': POSITIVE,
+  'pretrain.*.ema_decay': DECAY,
+  'pretrain.*.save_every': NONE_OR_COUNT,
+}
+PRETRAIN_TEXTS: dict[str, Values] = {
+  'world': choice(TEXT_WORLDS),
+  'pretrain.steps': COUNT,
+  'pretrain.batch_size': COUNT,
+  'pretrain.learning_rate': POSITIVE,
+  'pretrain.ema_decay': DECAY,
+  'pretrain.save_every': NONE_OR_COUNT,
+  'pretrain.samples': COUNT,
+  'pretrain.max_completion_length': COUNT,
+}
+
+# Modality of a family -> rows of its config of fine-tuning, of pre-training.
+FINE_TUNING = {'flow': RUN | IMAGES, 'language': RUN | TEXTS}
+PRETRAINING = {
+  'flow': PRETRAIN | PRETRAIN_IMAGES,
+  'language': PRETRAIN | PRETRAIN_TEXTS,
+}
