@@ -10,16 +10,9 @@ from collections.abc import Callable
 import re
 
 from adrpo_jax.errors import unknown_name
+from adrpo_jax.rewards.text import numbers
 
 Extract = Callable[[str], str | None]
-
-_NUMBER = re.compile(
-  # A sign, where it is neither a minus between two terms nor a hyphen.
-  r'(?:(?<![\w.)\]}])[-−+])?'
-  r'(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?'
-  r'|(?<![0-9])\.[0-9]+)',
-  re.ASCII,
-)
 
 
 def whole(text: str) -> str | None:
@@ -54,18 +47,13 @@ def tagged(text: str) -> str | None:
 
 
 def last_number(text: str) -> str | None:
-  """The last number in digits: 'it is -1,234.50.' -> '-1234.50'.
+  r"""The last number in digits: 'it is -1,234.50.' -> '-1234.50'.
 
-  Commas between groups of three are left out, − is written -, + is left out.
-  None where there is none. Fractions and powers of ten are not read: the last
-  number of '3/4' is 4.
+  See `numbers`: \frac{3}{4} is '3/4'. None where there is none, or where it is
+  a part of an expression.
   """
-  match = None
-  for match in _NUMBER.finditer(text):  # noqa: B007, the last one is wanted
-    pass
-  if match is None:
-    return None
-  return match[0].replace(',', '').replace('−', '-').lstrip('+')
+  found = numbers.last_number(text)
+  return found.text if found else None
 
 
 EXTRACTS: dict[str, Extract] = {

@@ -3,17 +3,29 @@
 from fractions import Fraction
 import unicodedata
 
+from adrpo_jax.data.reasoning_prompts import entry_of
 from adrpo_jax.errors import InputError
-from adrpo_jax.rewards.text.answers import extract, last_number
+from adrpo_jax.rewards.text.answers import extract
+from adrpo_jax.rewards.text.numbers import equal, last_number
 from adrpo_jax.rewards.text.protocol import TextReward
 
-MAX_DIGITS = 100  # characters; a longer text is not read as a number
+
+def has_answer(reference: str | None) -> bool:
+  """True for a reference with a right answer, not the entry of a library."""
+  return bool(reference and normalized(reference)) and not entry_of(
+    reference or ''
+  )
+
+
+def has_number(reference: str | None) -> bool:
+  """True for a reference whose last number can be read."""
+  return has_answer(reference) and last_number(reference or '') is not None
 
 
 def exact_match(*, answer: str = 'whole') -> TextReward:
   """1 where the answer equals the reference after `normalized`, else 0.
 
-  None where there is no reference.
+  None where there is no reference, or an empty one.
 
   Args:
     answer: how the answer is found in the text, a name in `answers.EXTRACTS`;
@@ -23,7 +35,7 @@ def exact_match(*, answer: str = 'whole') -> TextReward:
 
   def reward(prompt: str, text: str, reference: str | None) -> float | None:
     del prompt
-    if reference is None:
+    if reference is None or not has_answer(reference):
       return None
     stated = find(text)
     return float(
@@ -36,10 +48,11 @@ def exact_match(*, answer: str = 'whole') -> TextReward:
 def number_match(
   *, answer: str = 'last_number', tolerance: float = 0.0
 ) -> TextReward:
-  """1 where |a − r| ≤ tolerance · |r| for answer a and reference r; else 0.
+  r"""1 where |a − r| ≤ tolerance · |r| for answer a and reference r; else 0.
 
-  Numbers are compared as fractions, without rounding: 0.50 is 0.5. None
-  where there is no reference, or no number in digits in it.
+  Numbers are compared as fractions, without rounding: 0.50 is 0.5 and 1/2, and
+  1\,000 is 10^3. A number that is a part of an expression, as in 2x or 3 + 4,
+  is none; see `numbers`. None where the reference has no number.
 
   Args:
     answer: how the answer is found in the text, a name in `answers.EXTRACTS`;
@@ -55,13 +68,11 @@ def number_match(
 
   def reward(prompt: str, text: str, reference: str | None) -> float | None:
     del prompt
-    right = None if reference is None else number(reference)
-    if right is None:
+    right = last_number(reference) if reference else None
+    if right is None or not has_answer(reference):
       return None
-    stated = number(find(text) or '')
-    return float(
-      stated is not None and abs(stated - right) <= allowed * abs(right)
-    )
+    stated = last_number(find(text) or '')
+    return float(stated is not None and equal(stated, right, allowed))
 
   return reward
 
@@ -76,11 +87,3 @@ def normalized(text: str) -> str:
   folded = unicodedata.normalize('NFKC', text).casefold()
   folded = unicodedata.normalize('NFKC', folded)
   return ' '.join(folded.split()).removesuffix('.').rstrip()
-
-
-def number(text: str) -> Fraction | None:
-  """The last number that a text writes in digits, or None."""
-  digits = last_number(text)
-  if digits is None or len(digits) > MAX_DIGITS:
-    return None
-  return Fraction(digits)

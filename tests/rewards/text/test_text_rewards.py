@@ -1,13 +1,11 @@
 """Rewards of text: by hand, at their edges, and on any string at all."""
 
-from fractions import Fraction
-
 import made_strings
 import numpy as np
 import pytest
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.rewards.text import answers
+from adrpo_jax.rewards.text import answers, numbers
 from adrpo_jax.rewards.text import match as text_match
 from adrpo_jax.rewards.text.form import overlong_punishment, regex_format
 from adrpo_jax.rewards.text.protocol import TextPrompt, in_batches, text_prompts
@@ -78,17 +76,20 @@ def test_the_answer_between_the_last_tags(text, found):
     ('1, 2, 3', '3'),
     ('it costs $1,234.50.', '1234.50'),
     ('1,234,567', '1234567'),
-    ('1234,567', '567'),
-    ('1,2345', '2345'),
+    ('1234,567', None),
+    ('1,2345', None),
     ('x = -3', '-3'),
     ('x = −3', '-3'),
     ('+7', '7'),
-    ('5-3', '3'),
-    ('(1)-2', '2'),
+    ('5-3', None),
+    ('(1)-2', None),
     ('.5', '.5'),
-    ('1.2.3', '3'),
-    ('3/4', '4'),
-    ('٣', None),
+    ('1.2.3', None),
+    ('3/4', '3/4'),
+    (r'1\frac{1}{2}', '1 1/2'),
+    (r'\frac{-3}{4}', '(-3)/4'),
+    (r'\$1{,}000', '1000'),
+    ('٣', '3'),
     ('none', None),
   ],
 )
@@ -112,6 +113,10 @@ def test_a_text_is_normalized_as_stated():
     ('exact_match', {}, ' b. ', 'B', 1),
     ('exact_match', {}, 'it is B', 'B', 0),
     ('exact_match', {}, 'B', None, None),
+    ('exact_match', {}, '', '', None),
+    ('exact_match', {}, '', ' \n', None),
+    ('exact_match', {}, '.', '.', None),
+    ('exact_match', {}, '', '0', 0),
     ('exact_match', {'answer': 'tagged'}, '<answer>b</answer>', 'B', 1),
     ('exact_match', {'answer': 'tagged'}, 'B', 'B', 0),
     ('exact_match', {'answer': 'boxed'}, r'x\boxed{b}', 'B', 1),
@@ -123,6 +128,24 @@ def test_a_text_is_normalized_as_stated():
     ('number_match', {}, 'none', '1000', 0),
     ('number_match', {}, '9' * 101, '1000', 0),
     ('number_match', {}, '3', 'three', None),
+    ('number_match', {}, '', '', None),
+    ('number_match', {}, '3', '2 + x', None),
+    ('number_match', {}, r'\boxed{20{,}000}', r'10{,}000', 0),
+    ('number_match', {}, r'\boxed{10{,}000}', r'10,\!000', 1),
+    ('number_match', {}, '1/4', '3/4', 0),
+    ('number_match', {}, '0.75', r'\frac{3}{4}', 1),
+    ('number_match', {'answer': 'whole'}, '0.75', r'\frac{3}{4}', 1),
+    ('number_match', {'answer': 'boxed'}, r'\boxed{\frac34} 2', '3/4', 1),
+    ('number_match', {}, '50%', '0.5', 1),
+    ('number_match', {}, '50%', '50', 1),
+    ('number_match', {}, '50', '50%', 1),
+    ('number_match', {}, '0.5', '50', 0),
+    ('number_match', {}, '50%', '5000%', 0),
+    ('number_match', {}, '5000%', '0.5', 0),
+    ('number_match', {}, '1e-7', '2e-7', 0),
+    ('number_match', {}, '0.0000001', '1e-7', 1),
+    ('number_match', {}, '-$5', '5', 0),
+    ('number_match', {}, '5 million', '5', 0),
     ('number_match', {}, '3', None, None),
     ('number_match', {'answer': 'boxed'}, r'\boxed{2} 3', '3', 0),
     ('regex_format', {'pattern': '[AB]'}, 'A', None, 1),
@@ -210,10 +233,12 @@ def test_no_string_breaks_a_reward(row):
 
 
 def test_numbers_of_any_string_are_numbers():
-  read = [text_match.number(t) for t in made_strings.strings(PIECES, 2000)]
-  assert any(n is not None and n < 0 for n in read)
-  assert any(n is not None and n.denominator > 1 for n in read)
-  assert text_match.number('1,234.5') == Fraction(2469, 2)
+  texts = made_strings.strings(PIECES, 2000)
+  read = [n for n in map(numbers.last_number, texts) if n]
+  assert any(n.value < 0 for n in read)
+  assert any(n.value.denominator > 1 for n in read)
+  for number in read:
+    assert numbers.last_number(number.text) == number
 
 
 def test_many_samples_at_once():
