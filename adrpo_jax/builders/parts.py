@@ -33,6 +33,14 @@ class RewardTerms(NamedTuple):
   monitor_only: tuple[str, ...]
   invalid_limit: float
 
+  def of_worlds(self) -> dict[str, str]:
+    """Name of a term -> the world it judges by, of those that need one."""
+    rows = {
+      name: self.rows.get(own.get('row', name))
+      for name, own in self.parameters.items()
+    }
+    return {name: row.world for name, row in rows.items() if row and row.world}
+
 
 def reward_terms(config: ConfigDict, forms: RewardForms) -> RewardTerms:
   """Reads `config.reward`; `forms` are those of the samples that are judged."""

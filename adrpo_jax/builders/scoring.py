@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any, NamedTuple
 
+from absl import logging
 import jax
 from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
-from adrpo_jax.builders.parts import reward_terms
+from adrpo_jax.builders.parts import RewardTerms, reward_terms
 from adrpo_jax.builders.tasks.base import prompt_reader
-from adrpo_jax.builders.tasks.images import make_judge
+from adrpo_jax.builders.tasks.images import NO_JUDGE, Judge, make_judge
+from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.flow import pixel_diversity
 from adrpo_jax.rewards import image_table
@@ -37,26 +40,24 @@ def judge_images(
   Raises:
     InputError: a folder, prompts or rewards that do not fit.
   """
-  judge = make_judge(config)
-  images = image_folder.find_images(
-    folder, prompt_reader(config)(prompts, check=judge.check)
-  )
+  terms = reward_terms(config.reward, IMAGE_FORMS)
+  listed, judge, parameters = _judged(config, prompts, terms)
+  images = image_folder.find_images(folder, listed)
   try:
     judge.downscale(
       image_folder.read_images([images.files[0][:1]])
     )  # All are of one size.
   except ValueError as error:
     raise InputError(str(error)) from error
-  terms = reward_terms(config.reward, IMAGE_FORMS)
   rewards = {
     term: image_table.make_reward(
       {term: 1.0},
       images.prompts.texts,
       invalid_limit=1.0,  # They are counted instead.
-      parameters={term: parameters},
+      parameters={term: own},
       rows=terms.rows,
     )
-    for term, parameters in terms.parameters.items()
+    for term, own in parameters.items()
   }
 
   @jax.jit
@@ -78,3 +79,52 @@ def judge_images(
     place=partial(sharding.put_rows, mesh),
     gather=jax.jit(lambda tree: tree, out_shardings=whole),
   )
+
+
+class _Judged(NamedTuple):
+  """Prompts, the judge of their world, and the parameters of the rewards."""
+
+  prompts: PromptSet
+  judge: Judge
+  parameters: dict[str, dict[str, Any]]
+
+
+def _judged(config: ConfigDict, source: str, terms: RewardTerms) -> _Judged:
+  """Reads prompts and chooses who judges their images.
+
+  Where no prompt is one of the config's world, its judge and the rewards of
+  that world are left out. Where some are, the others are mistakes.
+
+  Raises:
+    InputError: prompts that do not fit, or no reward for them.
+  """
+  read, judge = prompt_reader(config), make_judge(config)
+  try:
+    return _Judged(read(source, check=judge.check), judge, terms.parameters)
+  except InputError:
+    listed = read(source)
+    if any(_takes(judge, text) for text in listed.texts):
+      raise
+  left_out = list(terms.of_worlds())
+  parameters = {k: v for k, v in terms.parameters.items() if k not in left_out}
+  if not parameters:
+    raise InputError(
+      f'Expected a reward for the prompts of {source}, which are none of the '
+      f'world {config.world!r}; got {left_out}, of that world alone. Name '
+      'others, as with '
+      '--config.reward.monitor_only="(\'jpeg_compressibility\',)".'
+    )
+  logging.warning(
+    'The prompts of %s are none of the world %r: its judge and %s are left '
+    'out.',
+    *(source, config.world, left_out),
+  )
+  return _Judged(listed, NO_JUDGE, parameters)
+
+
+def _takes(judge: Judge, text: str) -> bool:
+  try:
+    judge.check(text)
+  except ValueError:
+    return False
+  return True

@@ -99,30 +99,30 @@ def _tone(measure: Measure, change: float | None, error: float | None) -> str:
 
 
 def _cards(run: RunRecord) -> Iterator[str]:
+  """Yields cards; only a share has a place on a bar from 0 to 1."""
   base, final, goal = run.base, run.final, run.goal
-  if goal.share:
-    ceiling = (run.summary or {}).get('predicted_ceiling')
-    yield _card(
-      goal.title,
-      goal.format(final.get(goal.key)),
-      f'base {goal.format(base.get(goal.key))}',
-      _bars(base.get(goal.key), final.get(goal.key), ceiling),
-    )
+  ceiling = (run.summary or {}).get('predicted_ceiling')
+  bars = _bars if goal.share else lambda base, tuned, ceiling: ''
+  yield _card(
+    goal.title,
+    goal.format(final.get(goal.key)),
+    f'base {goal.format(base.get(goal.key))}',
+    bars(base.get(goal.key), final.get(goal.key), ceiling),
+  )
   before = decimal(base.get('diversity'))
   yield _card(
     'Diversity kept',
     goal.format(ratio(base, final, 'diversity')),
     f'{decimal(final.get("diversity"))}, base {before}',
-    _bars(base.get('diversity'), final.get('diversity'), None)
-    if goal.share
-    else '',
+    bars(base.get('diversity'), final.get('diversity'), None),
   )
-  yield _card(
-    'Reward',
-    decimal(final.get('reward')),
-    f'base {decimal(base.get("reward"))}',
-    _bars(base.get('reward'), final.get('reward'), None) if goal.share else '',
-  )
+  if goal.share:
+    yield _card(
+      'Reward',
+      decimal(final.get('reward')),
+      f'base {decimal(base.get("reward"))}',
+      bars(base.get('reward'), final.get('reward'), None),
+    )
   divergence = run.measures['divergence']
   yield _card(
     f'{divergence.head} to the reference',

@@ -42,7 +42,7 @@ host_row = functools.partial(
 )
 
 REWARDS: dict[str, RewardRow] = {
-  'shapes': device_row(shapes),
+  'shapes': device_row(shapes, world='shapes'),
   'clip_score': device_row(clip_score, tower=VIT_L14),
   'pick_score': device_row(pick_score, tower=VIT_H14, path=''),
   'hps_v2': device_row(hps_v2, tower=VIT_H14, path=''),

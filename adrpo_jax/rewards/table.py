@@ -37,6 +37,8 @@ class RewardRow(NamedTuple):
                compile reports; None where there is none
   host:        (**parameters) -> the host function that judges, which
                `rewards.server` can serve; None for a reward on the device
+  world:       the embedded world whose facts it compares images with; ''
+               judges images of any prompts
   """
 
   make: Callable[..., Reward]
@@ -44,6 +46,7 @@ class RewardRow(NamedTuple):
   description: str
   tower: ClipVisionConfig | None = None
   host: Callable[..., HostFunction] | None = None
+  world: str = ''
 
 
 Table = Mapping[str, RewardRow]
@@ -53,6 +56,7 @@ def device_row(
   make: Callable[..., Reward],
   *,
   tower: ClipVisionConfig | None = None,
+  world: str = '',
   **required: Any,
 ) -> RewardRow:
   """The row of a reward that is computed on the device.
@@ -61,9 +65,11 @@ def device_row(
     make: see `RewardRow`; its docstring describes the reward, and its
       keyword-only parameters are those of the row.
     tower: see `RewardRow`.
+    world: see `RewardRow`.
     **required: values that a config lists for parameters without a default.
   """
-  return RewardRow(make, required | defaults(make), _first_line(make), tower)
+  parameters = required | defaults(make)
+  return RewardRow(make, parameters, _first_line(make), tower, world=world)
 
 
 def host_row(

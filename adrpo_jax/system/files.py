@@ -1,8 +1,9 @@
 """Atomic writing of files, on local disks and in buckets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import contextlib
 import os
+import pathlib
 import tempfile
 from typing import Self
 import uuid
@@ -27,6 +28,14 @@ def below(folder: epath.Path) -> Iterator[epath.Path]:
       yield from below(entry)
     else:
       yield entry
+
+
+def visible_files(paths: Iterable[pathlib.Path]) -> list[pathlib.Path]:
+  """Returns the files among paths in order, without folders and hidden ones.
+
+  macOS writes ._NAME beside NAME on disks of other systems.
+  """
+  return sorted(p for p in paths if p.is_file() and not p.name.startswith('.'))
 
 
 @contextlib.contextmanager

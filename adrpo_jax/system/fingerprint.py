@@ -7,14 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from adrpo_jax.system.files import visible_files
+
 _BLOCKS, _BLOCK = 256, 1 << 16
 
 
 def fingerprint(folders: Iterable[pathlib.Path], *settings: Any) -> str:
-  """Returns a digest of all files in folders and of settings, 32 hex digits."""
+  """Returns a digest of the files in folders and of settings, 32 hex digits.
+
+  Subfolders and hidden files are left aside.
+  """
   digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
   for folder in folders:
-    for file in sorted(folder.glob('*')):
+    for file in visible_files(folder.glob('*')):
       digest.update(f'{folder.name}/{file.name} {file.stat().st_size}'.encode())
       for block in _blocks(file):
         digest.update(block)

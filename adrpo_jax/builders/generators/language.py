@@ -48,6 +48,7 @@ from adrpo_jax.sampling.token_distribution import (
   greedy,
   make_token_distribution,
 )
+from adrpo_jax.system.files import visible_files
 from adrpo_jax.system.fingerprint import fingerprint
 from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import Modality, PyTree
@@ -254,4 +255,4 @@ def _tokenizer_files(folder: pathlib.Path) -> list[pathlib.Path]:
     'vocab.json',
     'merges.txt',
   )
-  return [file for name in names for file in sorted(folder.glob(name))]
+  return [f for name in names for f in visible_files(folder.glob(name))]

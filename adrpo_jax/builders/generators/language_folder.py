@@ -10,6 +10,7 @@ from adrpo_jax.models.decoder.chat_tokenizer import (
   ChatTokenizer,
   load_chat_tokenizer,
 )
+from adrpo_jax.models.files import opened_files
 from adrpo_jax.models.files.hub import local_folder
 from adrpo_jax.models.tiny import qwen as qwen_tiny
 from adrpo_jax.system.cache_files import cache_folder, made_folder
@@ -26,7 +27,7 @@ def language_folder(config: ConfigDict) -> pathlib.Path:
       'Expected --config.model.path, a folder of Qwen2, Qwen2.5 or Qwen3 in '
       'the layout of transformers, gs:// or an id on the Hub; got none.'
     )
-  return local_folder(config.model.path)
+  return local_folder(config.model.path, opened_files.DECODER)
 
 
 def make_chat_tokenizer(config: ConfigDict) -> ChatTokenizer:

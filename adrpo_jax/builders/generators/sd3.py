@@ -23,6 +23,7 @@ from adrpo_jax.builders.generators.flow import (
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.condition import Condition
+from adrpo_jax.models.files import opened_files
 from adrpo_jax.models.files.hub import local_folder
 from adrpo_jax.models.files.safetensors_trees import with_dtype
 from adrpo_jax.models.prompt_cache import PromptCache
@@ -45,7 +46,9 @@ def make_sd3_generator(
       'Expected --config.model.path, a folder of Stable Diffusion 3 in the '
       'layout of diffusers, gs:// or an id on the Hub; got none.'
     )
-  return _sd3_in(local_folder(config.model.path), config, mesh)
+  return _sd3_in(
+    local_folder(config.model.path, opened_files.SD3), config, mesh
+  )
 
 
 def make_sd3_tiny_generator(
@@ -60,7 +63,9 @@ def make_sd3_tiny_generator(
 def make_abstract_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
   """SD3 with shapes for weights, of the config's path or a released model."""
   if config.model.path:
-    model = sd3_folder.read(local_folder(config.model.path))
+    model = sd3_folder.read(
+      local_folder(config.model.path, opened_files.SD3_CONFIGS)
+    )
   else:
     model = lookup(sd3_folder.ARCHITECTURES, config.model.architecture, 'model')
   place, size = shard(mesh), _latent_size(config, model)

@@ -20,6 +20,7 @@ from adrpo_jax.builders.tasks.base import (
   sampled,
 )
 from adrpo_jax.data.prompts import PromptSet
+from adrpo_jax.errors import InputError
 from adrpo_jax.report.sample_kinds import IMAGES
 from adrpo_jax.rewards.user_rewards import IMAGE_FORMS
 from adrpo_jax.types import Array, PyTree
@@ -45,9 +46,25 @@ class Judge(NamedTuple):
   downscale: Callable[[np.ndarray], np.ndarray]
 
 
+NO_JUDGE = Judge(
+  check=str,
+  facts=lambda texts: (),
+  measure=lambda images, facts: {},
+  describe=lambda images: [''] * len(images),
+  downscale=lambda images: images,
+)
+
+
 def make_image_task(config: ConfigDict) -> Task:
   """Makes the task of an embedded world, or of prompt files."""
   terms = reward_terms(config.reward, IMAGE_FORMS)
+  for name, world in terms.of_worlds().items():
+    if world != config.world:
+      raise InputError(
+        f'Expected --config.world={world} with the reward {name!r}, which '
+        f'judges its prompts alone, got {config.world!r}. Without that world '
+        f'set --config.reward.weights.{name}=0, and give another a weight.'
+      )
   judge = make_judge(config)
   training, held_out = (
     _of_world(config, judge) if config.world else _of_files(config)
@@ -69,13 +86,7 @@ def make_judge(config: ConfigDict) -> Judge:
   """Makes the judge of a world; without a world, rewards alone judge."""
   if config.world:
     return _judge_of(config, lookup(WORLDS, config.world, 'world'))
-  return Judge(
-    check=str,
-    facts=lambda texts: (),
-    measure=lambda images, facts: {},
-    describe=lambda images: [''] * len(images),
-    downscale=lambda images: images,
-  )
+  return NO_JUDGE
 
 
 def _judge_of(config: ConfigDict, world: World) -> Judge:

@@ -6,6 +6,8 @@ stabilityai/stable-diffusion-3.5-medium[@REVISION]
                                   downloaded by huggingface_hub into its cache
 """
 
+from collections.abc import Sequence
+import fnmatch
 import os
 import pathlib
 import re
@@ -17,21 +19,23 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.system.cache_files import cache_folder
 from adrpo_jax.system.files import below, replacing
 
-# Weights, configs, tokenizers, chat templates. Pickles are not downloaded.
-PATTERNS = ('*.json', '*.safetensors', '*.txt', '*.model', '*.jinja')
-
 _HUB_ID = re.compile(r'(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?')
 
 
-def local_folder(source: str) -> pathlib.Path:
+def local_folder(source: str, files: Sequence[str]) -> pathlib.Path:
   """Returns a model's folder on this machine, after a download if needed.
+
+  Args:
+    source: of the model, see above.
+    files: paths in the folder that are opened, see `opened_files`; no others
+      are fetched.
 
   Raises:
     InputError: the folder or the repository does not exist, or cannot be
       reached or read. The message says what to do.
   """
   if source.startswith('gs://'):
-    return _copy(epath.Path(source))
+    return _copy(epath.Path(source), files)
   path = pathlib.Path(source).expanduser()
   if path.is_dir():
     return path
@@ -41,10 +45,10 @@ def local_folder(source: str) -> pathlib.Path:
       f'Expected the folder of a model at {source}, found none. Give a folder, '
       'a gs:// path or the id of a repository on the Hub, owner/name.'
     )
-  return _download(match['name'], match['revision'])
+  return _download(match['name'], match['revision'], files)
 
 
-def _copy(source: epath.Path) -> pathlib.Path:
+def _copy(source: epath.Path, files: Sequence[str]) -> pathlib.Path:
   if not source.is_dir():
     raise InputError(
       f'Expected a folder at {source}, found none. Check the path and that '
@@ -53,8 +57,11 @@ def _copy(source: epath.Path) -> pathlib.Path:
   # The name is quoted so that no two sources share a folder.
   name = urllib.parse.quote(os.fspath(source), safe='')
   target = cache_folder() / 'models' / name
-  for file in filter(_is_wanted, below(source)):
-    copy = target / os.fspath(file)[len(os.fspath(source)) :].lstrip('/')
+  for file in below(source):
+    path = os.fspath(file)[len(os.fspath(source)) :].lstrip('/')
+    if not any(fnmatch.fnmatchcase(path, opened) for opened in files):
+      continue
+    copy = target / path
     if copy.is_file() and copy.stat().st_size == file.stat().length:
       continue
     copy.parent.mkdir(parents=True, exist_ok=True)
@@ -63,11 +70,9 @@ def _copy(source: epath.Path) -> pathlib.Path:
   return target
 
 
-def _is_wanted(file: epath.Path) -> bool:
-  return any(pathlib.PurePath(file.name).match(p) for p in PATTERNS)
-
-
-def _download(name: str, revision: str | None) -> pathlib.Path:
+def _download(
+  name: str, revision: str | None, files: Sequence[str]
+) -> pathlib.Path:
   try:
     import huggingface_hub
     from huggingface_hub import errors
@@ -80,7 +85,7 @@ def _download(name: str, revision: str | None) -> pathlib.Path:
     folder = huggingface_hub.snapshot_download(
       name,
       revision=revision,
-      allow_patterns=[f'**/{p}' for p in PATTERNS] + list(PATTERNS),
+      allow_patterns=list(files),
     )
   except errors.GatedRepoError as error:
     raise InputError(

@@ -21,6 +21,7 @@ from adrpo_jax.models.files.safetensors_trees import (
   open_safetensors,
   pickle_error,
 )
+from adrpo_jax.system.files import visible_files
 
 # What a damaged index raises: no JSON, nested too deeply, of another form.
 _DAMAGES = (
@@ -104,7 +105,7 @@ def _weight_files(
       return single, index
     if index.is_file():
       return None, index
-  for file in sorted(folder.iterdir()):
+  for file in visible_files(folder.iterdir()):
     if file.suffix in PICKLES:
       raise pickle_error(file)
   names = ' or '.join(f'{stem}{suffix}.safetensors' for stem in stems)

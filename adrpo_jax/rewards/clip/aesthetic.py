@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.models.files import opened_files
 from adrpo_jax.models.files.hub import local_folder
 from adrpo_jax.models.files.tensor_files import TensorFiles, tensor_files
 from adrpo_jax.rewards.clip.diversity import unit
@@ -75,7 +76,7 @@ def read_head(path: str, width: int) -> Affine:
       'sac+logos+ava1-l14-linearMSE.'
     )
   file = pathlib.Path(path).expanduser()
-  where = file if file.suffix else local_folder(path)
+  where = file if file.suffix else local_folder(path, opened_files.WEIGHTS)
   with tensor_files(where) as files:
     layers = _layers(files)
   inputs = layers[0][0].shape[1]

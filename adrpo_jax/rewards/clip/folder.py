@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.clip.towers import ClipTextConfig, ClipVisionConfig
+from adrpo_jax.models.files import opened_files
 from adrpo_jax.models.files.config_files import (
   config_from_fields,
   read_config,
@@ -70,8 +71,9 @@ def read_clip(path: str, base: str = '') -> Clip:
       'path or the id of a repository on the Hub, owner/name.'
     )
   file = pathlib.Path(path).expanduser()
-  weights = file if file.suffix == '.safetensors' else local_folder(path)
-  folder = local_folder(base) if base else weights
+  alone = file.suffix == '.safetensors'
+  weights = file if alone else local_folder(path, opened_files.CLIP)
+  folder = local_folder(base, opened_files.CLIP_BASE) if base else weights
   where = folder / 'config.json'
   if not where.is_file():
     raise InputError(

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.models.files import opened_files
 from adrpo_jax.models.files.hub import local_folder
 from adrpo_jax.rewards.host.numbers import gather_rows
 from adrpo_jax.rewards.host.text_view import Decode, text_view
@@ -72,7 +73,7 @@ def reward_model(
       'Expected max_length and batch_size of at least 1 of a reward model, got '
       f'{max_length} and {batch_size}.'
     )
-  folder = local_folder(path)
+  folder = local_folder(path, opened_files.DECODER)
   score = make_scorer(
     folder,
     make_mesh(-1, fsdp, tensor),
