@@ -1,5 +1,6 @@
 """The address of a reward server, and a connection to it before a deadline."""
 
+import functools
 import queue
 import socket
 import ssl
@@ -79,9 +80,15 @@ def connected(at: Address, ends: float) -> socket.socket:
 
 
 def _secured(opened: socket.socket, at: Address, ends: float) -> socket.socket:
+  context = _trusted()
   opened.settimeout(left(ends))  # of the whole handshake
-  context = ssl.create_default_context()
   return context.wrap_socket(opened, server_hostname=at.host)
+
+
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+  """The certificates of this machine, which take a while to read."""
+  return ssl.create_default_context()
 
 
 def _places(at: Address, ends: float) -> list[Any]:

@@ -201,7 +201,7 @@ def failure(url):
   """All that a failed reward says: errors, tracebacks and the last failure."""
   try:
     function = remote(
-      url, token_from='FAR', timeout=2.0, retries=1, backoff=0.0
+      url, token_from='FAR', timeout=30.0, retries=1, backoff=0.0
     )
     judged = function(PROMPTS, ('a',))
   except InputError as error:
