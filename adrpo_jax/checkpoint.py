@@ -1,13 +1,14 @@
 """Checkpoints of a run, written by orbax and verified by a manifest.
 
-  checkpoints/00000200/   the files of orbax, meta.json and manifest.json
+  checkpoints/00000200/   the files of orbax, manifest.json and meta.json
 
-A checkpoint is complete when its manifest exists. Process 0 writes the manifest
-last, after every process has written its part and orbax has committed the
-folder. The manifest holds the size and the SHA-256 of every file. A folder
-without a manifest is from an interrupted save, and a folder that differs from
-its manifest was damaged later. Both are skipped, so a run can be killed at any
-moment, also during a save, and continues from the newest valid checkpoint.
+A checkpoint is complete when its meta.json exists. Process 0 writes it last,
+after every process has written its part, orbax has committed the folder, and
+the manifest has the size and the SHA-256 of every file. A folder without
+meta.json is from an interrupted save, and a folder that differs from its
+manifest was damaged later. Both are skipped, so a run can be killed at any
+moment, also during a save, and continues from the newest valid checkpoint. A
+run never begins anew because all of its checkpoints are damaged.
 
 The state is stored as a flat table of named arrays. None and empty subtrees
 are restored from the structure that the caller asks for. All processes must see
@@ -16,7 +17,6 @@ the same folder.
 
 from collections.abc import Callable
 import concurrent.futures
-import hashlib
 import json
 import os
 import re
@@ -31,16 +31,16 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.system.files import below, in_bucket, replacing
+from adrpo_jax.system import manifest
+from adrpo_jax.system.files import in_bucket, replacing
 from adrpo_jax.tree_names import check_same, leaf_names
 from adrpo_jax.types import PyTree
 
-_MANIFEST = 'manifest.json'
 _META = 'meta.json'
 _ARRAYS = 'arrays'
 _STEP = re.compile(r'\d{8,}')
 _UNFINISHED = re.compile(r'\d{8,}\.orbax-checkpoint-tmp.*')
-_HASHING_THREADS = 4
+_NONE, _ONLY_DAMAGED = -1, -2  # in place of a step
 
 
 class Restored(NamedTuple):
@@ -89,10 +89,8 @@ class Checkpoints:
 
   def steps(self) -> list[int]:
     """Returns the steps of complete checkpoints, oldest first, unverified."""
-    if not self._folder.exists():
-      return []
-    paths = (p for p in self._folder.iterdir() if _STEP.fullmatch(p.name))
-    return sorted(int(p.name) for p in paths if (p / _MANIFEST).exists())
+    paths = self._folders()
+    return sorted(int(p.name) for p in paths if (p / _META).exists())
 
   def save(self, step: int, state: PyTree, meta: dict[str, Any]) -> None:
     """Copies `state` to the host, then writes it in the background.
@@ -142,8 +140,8 @@ class Checkpoints:
   def restore(self, abstract_state: PyTree) -> Restored | None:
     """Restores the newest valid checkpoint; returns None if there is none.
 
-    Damaged checkpoints are reported on stderr and skipped. The folder is only
-    read.
+    Damaged checkpoints are reported on stderr and skipped for an older one. The
+    folder is only read.
 
     Args:
       abstract_state: the structure to restore, of `jax.ShapeDtypeStruct`. A
@@ -151,11 +149,18 @@ class Checkpoints:
         devices saved it. A leaf without one becomes a NumPy array.
 
     Raises:
-      InputError: the checkpoint has other arrays, shapes or dtypes.
+      InputError: the checkpoint has other arrays, shapes or dtypes, or all of
+        the checkpoints are damaged.
     """
     self.wait()
     step = _from_process_0(self._newest_whole)
-    if step < 0:
+    if step == _ONLY_DAMAGED:
+      raise InputError(
+        f'Expected a whole checkpoint in {self._folder}, found damaged ones '
+        'alone. Put one back from a copy. To do all steps again, remove that '
+        'folder.'
+      )
+    if step == _NONE:
       return None
     path = self._path(step)
     wanted = leaf_names(abstract_state)
@@ -178,11 +183,21 @@ class Checkpoints:
       json.loads((path / _META).read_text()),
     )
 
+  def _folders(self) -> list[epath.Path]:
+    """Returns the folders of steps, complete or not."""
+    if not self._folder.exists():
+      return []
+    return [p for p in self._folder.iterdir() if _STEP.fullmatch(p.name)]
+
   def _path(self, step: int) -> epath.Path:
     return self._folder / f'{step:08d}'
 
   def _newest_whole(self) -> int:
-    """Process 0: returns the newest step with valid files, −1 if none is."""
+    """Process 0: returns the newest step with valid files.
+
+    It is _NONE where no save was ever complete. An interrupted one leaves a
+    folder without meta.json; the next save removes it, so two are damage.
+    """
     steps = self.steps()
     for step in reversed(steps):
       problem = damage(self._path(step))
@@ -191,18 +206,24 @@ class Checkpoints:
       self._damaged.add(step)
       older = [s for s in steps if s < step]
       turn = f'trying step {older[-1]}' if older else 'no older one is left'
-      print(
-        f'WARNING: the checkpoint {self._path(step)} is damaged and skipped '
-        f'({problem}); {turn}.',
-        file=sys.stderr,
-        flush=True,
+      _warn(
+        f'the checkpoint {self._path(step)} is damaged and skipped '
+        f'({problem}); {turn}.'
       )
-    return -1
+    unfinished = self._folders()
+    if steps or len(unfinished) > 1:
+      return _ONLY_DAMAGED
+    for path in unfinished:
+      _warn(
+        f'the save of the checkpoint {path} was interrupted; the run begins '
+        'with its first step.'
+      )
+    return _NONE
 
   def _make_room(self) -> int:
     """Process 0: removes incomplete and damaged checkpoints.
 
-    Returns the latest remaining step, −1 without one.
+    Returns the latest remaining step, _NONE without one.
     """
     self._folder.mkdir(parents=True, exist_ok=True)
     whole = [s for s in self.steps() if s not in self._damaged]
@@ -212,15 +233,16 @@ class Checkpoints:
       if ours and not finished:
         _remove(path)
     self._damaged.clear()
-    return whole[-1] if whole else -1
+    return whole[-1] if whole else _NONE
 
   def _finish(self, step: int, meta: str) -> int:
-    """Background: waits for orbax, writes the manifest, removes old steps."""
+    """Background: waits for orbax, seals the folder, removes old steps."""
     self._orbax.wait_until_finished()
     if jax.process_index() == 0:
       path = self._path(step)
-      (path / _META).write_text(meta)
-      _seal(path)
+      manifest.seal(path, later={_META: meta.encode()}, step=step)
+      with replacing(path / _META) as new:
+        new.write_bytes(meta.encode())
       for old in self.steps()[: -self._keep]:
         _remove(self._path(old))
     return step
@@ -228,54 +250,22 @@ class Checkpoints:
 
 def damage(path: epath.PathLike) -> str | None:
   """Describes the damage of a checkpoint's files; None if there is none."""
-  path = epath.Path(path)
-  try:
-    manifest = json.loads((path / _MANIFEST).read_text())
-    files = {str(name): (e[0], e[1]) for name, e in manifest['files'].items()}
-  except FileNotFoundError:
-    return f'no {_MANIFEST}'
-  except (ValueError, LookupError, TypeError, AttributeError):
-    return f'{_MANIFEST} cannot be read'
-  if _META not in files:
-    return f'{_MANIFEST} lists no {_META}'
-  for name, (size, _) in files.items():
-    if not (path / name).exists():
-      return f'{name} is missing'
-    actual = (path / name).stat().length
-    if actual != size:
-      return f'{name} has {actual} bytes instead of {size}'
-  with concurrent.futures.ThreadPoolExecutor(_HASHING_THREADS) as threads:
-    digests = threads.map(_sha256, [path / name for name in files])
-    for (name, (_, digest)), actual in zip(files.items(), digests, strict=True):
-      if actual != digest:
-        return f'{name} has changed: its SHA-256 differs from the manifest'
-  return None
+  entries = manifest.entries_of(path)
+  if entries is not None and _META not in entries:
+    return f'{manifest.NAME} lists no {_META}'
+  return manifest.damage(path)
 
 
-def _seal(path: epath.Path) -> None:
-  """Writes the manifest atomically."""
-  files = sorted(below(path))
-  with concurrent.futures.ThreadPoolExecutor(_HASHING_THREADS) as threads:
-    digests = list(threads.map(_sha256, files))
-  entries = {
-    str(file.relative_to(path)): [file.stat().length, digest]
-    for file, digest in zip(files, digests, strict=True)
-  }
-  with replacing(path / _MANIFEST) as new:
-    new.write_text(json.dumps({'step': int(path.name), 'files': entries}))
-
-
-def _sha256(file: epath.Path) -> str:
-  with file.open('rb') as stream:
-    return hashlib.file_digest(stream, 'sha256').hexdigest()
+def _warn(text: str) -> None:
+  print(f'WARNING: {text}', file=sys.stderr, flush=True)
 
 
 def _remove(path: epath.Path) -> None:
-  """Removes a checkpoint, its manifest first.
+  """Removes a checkpoint, its meta.json first.
 
   An interrupted removal then leaves no folder that looks complete.
   """
-  (path / _MANIFEST).unlink(missing_ok=True)
+  (path / _META).unlink(missing_ok=True)
   path.rmtree()
 
 

@@ -24,12 +24,18 @@ from adrpo_jax.builders.workdir import (
   check_workdir,
   claim_workdir,
   make_folder,
-  read_json,
 )
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
 from adrpo_jax.evaluate import Evaluation
-from adrpo_jax.metrics import append_json, plain, write_json
+from adrpo_jax.records import (
+  append_json,
+  check_steps,
+  plain,
+  read_lines,
+  read_summary,
+  write_json,
+)
 from adrpo_jax.report import summary as summary_file
 from adrpo_jax.report import write as report
 from adrpo_jax.samples import image_file
@@ -48,7 +54,7 @@ def train(
 ) -> int:
   """Fine-tunes, evaluates before and after, writes summary and report."""
   check_workdir(config, workdir)
-  finished = read_json(workdir / 'summary.json')
+  finished = read_summary(workdir)
   if finished and finished['steps'] >= config.steps:
     _say(f'{workdir} is finished:\n{json.dumps(finished, indent=1)}')
     return 0
@@ -290,9 +296,11 @@ def _summary(
   base: Evaluation,
   final: Evaluation,
 ) -> dict[str, Any]:
-  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  path = workdir / 'metrics.jsonl'
+  lines = read_lines(path)
+  check_steps(path, [line['step'] for line in lines], range(config.steps))
   summary = summary_file.make_summary(
-    [json.loads(line) for line in lines],
+    lines,
     base.figures,
     final.figures,
     samples_per_step=math.prod(run.groups),

@@ -5,7 +5,6 @@ is a mirror of it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-import json
 import math
 import shutil
 import sys
@@ -14,10 +13,10 @@ from typing import IO, Any, Self, TextIO
 
 from etils import epath
 import jax
-import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.system.files import StagedFolder, replacing
+from adrpo_jax.records import line_of, plain
+from adrpo_jax.system.files import StagedFolder
 
 
 class MetricsLog:
@@ -29,8 +28,9 @@ class MetricsLog:
   On disk a line is there at once. In a bucket, whose objects cannot grow, the
   file is written anew by `settle`, `close`, and every `interval` seconds.
 
-  Call `cut_back(path, step)` first where a run is resumed at `step`; write the
-  lines of all steps before s, and settle, before the checkpoint of step s.
+  Call `records.cut_back(path, step)` first where a run is resumed at `step`;
+  write the lines of all steps before s, and settle, before the checkpoint of
+  step s.
   """
 
   def __init__(
@@ -78,7 +78,7 @@ class MetricsLog:
     if self._file is None:
       return
     record = {'step': int(step)} | plain(dict(metrics))
-    self._file.write(json.dumps(record, allow_nan=False) + '\n')
+    self._file.write(line_of(record))
     self._file.flush()
     if self._mirror is not None:
       for name, value in _scalars(record):
@@ -102,37 +102,6 @@ class MetricsLog:
       self._mirror.close()
     for staged in self._staged:
       staged.close()
-
-
-def cut_back(path: epath.PathLike, step: int) -> int:
-  """Drops the lines of a .jsonl file from `step` on; returns how many went.
-
-  A resumed run writes them again. The torn last line of a killed run goes too.
-  The file is replaced as a whole, by process 0; where there is none, nothing
-  happens.
-
-  Raises:
-    InputError: a line before the last is not a JSON object with a step.
-  """
-  path = epath.Path(path)
-  if jax.process_index() != 0 or not path.exists():
-    return 0
-  text = path.read_bytes().decode('utf-8', errors='replace')
-  lines = text.splitlines(True)
-  earlier = []
-  for number, line in enumerate(lines, 1):
-    recorded = _step_of(line)
-    if recorded is None and number < len(lines):
-      raise InputError(
-        f'Expected a JSON object with a "step" in line {number} of {path}, '
-        f'got {line.strip()[:60]!r}. Remove that line to resume.'
-      )
-    if recorded is not None and recorded < step:
-      earlier.append(line)
-  if len(earlier) < len(lines):
-    with replacing(path) as new:
-      new.write_text(''.join(earlier))
-  return len(lines) - len(earlier)
 
 
 class Progress:
@@ -214,47 +183,6 @@ def _clock_time(seconds: float) -> str:
 
 def _short(value: Any) -> str:
   return value if isinstance(value, str) else f'{float(value):.3g}'
-
-
-def _step_of(line: str) -> int | None:
-  """The step of a whole line, None for anything else."""
-  try:
-    record = json.loads(line) if line.endswith('\n') else None
-  except ValueError:
-    return None
-  step = record.get('step') if isinstance(record, dict) else None
-  return step if isinstance(step, int) else None
-
-
-def plain(value: Any) -> Any:
-  """Returns a value as JSON can hold it: arrays as lists, NaN and ∞ as None."""
-  if isinstance(value, Mapping):
-    return {str(name): plain(entry) for name, entry in value.items()}
-  if isinstance(value, list | tuple):
-    return [plain(entry) for entry in value]
-  if isinstance(value, jax.Array | np.ndarray | np.generic):
-    return plain(np.asarray(value).tolist())
-  if isinstance(value, float) and not math.isfinite(value):
-    return None
-  return value
-
-
-def write_json(path: epath.Path, content: Any) -> None:
-  """Writes JSON whole or not at all, on process 0."""
-  if jax.process_index() == 0:
-    with replacing(path) as new:
-      new.write_text(json.dumps(plain(content), indent=1, ensure_ascii=False))
-
-
-def append_json(path: epath.Path, record: Mapping[str, Any]) -> None:
-  """Adds a line to a short .jsonl file, on process 0.
-
-  The file is written anew, since an object in a bucket cannot grow.
-  """
-  if jax.process_index() == 0:
-    before = path.read_text() if path.exists() else ''
-    with replacing(path) as new:
-      new.write_text(before + json.dumps(plain(record), allow_nan=False) + '\n')
 
 
 def _scalars(record: Mapping[str, Any], under: str = '') -> Iterator[Any]:

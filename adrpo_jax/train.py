@@ -16,7 +16,8 @@ from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import RunError
 from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.experience import Experience, elapsed
-from adrpo_jax.metrics import MetricsLog, Progress, cut_back
+from adrpo_jax.metrics import MetricsLog, Progress
+from adrpo_jax.records import cut_back
 from adrpo_jax.rewards.protocol import check_invalid_share
 from adrpo_jax.rewards.weighted_sum import measure_masks
 from adrpo_jax.system.preemption import Preemption
@@ -107,7 +108,7 @@ def train(
     restored = checkpoints.restore(run.abstract)
     state = restored.state if restored else run.init()
     start = restored.step if restored else 0
-    cut_back(workdir / 'metrics.jsonl', start)
+    cut_back(workdir / 'metrics.jsonl', start, range(start))
     cut_back(workdir / 'evaluations.jsonl', max(start, 1))  # 0 is the base
     log = MetricsLog(
       workdir / 'metrics.jsonl',

@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import importlib.util
 import io
-import json
 import os
 import pathlib
 import sys
@@ -23,6 +22,7 @@ import pytest
 from adrpo_jax import builders, main
 from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.pretrain import shapes
+from adrpo_jax.records import parsed
 from adrpo_jax.types import Scores
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -159,8 +159,8 @@ def refused(workdir, *extra, devices=1, **changes):
 
 
 def records(path):
-  """The lines of a .jsonl file."""
-  return [json.loads(line) for line in path.read_text().splitlines()]
+  """The records of a .jsonl file, which differ from no checksum."""
+  return [parsed(line) for line in path.read_text().splitlines()]
 
 
 def made_scores(invalid=()):

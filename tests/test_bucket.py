@@ -11,7 +11,8 @@ import small_run
 
 from adrpo_jax import preferences
 from adrpo_jax.errors import InputError
-from adrpo_jax.metrics import MetricsLog, cut_back
+from adrpo_jax.metrics import MetricsLog
+from adrpo_jax.records import cut_back
 from adrpo_jax.system import files
 from adrpo_jax.types import Scores
 

@@ -17,6 +17,7 @@ import pytest
 from adrpo_jax import checkpoint, sharding
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
+from adrpo_jax.records import parsed
 
 MESH = {'data': 2, 'fsdp': 2, 'tensor': 2}
 
@@ -150,15 +151,48 @@ def test_a_damaged_newest_is_named_skipped_and_replaced(tmp_path, capfd):
   for step in ('00000010', '00000020'):
     (folder / step / 'manifest.json').write_text('{"files":')
   with Checkpoints(folder) as last:
-    assert last.restore(abstract_state(**MESH)) is None
+    with pytest.raises(InputError, match=r'damaged ones alone.*remove that'):
+      last.restore(abstract_state(**MESH))
     assert 'no older one is left' in capfd.readouterr().err
+    assert last.steps() == [10, 20]
+
+
+@pytest.mark.parametrize('gone', [['manifest.json'], ['meta.json'], ['*.json']])
+def test_a_run_never_begins_anew_since_files_have_gone(tmp_path, gone):
+  """Of one checkpoint, of each, and of whatever else is in its folder."""
+  folder = tmp_path / 'checkpoints'
+  with Checkpoints(folder) as first:
+    save(first, 10, 20)
+  for path in (file for name in gone for file in folder.glob(f'*/{name}')):
+    path.unlink()
+  with (
+    Checkpoints(folder) as again,
+    pytest.raises(InputError, match='damaged ones alone'),
+  ):
+    again.restore(abstract_state())
+  assert len(list(folder.iterdir())) == 2  # Nothing is lost.
+
+
+def test_after_the_first_save_was_interrupted_a_run_begins_anew(
+  tmp_path, capfd
+):
+  folder = tmp_path / 'checkpoints'
+  with Checkpoints(folder) as first:
+    save(first, 10)
+  (folder / '00000010' / 'meta.json').unlink()
+  with Checkpoints(folder) as again:
+    assert again.restore(abstract_state()) is None
+    assert '00000010 was interrupted' in capfd.readouterr().err
+    save(again, 10)
+    assert again.steps() == [10]
 
 
 def test_the_rests_of_a_killed_save_are_passed_over_and_removed(tmp_path):
   folder = tmp_path / 'checkpoints'
   with Checkpoints(folder) as first:
     save(first, 1, 2)
-  (folder / '00000002' / 'manifest.json').unlink()  # killed before the seal
+  for name in ('manifest.json', 'meta.json'):  # killed before the seal
+    (folder / '00000002' / name).unlink()
   (folder / '00000003.orbax-checkpoint-tmp').mkdir()  # and before the commit
   (folder / 'notes.txt').write_text('not ours')
   with Checkpoints(folder) as again:
@@ -209,11 +243,11 @@ def test_another_structure_is_refused_by_name(checkpoints):
 
 
 def test_a_failed_save_is_raised_by_the_next_call(checkpoints, monkeypatch):
-  def full(path):
+  def full(path, **about):
     raise OSError('no space left')
 
   with monkeypatch.context() as patch:
-    patch.setattr(checkpoint, '_seal', full)
+    patch.setattr(checkpoint.manifest, 'seal', full)
     checkpoints.save(1, made_state(1), {})
     with pytest.raises(OSError, match='no space left'):
       checkpoints.wait()
@@ -268,7 +302,8 @@ def test_two_processes_save_are_preempted_and_restore(tmp_path):
 
   # Process 0 alone wrote the metrics, and what two saved one restores.
   lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
-  assert lines == [f'{{"step": {i}, "rank": 0}}' for i in range(step)]
+  told = [parsed(line) for line in lines]
+  assert told == [{'step': i, 'rank': 0} for i in range(step)]
   with Checkpoints(tmp_path / 'checkpoints') as checkpoints:
     assert checkpoints.steps() == sorted({2, 4, step})[-2:]
     restored = checkpoints.restore(wanted := abstract_state(**MESH))

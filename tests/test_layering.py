@@ -10,8 +10,8 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
 LAYERS = [
   'errors stats types',
   'diagnostics figures method sampling system tree_names worlds',
-  'checkpoint data metrics models sharding update',
-  'modalities preferences rewards samples',
+  'checkpoint data models records sharding update',
+  'metrics modalities preferences rewards samples',
   'evaluate experience pretrain report scoring',
   'builders train',
   'commands',

@@ -1,7 +1,6 @@
 """Lines that survive a kill, a bar that tells the time."""
 
 import io
-import json
 import sys
 
 import jax
@@ -10,15 +9,12 @@ import numpy as np
 import pytest
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.metrics import (
-  MetricsLog,
-  Progress,
-  cut_back,
-)
+from adrpo_jax.metrics import MetricsLog, Progress
+from adrpo_jax.records import cut_back, parsed
 
 
 def lines_of(path):
-  return [json.loads(line) for line in path.read_text().splitlines()]
+  return [parsed(line) for line in path.read_text().splitlines()]
 
 
 def test_lines_are_whole_at_once_and_plain_json(tmp_path):

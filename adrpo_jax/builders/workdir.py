@@ -2,25 +2,28 @@
 
 import json
 import os
-from typing import Any
 
 from etils import epath
 from flax.traverse_util import flatten_dict
+import jax
 from ml_collections import ConfigDict
 
 from adrpo_jax.builders.families import family_of
 from adrpo_jax.errors import InputError
-from adrpo_jax.metrics import write_json
+from adrpo_jax.records import read_config, write_json
 from adrpo_jax.system.versions import device_name, versions
 
+LEFT_BY_A_RUN = ('metrics.jsonl', 'evaluations.jsonl', 'summary.json')
 # Keys, and groups of keys, that a run which goes on may change.
 CHANGEABLE = ('steps', 'log', 'compute', 'checkpoint', 'eval.every', 'compare')
 
 
 def check_workdir(config: ConfigDict, workdir: epath.Path) -> None:
   """Checks that a workdir holds no run of another config. Writes nothing."""
-  stored = read_json(workdir / 'config.json')
-  if stored:
+  stored = read_config(workdir)
+  if stored is None:
+    _check_unused(workdir)
+  else:
     as_stored = json.loads(json.dumps(config.to_dict()))
     old = flatten_dict(stored['config'], sep='.')
     new = flatten_dict(as_stored, sep='.')
@@ -34,6 +37,22 @@ def check_workdir(config: ConfigDict, workdir: epath.Path) -> None:
         f'{workdir} holds a run of another config: {"; ".join(differing)}. '
         'Take another --workdir, or the same config.'
       )
+
+
+def _check_unused(workdir: epath.Path) -> None:
+  """Raises InputError where a run has left records, but not its config."""
+  if jax.process_index() != 0:
+    return  # The records are those of process 0.
+  left = [name for name in LEFT_BY_A_RUN if (workdir / name).exists()]
+  checkpoints = workdir / 'checkpoints'
+  if checkpoints.exists() and any(checkpoints.iterdir()):
+    left.append('checkpoints')
+  if left:
+    raise InputError(
+      f'Expected config.json in {workdir}, which holds {", ".join(left)} of a '
+      'run, found none. Without it nobody knows the settings of that run: put '
+      'it back from a copy, or take another --workdir.'
+    )
 
 
 def claim_workdir(config: ConfigDict, workdir: epath.Path) -> None:
@@ -62,8 +81,3 @@ def make_folder(folder: epath.Path) -> None:
       f'Expected a workdir that can be written to, got {folder}: '
       f'{error.strerror or error}. Take another --workdir.'
     ) from error
-
-
-def read_json(path: epath.Path) -> dict[str, Any] | None:
-  """Reads a file of JSON; None where there is none."""
-  return json.loads(path.read_text()) if path.is_file() else None

@@ -25,11 +25,12 @@ import numpy as np
 import optax
 
 from adrpo_jax.checkpoint import Checkpoints
-from adrpo_jax.metrics import MetricsLog, Progress, cut_back
+from adrpo_jax.metrics import MetricsLog, Progress
 from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.shapes.base import Base, initialize
 from adrpo_jax.models.shapes.text_encoder import TextEncoder, TextEncoderConfig
+from adrpo_jax.records import cut_back
 from adrpo_jax.sampling import guided, paths
 from adrpo_jax.system.files import replacing
 from adrpo_jax.types import Array, PyTree
@@ -231,8 +232,12 @@ def train_stage(
     restored = checkpoints.restore(jax.eval_shape(lambda: state))
     first = restored.step if restored else 0
     state = restored.state if restored else state
-    cut_back(workdir / f'{name}.jsonl', first)
-    progress, losses = Progress(stage.steps, start=first), []
+    meta = restored.meta if restored else {}
+    # The losses since the last line, which is a mean of them.
+    losses = list(np.asarray(meta.get('losses', []), np.float32))
+    logged = [step for step in range(first) if _is_logged(step + 1, stage)]
+    cut_back(workdir / f'{name}.jsonl', first, logged)
+    progress = Progress(stage.steps, start=first)
     with MetricsLog(workdir / f'{name}.jsonl', start=first) as log:
       for step in range(first, stage.steps):
         rng = np.random.default_rng([seed, step])
@@ -241,16 +246,21 @@ def train_stage(
         state, value = update(state, batch_of(rows), key)
         losses.append(value)
         completed = step + 1
-        if completed % LOG_EVERY == 0 or completed == stage.steps:
+        if _is_logged(completed, stage):
           mean = float(np.mean(jax.device_get(losses)))
           log.write(step, {'loss': mean})
           progress.update(completed, {f'{name} loss': mean})
           losses = []
         every = stage.save_every or stage.steps
         if completed % every == 0 or completed == stage.steps:
-          checkpoints.save(completed, state, {})
+          since = [float(loss) for loss in jax.device_get(losses)]
+          checkpoints.save(completed, state, {'losses': since})
     progress.close()
   return state.ema
+
+
+def _is_logged(completed: int, stage: StageConfig) -> bool:
+  return completed % LOG_EVERY == 0 or completed == stage.steps
 
 
 def run(

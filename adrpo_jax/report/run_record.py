@@ -5,22 +5,20 @@ stopped early may have no samples. `notes` lists missing and unreadable files
 for the readers of a report.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 import dataclasses
-import json
-from typing import Any
 
 from etils import epath
 import numpy as np
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.records import Record, lines_of, read_config, read_summary
 from adrpo_jax.report.method_titles import method_title
 from adrpo_jax.samples import image_file, text_file
 from adrpo_jax.samples.image_file import Samples
 from adrpo_jax.samples.text_file import TextSamples
 from adrpo_jax.stats.measures import MEASURES, Measure, Measures, goal
 
-Record = dict[str, Any]
 KeptSamples = Samples | TextSamples
 
 
@@ -113,17 +111,11 @@ def read_lines(path: epath.Path) -> tuple[list[Record], list[str]]:
     return [], [f'{path.name} does not exist yet.']
   records: dict[int, Record] = {}
   notes = []
-  text = path.read_text(encoding='utf-8')
-  lines = text.splitlines()
-  for number, line in enumerate(lines, 1):
-    if not line.strip():
-      continue
-    try:
-      record = json.loads(line)
-      records[int(record['step'])] = record
-    except (ValueError, TypeError, KeyError):
-      if number < len(lines) or text.endswith('\n'):
-        notes.append(f'{path.name}: unreadable line {number} is left out.')
+  for number, (_, record) in enumerate(lines_of(path), 1):
+    if isinstance(record, ValueError):
+      notes.append(f'{path.name}: unreadable line {number} is left out.')
+    else:
+      records[record['step']] = record
   if not records and not notes:
     notes.append(f'{path.name} is empty.')
   return [records[step] for step in sorted(records)], notes
@@ -142,13 +134,13 @@ def series(
   return np.array(steps, float), np.array(values, float)
 
 
-def _read_json(path: epath.Path) -> tuple[Record | None, list[str]]:
-  if not path.exists():
-    return None, []
+def _read_or_note(
+  read: Callable[[epath.Path], Record | None], workdir: epath.Path, name: str
+) -> tuple[Record | None, list[str]]:
   try:
-    return json.loads(path.read_text(encoding='utf-8')), []
-  except ValueError:
-    return None, [f'{path.name} is unreadable and left out.']
+    return read(workdir), []
+  except InputError as error:
+    return None, [f'{name} is unreadable and left out: {error}']
 
 
 def read_samples(path: epath.PathLike) -> KeptSamples:
@@ -208,10 +200,10 @@ def read_run(workdir: epath.PathLike) -> RunRecord:
       f'Expected the workdir of a run, with at least one of '
       f'{", ".join(names)}; got {workdir}. Pass the --workdir of the run.'
     )
-  config, config_notes = _read_json(workdir / 'config.json')
+  config, config_notes = _read_or_note(read_config, workdir, 'config.json')
   metrics, metric_notes = read_lines(workdir / 'metrics.jsonl')
   evaluations, evaluation_notes = read_lines(workdir / 'evaluations.jsonl')
-  summary, summary_notes = _read_json(workdir / 'summary.json')
+  summary, summary_notes = _read_or_note(read_summary, workdir, 'summary.json')
   evaluations = _from_the_base_on(evaluations, (summary or {}).get('base'))
   folder = workdir / 'samples'
   base, base_notes = _read_samples(folder / 'base.npz')

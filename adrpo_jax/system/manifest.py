@@ -48,16 +48,10 @@ def seal(
 
 
 def entries_of(folder: epath.PathLike) -> dict[str, tuple[int, str]] | None:
-  """Reads name -> (size, digest) of the manifest; None if it is damaged.
-
-  Raises:
-    FileNotFoundError: the folder has no manifest.
-  """
+  """Reads name -> (size, digest) of the manifest; None if it cannot be read."""
   try:
     stored = json.loads((epath.Path(folder) / NAME).read_text())
     return {str(name): (e[0], e[1]) for name, e in stored['files'].items()}
-  except FileNotFoundError:
-    raise
   except (ValueError, LookupError, TypeError, AttributeError, OSError):
     return None
 
@@ -65,12 +59,10 @@ def entries_of(folder: epath.PathLike) -> dict[str, tuple[int, str]] | None:
 def damage(folder: epath.PathLike) -> str | None:
   """Describes how a folder differs from its manifest; None if it does not."""
   folder = epath.Path(folder)
-  try:
-    files = entries_of(folder)
-  except FileNotFoundError:
-    return f'no {NAME}'
+  files = entries_of(folder)
   if files is None:
-    return f'{NAME} cannot be read'
+    there = (folder / NAME).exists()
+    return f'{NAME} cannot be read' if there else f'no {NAME}'
   for name, (size, _) in files.items():
     if not (folder / name).is_file():
       return f'{name} is missing'
