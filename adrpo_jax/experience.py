@@ -61,6 +61,8 @@ class Offline(Sampled, Protocol):
   @property
   def prompts_of(self) -> Callable[[np.ndarray], PromptBatch]: ...
   @property
+  def prompt_count(self) -> int: ...
+  @property
   def place(self) -> Callable[[PyTree], PyTree]: ...
 
 
@@ -103,7 +105,7 @@ def offline(
   """
   if not path.exists():
     _draw_pairs(run, path, steps, seed)
-  pairs = preferences.read(path)
+  pairs = preferences.read(path, run.prompt_count)
   per_step = run.groups[0]
 
   def experience(state, step, key):

@@ -17,6 +17,7 @@ them:
   pairs     N
   sample    JSON, NAME -> [dtype, shape of one sample], for example
             {"x0": ["float32", [8, 8, 8]]}
+  sha256    of all arrays, if the file was drawn; a file of yours needs none
 
 A file of this form takes the place of the drawn pairs with
 --config.method.dpo.pairs=PATH. Step s trains on the next P pairs, and starts
@@ -24,6 +25,7 @@ again at the first after the last.
 """
 
 from collections.abc import Callable
+import hashlib
 import json
 
 from etils import epath
@@ -35,6 +37,7 @@ import numpy as np
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.files import safetensors_trees
 from adrpo_jax.system.files import StagedFolder, on_disk
+from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import Array, PyTree, Scores
 
 
@@ -80,21 +83,71 @@ def draw(
     name: [leaf.dtype.name, leaf.shape[1:]]
     for name, leaf in pairs['winner'].items()
   }
-  metadata = {'pairs': str(len(pairs['ids'])), 'sample': json.dumps(of_one)}
+  metadata = {
+    'pairs': str(len(pairs['ids'])),
+    'sample': json.dumps(of_one),
+    'sha256': _digest(pairs),
+  }
   with StagedFolder(path.parent) as staged:
     safetensors_trees.save_tree(staged.folder / path.name, pairs, metadata)
   multihost_utils.sync_global_devices(f'{path} is written')
 
 
-def read(path: epath.Path) -> dict[str, PyTree]:
-  """Reads and checks the stored pairs.
+def read(path: epath.Path, prompts: int) -> dict[str, PyTree]:
+  """Reads and checks the stored pairs; `prompts` is how many there are.
 
   Raises:
-    InputError: no such file, a pickle, or arrays that are not pairs.
+    InputError: no such file, a pickle, a damaged file, arrays that are not
+      pairs, or values that no pairs of these prompts have.
   """
   with on_disk(path) as file:
     described = safetensors_trees.read_metadata(file)
-    return safetensors_trees.load_tree(file, _shapes(described, path))
+    pairs = safetensors_trees.load_tree(file, _shapes(described, path))
+  if described.get('sha256', _digest(pairs)) != _digest(pairs):
+    raise InputError(
+      f'The pairs in {path} differ from their checksum: the file was damaged. '
+      'Put it back from a copy, or remove it: pairs drawn from the base are '
+      'then drawn again.'
+    )
+  fault = _fault(pairs, prompts)
+  if fault:
+    raise InputError(f'Expected preference pairs in {path}, got {fault}')
+  return pairs
+
+
+def _fault(pairs: dict[str, PyTree], prompts: int) -> str:
+  """Describes the first value that pairs cannot have; '' if there is none."""
+  ids, rewards = pairs['ids'], pairs['rewards']
+  if not len(ids):
+    return 'none. Give at least one.'
+  beyond = (ids < 0) | (ids >= prompts)
+  if beyond.any():
+    row = int(np.argmax(beyond))
+    return (
+      f'the prompt {ids[row]} in pair {row}, of training prompts 0 to '
+      f'{prompts - 1}. Give the --config.prompts.source that the pairs are of.'
+    )
+  for name, leaf in leaf_names(pairs).items():
+    finite = np.isfinite(leaf) if leaf.dtype.kind == 'f' else np.ones(1, bool)
+    if not finite.all():
+      row = int(np.argmin(finite.reshape(len(leaf), -1).all(1)))
+      return f'a value of {name} in pair {row} that is not finite.'
+  worse = rewards[:, 0] < rewards[:, 1]
+  if worse.any():
+    row = int(np.argmax(worse))
+    return (
+      f'a winner of reward {rewards[row, 0]:g} and a loser of '
+      f'{rewards[row, 1]:g} in pair {row}. The winner comes first.'
+    )
+  return ''
+
+
+def _digest(pairs: dict[str, PyTree]) -> str:
+  digest = hashlib.sha256()
+  for name, leaf in sorted(leaf_names(pairs).items()):
+    digest.update(f'{name} {leaf.dtype.name} {leaf.shape}'.encode())
+    digest.update(np.ascontiguousarray(leaf).tobytes())
+  return digest.hexdigest()
 
 
 def _shapes(described: dict[str, str], path: epath.Path) -> PyTree:

@@ -5,12 +5,13 @@ import json
 import jax
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 import small_run
 
 from adrpo_jax import preferences
 from adrpo_jax.errors import InputError
 from adrpo_jax.experience import offline
+from adrpo_jax.types import Scores
 
 N = 12  # pairs, more than the prompts of a step
 
@@ -64,4 +65,71 @@ def test_metadata_that_are_missing_are_named(tmp_path):
   path = tmp_path / 'mine.safetensors'
   write_pairs(path, {'pairs': str(N), 'latent': '[8, 8, 8]'})
   with pytest.raises(InputError, match=r'"sample" .*dtype and shape'):
-    preferences.read(path)
+    preferences.read(path, N)
+
+
+SAMPLE = json.dumps({'x0': ['float32', [8, 8, 8]]})
+
+
+@pytest.mark.parametrize(
+  ('name', 'place', 'value', 'said'),
+  [
+    ('ids', 3, N, r'the prompt 12 in pair 3, of training prompts 0 to 11'),
+    ('ids', 0, -1, r'the prompt -1 in pair 0'),
+    ('rewards', (5, 1), np.nan, r'rewards in pair 5 that is not finite'),
+    ('rewards', (5, 0), np.inf, r'rewards in pair 5 that is not finite'),
+    ('rewards', (2, 0), -1, r'winner of reward -1 and a loser of 0 in pair 2'),
+    ('winner/x0', (1, 2, 3, 4), np.nan, r'winner/x0 in pair 1'),
+    ('loser/x0', (11, 0, 0, 0), -np.inf, r'loser/x0 in pair 11'),
+  ],
+)
+def test_values_that_no_pairs_have_are_named(
+  tmp_path, name, place, value, said
+):
+  path = tmp_path / 'mine.safetensors'
+  write_pairs(path, {'pairs': str(N), 'sample': SAMPLE})
+  arrays = load_file(path)
+  assert preferences.read(path, N)['ids'].shape == (N,)
+  arrays[name][place] = value
+  save_file(arrays, path, {'pairs': str(N), 'sample': SAMPLE})
+  with pytest.raises(InputError, match=said) as raised:
+    preferences.read(path, N)
+  assert str(path) in str(raised.value)
+
+
+def test_a_file_without_pairs_is_refused(tmp_path):
+  path = tmp_path / 'mine.safetensors'
+  write_pairs(path, {})
+  arrays = {name: leaf[:0] for name, leaf in load_file(path).items()}
+  save_file(arrays, path, {'pairs': '0', 'sample': SAMPLE})
+  with pytest.raises(InputError, match='at least one'):
+    preferences.read(path, N)
+
+
+def test_no_damaged_file_of_drawn_pairs_is_read(tmp_path):
+  """A flipped bit anywhere is an error, or changes no pair."""
+  path = tmp_path / 'pairs.safetensors'
+  rng = np.random.default_rng(0)
+
+  def sample(step):
+    x0 = rng.standard_normal((4, 3, 2)).astype(np.float32)
+    scores = Scores(rng.random((4, 3)), np.ones((4, 3), bool), {})
+    return np.arange(4, dtype=np.int32), {'x0': x0}, scores
+
+  preferences.draw(path, 2, sample, lambda step: None)
+  whole, expected = path.read_bytes(), preferences.read(path, 4)
+  refused = 0
+  for place, bit in rng.integers((len(whole), 8), size=(150, 2)):
+    changed = bytearray(whole)
+    changed[place] ^= 1 << bit
+    path.write_bytes(changed)
+    try:
+      got = preferences.read(path, 4)
+    except InputError as error:
+      refused += str(path) in str(error)
+    else:
+      jax.tree.map(np.testing.assert_array_equal, got, expected)
+  assert refused > 120
+  path.write_bytes(whole[:-1])
+  with pytest.raises(InputError, match='cut short'):
+    preferences.read(path, 4)

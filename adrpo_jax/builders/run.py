@@ -40,6 +40,7 @@ class Run(NamedTuple):
 
   prompts_at: step -> the prompts of that step, on the mesh
   prompts_of: ids [P] -> these prompts, on the host
+  prompt_count: the number of training prompts
   place: puts arrays that lead with prompts onto the mesh
   encode: (texts) -> prompts_of for these
   rollout, decode, reward, update: the stages, jitted
@@ -61,6 +62,7 @@ class Run(NamedTuple):
   frozen: dict[str, PyTree]
   prompts_at: Callable[[int], PromptBatch]
   prompts_of: Batches
+  prompt_count: int
   place: Callable[[PyTree], PyTree]
   encode: Callable[[Sequence[str]], Batches]
   rollout: Callable[..., PyTree]
@@ -159,6 +161,7 @@ def build(
     frozen=generator.frozen,
     prompts_at=prompts_at,
     prompts_of=prompts_of,
+    prompt_count=len(task.training),
     place=place,
     measures=programs.modality.measures,
     encode=encode,
