@@ -41,7 +41,8 @@ from adrpo_jax.report import write as report
 from adrpo_jax.samples import image_file
 from adrpo_jax.scoring import image_scores
 from adrpo_jax.system import cache_files, wandb_mirror
-from adrpo_jax.system.files import StagedFolder, in_bucket
+from adrpo_jax.system.files import in_bucket
+from adrpo_jax.system.output_folder import check_own, output_folder
 from adrpo_jax.system.versions import device_name, versions
 from adrpo_jax.types import TrainState
 
@@ -159,6 +160,7 @@ def sample(
       'Expected --prompt="..." and --count of at least 1 with --mode=sample, '
       f'got {len(texts)} prompts and count {count}.'
     )
+  check_own(workdir / 'drawn')
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.prompts.group_size = max(count, 2)  # a group, whatever the method
@@ -179,8 +181,8 @@ def sample(
   )
   if jax.process_index() == 0:
     rows = {k: leaf[: len(texts), :count] for k, leaf in arrays.items()}
-    with StagedFolder(workdir / 'drawn') as staged:
-      run.kind.write(staged.folder, texts, rows)
+    with output_folder(workdir / 'drawn') as folder:
+      run.kind.write(epath.Path(folder), texts, rows)
   _say(f'{len(texts) * count} {run.kind.noun} in {workdir / "drawn"}')
   return 0
 
@@ -189,6 +191,7 @@ def export(
   config: ConfigDict, workdir: epath.Path, devices: Devices = None
 ) -> int:
   """Writes a workdir's newest checkpoint as files that others load."""
+  check_own(workdir / 'export')
   run = builders.build(config, builders.make_mesh(config, devices))
   restored = _restored(run, workdir)
   if restored is None:
@@ -197,9 +200,9 @@ def export(
       '--workdir of a run, and the --config it was made with.'
     )
   make_folder(workdir)
-  with StagedFolder(workdir / 'export') as staged:
-    written = run.export(restored, run.frozen, pathlib.Path(staged.folder))
-  path = workdir / 'export' / os.fspath(written.relative_to(staged.folder))
+  with output_folder(workdir / 'export') as folder:
+    written = run.export(restored, run.frozen, folder)
+  path = workdir / 'export' / os.fspath(written.relative_to(folder))
   _say(f'Exported: {path}')
   return 0
 
@@ -217,7 +220,9 @@ def pretrain_base(config: ConfigDict, workdir: epath.Path) -> int:
       'Expected the family of an embedded world with --mode=pretrain, world or '
       f'text_world, got {config.model.family!r}, which has bases of its own.'
     )
+  check_workdir(config, workdir)
   make_folder(workdir)
+  claim_workdir(config, workdir)
   family.pretrain(config, pathlib.Path(workdir), versions())
   _say(f'Base checkpoint: {workdir / "base"}')
   return 0
@@ -229,6 +234,12 @@ def _experience(
   if 'pairs' not in run.method.needs:
     return experience.online(run)
   pairs = config.method.get(config.method.name, {}).get('pairs', '')
+  if pairs and not epath.Path(pairs).exists():
+    raise InputError(
+      f'Expected preference pairs at {pairs}, found no file. Give another '
+      f'--config.method.{config.method.name}.pairs, or none to draw pairs from '
+      'the base.'
+    )
   path = workdir / 'preferences' / 'pairs.safetensors'
   return experience.offline(
     run, epath.Path(pairs) if pairs else path, config.steps, config.seed

@@ -32,6 +32,7 @@ from adrpo_jax.report.cards import SELECTION_RULE, Column, same_prompts
 from adrpo_jax.report.sample_kinds import kind_of
 from adrpo_jax.stats.measures import Measure
 from adrpo_jax.stats.number_format import is_finite
+from adrpo_jax.system.files import replacing
 
 
 def write_comparison(workdir: Path | str) -> Path:
@@ -50,7 +51,8 @@ def write_comparison(workdir: Path | str) -> Path:
   }
   for ending, text in contents.items():
     path = workdir / f'comparison.{ending}'
-    path.write_text(text, encoding='utf-8')
+    with replacing(path) as new:
+      new.write_text(text, encoding='utf-8')
   (workdir / 'pareto.png').write_bytes(_pareto(comparison))
   if columns := _columns(comparison):
     for name, content in kind_of(columns).files(columns).items():

@@ -8,12 +8,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from etils import epath
 import numpy as np
 
 from adrpo_jax.compare.equal_divergence import (
   EqualDivergence,
   equal_divergences,
 )
+from adrpo_jax.records import read_summary
 from adrpo_jax.report.method_titles import TITLES
 from adrpo_jax.report.run_record import RunRecord, read_run
 from adrpo_jax.stats.estimates import Estimate, estimate
@@ -262,6 +264,7 @@ def read_comparison(workdir: Path | str) -> Comparison:
 
   Raises:
     FileNotFoundError: no run in the folder has finished.
+    InputError: the summary of a run is damaged.
   """
   workdir = Path(workdir)
   runs: dict[str, list[RunRecord]] = {}
@@ -269,7 +272,10 @@ def read_comparison(workdir: Path | str) -> Comparison:
   for method, folders in _folders(workdir).items():
     for folder in folders:
       if (folder / 'summary.json').exists():
-        runs.setdefault(method, []).append(read_run(folder))
+        read_summary(epath.Path(folder))  # It must be whole here.
+        run = read_run(folder)
+        runs.setdefault(method, []).append(run)
+        notes += [f'{method}/{folder.name}: {note}' for note in run.notes]
       else:
         notes.append(f'{method}/{folder.name} is left out: not finished.')
   if not runs:

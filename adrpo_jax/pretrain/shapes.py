@@ -31,8 +31,9 @@ from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.shapes.base import Base, initialize
 from adrpo_jax.models.shapes.text_encoder import TextEncoder, TextEncoderConfig
 from adrpo_jax.records import cut_back
+from adrpo_jax.samples import image_file
 from adrpo_jax.sampling import guided, paths
-from adrpo_jax.system.files import replacing
+from adrpo_jax.system import cache_files
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import shapes, shapes_prompts
 
@@ -377,12 +378,10 @@ def _dataset(
   shares: dict[str, float],
 ) -> CaptionedImages:
   """Returns the images of a workdir, which are rendered once."""
-  if cache.exists():
-    with np.load(cache, allow_pickle=False) as stored:
-      return CaptionedImages(**stored)
+  if (stored := cache_files.read(cache)) is not None:
+    return CaptionedImages(**image_file.npz_arrays(stored))
   data = render_images(count, corruption, seed, shares)
-  with replacing(cache) as new, open(new, 'wb') as stream:
-    np.savez(stream, **data._asdict())
+  cache_files.write(cache, image_file.npz_bytes(data._asdict()))
   return data
 
 

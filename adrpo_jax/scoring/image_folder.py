@@ -19,6 +19,8 @@ import numpy as np
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.scoring import image_files
+from adrpo_jax.system import manifest
+from adrpo_jax.system.output_folder import check_own
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp')
 RULE = (
@@ -48,6 +50,7 @@ def find_images(folder: str, prompts: PromptSet) -> ImageFolder:
   root = epath.Path(folder).expanduser()
   if not root.is_dir():
     raise InputError(f'Expected a folder of images at {root}, found none.')
+  _check_whole(root)
   groups: dict[int, list[epath.Path]] = {}
   for number, file in _numbered(root):
     groups.setdefault(number, []).append(file)
@@ -58,6 +61,18 @@ def find_images(folder: str, prompts: PromptSet) -> ImageFolder:
   _check_counts(root, files)
   _check_sizes(file for group in files for file in group)
   return ImageFolder(prompts, files)
+
+
+def _check_whole(root: epath.Path) -> None:
+  """Checks that a folder of --mode=sample has the images of one draw alone."""
+  if not (root / manifest.NAME).exists():
+    return
+  check_own(root)
+  if (damage := manifest.damage(root)) is not None:
+    raise InputError(
+      f'Expected all images of one draw in {root}, but {damage}. Draw them '
+      'again.'
+    )
 
 
 def read_images(files: Sequence[Sequence[epath.Path]]) -> np.ndarray:

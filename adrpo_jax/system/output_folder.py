@@ -9,6 +9,7 @@ import tempfile
 import uuid
 
 from etils import epath
+import jax
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.system import manifest
@@ -22,6 +23,7 @@ def output_folder(target: epath.PathLike) -> Iterator[pathlib.Path]:
   A reader finds all of the old output or all of the new one. A manifest in the
   folder says what belongs to it. On a local disk the folder is exchanged as a
   whole; in a bucket the old objects go first, and the manifest comes last.
+  Process 0 alone writes: what others put into their folders is thrown away.
 
   >>> with output_folder(workdir / 'drawn') as new:
   ...   _ = (new / 'answers.jsonl').write_text('')
@@ -34,6 +36,8 @@ def output_folder(target: epath.PathLike) -> Iterator[pathlib.Path]:
   check_own(target)
   with _staging(target) as new:
     yield new
+    if jax.process_index() != 0:
+      return
     manifest.seal(new)
     check_own(target)
     if in_bucket(target):
@@ -72,7 +76,7 @@ def check_own(target: epath.PathLike) -> None:
 @contextlib.contextmanager
 def _staging(target: epath.Path) -> Iterator[pathlib.Path]:
   """Yields a new folder: beside the target, so that it can be renamed."""
-  if in_bucket(target):
+  if in_bucket(target) or jax.process_index() != 0:
     with tempfile.TemporaryDirectory(prefix='adrpo_jax_') as folder:
       yield pathlib.Path(folder)
     return

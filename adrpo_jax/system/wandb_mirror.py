@@ -110,7 +110,7 @@ def _opened(
   """A new W&B run, or the one that the workdir has."""
   wandb = _package()
   path = workdir / RUN_FILE
-  stored = json.loads(path.read_text()) if path.exists() else {}
+  stored = _stored(path)
   if stored and stored['project'] != project:
     raise InputError(
       f'Expected --config.log.wandb.project={stored["project"]}, where the W&B '
@@ -133,6 +133,20 @@ def _opened(
     with replacing(path) as new:
       new.write_text(json.dumps({'project': project, 'id': run.id}))
   return run
+
+
+def _stored(path: epath.Path) -> dict[str, str]:
+  """Reads the project and the id of the W&B run of a workdir, {} without."""
+  if not path.exists():
+    return {}
+  try:
+    stored = json.loads(path.read_text())
+    return {'project': str(stored['project']), 'id': str(stored['id'])}
+  except (ValueError, LookupError, TypeError, OSError) as error:
+    raise InputError(
+      f'Expected the project and the id of a W&B run in {path}, which is cut '
+      f'short or damaged ({error}). Remove it to begin another W&B run.'
+    ) from error
 
 
 def _package() -> Any:
