@@ -79,6 +79,12 @@ def draw(
     parts.append(multihost_utils.process_allgather(pairs, tiled=True))
     shown(step)
   pairs = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+  write(path, pairs)
+  multihost_utils.sync_global_devices(f'{path} is written')
+
+
+def write(path: epath.Path, pairs: dict[str, PyTree]) -> None:
+  """Writes pairs, with the metadata that describe them."""
   of_one = {
     name: [leaf.dtype.name, leaf.shape[1:]]
     for name, leaf in pairs['winner'].items()
@@ -90,7 +96,6 @@ def draw(
   }
   with StagedFolder(path.parent) as staged:
     safetensors_trees.save_tree(staged.folder / path.name, pairs, metadata)
-  multihost_utils.sync_global_devices(f'{path} is written')
 
 
 def read(path: epath.Path, prompts: int) -> dict[str, PyTree]:

@@ -10,6 +10,7 @@ import sys
 import warnings
 
 from absl.testing import flagsaver
+from etils import epath
 from flax.traverse_util import flatten_dict
 import jax
 import numpy as np
@@ -21,8 +22,7 @@ from adrpo_jax import main, preferences
 from adrpo_jax.builders import workdir as workdirs
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError, RunError
-from adrpo_jax.metrics import cut_back
-from adrpo_jax.models.files.safetensors_trees import save_tree
+from adrpo_jax.records import cut_back, line_of, parsed
 from adrpo_jax.system import cache_files, user_code
 
 STATE = {
@@ -70,10 +70,9 @@ def make_pairs(folder):
     'ids': np.arange(3, dtype=np.int32),
     'winner': sample,
     'loser': jax.tree.map(np.negative, sample),
-    'rewards': rng.normal(size=(3, 2)).astype(np.float32),
+    'rewards': np.float32([[1, 0.5], [0.25, -3], [2, 2]]),
   }
-  metadata = {'pairs': '3', 'sample': json.dumps({'x0': ['float32', [9, 9]]})}
-  save_tree(folder / 'pairs.safetensors', pairs, metadata)
+  preferences.write(epath.Path(folder) / 'pairs.safetensors', pairs)
 
 
 def make_cached(folder):
@@ -115,22 +114,22 @@ def read_made(folder):
 
 
 def make_metrics(folder):
-  lines = [json.dumps({'step': i, 'loss': i / 3}) for i in range(6)]
-  (folder / 'metrics.jsonl').write_text('\n'.join(lines) + '\n')
+  lines = [line_of({'step': i, 'loss': i / 3}) for i in range(6)]
+  (folder / 'metrics.jsonl').write_text(''.join(lines))
 
 
 def read_cut(folder):
   path = folder / 'metrics.jsonl'
-  cut_back(path, 4)
+  cut_back(path, 4, range(4))
   return path.read_bytes() if path.exists() else b''
 
 
 def right_cut(value, whole, folder):
-  """What is left are whole lines of earlier steps."""
-  return all(
-    json.loads(line)['step'] < 4
-    for line in value.decode(errors='replace').splitlines()
-  )
+  """What is left are the records of the steps before, all of them."""
+  left = [parsed(line) for line in value.decode().splitlines()]
+  return [
+    {'step': record['step'], 'loss': record['loss']} for record in left
+  ] == [{'step': i, 'loss': i / 3} for i in range(4)]
 
 
 def make_claimed(folder):
@@ -232,7 +231,7 @@ ROWS = {
   ),
   'pairs': (
     make_pairs,
-    lambda folder: preferences.read(folder / 'pairs.safetensors'),
+    lambda folder: preferences.read(folder / 'pairs.safetensors', 3),
     lambda value, whole, folder: same(
       jax.tree.map(np.asarray, value), jax.tree.map(np.asarray, whole)
     ),
