@@ -13,7 +13,8 @@ from adrpo_jax import preferences
 from adrpo_jax.errors import InputError
 from adrpo_jax.metrics import MetricsLog
 from adrpo_jax.records import cut_back
-from adrpo_jax.system import files
+from adrpo_jax.system import files, manifest
+from adrpo_jax.system.output_folder import output_folder
 from adrpo_jax.types import Scores
 
 
@@ -130,12 +131,29 @@ def test_preference_pairs_come_back_from_a_bucket(bucket):
     ),
     lambda step: None,
   )
-  pairs = preferences.read(path)
+  pairs = preferences.read(path, 9)
   np.testing.assert_array_equal(pairs['ids'], [7, 8])
   np.testing.assert_array_equal(pairs['winner']['x0'], [x0[0, 1], x0[1, 0]])
   np.testing.assert_array_equal(pairs['loser']['x0'], [x0[0, 0], x0[1, 2]])
   with pytest.raises(InputError, match=r'at gs://bucket/none\.safetensors'):
-    preferences.read(bucket / 'none.safetensors')
+    preferences.read(bucket / 'none.safetensors', 9)
+
+
+def test_output_in_a_bucket_is_that_of_one_command(bucket):
+  for names in (['a', 'in/b'], ['c']):
+    with output_folder(bucket / 'drawn') as new:
+      for name in names:
+        (new / name).parent.mkdir(exist_ok=True)
+        (new / name).write_text(name)
+  left = {file.name for file in files.below(bucket / 'drawn')}
+  assert left == {'c', 'manifest.json'}
+  assert manifest.damage(bucket / 'drawn') is None
+  (bucket / 'drawn' / 'mine').write_text('mine')
+  with (
+    pytest.raises(InputError, match='another origin: mine'),
+    output_folder(bucket / 'drawn'),
+  ):
+    pass
 
 
 @pytest.mark.parametrize(
@@ -229,6 +247,7 @@ def test_a_run_in_a_bucket_is_that_on_disk(bucket, tmp_path):
   assert sorted(p.name for p in (root / 'drawn').iterdir()) == [
     '00000_00_a_red_circle.png',
     '00000_01_a_red_circle.png',
+    'manifest.json',
     'prompts.txt',
   ]
   status, out, err = small_run.call(

@@ -14,6 +14,7 @@ import synthetic_runs
 from adrpo_jax.compare.report import write_comparison
 from adrpo_jax.compare.results import pareto_front, read_comparison
 from adrpo_jax.compare.table import as_markdown, table_rows
+from adrpo_jax.errors import InputError
 from adrpo_jax.stats.estimates import estimate
 
 
@@ -176,6 +177,7 @@ def test_runs_without_samples_or_evaluations_are_compared(tmp_path):
   workdir = tmp_path / 'my_method' / 'seed_0'
   workdir.mkdir(parents=True)
   summary = {
+    'steps': 20,
     'base': {'success': 0.4, 'diversity': 0.9},
     'final': {'success': 0.5, 'success_se': 0.02, 'diversity': 0.9},
   }
@@ -187,6 +189,21 @@ def test_runs_without_samples_or_evaluations_are_compared(tmp_path):
   assert (
     'No method has two evaluations at the same steps in all its seeds.' in text
   )
+
+
+def test_a_damaged_summary_is_named_and_other_damage_noted(tmp_path):
+  for seed in range(2):
+    workdir = tmp_path / 'adrpo' / f'seed_{seed}'
+    synthetic_runs.write_run(workdir, seed=seed, steps=10)
+  path = workdir / 'metrics.jsonl'
+  path.write_text(path.read_text().replace('"step": 3', '"stop": 3'))
+  (workdir / 'samples' / 'final.npz').write_bytes(b'')
+  notes = ' '.join(read_comparison(tmp_path).notes)
+  assert 'adrpo/seed_1: metrics.jsonl: unreadable line' in notes
+  assert 'adrpo/seed_1: samples/final.npz is unreadable' in notes
+  (workdir / 'summary.json').write_text('{"steps": 1')
+  with pytest.raises(InputError, match=r'seed_1/summary\.json.*Remove it'):
+    read_comparison(tmp_path)
 
 
 def test_scores_are_compared_in_their_own_units(tmp_path):
