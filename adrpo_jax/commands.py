@@ -26,6 +26,7 @@ from adrpo_jax.builders.workdir import (
   make_folder,
 )
 from adrpo_jax.checkpoint import Checkpoints
+from adrpo_jax.data.prompts import check_characters
 from adrpo_jax.errors import InputError
 from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.records import (
@@ -161,6 +162,8 @@ def sample(
       f'got {len(texts)} prompts and count {count}.'
     )
   check_own(workdir / 'drawn')
+  for text in texts:
+    check_characters('--prompt', text)
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.prompts.group_size = max(count, 2)  # a group, whatever the method

@@ -115,7 +115,7 @@ SETTINGS = {
     'invalid_limit': 0.1,  # share of a step's samples; more stop the run
   },
   'eval': {
-    'num_prompts': 200,  # held out, balanced over the categories
+    'num_prompts': 200,  # held out, of each category; of a file at most
     'group_size': 4,  # completions of a prompt
     'batch_size': 40,  # prompts at a time
     'temperature': 1.0,  # 0 is greedy, with a group_size of 1

@@ -117,7 +117,7 @@ SETTINGS = {
     'invalid_limit': 0.1,  # share of a step's samples; more stop the run
   },
   'eval': {
-    'num_prompts': 128,  # held out, balanced over the categories
+    'num_prompts': 128,  # held out, of each category; of a file at most
     'group_size': 4,  # samples of a prompt
     'batch_size': 32,  # prompts at a time
   },

@@ -99,7 +99,8 @@ def load(
         f'{where}: the prompt is empty. Expected some text; write it or remove '
         f'the {unit}.'
       )
-    _check_characters(where, row)
+    for field in (text, row.category, row.answer or ''):
+      check_characters(where, field)
     try:
       check(text.strip())
     except ValueError as error:
@@ -135,17 +136,20 @@ def _check_named(
     )
 
 
-def _check_characters(where: str, row: readers.PromptRow) -> None:
-  """Checks that a row is Unicode: JSON can hold one half of a pair."""
-  for text in (row.text, row.category, row.answer or ''):
-    try:
-      text.encode()
-    except UnicodeEncodeError as error:
-      raise InputError(
-        f'{where}: expected whole characters, got one half of a pair, '
-        f'{text[error.start]!a}, behind {text[: error.start][-20:]!r}. The '
-        'text was cut inside a character such as an emoji; repair it.'
-      ) from error
+def check_characters(where: str, text: str) -> None:
+  """Checks that a text is Unicode: JSON can hold one half of a pair.
+
+  Raises:
+    InputError: it is not; `where` says what text it is.
+  """
+  try:
+    text.encode()
+  except UnicodeEncodeError as error:
+    raise InputError(
+      f'{where}: expected whole characters, got one half of a pair, '
+      f'{text[error.start]!a}, behind {text[: error.start][-20:]!r}. The '
+      'text was cut inside a character such as an emoji; repair it.'
+    ) from error
 
 
 def step_ids(

@@ -1,6 +1,7 @@
 """Lines, categories and characters of prompt files from any writer."""
 
 import pytest
+import small_run
 
 from adrpo_jax.data import prompts
 from adrpo_jax.errors import InputError
@@ -67,3 +68,9 @@ def test_half_of_a_character_is_told_with_its_line(row, write):
   with pytest.raises(InputError, match=r"jsonl, line 3: .*'\\ud[8c]"):
     prompts.load(path)
   assert prompts.load(write('q.jsonl', whole)).texts == ('\U0001f600',)
+
+
+def test_a_prompt_of_another_encoding_is_refused(tmp_path):
+  """Bytes of a shell that are not UTF-8 come as halves of pairs."""
+  said = small_run.refused(tmp_path, '--mode=sample', '--prompt=a \udcff')
+  assert 'error: --prompt: expected whole characters, got one half' in said
