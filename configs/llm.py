@@ -91,6 +91,7 @@ SETTINGS = {
     'param_dtype': 'float32',  # of the base; trained weights are float32
     'template': 'chat',  # none: the model continues the prompt as it is
     'system': '',  # the system message of a chat
+    'template_arguments': '',  # of the chat template: enable_thinking=False
   },
   'sampler': {
     'temperature': 1.0,  # logits are divided by it

@@ -1,5 +1,7 @@
 """A decoder as the functions of a language model."""
 
+import numpy as np
+
 from adrpo_jax.modalities.language import LanguageModel
 from adrpo_jax.models.decoder.cached_decoder import (
   CachedDecoder,
@@ -11,17 +13,25 @@ from adrpo_jax.models.decoder.decoder import (
   output_embedding,
   position_ids,
 )
-from adrpo_jax.models.decoder.log_probs import logits
+from adrpo_jax.models.decoder.log_probs import logits, logits_of_known
 from adrpo_jax.sampling.decoding import DecodeFns
 from adrpo_jax.types import Array, PyTree
 
 
-def language_model(module: Decoder) -> LanguageModel:
+def language_model(
+  module: Decoder, known: np.ndarray | None = None
+) -> LanguageModel:
   """Makes the functions of a decoder with full parameters {'params': ...}.
 
   Prompts are padded on the left.
+
+  Args:
+    module: the decoder.
+    known: [V] bool, the rows of the vocabulary that a token has; by default
+      all. The others have probability 0.
   """
   cached = CachedDecoder(module.config, module.compute)
+  head = logits if known is None or known.all() else logits_of_known(known)
 
   def states(params: PyTree, tokens: Array, mask: Array) -> Array:
     return module.apply(params, tokens, position_ids(mask), mask)
@@ -48,8 +58,8 @@ def language_model(module: Decoder) -> LanguageModel:
     return DecodeFns(
       prefill=prefill,
       extend=extend,
-      logits=lambda hidden: logits(hidden, output_embedding(params)),
+      logits=lambda hidden: head(hidden, output_embedding(params)),
       repeat=repeat_cache,
     )
 
-  return LanguageModel(decode_fns, states, output_embedding)
+  return LanguageModel(decode_fns, states, output_embedding, head)

@@ -18,7 +18,12 @@ import jax.numpy as jnp
 from adrpo_jax.diagnostics import Largest, Mean, Quantiles
 from adrpo_jax.method import kl_estimators
 from adrpo_jax.method.record import Method, select_anchors
-from adrpo_jax.models.decoder.log_probs import chunked_kl, chunked_log_probs
+from adrpo_jax.models.decoder.log_probs import (
+  Head,
+  chunked_kl,
+  chunked_log_probs,
+  logits,
+)
 from adrpo_jax.sampling import token_distribution
 from adrpo_jax.sampling.decoding import DecodeFns, generate
 from adrpo_jax.sampling.keys import sample_keys
@@ -41,11 +46,13 @@ class LanguageModel(NamedTuple):
   decode_fns: (params) -> the functions that the sampling loop calls
   states:     (params, tokens [B, L], mask [B, L]) -> last states [B, L, D]
   embedding:  (params) -> the output embedding [V, D]
+  head:       (states [*, D], output embedding) -> logits [*, V]
   """
 
   decode_fns: Callable[[PyTree], DecodeFns]
   states: Callable[[PyTree, Array, Array], Array]
   embedding: Callable[[PyTree], Array]
+  head: Head = logits
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -187,6 +194,7 @@ def _outputs(
       embedding,
       chosen,
       chunk=chunk,
+      head=settings.model.head,
       log_prob_and_entropy=partial(
         token_distribution.log_prob_and_entropy, settings.distribution
       ),
@@ -200,7 +208,8 @@ def _outputs(
     other = jax.lax.stop_gradient(states_of(full))
     divergence = None
     if 'full_kl' in method.needs:
-      divergence = grouped(chunked_kl(*own, *other, chunk=chunk))
+      kl = chunked_kl(*own, *other, chunk=chunk, head=settings.model.head)
+      divergence = grouped(kl)
     constants[name] = TokenAnchor(log_probs(*other)[0], divergence)
   return (
     Tokens(log_prob, samples['log_prob'], samples['mask'], constants),

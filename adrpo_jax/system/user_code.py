@@ -51,6 +51,18 @@ def read_calls(text: str, key: str) -> list[Call]:
   return calls
 
 
+def read_arguments(text: str, key: str) -> dict[str, Any]:
+  """Reads the value of a config key, keyword arguments joined by commas.
+
+  >>> read_arguments("enable_thinking=False, tone='calm'", 'model.arguments')
+  {'enable_thinking': False, 'tone': 'calm'}
+
+  Raises:
+    InputError: text of another form.
+  """
+  return _literals(f'({text})', text, key)
+
+
 def load(call: Call, key: str) -> Callable[..., Any]:
   """Imports the file or module of a call and returns its function.
 

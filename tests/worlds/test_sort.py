@@ -172,7 +172,7 @@ def test_a_tokenizer_reads_back_what_it_wrote(folder):
   assert tokenizer('3 =')['input_ids'] == [9, 3, 5]
   assert tokenizer('é?é3')['input_ids'] == [2, 2, 2, 9]
   assert tokenizer.decode([0, 0, 9, 1], skip_special_tokens=True) == '3'
-  padded = padding_tokenizer(folder, 5)(['3 =', '='])
+  padded = padding_tokenizer(folder, 5, 42)(['3 =', '='])
   np.testing.assert_array_equal(padded, [[0, 0, 9, 3, 5], [0, 0, 0, 0, 5]])
 
 

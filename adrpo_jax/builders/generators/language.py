@@ -25,6 +25,8 @@ from adrpo_jax.builders.generators.base import (
   split_by_rows,
 )
 from adrpo_jax.builders.generators.language_folder import (
+  check_length,
+  check_tokens,
   language_folder,
   make_chat_tokenizer,
 )
@@ -63,23 +65,19 @@ def make_qwen_generator(
   """Qwen2, Qwen2.5 or Qwen3, from a folder in the layout of transformers.
 
   Raises:
-    InputError: a folder that is not of this kind, or one whose tokenizer has
-      tokens that the model does not know.
+    InputError: a folder that is not of this kind, one whose tokenizer has
+      tokens that the model does not know, or texts longer than those that the
+      model was made for.
   """
   folder, tokenizer = language_folder(config), make_chat_tokenizer(config)
   model = decoder_folder.read(folder)
-  if tokenizer.vocab_size > model.config.vocab_size:
-    raise InputError(
-      f'Expected a tokenizer of at most {model.config.vocab_size} tokens, all '
-      f'that the model in {folder} knows, got one of {tokenizer.vocab_size}. '
-      'Tokenizer and model are of different releases, or tokens were added to '
-      'one of them only.'
-    )
+  check_tokens(tokenizer, model)
   dtype = jnp.dtype(config.model.param_dtype)
   return _generator(
     config,
     mesh,
     model,
+    known=np.isin(np.arange(model.config.vocab_size), tokenizer.token_ids),
     stops=tokenizer.stop_ids,
     pad=tokenizer.pad_id,
     encode=_encoder(tokenizer, config.prompts.max_prompt_length),
@@ -107,6 +105,7 @@ def make_abstract_qwen(
     config,
     mesh,
     model,
+    known=np.ones(model.config.vocab_size, bool),
     stops=(0,),
     pad=0,
     encode=refuse_texts,
@@ -120,13 +119,17 @@ def _generator(
   mesh: jax.sharding.Mesh,
   model: decoder_folder.DecoderFolder,
   *,
+  known: np.ndarray,
   stops: Sequence[int],
   pad: int,
   encode: Encode,
   reference: PyTree,
   identity: str,
 ) -> Generator:
-  functions = language_model(Decoder(model.config, make_compute(config, mesh)))
+  check_length(config, model)
+  functions = language_model(
+    Decoder(model.config, make_compute(config, mesh)), known
+  )
   settings = partial(
     language.LanguageSettings,
     model=functions,

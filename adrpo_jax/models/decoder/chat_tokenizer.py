@@ -1,15 +1,32 @@
 """The tokenizer of a language model, with its chat template."""
 
-from collections.abc import Callable, Sequence
-import json
+from collections.abc import Callable, Mapping, Sequence
 import math
 import pathlib
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from adrpo_jax.errors import InputError, unknown_name
-from adrpo_jax.models.files.tokenizers import load_tokenizer, text_decoder
+from adrpo_jax.models.config_types import TokenId
+from adrpo_jax.models.decoder.chat_template import (
+  end_of_turn,
+  make_writer,
+  message,
+)
+from adrpo_jax.models.files.config_files import (
+  matches_type,
+  read_config,
+  shown,
+)
+from adrpo_jax.models.files.tokenizers import (
+  load_tokenizer,
+  text_decoder,
+  token_ids,
+)
+
+EOS = 'eos_token_id'
 
 
 class ChatTokenizer(NamedTuple):
@@ -20,7 +37,7 @@ class ChatTokenizer(NamedTuple):
   decode_raw: (token ids) -> text with special tokens, for reports
   stop_ids:   the tokens that end a completion
   pad_id:     the token that fills padding
-  vocab_size: the number of tokens of the tokenizer
+  token_ids:  the ids of all tokens, ascending
   """
 
   encode: Callable[[str], list[int]]
@@ -28,39 +45,56 @@ class ChatTokenizer(NamedTuple):
   decode_raw: Callable[[Sequence[int]], str]
   stop_ids: tuple[int, ...]
   pad_id: int
-  vocab_size: int
+  token_ids: np.ndarray
 
 
 def load_chat_tokenizer(
-  folder: pathlib.Path, template: str = 'chat', system: str = ''
+  folder: pathlib.Path,
+  template: str = 'chat',
+  system: str = '',
+  arguments: Mapping[str, Any] = MappingProxyType({}),
 ) -> ChatTokenizer:
   """Loads the tokenizer of a Hugging Face folder.
 
+  A completion ends at every token that generation_config.json, the tokenizer
+  or the template says ends one.
+
   Args:
-    folder: has a tokenizer. If it has a generation_config.json as well, this
-      file says which tokens end a completion.
+    folder: has a tokenizer, and perhaps a generation_config.json.
     template: 'chat' makes the prompt a message of the user in the tokenizer's
       chat template; 'none' lets the model continue the plain prompt.
     system: the system message before the prompt, or ''; only for 'chat'.
+    arguments: variables of the template; only for 'chat'.
 
   Raises:
-    InputError: there is no tokenizer, no chat template, or no token that ends a
-      completion.
+    InputError: there is no tokenizer, no chat template or one that does not
+      take the messages, a damaged generation_config.json, or no token that ends
+      a completion.
   """
   tokenizer = load_tokenizer(folder)
   if template not in TEMPLATES:
     raise unknown_name(template, TEMPLATES, 'template')
-  stop_ids = _stop_ids(folder, tokenizer)
+  encode, ends = TEMPLATES[template](tokenizer, folder, system, arguments)
+  own = tokenizer.eos_token_id
+  own_stops = () if own is None else (own,)
+  stops = tuple(dict.fromkeys((*_generation_stops(folder), *own_stops, *ends)))
+  ids = token_ids(tokenizer)
+  if not np.isin(stops, ids).any():
+    raise InputError(
+      f'Expected a token that ends a completion, as {EOS} in '
+      f'{folder / "generation_config.json"} or of the tokenizer, got '
+      f'{list(stops) or "none"}.'
+    )
   pad_id = tokenizer.pad_token_id
   return ChatTokenizer(
-    encode=TEMPLATES[template](tokenizer, folder, system),
+    encode=encode,
     decode=text_decoder(folder),
     decode_raw=lambda ids: tokenizer.decode(
       list(ids), clean_up_tokenization_spaces=False
     ),
-    stop_ids=stop_ids,
-    pad_id=stop_ids[0] if pad_id is None else pad_id,
-    vocab_size=len(tokenizer),
+    stop_ids=stops,
+    pad_id=stops[0] if pad_id is None else pad_id,
+    token_ids=ids,
   )
 
 
@@ -96,48 +130,50 @@ def left_padded(
 
 
 def _chat(
-  tokenizer: Any, folder: pathlib.Path, system: str
-) -> Callable[[str], list[int]]:
-  if tokenizer.chat_template is None:
-    raise InputError(
-      f'Expected a chat template with the tokenizer in {folder}, found none. '
-      'Use the folder of a model that was trained to chat (-Instruct), or set '
-      '--config.model.template=none to let the model continue plain prompts.'
-    )
-  first = [{'role': 'system', 'content': system}] if system else []
+  tokenizer: Any,
+  folder: pathlib.Path,
+  system: str,
+  arguments: Mapping[str, Any],
+) -> tuple[Callable[[str], list[int]], tuple[int, ...]]:
+  write = make_writer(tokenizer, folder, system, arguments)
 
   def encode(prompt: str) -> list[int]:
-    messages = [*first, {'role': 'user', 'content': prompt}]
-    text = tokenizer.apply_chat_template(
-      messages, tokenize=False, add_generation_prompt=True
-    )
+    text = write([message('user', prompt)], True)
     return tokenizer(text, add_special_tokens=False)['input_ids']
 
-  return encode
+  return encode, end_of_turn(tokenizer, write)
 
 
 def _plain(
-  tokenizer: Any, folder: pathlib.Path, system: str
-) -> Callable[[str], list[int]]:
-  if system:
+  tokenizer: Any,
+  folder: pathlib.Path,
+  system: str,
+  arguments: Mapping[str, Any],
+) -> tuple[Callable[[str], list[int]], tuple[int, ...]]:
+  if system or arguments:
     raise InputError(
-      f"Expected template 'chat' beside a system prompt, got 'none' for "
-      f'{folder}: without a template there is no place for a system message.'
+      f"Expected template 'chat' beside a system prompt and arguments of the "
+      f"template, got 'none' for {folder}: without a template there is no "
+      'place for them.'
     )
-  return lambda prompt: tokenizer(prompt)['input_ids']
+  return lambda prompt: tokenizer(prompt)['input_ids'], ()
 
 
+# Name -> (tokenizer, folder, system message, arguments of the template) ->
+# (prompt) -> token ids, and the tokens that end a turn.
 TEMPLATES = {'chat': _chat, 'none': _plain}
 
 
-def _stop_ids(folder: pathlib.Path, tokenizer: Any) -> tuple[int, ...]:
+def _generation_stops(folder: pathlib.Path) -> tuple[int, ...]:
+  """Reads the tokens that end a completion from a generation_config.json."""
   path = folder / 'generation_config.json'
-  config = json.loads(path.read_text()) if path.is_file() else {}
-  value = config.get('eos_token_id', tokenizer.eos_token_id)
-  stop_ids = tuple(value) if isinstance(value, list) else (value,)
-  if not stop_ids or None in stop_ids:
+  fields = read_config(path) if path.is_file() else {}
+  value = fields.get(EOS, ())
+  stops = tuple(value) if isinstance(value, list | tuple) else (value,)
+  if not all(matches_type(i, TokenId) for i in stops) or value == []:
     raise InputError(
-      'Expected a token that ends a completion, as eos_token_id in '
-      f'{path} or of the tokenizer, got {value!r}.'
+      f'Expected the id of a token or a list of ids as {EOS} in {path}, got '
+      f'{shown(value)}. Correct it, or remove the field: then the tokenizer '
+      'says which token ends a completion.'
     )
-  return stop_ids
+  return stops

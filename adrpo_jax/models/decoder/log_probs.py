@@ -11,9 +11,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adrpo_jax.types import Array, PyTree
 
+# (states [*, D], output embedding [V, D]) -> logits [*, V]
+Head = Callable[[Array, Array], Array]
+# A logit with probability 0 in float32, at any temperature, but finite: the
+# product of probability and logit in an entropy stays 0.
+NEVER = -1e20
 # (logits [*, V], tokens [*]) -> a pytree of [*]
 PerToken = Callable[[Array, Array], PyTree]
 
@@ -42,6 +48,22 @@ def logits(hidden: Array, embedding: Array) -> Array:
   )
 
 
+def logits_of_known(known: np.ndarray) -> Head:
+  """Makes `logits` of a vocabulary with rows that no token has.
+
+  Tables of released models are longer than their vocabulary. The rows behind
+  it are not trained, and could be drawn.
+
+  Args:
+    known: [V] bool, the rows that a token has.
+  """
+
+  def head(hidden: Array, embedding: Array) -> Array:
+    return jnp.where(known, logits(hidden, embedding), NEVER)
+
+  return head
+
+
 def softmax_log_probs(scores: Array, tokens: Array) -> LogProbs:
   """`LogProbs` of the distribution softmax(scores): [*, V], [*] -> [*]."""
   total = jax.nn.logsumexp(scores, -1)
@@ -67,6 +89,7 @@ def chunked_log_probs(
   tokens: Array,
   *,
   chunk: int,
+  head: Head = logits,
   log_prob_and_entropy: PerToken = softmax_log_probs,
 ) -> PyTree:
   """Log-probabilities of tokens and entropies, without an array [B, T, V].
@@ -76,14 +99,14 @@ def chunked_log_probs(
   Args:
     hidden: [B, T, D]; token t is sampled from the state at t.
     embedding: [V, D], the output embedding (see `decoder.output_embedding`).
-      Leave out the rows of ids that the tokenizer lacks if sampling does so.
     tokens: [B, T], in 0 … V−1.
     chunk: positions at a time; it need not divide T.
+    head: makes the logits, for sampling too.
     log_prob_and_entropy: what to compute from logits and tokens; by default
       `LogProbs` of the softmax.
   """
   return map_chunks(
-    lambda states, part: log_prob_and_entropy(logits(states, embedding), part),
+    lambda states, part: log_prob_and_entropy(head(states, embedding), part),
     chunk,
     hidden,
     tokens,
@@ -97,6 +120,7 @@ def chunked_kl(
   anchor_embedding: Array,
   *,
   chunk: int,
+  head: Head = logits,
 ) -> Array:
   """KL(π‖π_anchor) = Σ_v π log(π/π_anchor) at every position. -> [B, T]
 
@@ -105,8 +129,8 @@ def chunked_kl(
   """
 
   def kl(policy: Array, anchor: Array) -> Array:
-    log_p = jax.nn.log_softmax(logits(policy, embedding), -1)
-    log_q = jax.nn.log_softmax(logits(anchor, anchor_embedding), -1)
+    log_p = jax.nn.log_softmax(head(policy, embedding), -1)
+    log_q = jax.nn.log_softmax(head(anchor, anchor_embedding), -1)
     return jnp.sum(jnp.exp(log_p) * (log_p - log_q), -1)
 
   return map_chunks(kl, chunk, hidden, anchor_hidden)

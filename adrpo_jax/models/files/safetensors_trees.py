@@ -91,6 +91,26 @@ def load_tree(path: str | os.PathLike[str], shapes: PyTree) -> PyTree:
   return jax.tree.unflatten(jax.tree.structure(shapes), arrays)
 
 
+def check_finite(
+  array: np.ndarray, name: str, where: str | os.PathLike[str]
+) -> np.ndarray:
+  """Returns a tensor of a file if all of its numbers are finite.
+
+  A model with others makes samples that no reward can judge.
+
+  Raises:
+    InputError: some are NaN or infinite.
+  """
+  if dtype_kind(array.dtype) == 'float' and not np.isfinite(array).all():
+    broken = array.size - np.count_nonzero(np.isfinite(array))
+    raise InputError(
+      f'Expected finite weights in {where}, but {broken} of the {array.size} '
+      f'numbers read of {name} are NaN or infinite. Copy or download the file '
+      'again, or take another checkpoint of the training that made it.'
+    )
+  return array
+
+
 def read_leaf(
   leaf: jax.ShapeDtypeStruct,
   read: Callable[[tuple[slice, ...]], np.ndarray],

@@ -18,6 +18,7 @@ import numpy as np
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.files.safetensors_trees import (
   PICKLES,
+  check_finite,
   open_safetensors,
   pickle_error,
 )
@@ -48,10 +49,16 @@ class TensorFiles:
     self.dtypes = {n: s.get_dtype() for n, s in self._slices.items()}
 
   def read(self, name: str, index: tuple[slice, ...] = ()) -> np.ndarray:
-    """Reads a tensor, or the slice `index` of it."""
+    """Reads a tensor, or the slice `index` of it.
+
+    Raises:
+      InputError: a number is NaN or infinite.
+    """
     if index and 0 not in self.shapes[name]:
-      return self._slices[name][index]
-    return self._files[name].get_tensor(name)
+      array = self._slices[name][index]
+    else:
+      array = self._files[name].get_tensor(name)
+    return check_finite(array, name, self.where)
 
 
 @contextlib.contextmanager

@@ -75,7 +75,9 @@ def clip_tower(
     )
   model = ClipText(config, compute)
   return Tower(
-    padding_tokenizer(folder / f'tokenizer{number}', CLIP_LENGTH),
+    padding_tokenizer(
+      folder / f'tokenizer{number}', CLIP_LENGTH, config.vocab_size
+    ),
     _loader(
       model, path, text_encoder_tables.clip_text_rows(), compute, with_shardings
     ),
@@ -105,7 +107,7 @@ def t5_tower(
   )
   model = T5Encoder(config, compute)
   return Tower(
-    padding_tokenizer(folder / 'tokenizer_3', length),
+    padding_tokenizer(folder / 'tokenizer_3', length, config.vocab_size),
     _loader(
       model, path, text_encoder_tables.t5_rows(), compute, with_shardings
     ),

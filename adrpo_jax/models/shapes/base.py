@@ -17,13 +17,19 @@ import jax.numpy as jnp
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.files import safetensors_trees
-from adrpo_jax.models.files.config_files import write_json
+from adrpo_jax.models.files.config_files import (
+  config_from_fields,
+  read_config,
+  shown,
+  write_json,
+)
 from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.shapes.text_encoder import TextEncoder, TextEncoderConfig
+from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import PyTree
 
-CONFIGS = {
+CONFIGS: dict[str, Any] = {
   'transformer': MMDiTConfig,
   'text_encoder': TextEncoderConfig,
   'autoencoder': AutoencoderConfig,
@@ -67,22 +73,13 @@ def load(folder: pathlib.Path) -> Base:
       '.safetensors files; found no config.json. Make one with '
       '--mode=pretrain, or set --config.model.path.'
     )
-  try:
-    fields = json.loads(path.read_text())
-    configs = [
-      config_type(**{k: _hashable(v) for k, v in fields[name].items()})
-      for name, config_type in CONFIGS.items()
-    ]
-  except (ValueError, KeyError, TypeError) as error:
-    raise InputError(
-      f'Expected the config of a base checkpoint in {path}, got one that does '
-      f'not fit: {error!r}. Make a new base with --mode=pretrain.'
-    ) from error
+  fields = read_config(path)
+  configs = [_config(fields, name, path) for name in CONFIGS]
   base = Base._make([*configs, {}])
   shapes = jax.eval_shape(lambda: initialize(base, jax.random.key(0)))
   return base._replace(
     params={
-      name: safetensors_trees.load_tree(folder / f'{name}.safetensors', tree)
+      name: _weights(folder / f'{name}.safetensors', tree)
       for name, tree in shapes.items()
     }
   )
@@ -112,5 +109,21 @@ def initialize(base: Base, key: jax.Array) -> dict[str, PyTree]:
   }
 
 
-def _hashable(value: Any) -> Any:
-  return tuple(value) if isinstance(value, list) else value
+def _weights(path: pathlib.Path, shapes: PyTree) -> PyTree:
+  tree = safetensors_trees.load_tree(path, shapes)
+  for name, array in leaf_names(tree).items():
+    safetensors_trees.check_finite(array, name, path)
+  return tree
+
+
+def _config(fields: Mapping[str, Any], name: str, path: pathlib.Path) -> Any:
+  own, config_type = fields.get(name), CONFIGS[name]
+  known = {f.name: f.default for f in dataclasses.fields(config_type)}
+  if not isinstance(own, dict) or set(own) - set(known):
+    raise InputError(
+      f'Expected the config of a base checkpoint in {path}, with fields of '
+      f'{name} among {sorted(known)}, got {shown(own)}. Make a new base with '
+      '--mode=pretrain.'
+    )
+  defaults = {n: v for n, v in known.items() if v is not dataclasses.MISSING}
+  return config_from_fields(config_type, own, path, defaults)

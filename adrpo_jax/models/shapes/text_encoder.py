@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from adrpo_jax.models import attention
 from adrpo_jax.models.condition import Condition
+from adrpo_jax.models.config_types import Layers, Size, check_multiple
 from adrpo_jax.models.layers import Linear
 from adrpo_jax.types import Array
 
@@ -21,11 +22,14 @@ from adrpo_jax.types import Array
 class TextEncoderConfig:
   """Sizes of the encoder; `length` is the number of tokens of a prompt."""
 
-  vocabulary: int
-  length: int
-  width: int = 96
-  layers: int = 2
-  heads: int = 4
+  vocabulary: Size
+  length: Size
+  width: Size = 96
+  layers: Layers = 2
+  heads: Size = 4
+
+  def __post_init__(self):
+    check_multiple('width', self.width, 'heads', self.heads)
 
 
 class TextEncoder(nn.Module):

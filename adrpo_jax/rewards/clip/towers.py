@@ -79,7 +79,8 @@ def embed_texts(
   """
   distinct = list(dict.fromkeys(texts))
   length = clip.text.max_position_embeddings
-  tokens = padding_tokenizer(clip.base, length)(distinct)
+  tokenize = padding_tokenizer(clip.base, length, clip.text.vocab_size)
+  tokens = tokenize(distinct)
   model = ClipText(clip.text, _compute())
   with tensor_files(clip.weights) as files:
     table = weight_layout(files.shapes, files.where)

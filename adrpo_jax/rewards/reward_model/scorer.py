@@ -23,6 +23,11 @@ from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.chat_tokenizer import bucket
 from adrpo_jax.models.decoder.decoder import Scorer, position_ids
 from adrpo_jax.models.files.tensor_files import tensor_files
+from adrpo_jax.models.files.tokenizers import (
+  check_token_ids,
+  load_tokenizer,
+  token_ids,
+)
 from adrpo_jax.sharding import (
   BATCH_AXES,
   abstract,
@@ -62,12 +67,14 @@ def make_scorer(
     dtype: of parameters and activations, 'float32' or 'bfloat16'.
 
   Raises:
-    InputError: no such model, no score head, an unknown dtype.
+    InputError: no such model, no score head, an unknown dtype, or a tokenizer
+      or texts that the model is not made for.
   """
   if dtype not in DTYPES:
     raise unknown_name(dtype, DTYPES, 'dtype of a reward model')
   model = decoder_folder.read(folder)
   check_head(folder)
+  check_texts(model, max_length)
   split = batch_sharding(mesh)
   module = Scorer(
     model.config,
@@ -120,6 +127,23 @@ def right_padded(
   for i, ids in enumerate(ragged):
     tokens[i, : len(ids)], mask[i, : len(ids)] = ids, True
   return tokens, mask
+
+
+def check_texts(model: decoder_folder.DecoderFolder, max_length: int) -> None:
+  """Checks that the model has rows for its tokens and room for the texts.
+
+  Raises:
+    InputError: a token has no row, or texts may be too long for the model.
+  """
+  ids = token_ids(load_tokenizer(model.path))
+  check_token_ids(ids, model.config.vocab_size, model.path)
+  if max_length > model.longest:
+    raise InputError(
+      f'Expected max_length of at most {model.longest}, the '
+      f'{decoder_folder.LONGEST} of the reward model in {model.path}, got '
+      f'{max_length}. Lower --config.reward.reward_model.max_length; longer '
+      'conversations are invalid.'
+    )
 
 
 def check_head(folder: pathlib.Path) -> None:

@@ -248,6 +248,18 @@ def test_the_longest_text_is_that_of_the_config_or_of_transformers(tmp_path):
   assert decoder_folder.read(tmp_path).longest == 512
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_named(value, tmp_path):
+  file = written(tmp_path) / 'model.safetensors'
+  tensors = load_file(file)
+  tensors['model.layers.1.mlp.up_proj.weight'][3, 5] = value
+  save_file(tensors, file)
+  with pytest.raises(
+    InputError, match=r'1 of the .* of model\.layers\.1\.mlp\.up_proj'
+  ):
+    decoder_folder.load(decoder_folder.read(tmp_path), jnp.float32, identity)
+
+
 def test_a_file_that_is_cut_short(tmp_path):
   file = written(tmp_path) / 'model.safetensors'
   file.write_bytes(file.read_bytes()[:-100])

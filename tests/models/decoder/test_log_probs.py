@@ -9,6 +9,14 @@ from adrpo_jax.models.decoder.log_probs import (
   chunked_kl,
   chunked_log_probs,
   log_probs,
+  logits,
+  logits_of_known,
+)
+from adrpo_jax.sampling.token_distribution import (
+  greedy,
+  log_prob_and_entropy,
+  make_token_distribution,
+  sample_tokens,
 )
 
 
@@ -96,3 +104,54 @@ def test_memory_does_not_hold_the_logits():
   assert direct >= all_logits
   assert chunked < 6 * all_logits / 16  # a few arrays of one chunk
   assert chunked < direct / 8, (chunked, direct)
+
+
+def test_rows_that_no_token_has_are_as_if_they_were_not_there():
+  """Log-probabilities, entropies, divergences and their gradients."""
+  hidden, embedding, tokens = random_arrays(2, 6, 4, 9)
+  known = np.isin(np.arange(9), [0, 1, 4, 5, 8])
+  tokens = np.array([0, 1, 4, 5, 8])[tokens % 5]
+  fewer = np.cumsum(known) - 1
+  head = logits_of_known(known)
+
+  def measures(hidden, embedding, tokens, head):
+    result = chunked_log_probs(hidden, embedding, tokens, chunk=3, head=head)
+    kl = chunked_kl(
+      *(hidden, embedding, hidden * 0.5, embedding), chunk=3, head=head
+    )
+    return jnp.stack([*result, kl])
+
+  def slopes(hidden, embedding, tokens, head):
+    def total(hidden, embedding):
+      return jnp.sum(measures(hidden, embedding, tokens, head) ** 2)
+
+    return jax.grad(total, (0, 1))(hidden, embedding)
+
+  masked = hidden, embedding, tokens, head
+  short = hidden, embedding[known], fewer[tokens], logits
+  np.testing.assert_allclose(measures(*masked), measures(*short), rtol=2e-5)
+  for found, expected in zip(slopes(*masked), slopes(*short), strict=True):
+    if len(found) == 9:
+      assert not found[~known].any()
+      found = found[known]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_row_that_no_token_has_is_never_drawn():
+  """Its logit is the largest; greedy, top-k and top-p leave it out too."""
+  known = np.array([True, True, False])
+  rows = logits_of_known(known)(
+    jnp.ones((300, 1)), jnp.array([[0.0], [1], [9]])
+  )
+  keys = jax.random.split(jax.random.key(0), 300)
+  for distribution in (
+    make_token_distribution(),
+    make_token_distribution(temperature=1e6),
+    make_token_distribution(top_k=3, top_p=0.999),
+    greedy(),
+  ):
+    drawn = sample_tokens(distribution, rows, keys)
+    assert set(np.asarray(drawn).tolist()) <= {0, 1}
+    value, entropy = log_prob_and_entropy(distribution, rows, drawn)
+    assert np.isfinite(value).all()
+    assert np.isfinite(entropy).all()

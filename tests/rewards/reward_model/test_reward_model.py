@@ -1,5 +1,6 @@
 """Reward models: rows of tokens, buckets, faults; parity is tested apart."""
 
+import dataclasses
 import pathlib
 import types
 
@@ -11,6 +12,7 @@ import tiny_reward_model
 
 from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
+from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.chat_tokenizer import bucket
 from adrpo_jax.models.files.tokenizers import load_tokenizer
 from adrpo_jax.rewards.host.text_view import text_view
@@ -23,6 +25,7 @@ from adrpo_jax.rewards.reward_model.reward import (
 )
 from adrpo_jax.rewards.reward_model.scorer import (
   check_head,
+  check_texts,
   make_scorer,
   right_padded,
 )
@@ -128,6 +131,17 @@ def test_scores_do_not_depend_on_the_mesh_nor_on_the_batch(folder):
   for count in (3, 8):
     found = make_scorer(folder, four, batch_size=count, **options)(rows)
     np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_a_model_for_shorter_texts_or_fewer_tokens_is_refused(tmp_path):
+  tiny_reward_model.write(tmp_path)
+  model = decoder_folder.read(tmp_path)
+  check_texts(model._replace(longest=80), 80)
+  with pytest.raises(InputError, match=r'max_length of at most 80, .* got 81'):
+    check_texts(model._replace(longest=80), 81)
+  fewer = dataclasses.replace(model.config, vocab_size=41)
+  with pytest.raises(InputError, match=r'ids below 41, .* got 41 \(1 such'):
+    check_texts(model._replace(config=fewer), 80)
 
 
 def test_a_conversation_is_by_the_models_template(folder):
