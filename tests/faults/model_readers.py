@@ -163,6 +163,29 @@ def make_decoder_config(folder):
       file.unlink()
 
 
+def read_decoder_weights(folder):
+  model = decoder_folder.read(folder)
+  params = decoder_folder.load(model, np.float32, lambda shapes: shapes)
+  return dataclasses.asdict(model.config), params['params']
+
+
+def right_decoder_weights(value, whole, folder):
+  """Tables and norms of the file, all finite; the sizes are the config's."""
+  config, params = value
+  stored = oracles.safetensors((folder / 'model.safetensors').read_bytes())
+  table = params['embed_tokens']['embedding']
+  return (
+    right_decoder(config, whole, folder)
+    and table.shape == (config['vocab_size'], config['hidden_size'])
+    and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+    and same(table, stored['model.embed_tokens.weight'].astype(np.float32))
+    and same(
+      params['norm']['scale'],
+      stored['model.norm.weight'].astype(np.float32),
+    )
+  )
+
+
 def make_tokenizer(folder):
   tiny_qwen.write_tokenizer(folder)
   (folder / 'generation_config.json').write_text(
@@ -309,6 +332,13 @@ ROWS = {
   'shards': (make_shards, read_shards, right_shards),
   'base of shapes': (make_base, read_base, right_base, (InputError,), 0.03),
   'config of Qwen': (make_decoder_config, read_decoder, right_decoder),
+  'folder of Qwen': (
+    tiny_qwen.write,
+    read_decoder_weights,
+    right_decoder_weights,
+    (InputError,),
+    0.05,
+  ),
   'tokenizer': (make_tokenizer, read_chat, right_chat, (InputError,), 0.1),
   'configs of SD3': (make_sd3_configs, read_sd3, right_sd3),
   'configs of CLIP': (make_clip_configs, read_clip_configs, right_clip),

@@ -83,7 +83,7 @@ def check_token_ids(ids: np.ndarray, rows: int, folder: pathlib.Path) -> None:
   Raises:
     InputError: an id is outside.
   """
-  outside = [int(i) for i in ids if not 0 <= i < rows]
+  outside = [int(i) for i in np.unique(ids) if not 0 <= i < rows]
   if outside:
     raise InputError(
       f'Expected tokens with ids below {rows}, the rows of the embedding of '
