@@ -155,6 +155,7 @@ TEXTS: dict[str, Values] = {
   'model.architecture': choice(NONE, decoder_folder.ARCHITECTURES),
   'model.template': choice(TEMPLATES),
   'model.system': TEXT,
+  'model.template_arguments': TEXT,
   'prompts.answer_column': TEXT,
   'prompts.max_prompt_length': COUNT,
   'sampler.max_completion_length': COUNT,
