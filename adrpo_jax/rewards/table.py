@@ -9,6 +9,8 @@ import functools
 import inspect
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from adrpo_jax.errors import InputError, did_you_mean, unknown_name
 from adrpo_jax.models.clip.towers import ClipVisionConfig
 from adrpo_jax.rewards.host.host_reward import HostFunction, HostReward
@@ -39,6 +41,8 @@ class RewardRow(NamedTuple):
                `rewards.server` can serve; None for a reward on the device
   world:       the embedded world whose facts it compares images with; ''
                judges images of any prompts
+  applies:     (reference) -> False where there is nothing to compare with;
+               None for a reward that asks for no reference
   """
 
   make: Callable[..., Reward]
@@ -47,6 +51,7 @@ class RewardRow(NamedTuple):
   tower: ClipVisionConfig | None = None
   host: Callable[..., HostFunction] | None = None
   world: str = ''
+  applies: Callable[[str | None], bool] | None = None
 
 
 Table = Mapping[str, RewardRow]
@@ -152,6 +157,7 @@ def sum_of_rows(
   *,
   normalize: Mapping[str, Named] | None = None,
   monitor_only: Collection[str] = (),
+  applies: Mapping[str, np.ndarray] | None = None,
 ) -> Reward:
   """The weighted sum of rows: {'shapes': 1.0, 'jpeg_compressibility': 0.1}.
 
@@ -167,6 +173,8 @@ def sum_of_rows(
     normalize: name of a term -> a name in NORMALIZERS, or {'name': …} with its
       parameters: {'pick_score': 'standard'}.
     monitor_only: names of terms that are measured and not trained on.
+    applies: name of a term -> the prompts that it applies to, see
+      `weighted_sum`.
 
   Raises:
     InputError: an unknown name (the rows are listed), parameters that a row
@@ -184,7 +192,11 @@ def sum_of_rows(
     term: _make_normalizer(named) for term, named in (normalize or {}).items()
   }
   return weighted_sum(
-    rewards, weights, normalizers=normalizers, monitor_only=monitor_only
+    rewards,
+    weights,
+    normalizers=normalizers,
+    monitor_only=monitor_only,
+    applies=applies,
   )
 
 

@@ -13,13 +13,16 @@ A function of your own is a row like this:
   TEXT_REWARDS['brevity'] = host_row('brevity', lambda: brevity)
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import functools
 from typing import Any
+
+import numpy as np
 
 from adrpo_jax.rewards import table
 from adrpo_jax.rewards.host.host_reward import HostFunction
 from adrpo_jax.rewards.host.text_view import Decode, text_view
+from adrpo_jax.rewards.host.transfer import View
 from adrpo_jax.rewards.normalizers import Named
 from adrpo_jax.rewards.overlap import Stages, with_stages
 from adrpo_jax.rewards.protocol import Reward
@@ -27,10 +30,20 @@ from adrpo_jax.rewards.remote.client import remote
 from adrpo_jax.rewards.reward_model.reward import reward_model
 from adrpo_jax.rewards.table import RewardRow, device_row
 from adrpo_jax.rewards.text.form import regex_format, soft_overlong
-from adrpo_jax.rewards.text.match import exact_match, number_match
+from adrpo_jax.rewards.text.match import (
+  exact_match,
+  has_answer,
+  has_number,
+  number_match,
+)
 from adrpo_jax.rewards.text.math_answers import math_match
-from adrpo_jax.rewards.text.protocol import TextReward, in_batches, text_prompts
-from adrpo_jax.rewards.text.reasoning import reasoning_gym
+from adrpo_jax.rewards.text.protocol import (
+  TextPrompt,
+  TextReward,
+  in_batches,
+  text_prompts,
+)
+from adrpo_jax.rewards.text.reasoning import has_entry, reasoning_gym
 from adrpo_jax.rewards.text.worlds import sort, sort_or_pass
 from adrpo_jax.types import Scores
 from adrpo_jax.worlds import sort as sort_world
@@ -53,6 +66,7 @@ def text_row(
   factory: Callable[..., TextReward],
   *,
   measures: Sequence[str] = (),
+  applies: Callable[[str | None], bool] | None = None,
   **required: Any,
 ) -> RewardRow:
   """The row of a function that judges one text.
@@ -62,6 +76,7 @@ def text_row(
     factory: (**parameters) -> the function, see `text.protocol`; its docstring
       describes the reward.
     measures: names of the numbers that it returns beside the reward.
+    applies: see `RewardRow`. Where it is False nothing is judged.
     **required: values that a config lists for parameters without a default.
   """
 
@@ -69,7 +84,20 @@ def text_row(
   def host(**parameters: Any) -> HostFunction:
     return in_batches(factory(**parameters), measures)
 
-  return host_row(name, host, measures=measures, **required)
+  def inputs(
+    texts: Sequence[str],
+    references: Sequence[str | None],
+    invalid_limit: float,
+    decode: Decode,
+  ) -> tuple[list[TextPrompt | None], float, View]:
+    records = [
+      prompt if applies is None or applies(prompt.reference) else None
+      for prompt in text_prompts(texts, references)
+    ]
+    return records, invalid_limit, text_view(decode)
+
+  row = table.host_row(name, host, inputs, measures=measures, **required)
+  return row._replace(applies=applies)
 
 
 def right_or_wrong(row: RewardRow) -> RewardRow:
@@ -90,10 +118,18 @@ def right_or_wrong(row: RewardRow) -> RewardRow:
 
 
 TEXT_REWARDS: dict[str, RewardRow] = {
-  'exact_match': right_or_wrong(text_row('exact_match', exact_match)),
-  'number_match': right_or_wrong(text_row('number_match', number_match)),
-  'math_match': right_or_wrong(text_row('math_match', math_match)),
-  'reasoning_gym': right_or_wrong(text_row('reasoning_gym', reasoning_gym)),
+  'exact_match': right_or_wrong(
+    text_row('exact_match', exact_match, applies=has_answer)
+  ),
+  'number_match': right_or_wrong(
+    text_row('number_match', number_match, applies=has_number)
+  ),
+  'math_match': right_or_wrong(
+    text_row('math_match', math_match, applies=has_answer)
+  ),
+  'reasoning_gym': right_or_wrong(
+    text_row('reasoning_gym', reasoning_gym, applies=has_entry)
+  ),
   'regex_format': text_row(
     'regex_format', regex_format, pattern=r'(?s).*\\boxed\{.+\}.*'
   ),
@@ -107,6 +143,21 @@ TEXT_REWARDS: dict[str, RewardRow] = {
   'remote': host_row('remote', remote, url=''),
   'reward_model': device_row(reward_model, path=''),
 }
+
+
+def applying(
+  terms: Iterable[str],
+  references: Sequence[str | None],
+  parameters: Mapping[str, Mapping[str, Any]],
+  rows: table.Table = TEXT_REWARDS,
+) -> dict[str, np.ndarray]:
+  """Name of a term -> [prompts] bool, for terms that do not apply to all."""
+  masks = {}
+  for term in terms:
+    row = rows.get(parameters.get(term, {}).get('row') or term)
+    if row and row.applies:
+      masks[term] = np.array([row.applies(one) for one in references])
+  return {term: mask for term, mask in masks.items() if not mask.all()}
 
 
 def make_text_reward(
@@ -142,4 +193,7 @@ def make_text_reward(
     parameters,
     normalize=normalize,
     monitor_only=monitor_only,
+    applies=applying(
+      [*weights, *monitor_only], references, parameters or {}, rows
+    ),
   )

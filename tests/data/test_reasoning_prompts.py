@@ -48,7 +48,7 @@ def task_prompts(source, held_out):
       'eval': {'num_prompts': 4},
     }
   )
-  return text_task._of_files(config, WORDS)
+  return text_task._of_files(config, WORDS, lambda prompts, _: prompts)
 
 
 @needs_library

@@ -1,5 +1,6 @@
 """The prompts of a run of a language model, and what judges its answers."""
 
+from collections.abc import Callable
 from functools import partial
 
 from absl import logging
@@ -15,6 +16,7 @@ from adrpo_jax.builders.tasks.base import (
   prompts_of_world,
   sampled,
 )
+from adrpo_jax.builders.tasks.references import with_references
 from adrpo_jax.data import reasoning_prompts
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
@@ -23,13 +25,22 @@ from adrpo_jax.report.sample_kinds import TEXTS
 from adrpo_jax.rewards.user_rewards import TEXT_FORMS
 from adrpo_jax.worlds import TEXT_WORLDS, TextWorld
 
+# (prompts, source) -> those that a reward can judge.
+Judged = Callable[[PromptSet, str], PromptSet]
+
 
 def make_text_task(config: ConfigDict) -> Task:
   """Makes the task of an embedded world of texts, or of prompt files."""
   terms = reward_terms(config.reward, TEXT_FORMS)
   tokenizer = make_chat_tokenizer(config)
+
+  def judged(prompts: PromptSet, source: str) -> PromptSet:
+    return with_references(prompts, terms, source)
+
   training, held_out = (
-    _of_world(config) if config.world else _of_files(config, tokenizer)
+    _of_world(config, judged)
+    if config.world
+    else _of_files(config, tokenizer, judged)
   )
 
   def check(text: str) -> None:
@@ -56,9 +67,15 @@ def make_text_task(config: ConfigDict) -> Task:
   )
 
 
-def _of_world(config: ConfigDict) -> tuple[PromptSet, PromptSet]:
+def _of_world(
+  config: ConfigDict, judged: Judged
+) -> tuple[PromptSet, PromptSet]:
   world = lookup(TEXT_WORLDS, config.world, 'world of texts')
-  return prompts_of_world(config, partial(_listed, world), world.answer)
+  training, held_out = prompts_of_world(
+    config, partial(_listed, world), world.answer
+  )
+  own = f'the world {config.world}'
+  return judged(training, config.prompts.source or own), judged(held_out, own)
 
 
 def _listed(world: TextWorld, split: str) -> PromptSet:
@@ -67,13 +84,15 @@ def _listed(world: TextWorld, split: str) -> PromptSet:
 
 
 def _of_files(
-  config: ConfigDict, tokenizer: ChatTokenizer
+  config: ConfigDict, tokenizer: ChatTokenizer, judged: Judged
 ) -> tuple[PromptSet, PromptSet]:
   longest, load = config.prompts.max_prompt_length, prompt_reader(config)
   training, evaluated = prompts_of_files(
     config,
     '.txt, .jsonl, .csv, .tsv, tfds:NAME or reasoning_gym:TASK',
-    lambda source: within(load(source), tokenizer, longest, source),
+    lambda source: judged(
+      within(load(source), tokenizer, longest, source), source
+    ),
   )
   if config.prompts.source.startswith(reasoning_prompts.SCHEME):
     training = training.take(

@@ -27,13 +27,18 @@ HostFunction = Callable[[Sequence[Any], Any], Any]
 
 
 class _Pending(NamedTuple):
-  """Samples [P, G] whose batches are queued for the function."""
+  """Samples [P, G] whose batches are queued for the function.
+
+  others: the places of samples that are not judged, with their numbers
+  """
 
   shape: tuple[int, ...]
   batches: list[tuple[list[Sample], concurrent.futures.Future[np.ndarray]]]
+  others: list[tuple[Place, np.ndarray]]
 
   def rows(self) -> Iterator[tuple[Place, np.ndarray]]:
     """(place, its numbers) of each sample; waits for the threads."""
+    yield from self.others
     for samples, future in self.batches:
       for sample, numbers in zip(samples, future.result(), strict=True):
         yield sample.place, numbers
@@ -76,7 +81,8 @@ class HostReward:
         come as one array [B, H, W, 3] uint8, answers as a tuple of texts. It is
         called from several threads at once; workers=1 allows one.
       records: of all prompts, what the function gets of each: its text, or any
-        object. A call gets `records[i]` for the ids i of its prompts.
+        object. A call gets `records[i]` for the ids i of its prompts. None
+        stands for a prompt whose samples are not judged: their numbers are 0.
       name: for messages.
       batch_size: the largest number of samples in a call of the function.
       workers: threads.
@@ -111,9 +117,11 @@ class HostReward:
 
   def begin(self, prompts: PromptBatch, decoded: PyTree) -> _Pending:
     """Queues batches of the samples that lie on this process with their ids."""
-    samples = local_samples(
+    local = local_samples(
       self._view, self._records, prompts, decoded, self._name
     )
+    samples = [sample for sample in local if sample.record is not None]
+    zeros = np.zeros_like(self._none(1)[0])
     batches = [
       samples[i : i + self._batch_size]
       for i in range(0, len(samples), self._batch_size)
@@ -121,6 +129,7 @@ class HostReward:
     return _Pending(
       jax.tree.leaves(decoded)[0].shape[:2],
       [(batch, self._pool.submit(self._judge, batch)) for batch in batches],
+      [(sample.place, zeros) for sample in local if sample.record is None],
     )
 
   def finish(self, parts: Sequence[_Pending]) -> Scores:

@@ -8,6 +8,11 @@ from adrpo_jax.data.reasoning_prompts import SECONDS, entry_of, library
 from adrpo_jax.rewards.text.protocol import TextReward
 
 
+def has_entry(reference: str | None) -> bool:
+  """True for the reference of a prompt of the library."""
+  return entry_of(reference or '') is not None
+
+
 def reasoning_gym(*, seconds: float = SECONDS) -> TextReward:
   """The score of reasoning-gym for an answer to one of its prompts; in [0, 1].
 

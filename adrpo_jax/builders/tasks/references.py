@@ -1,0 +1,60 @@
+"""What rewards of text need of prompts: said before a run begins."""
+
+from absl import logging
+import numpy as np
+
+from adrpo_jax.builders.parts import RewardTerms
+from adrpo_jax.data.prompts import PromptSet
+from adrpo_jax.errors import InputError
+from adrpo_jax.rewards.text_table import applying
+
+
+def with_references(
+  prompts: PromptSet, terms: RewardTerms, source: str
+) -> PromptSet:
+  """Returns the prompts to which a reward that is trained on applies.
+
+  Warns about those that are left out, and about rewards that do not apply to
+  all of the others.
+
+  Raises:
+    InputError: a reward that is trained on applies to no prompt.
+  """
+  masks = applying(
+    [*terms.weights, *terms.monitor_only],
+    prompts.answers,
+    terms.parameters,
+    terms.rows,
+  )
+  for term, mask in masks.items():
+    if not mask.any() and term in terms.weights:
+      raise InputError(_lacking(term, prompts, source))
+    logging.warning(
+      'The reward %r applies to %d of %d prompts of %s; the others have no '
+      'reference answer that it can read.',
+      *(term, mask.sum(), len(mask), source),
+    )
+  everywhere = np.ones(len(prompts), bool)
+  trained = [masks.get(term, everywhere) for term in terms.weights]
+  judged = np.any(trained, 0) if trained else everywhere
+  if judged.all():
+    return prompts
+  logging.warning(
+    '%d of %d prompts of %s have no answer for any reward that is trained on, '
+    'and are left out.',
+    *((~judged).sum(), len(prompts), source),
+  )
+  return prompts.take(np.flatnonzero(judged).tolist())
+
+
+def _lacking(term: str, prompts: PromptSet, source: str) -> str:
+  answers = [answer for answer in prompts.answers if answer]
+  got = (
+    f'none that it can read, such as {answers[0][:60]!r}' if answers else 'none'
+  )
+  return (
+    f'{source}: expected reference answers, which the reward {term!r} compares '
+    f'with, got {got}, in {len(prompts)} prompts with the keys '
+    f'{list(prompts.columns)}. Name the one with the answers, '
+    '--config.prompts.answer_column=KEY, or take another reward.'
+  )
