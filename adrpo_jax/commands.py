@@ -20,6 +20,7 @@ import numpy as np
 
 from adrpo_jax import builders, experience
 from adrpo_jax import train as loop
+from adrpo_jax.builders.trained_config import check_base
 from adrpo_jax.builders.workdir import (
   check_workdir,
   claim_workdir,
@@ -63,7 +64,7 @@ def train(
   project = config.log.wandb.project
   wandb_mirror.check(project)
   run = builders.build(config, builders.make_mesh(config, devices))
-  claim_workdir(config, workdir)
+  claim_workdir(config, workdir, run.identity)
   _say(f'{config.method.name} on {device_name()}, workdir {workdir}')
   with wandb_mirror.mirrored(project, workdir, config.to_dict()) as mirror:
     return _train(config, workdir, run, mirror)
@@ -121,7 +122,7 @@ def evaluate_only(
 ) -> int:
   """Prints the evaluation of a workdir's newest checkpoint, or of the base."""
   run = builders.build(config, builders.make_mesh(config, devices))
-  restored = _restored(run, workdir)
+  restored = _restored(config, run, workdir)
   if restored is None:
     evaluation = _base_evaluation(config, run)
   else:
@@ -175,7 +176,7 @@ def sample(
   except ValueError as error:
     raise InputError(str(error)) from error
   make_folder(workdir)
-  restored = _restored(run, workdir)
+  restored = _restored(config, run, workdir)
   params = run.policy(restored or run.init(), run.frozen)
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
   samples = run.draw(params, run.frozen, run.place(prompts), key)
@@ -196,7 +197,7 @@ def export(
   """Writes a workdir's newest checkpoint as files that others load."""
   check_own(workdir / 'export')
   run = builders.build(config, builders.make_mesh(config, devices))
-  restored = _restored(run, workdir)
+  restored = _restored(config, run, workdir)
   if restored is None:
     raise InputError(
       f'Expected a run with a checkpoint in {workdir}, found none. Give the '
@@ -333,7 +334,10 @@ def _summary(
   return summary | {'predicted_ceiling': ceiling}
 
 
-def _restored(run: builders.Run, workdir: epath.Path) -> TrainState | None:
+def _restored(
+  config: ConfigDict, run: builders.Run, workdir: epath.Path
+) -> TrainState | None:
+  check_base(config, workdir, run.identity)
   with Checkpoints(workdir / 'checkpoints') as checkpoints:
     restored = checkpoints.restore(run.abstract)
   return restored.state if restored else None

@@ -313,7 +313,12 @@ def _run(
 ) -> int:
   # Imported late: a mistyped key answers at once.
   from adrpo_jax import commands
+  from adrpo_jax.builders.trained_config import of_trained_weights
 
+  judges_images = _IMAGES.value or _PROMPTS.value
+  if _MODE.value in ('eval', 'sample', 'export') and not judges_images:
+    named = config_flags.get_override_values(flags.FLAGS['config'])
+    config = of_trained_weights(config, workdir, named)
   if _MODE.value == 'pretrain':
     return commands.pretrain_base(config, workdir)
   if _MODE.value == 'sample':
@@ -322,7 +327,7 @@ def _run(
     )
   if _MODE.value == 'export':
     return commands.export(config, workdir, devices)
-  if _IMAGES.value or _PROMPTS.value:
+  if judges_images:
     if _MODE.value != 'eval' or not (_IMAGES.value and _PROMPTS.value):
       raise InputError(
         'Expected --images=DIR and --prompts=FILE with --mode=eval, got '

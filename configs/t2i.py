@@ -85,7 +85,7 @@ SETTINGS = {
   },
   'sampler': {
     'steps': 8,  # solver steps of rollouts and evaluations
-    'shift': 1.0,  # of the noise levels; SD3 takes 3.0 at its resolutions
+    'shift': 0.0,  # of the noise levels; 0 for that of the model's folder
     'solver': 'euler',  # euler, heun, flow_sde, cps, dance_sde
     'eta': 0.7,  # noise of the stochastic solvers
     'trained_steps': 0,  # flow_grpo learns from the first ones; 0 for all
@@ -186,7 +186,7 @@ SD3 = {
     'param_dtype': 'bfloat16',
   },
   'prompts': {'prompts_per_step': 32, 'group_size': 16},
-  'sampler': {'steps': 10, 'shift': 3.0, 'guidance_scale': 4.5},
+  'sampler': {'steps': 10, 'guidance_scale': 4.5},
   'training': {
     'updates_per_rollout': 1,
     'sigma_distribution': 'uniform',
@@ -283,6 +283,7 @@ PRESETS = {
   'default': (),
   'sd3_medium': (SD3, {'model': {'architecture': 'sd3_medium'}}),
   'sd35_medium': (SD3, {'model': {'architecture': 'sd35_medium'}}),
+  'sd35_large': (SD3, {'model': {'architecture': 'sd35_large'}}),
   'sd3_tiny': (SD3, SD3_TINY),
   'compare': (COMPARE,),
   'paper': (PAPER,),

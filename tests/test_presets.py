@@ -57,6 +57,7 @@ def test_a_preset_is_what_it_starts_from_but_for_the_keys_it_names(
   ('file', 'one', 'other'),
   [
     ('t2i', 'sd3_medium', 'sd35_medium'),
+    ('t2i', 'sd3_medium', 'sd35_large'),
     ('llm', 'qwen3_0p6b', 'qwen2_0p5b'),
   ],
 )

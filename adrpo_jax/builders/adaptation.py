@@ -17,6 +17,8 @@ class Adaptation(NamedTuple):
   """The functions between a base and its trained part.
 
   trainable:   (base, key) -> params, the leaves that the optimizer updates
+  check:       (params or their shapes, generator) -> None; raises InputError
+               for what `save` could not write
   materialize: (params, frozen) -> parameters to apply, for rollout and loss
   policy:      (params, frozen, extrapolation) -> parameters to apply, for
                evaluation and samples
@@ -25,6 +27,7 @@ class Adaptation(NamedTuple):
   """
 
   trainable: Callable[[PyTree, Array], PyTree]
+  check: Callable[[PyTree, Generator], None]
   materialize: Callable[[PyTree, PyTree], PyTree]
   policy: Callable[[PyTree, PyTree, float], PyTree]
   save: Callable[..., pathlib.Path]
@@ -61,6 +64,7 @@ def low_rank(rank: int, alpha: float, targets: str) -> Adaptation:
 
   return Adaptation(
     trainable=lambda base, key: lora.init(base, rank, key, targets),
+    check=lambda params, generator: generator.check_adapters(params),
     materialize=lambda params, frozen: policy(params, frozen, 1.0),
     policy=policy,
     save=save,
@@ -106,6 +110,7 @@ ALL_WEIGHTS = Adaptation(
   trainable=lambda base, key: {
     'params': jax.tree.map(lambda leaf: leaf.astype('float32'), base['params'])
   },
+  check=lambda params, generator: None,
   materialize=overlay,
   policy=extrapolated,
   save=_save_whole,

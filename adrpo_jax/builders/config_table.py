@@ -102,7 +102,7 @@ IMAGES: dict[str, Values] = {
   'model.t5_length': COUNT,
   'model.decode_tile': NONE_OR_COUNT,
   'sampler.steps': COUNT,
-  'sampler.shift': POSITIVE,
+  'sampler.shift': NOT_NEGATIVE,
   'sampler.solver': choice(SOLVERS),
   'sampler.eta': NOT_NEGATIVE,
   'sampler.trained_steps': NONE_OR_COUNT,

@@ -143,6 +143,7 @@ def build(
     mesh,
     optimizer=optimizer or make_optimizer(config.training),
   )
+  adapted.check(programs.abstract.params, generator)
   drawing = generator.modality(method, adaptation.overlay)
 
   def policy(state: TrainState, frozen: PyTree) -> PyTree:

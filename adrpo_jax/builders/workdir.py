@@ -55,14 +55,18 @@ def _check_unused(workdir: epath.Path) -> None:
     )
 
 
-def claim_workdir(config: ConfigDict, workdir: epath.Path) -> None:
-  """Writes the config, once it is known to be a good one."""
+def claim_workdir(config: ConfigDict, workdir: epath.Path, base: str) -> None:
+  """Writes the config, once it is known to be a good one.
+
+  `base` is the digest of the weights that the run starts from.
+  """
   make_folder(workdir)
   write_json(
     workdir / 'config.json',
     {
       'config': config.to_dict(),
       'modality': family_of(config).modality,
+      'base': base,
       'versions': versions(),
       'device': device_name(),
     },

@@ -71,7 +71,7 @@ def make_step(config: ConfigDict, model: Sd3Folder, backend: str):
     images = torch.cat([decoder(chunk) for chunk in chunks])
     return judge(images.float() / 2 + 0.5)
 
-  sigmas = sd3_sigmas(config.sampler.steps, config.sampler.shift)
+  sigmas = sd3_sigmas(config.sampler.steps, config.sampler.shift or model.shift)
   return torch_flow.make_step(
     torch_flow.Work(
       config.prompts.prompts_per_step,

@@ -165,7 +165,7 @@ def test_a_count_is_at_least_1(name, key, value):
     ('images', 'mesh.data', 0, '-1 or a whole number, at least 1'),
     ('images', 'sampler.solver', 'eular', "Did you mean 'euler'?"),
     ('images', 'sampler.eta', -0.5, 'at least 0'),
-    ('images', 'sampler.shift', 0.0, 'above 0'),
+    ('images', 'sampler.shift', -1.0, 'at least 0'),
     ('images', 'sampler.guidance_scale', 0.0, 'at least 1'),
     ('images', 'reward.invalid_limit', 1.5, 'at most 1'),
     ('images', 'reward.normalize.shapes', 'std', "Did you mean 'standard'?"),

@@ -30,17 +30,19 @@ REMAT_POLICIES = {
 class Generator(NamedTuple):
   """A base that can be sampled from and trained.
 
-  modality:      (method, materialize) -> Modality for training
-  evaluated:     (materialize, samples per prompt) -> Modality for evaluation,
-                 which measures the divergence of all methods alike
-  encode:        (texts) -> (ids [N]) -> conditions [N, ...] of these texts
-  condition:     shapes of one condition
-  frozen:        'reference' and the other arrays that its modality reads, on
-                 the mesh
-  save:          (full parameters, folder) -> the file of weights that the
-                 libraries of the model load
-  save_adapters: (adapters, alpha/r, folder) -> the file of adapters
-  identity:      a digest of the weights
+  modality:       (method, materialize) -> Modality for training
+  evaluated:      (materialize, samples per prompt) -> Modality for evaluation,
+                  which measures the divergence of all methods alike
+  encode:         (texts) -> (ids [N]) -> conditions [N, ...] of these texts
+  condition:      shapes of one condition
+  frozen:         'reference' and the other arrays that its modality reads, on
+                  the mesh
+  save:           (full parameters, folder) -> the file of weights that the
+                  libraries of the model load
+  check_adapters: (shapes of adapters) -> None; raises InputError for those that
+                  `save_adapters` could not write
+  save_adapters:  (adapters, alpha/r, folder) -> the file of adapters
+  identity:       a digest of the weights
   """
 
   modality: Callable[[Method, Materialize], Modality]
@@ -49,6 +51,7 @@ class Generator(NamedTuple):
   condition: PyTree
   frozen: dict[str, PyTree]
   save: Callable[[PyTree, pathlib.Path], pathlib.Path]
+  check_adapters: Callable[[PyTree], None]
   save_adapters: Callable[[PyTree, float, pathlib.Path], pathlib.Path]
   identity: str
 

@@ -52,6 +52,7 @@ class FlowModel(NamedTuple):
   grid:         (solver steps, shift) -> noise levels [N + 1]
   latent_shape: of one image
   config:       of the transformer
+  shift:        of its noise levels, unless the config gives another
   positions:    () -> the position table of an export; None for our own
   """
 
@@ -60,6 +61,7 @@ class FlowModel(NamedTuple):
   grid: Callable[[int, float], np.ndarray]
   latent_shape: tuple[int, int, int]
   config: MMDiTConfig
+  shift: float
   positions: Callable[[], np.ndarray | None] = lambda: None
 
 
@@ -78,6 +80,7 @@ def make_flow_generator(
   of the empty prompt, as arrays or as shapes.
   """
   make = partial(_modality, config, mesh, model)
+  rows = sd3_tables.transformer_rows(model.config.patch_size)
 
   def evaluated(materialize: Materialize, samples: int) -> Modality:
     """Evaluates on fresh noise, over which W2 is an expectation."""
@@ -88,7 +91,6 @@ def make_flow_generator(
     adapters: PyTree, scale: float, folder: pathlib.Path
   ) -> pathlib.Path:
     path = folder / lora_files.FILE
-    rows = sd3_tables.transformer_rows(model.config.patch_size)
     lora_files.save(path, rows, adapters, scale)
     return path
 
@@ -105,6 +107,7 @@ def make_flow_generator(
     save=lambda full, folder: export.save_transformer(
       folder, model.config, full, model.positions()
     ),
+    check_adapters=partial(lora_files.check_exportable, rows),
     save_adapters=save_adapters,
     identity=identity,
   )
@@ -121,6 +124,7 @@ def _modality(
   samples: int,
 ) -> Modality:
   sampler = config.sampler
+  shift = sampler.shift or model.shift
   if 'trajectory' in method.needs and solver in ('euler', 'heun'):
     solver = 'flow_sde'  # log-probabilities need a stochastic step
   try:
@@ -129,13 +133,13 @@ def _modality(
       decode=model.decode,
       latent_shape=model.latent_shape,
       samples_per_prompt=samples,
-      sigmas=model.grid(sampler.steps, sampler.shift),
+      sigmas=model.grid(sampler.steps, shift),
       transition=lookup(SOLVERS, solver, 'solver')(sampler.eta),
       trained_steps=range(sampler.trained_steps) or None,
       draws=config.training.noise_draws,
       quantile=lookup(
         SIGMAS, config.training.sigma_distribution, 'σ distribution'
-      )(sampler.shift),
+      )(shift),
       rollout_guidance=sampler.guidance_scale,
       training_guidance=sampler.guidance_scale,
       materialize=materialize,

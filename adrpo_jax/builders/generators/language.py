@@ -44,6 +44,7 @@ from adrpo_jax.models.decoder.chat_tokenizer import (
 )
 from adrpo_jax.models.decoder.decoder import Decoder
 from adrpo_jax.models.files import lora_files
+from adrpo_jax.models.files.hub import lasting_name
 from adrpo_jax.models.files.safetensors_trees import with_dtype
 from adrpo_jax.sampling.token_distribution import (
   TokenDistribution,
@@ -175,6 +176,9 @@ def _generator(
     },
     frozen={'reference': reference},
     save=partial(_save, model),
+    check_adapters=partial(
+      lora_files.check_exportable, decoder_table.decoder_rows()
+    ),
     save_adapters=partial(_save_adapters, model, config.model.path),
     identity=identity,
   )
@@ -243,7 +247,8 @@ def _save_adapters(
   folder: pathlib.Path,
 ) -> pathlib.Path:
   rows = decoder_table.decoder_rows()
-  lora_files.save_peft(folder, rows, adapters, scale, base or str(model.path))
+  source, revision = lasting_name(base or str(model.path))
+  lora_files.save_peft(folder, rows, adapters, scale, source, revision)
   return folder / f'{lora_files.STEMS[1]}.safetensors'
 
 

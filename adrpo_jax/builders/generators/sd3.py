@@ -29,6 +29,7 @@ from adrpo_jax.models.files.safetensors_trees import with_dtype
 from adrpo_jax.models.prompt_cache import PromptCache
 from adrpo_jax.models.sd3 import folder as sd3_folder
 from adrpo_jax.models.sd3 import text_conditions
+from adrpo_jax.models.sd3.folder_fields import has_t5
 from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.models.tiny import clip as clip_tiny
 from adrpo_jax.models.tiny import sd3 as sd3_tiny
@@ -102,9 +103,12 @@ def _sd3_in(
   folder: pathlib.Path, config: ConfigDict, mesh: jax.sharding.Mesh
 ) -> Generator:
   model = sd3_folder.read(folder)
+  text_conditions.check_towers(folder, model.transformer)
   place, size = shard(mesh), _latent_size(config, model)
   compute, length = make_compute(config, mesh), config.model.t5_length
   parts = [*folder.glob('text_encoder*'), *folder.glob('tokenizer*')]
+  if not has_t5(folder):
+    parts = [part for part in parts if not part.name.endswith('_3')]
   name = fingerprint(
     sorted(parts), length, jnp.dtype(compute.dtype).name, 'with checksums'
   )
@@ -151,6 +155,7 @@ def _functions(
       model.transformer.in_channels,
     ),
     config=model.transformer,
+    shift=model.shift,
     positions=lambda: sd3_folder.read_position_table(model),
   )
 

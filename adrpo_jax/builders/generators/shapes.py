@@ -69,6 +69,7 @@ def make_world_generator(
       grid=noise_levels.shifted_sigmas,
       latent_shape=(size, size, models.mmdit.in_channels),
       config=models.mmdit,
+      shift=1.0,
     ),
     encode=encode,
     frozen={

@@ -154,16 +154,25 @@ def check_fields(
 ) -> None:
   """Checks fields for which this package implements a single value.
 
-  A field that is missing counts as having that value.
+  Args:
+    path: of the file.
+    fields: of the file. One that is missing counts as accepted.
+    **expected: the value of a field, or a tuple of the values that mean the
+      same. Each element of a list has to be one of them.
 
   Raises:
     InputError: a field has another value.
   """
   for name, value in expected.items():
-    if fields.get(name, value) != value:
+    accepted = value if isinstance(value, tuple) else (value,)
+    given = fields.get(name, accepted[0])
+    if not all(
+      any(each == one and type(each) is type(one) for one in accepted)
+      for each in (given if isinstance(given, list) else [given])
+    ):
       raise InputError(
-        f'Expected {name} = {value!r} in {path}, got {shown(fields[name])}. '
-        'This belongs to a model that is not implemented here.'
+        f'Expected {name} = {" or ".join(map(repr, accepted))} in {path}, got '
+        f'{shown(given)}. This belongs to a model that is not implemented here.'
       )
 
 

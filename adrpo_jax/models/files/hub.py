@@ -48,6 +48,18 @@ def local_folder(source: str, files: Sequence[str]) -> pathlib.Path:
   return _download(match['name'], match['revision'], files)
 
 
+def lasting_name(source: str) -> tuple[str, str | None]:
+  """Returns (absolute folder or id on the Hub, revision) of a model's source.
+
+  Other libraries find the model by it, whatever folder they run in.
+  """
+  match = _HUB_ID.fullmatch(source)
+  is_folder = pathlib.Path(source).expanduser().is_dir()
+  if match is None or is_folder or source.startswith(('.', '/', '~')):
+    return os.path.abspath(local_folder(source)), None
+  return match['name'], match['revision']
+
+
 def _copy(source: epath.Path, files: Sequence[str]) -> pathlib.Path:
   if not source.is_dir():
     raise InputError(

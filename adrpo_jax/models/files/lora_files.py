@@ -8,18 +8,20 @@ alpha in its config. Files of either origin can be read, with alpha in the
 header (diffusers) or in adapter_config.json (PEFT).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import json
 import os
 import pathlib
 import re
 from typing import Any
 
+from absl import logging
 import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.files.config_files import write_json
+from adrpo_jax.models.files.config_files import read_config, write_json
+from adrpo_jax.models.files.peft_settings import PeftSettings, read_settings
 from adrpo_jax.models.files.safetensors_trees import read_metadata, save_tree
 from adrpo_jax.models.files.tensor_files import TensorFiles, tensor_files
 from adrpo_jax.models.files.weight_table import LINEAR, Row, Source, sources
@@ -67,6 +69,7 @@ def save_peft(
   adapters: Mapping[str, Any],
   scale: float,
   base: str = '',
+  revision: str | None = None,
 ) -> None:
   """Writes the adapters of a causal language model as a folder for PEFT.
 
@@ -78,7 +81,8 @@ def save_peft(
     rows: the weight table of the model.
     adapters: see `lora.init`; every layer of a stack has one.
     scale: alpha/r.
-    base: name or folder of the model, for `AutoPeftModel...`.
+    base: name or absolute folder of the model, for `AutoPeftModel...`.
+    revision: of the base on the Hub.
   """
   folder.mkdir(parents=True, exist_ok=True)
   save(folder / f'{STEMS[1]}.safetensors', rows, adapters, 1.0, PEFT)
@@ -93,6 +97,7 @@ def save_peft(
     'peft_type': 'LORA',
     'task_type': 'CAUSAL_LM',
     'base_model_name_or_path': base,
+    'revision': revision,
     'r': max_rank,
     'lora_alpha': scale * max_rank,
     'target_modules': sorted({name.split('.')[-1] for name in ranks}),
@@ -131,19 +136,36 @@ def load(
   }
   with tensor_files(path, STEMS) as files:
     pairs = _pairs(files)
-    alpha_over_rank = _alpha_over_rank(pathlib.Path(path))
+    settings, left_out = _settings(pathlib.Path(path)), []
     loaded: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
     for module, names in pairs.items():
       ours, layer = _target(module, targets, files.where)
+      name = _without_prefix(module, targets) or module
+      if not settings.adapts(name):
+        left_out.append(name)
+        continue
       a, b = (files.read(name).astype(np.float32).T for name in names)
-      scale = alpha_over_rank(
-        _without_prefix(module, targets) or module, a.shape[1]
-      )
       _check_shapes(module, a, b, kernels[ours].shape)
-      loaded.setdefault(ours, {})[layer] = (a, scale * b)
+      strength = settings.strength(name, a.shape[1])
+      loaded.setdefault(ours, {})[layer] = (a, strength * b)
+  if left_out:
+    logging.warning(
+      '%s has adapters of %d modules that its target_modules leave out, as '
+      'PEFT does: %s',
+      *(path, len(left_out), ', '.join(left_out[:4])),
+    )
   return {
     ours: _stack(layers, kernels[ours].shape) for ours, layers in loaded.items()
   }
+
+
+def check_exportable(rows: Sequence[Row], adapters: Mapping[str, Any]) -> None:
+  """Checks that a file can hold adapters, which may be shapes alone.
+
+  Raises:
+    InputError: one belongs to a layer that is no dense layer in the file.
+  """
+  _sources(rows, adapters)
 
 
 def _sources(
@@ -155,7 +177,8 @@ def _sources(
     if source.axes != LINEAR or source.part != (0, 1):
       raise InputError(
         f'Expected adapters of plain dense layers, got one of {name}, which is '
-        f'another kind of layer in the file. Leave it out of the targets.'
+        'another kind of layer in the file. Leave it out of '
+        '--config.model.lora_targets.'
       )
   return table
 
@@ -206,35 +229,30 @@ def _target(
   return targets[name]
 
 
-def _alpha_over_rank(path: pathlib.Path) -> Callable[[str, int], float]:
-  """Makes (module, rank) -> alpha/r from the metadata, 1 without metadata."""
-  config = _settings(path)
-  rank, alpha = config.get('r'), config.get('lora_alpha')
-  patterns = config.get('alpha_pattern') or {}
-  use_rslora = config.get('use_rslora', False)
-
-  def alpha_over_rank(module: str, file_rank: int) -> float:
-    divisor = file_rank**0.5 if use_rslora else file_rank
-    for pattern, value in patterns.items():
-      if re.search(rf'(^|\.){pattern}$', module):
-        return value / divisor
-    if alpha is None or rank is None:
-      return 1.0
-    return alpha / divisor
-
-  return alpha_over_rank
-
-
-def _settings(path: pathlib.Path) -> dict[str, Any]:
+def _settings(path: pathlib.Path) -> PeftSettings:
   """Reads the settings from adapter_config.json or from a file's header."""
-  if path.is_dir() and (path / 'adapter_config.json').is_file():
-    return json.loads((path / 'adapter_config.json').read_text())
+  config = path / 'adapter_config.json'
+  if config.is_file():
+    return read_settings(read_config(config), config)
   for file in [path, *(path / f'{stem}.safetensors' for stem in STEMS)]:
     if file.is_file():
-      text = read_metadata(file).get('lora_adapter_metadata')
-      settings = json.loads(text) if text else {}
-      return {k.removeprefix('transformer.'): v for k, v in settings.items()}
-  return {}
+      return read_settings(_of_header(file), file)
+  return read_settings(None, path)
+
+
+def _of_header(file: pathlib.Path) -> dict[str, Any] | None:
+  """Returns the settings that diffusers writes into a header, if any."""
+  text = read_metadata(file).get('lora_adapter_metadata')
+  if text is None:
+    return None
+  try:
+    fields = json.loads(text)
+    return {k.removeprefix('transformer.'): v for k, v in fields.items()}
+  except (AttributeError, ValueError, RecursionError) as error:
+    raise InputError(
+      f'Expected an object of JSON as lora_adapter_metadata in the header of '
+      f'{file}, got {text[:80]!r}.'
+    ) from error
 
 
 def _check_shapes(

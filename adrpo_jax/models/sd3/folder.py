@@ -8,7 +8,7 @@ text_encoder/ ... tokenizer/   see `text_conditions`
 
 from collections.abc import Callable
 import pathlib
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,13 @@ import numpy as np
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.condition import Condition
+from adrpo_jax.models.config_types import Between
 from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.config_files import (
   check_fields,
   config_from_fields,
-  matches_type,
   read_config,
+  read_field,
 )
 from adrpo_jax.models.files.safetensors_trees import (
   stored_dtype_kind,
@@ -31,9 +32,11 @@ from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.sd3 import weight_tables as sd3_tables
 from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.sd3.export import POSITIONS
+from adrpo_jax.models.sd3.folder_fields import check_folder
 from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.types import PyTree
 
+Shift = Annotated[float, Between(1e-3, 1e3)]
 WithShardings = Callable[[PyTree], PyTree]
 
 
@@ -53,6 +56,12 @@ class Sd3Folder(NamedTuple):
 _NO_FOLDER = pathlib.Path('/dev/null')
 ARCHITECTURES = {
   'sd3_medium': Sd3Folder(_NO_FOLDER, MMDiTConfig(), AutoencoderConfig(), 3.0),
+  'sd35_large': Sd3Folder(
+    _NO_FOLDER,
+    MMDiTConfig(num_layers=38, num_attention_heads=38, qk_norm=True),
+    AutoencoderConfig(),
+    3.0,
+  ),
   'sd35_medium': Sd3Folder(
     _NO_FOLDER,
     MMDiTConfig(
@@ -73,32 +82,15 @@ def read(folder: pathlib.Path) -> Sd3Folder:
     InputError: the pipeline is another one, or a config has values that this
       package does not implement. The message names the file and the field.
   """
-  index = folder / 'model_index.json'
-  pipeline = read_config(index).get('_class_name')
-  if pipeline != 'StableDiffusion3Pipeline':
-    raise InputError(
-      f'Expected a StableDiffusion3Pipeline in {index}, got {pipeline}. Give '
-      'the folder of Stable Diffusion 3 or 3.5, in the layout of diffusers.'
-    )
-  scheduler = folder / 'scheduler' / 'scheduler_config.json'
-  fields = read_config(scheduler)
-  check_fields(
-    scheduler,
-    fields,
-    _class_name='FlowMatchEulerDiscreteScheduler',
-    use_dynamic_shifting=False,
-  )
-  shift: Any = fields.get('shift')
-  if not matches_type(shift, float):
-    raise InputError(
-      f'Expected a number as shift in {scheduler}, got {shift!r}.'
-    )
-  return Sd3Folder(
-    folder,
-    _transformer_config(folder / 'transformer' / 'config.json'),
-    _autoencoder_config(folder / 'vae' / 'config.json'),
-    float(shift),
-  )
+  check_folder(folder)
+  transformer = _transformer_config(folder / 'transformer' / 'config.json')
+  path = folder / 'vae' / 'config.json'
+  fields = read_config(path)
+  autoencoder = config_from_fields(AutoencoderConfig, fields, path)
+  check_fields(path, fields, latent_channels=transformer.in_channels)
+  path = folder / 'scheduler' / 'scheduler_config.json'
+  shift = read_field(read_config(path), 'shift', Shift, path)
+  return Sd3Folder(folder, transformer, autoencoder, shift)
 
 
 def transformer_shapes(config: MMDiTConfig, size: tuple[int, int]) -> PyTree:
@@ -208,19 +200,12 @@ def load_autoencoder(
 
 def _transformer_config(path: pathlib.Path) -> MMDiTConfig:
   fields = read_config(path)
-  check_fields(path, fields, _class_name='SD3Transformer2DModel')
   # Files from before version 3.5 have neither of these.
-  norm = fields.get('qk_norm')
-  if norm not in (None, 'rms_norm'):
-    raise InputError(
-      f"Expected 'rms_norm' or null as qk_norm in {path}, got {norm!r}. "
-      'This belongs to a model that is not implemented here.'
-    )
   config = config_from_fields(
     MMDiTConfig,
     fields
     | {
-      'qk_norm': norm is not None,
+      'qk_norm': fields.get('qk_norm') is not None,
       'dual_attention_layers': fields.get('dual_attention_layers') or (),
     },
     path,
@@ -229,18 +214,6 @@ def _transformer_config(path: pathlib.Path) -> MMDiTConfig:
     path,
     fields,
     caption_projection_dim=config.width,
-    out_channels=config.in_channels,
+    out_channels=(config.in_channels, None),
   )
   return config
-
-
-def _autoencoder_config(path: pathlib.Path) -> AutoencoderConfig:
-  fields = read_config(path)
-  check_fields(
-    path,
-    fields,
-    _class_name='AutoencoderKL',
-    use_quant_conv=False,
-    use_post_quant_conv=False,
-  )
-  return config_from_fields(AutoencoderConfig, fields, path)

@@ -32,6 +32,8 @@ from adrpo_jax.models.files.safetensors_trees import with_dtype
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.files.tokenizers import padding_tokenizer
 from adrpo_jax.models.sd3.folder import WithShardings
+from adrpo_jax.models.sd3.folder_fields import has_t5
+from adrpo_jax.models.sd3.mmdit import MMDiTConfig
 from adrpo_jax.models.sd3.t5 import MAX_DISTANCE, T5Config, T5Encoder
 from adrpo_jax.types import PyTree
 
@@ -61,18 +63,7 @@ def clip_tower(
 ) -> Tower:
   """Makes the `Tower` of text_encoder`number`; number is '' or '_2'."""
   path = folder / f'text_encoder{number}'
-  config = config_from_fields(
-    ClipTextConfig,
-    read_config(path / 'config.json'),
-    path / 'config.json',
-    {'eos_token_id': LEGACY_EOS_ID},
-  )
-  if config.max_position_embeddings < CLIP_LENGTH:
-    raise InputError(
-      f'Expected max_position_embeddings of at least {CLIP_LENGTH}, the tokens '
-      f'that SD3 reads, in {path}/config.json, got '
-      f'{config.max_position_embeddings}.'
-    )
+  config = _clip_config(path)
   model = ClipText(config, compute)
   return Tower(
     padding_tokenizer(
@@ -93,18 +84,7 @@ def t5_tower(
 ) -> Tower:
   """Makes the `Tower` of text_encoder_3, for texts of `length` tokens."""
   path = folder / 'text_encoder_3'
-  fields = read_config(path / 'config.json')
-  if fields.get('feed_forward_proj') != 'gated-gelu':
-    raise InputError(
-      f"Expected feed_forward_proj = 'gated-gelu' in {path}/config.json, got "
-      f'{fields.get("feed_forward_proj")!r}: SD3 takes a T5 of version 1.1.'
-    )
-  config = config_from_fields(
-    T5Config,
-    fields,
-    path / 'config.json',
-    {'relative_attention_max_distance': MAX_DISTANCE},
-  )
+  config = _t5_config(path)
   model = T5Encoder(config, compute)
   return Tower(
     padding_tokenizer(folder / 'tokenizer_3', length, config.vocab_size),
@@ -113,6 +93,34 @@ def t5_tower(
     ),
     jax.jit(model.apply),
   )
+
+
+def check_towers(folder: pathlib.Path, transformer: MMDiTConfig) -> None:
+  """Checks that the states of a folder's towers fit its transformer.
+
+  Raises:
+    InputError: they do not, or a config is not that of a tower.
+  """
+  clips = [
+    _clip_config(folder / f'text_encoder{number}') for number in ('', '_2')
+  ]
+  width = transformer.joint_attention_dim
+  channels = sum(clip.hidden_size for clip in clips)
+  pooled = sum(clip.projection_dim for clip in clips)
+  if channels > width or pooled != transformer.pooled_projection_dim:
+    raise InputError(
+      f'Expected text_encoder and text_encoder_2 in {folder} to have hidden_'
+      f'size of at most {width} together and projection_dim of '
+      f'{transformer.pooled_projection_dim} together, joint_attention_dim and '
+      f'pooled_projection_dim of the transformer, got {channels} and {pooled}.'
+    )
+  if has_t5(folder):
+    t5 = _t5_config(folder / 'text_encoder_3')
+    if t5.d_model != width:
+      raise InputError(
+        f'Expected d_model = {width}, joint_attention_dim of the transformer, '
+        f'in {folder}/text_encoder_3/config.json, got {t5.d_model}.'
+      )
 
 
 def encode_prompts(
@@ -128,7 +136,7 @@ def encode_prompts(
   """Yields (text, its condition on the host) in the order of `texts`.
 
   Args:
-    folder: the pipeline; without text_encoder_3, T5's states are zeros.
+    folder: the pipeline; without a T5, see `has_t5`, its states are zeros.
     texts: prompts; '' is the empty prompt of classifier-free guidance.
     width: the width of the states, the transformer's joint_attention_dim.
     t5_length: T, up to 512.
@@ -142,7 +150,7 @@ def encode_prompts(
     outputs = list(_features(tower, texts, batch))
     states.append([features.penultimate for features in outputs])
     pooled.append([features.pooled for features in outputs])
-  if (folder / 'text_encoder_3').is_dir():
+  if has_t5(folder):
     t5_states = _features(
       t5_tower(folder, t5_length, compute, with_shardings), texts, batch
     )
@@ -159,6 +167,25 @@ def encode_prompts(
         np.concatenate([tower[i] for tower in pooled]),
       ),
     )
+
+
+def _clip_config(path: pathlib.Path) -> ClipTextConfig:
+  file = path / 'config.json'
+  config = config_from_fields(
+    ClipTextConfig, read_config(file), file, {'eos_token_id': LEGACY_EOS_ID}
+  )
+  if config.max_position_embeddings < CLIP_LENGTH:
+    raise InputError(
+      f'Expected max_position_embeddings of at least {CLIP_LENGTH}, the tokens '
+      f'that SD3 reads, in {file}, got {config.max_position_embeddings}.'
+    )
+  return config
+
+
+def _t5_config(path: pathlib.Path) -> T5Config:
+  file = path / 'config.json'
+  defaults = {'relative_attention_max_distance': MAX_DISTANCE}
+  return config_from_fields(T5Config, read_config(file), file, defaults)
 
 
 def _features(

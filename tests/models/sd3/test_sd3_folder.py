@@ -121,7 +121,7 @@ def test_too_large_an_image(written):
     (
       'scheduler/scheduler_config.json',
       {'shift': None},
-      'a number as shift .* got None',
+      'shift in .* got None',
     ),
     ('transformer/config.json', {'num_layers': '3'}, "num_layers .* got '3'"),
     ('transformer/config.json', {'dual_attention_layers': 3}, 'got 3'),
@@ -251,5 +251,5 @@ def test_a_tokenizer_that_is_missing(folder):
 
 def test_a_t5_of_the_first_version(folder):
   changed(folder / 'text_encoder_3' / 'config.json', feed_forward_proj='relu')
-  with pytest.raises(InputError, match=r'takes a T5 of version 1\.1'):
-    conditions(folder, ['a fox'])
+  with pytest.raises(InputError, match="feed_forward_proj = 'gated-gelu'"):
+    sd3_folder.read(folder)
