@@ -13,12 +13,42 @@ import tiny_sd3
 
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.sd3.autoencoder import Autoencoder
+from adrpo_jax.models.sd3.folder_fields import FIELDS
 from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.sampling import guidance, noise_levels, solvers
 
 pytestmark = pytest.mark.parity
 
 STEPS, SCALE = 6, 7.0
+
+
+@pytest.mark.parametrize('shift', [1.0, 2.5, 6.0])
+def test_noise_levels_of_another_shift(shift):
+  scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=shift)
+  scheduler.set_timesteps(10)
+  ours = noise_levels.sd3_sigmas(10, shift)
+  np.testing.assert_allclose(ours, scheduler.sigmas.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('name', 'value'),
+  [
+    ('use_karras_sigmas', True),
+    ('use_exponential_sigmas', True),
+    ('use_beta_sigmas', True),
+    ('invert_sigmas', True),
+    ('shift_terminal', 0.1),
+    ('num_train_timesteps', 500),
+  ],
+)
+def test_a_refused_field_changes_the_levels_of_diffusers(name, value):
+  def levels(**fields):
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, **fields)
+    scheduler.set_timesteps(10)
+    return np.concatenate([scheduler.sigmas, scheduler.timesteps / 1000])
+
+  assert value not in FIELDS['scheduler/scheduler_config.json'][name]
+  assert np.abs(levels(**{name: value}) - levels()).max() > 1e-3
 
 
 @pytest.mark.parametrize('steps', [1, 4, 28])

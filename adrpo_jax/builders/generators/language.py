@@ -247,7 +247,7 @@ def _save_adapters(
   folder: pathlib.Path,
 ) -> pathlib.Path:
   rows = decoder_table.decoder_rows()
-  source, revision = lasting_name(base or str(model.path))
+  source, revision = lasting_name(base, model.path)
   lora_files.save_peft(folder, rows, adapters, scale, source, revision)
   return folder / f'{lora_files.STEMS[1]}.safetensors'
 

@@ -48,15 +48,18 @@ def local_folder(source: str, files: Sequence[str]) -> pathlib.Path:
   return _download(match['name'], match['revision'], files)
 
 
-def lasting_name(source: str) -> tuple[str, str | None]:
-  """Returns (absolute folder or id on the Hub, revision) of a model's source.
+def lasting_name(source: str, folder: pathlib.Path) -> tuple[str, str | None]:
+  """Returns (absolute folder or id on the Hub, revision) of a model.
 
-  Other libraries find the model by it, whatever folder they run in.
+  Other libraries find it by them, whatever folder they run in.
+
+  Args:
+    source: what the user named, '' for a model of this package.
+    folder: where it is on this machine, see `local_folder`.
   """
   match = _HUB_ID.fullmatch(source)
-  is_folder = pathlib.Path(source).expanduser().is_dir()
-  if match is None or is_folder or source.startswith(('.', '/', '~')):
-    return os.path.abspath(local_folder(source)), None
+  if match is None or pathlib.Path(source).expanduser() == folder:
+    return os.path.abspath(folder), None
   return match['name'], match['revision']
 
 

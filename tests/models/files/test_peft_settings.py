@@ -158,16 +158,21 @@ def test_a_base_is_written_by_a_name_that_lasts(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   where = os.path.join(tmp_path, 'models', 'qwen')
   for source in ('models/qwen', './models/qwen', f'{where}/', where):
-    assert hub.lasting_name(source) == (where, None)
-  assert hub.lasting_name('Qwen/Qwen3-0.6B') == ('Qwen/Qwen3-0.6B', None)
-  assert hub.lasting_name('Qwen/Qwen3-0.6B@v1.0') == ('Qwen/Qwen3-0.6B', 'v1.0')
+    folder = hub.local_folder(source, ())
+    assert hub.lasting_name(source, folder) == (where, None)
+  copy = tmp_path / 'copy'
+  assert hub.lasting_name('gs://bucket/qwen', copy) == (str(copy), None)
+  assert hub.lasting_name('', copy) == (str(copy), None)
+  name = 'Qwen/Qwen3-0.6B'
+  assert hub.lasting_name(name, copy) == (name, None)
+  assert hub.lasting_name(f'{name}@v1.0', copy) == (name, 'v1.0')
   pair = {'a': np.ones((1, 3, 2)), 'b': np.ones((1, 2, 4))}
   lora_files.save_peft(
     tmp_path / 'out',
     ROWS,
     {'blocks_0/q/dense/kernel': pair},
     2.0,
-    *hub.lasting_name('Qwen/Qwen3-0.6B@v1.0'),
+    *hub.lasting_name(f'{name}@v1.0', copy),
   )
   written = json.loads((tmp_path / 'out' / 'adapter_config.json').read_text())
   assert written['base_model_name_or_path'] == 'Qwen/Qwen3-0.6B'
