@@ -49,7 +49,7 @@ def of_trained_weights(
     InputError: the run is of another modality, or the command names another
       value for what shaped its weights.
   """
-  record = read_config(workdir)
+  record = _fine_tuning(workdir)
   if not record:
     return config
   _check_modality(config, record, workdir)
@@ -87,7 +87,7 @@ def check_base(config: ConfigDict, workdir: epath.Path, identity: str) -> None:
   Raises:
     InputError: its files are others.
   """
-  record = read_config(workdir)
+  record = _fine_tuning(workdir)
   if not record or record['config']['model']['path'] == config.model.path:
     return
   if record.get('base', identity) != identity:
@@ -97,6 +97,12 @@ def check_base(config: ConfigDict, workdir: epath.Path, identity: str) -> None:
       f'{record["config"]["model"]["path"] or "the base of its world"}. Give '
       'a copy of that folder.'
     )
+
+
+def _fine_tuning(workdir: epath.Path) -> dict[str, Any] | None:
+  """Reads the record of a run that fine-tunes, None where there is none."""
+  record = read_config(workdir)
+  return record if record and 'pretrain' not in record['config'] else None
 
 
 def _shaping(config: dict[str, Any]) -> dict[str, Any]:

@@ -55,10 +55,12 @@ def _check_unused(workdir: epath.Path) -> None:
     )
 
 
-def claim_workdir(config: ConfigDict, workdir: epath.Path, base: str) -> None:
+def claim_workdir(
+  config: ConfigDict, workdir: epath.Path, base: str = ''
+) -> None:
   """Writes the config, once it is known to be a good one.
 
-  `base` is the digest of the weights that the run starts from.
+  `base` is the digest of the weights that a fine-tuning starts from.
   """
   make_folder(workdir)
   write_json(

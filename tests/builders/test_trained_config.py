@@ -9,6 +9,7 @@ import small_run
 from adrpo_jax.builders.trained_config import check_base, of_trained_weights
 from adrpo_jax.builders.workdir import claim_workdir
 from adrpo_jax.errors import InputError
+from adrpo_jax.records import write_json
 
 TRAINED = {
   'model__lora_rank': 2,
@@ -85,11 +86,18 @@ def test_without_a_run_the_config_is_that_of_the_command(tmp_path):
   assert of_trained_weights(config, epath.Path(tmp_path)) is config
 
 
+def test_a_base_that_is_made_there_shapes_no_run(tmp_path):
+  folder = epath.Path(tmp_path)
+  claim_workdir(small_run.preset_config('shapes', {}, 'pretrain'), folder)
+  config = small_run.make_config()
+  assert of_trained_weights(config, folder) is config
+  check_base(config, folder, 'a digest')
+
+
 def test_a_value_of_another_type(workdir):
-  path = workdir / 'config.json'
-  record = json.loads(path.read_text())
-  record['config']['model']['lora_rank'] = 'two'
-  path.write_text(json.dumps(record))
+  changed = json.loads((workdir / 'config.json').read_text())['config']
+  changed['model']['lora_rank'] = 'two'
+  write_json(workdir / 'config.json', {'config': changed, 'modality': 'flow'})
   with pytest.raises(InputError, match='of another type'):
     of_trained_weights(small_run.make_config(), workdir)
 
