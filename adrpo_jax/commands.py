@@ -56,6 +56,7 @@ def train(
   config: ConfigDict, workdir: epath.Path, devices: Devices = None
 ) -> int:
   """Fine-tunes, evaluates before and after, writes summary and report."""
+  builders.check_decoding(config)
   check_workdir(config, workdir)
   finished = read_summary(workdir)
   if finished and finished['steps'] >= config.steps:

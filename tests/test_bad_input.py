@@ -4,13 +4,15 @@ import pathlib
 import pickle
 import shutil
 
+from etils import epath
 import jax
 import numpy as np
 import pytest
 import small_run
 
-from adrpo_jax import builders, main
+from adrpo_jax import builders, commands, main
 from adrpo_jax.builders import checks, parts
+from adrpo_jax.builders.tasks.texts import make_text_task
 from adrpo_jax.errors import InputError
 from adrpo_jax.method import methods
 from adrpo_jax.method.methods import METHODS, parameters
@@ -227,6 +229,42 @@ def test_one_sample_is_enough_beside_pairs_of_a_file():
   )
   method = builders.make_method(config, METHODS)
   checks.check_groups(method, config, METHODS)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'said'),
+  [
+    # 8 prompts × 4 samples of a step; 8 × 2 of an evaluation
+    ({'compute.decode_chunks': 3}, '32 of a step, got 3'),
+    ({'compute.decode_chunks': 32}, '16 of an evaluation, got 32'),
+    ({'compute.decode_chunks': 16, 'compute.reward_chunks': 4}, '8 of a step'),
+  ],
+)
+def test_chunks_of_decoding_divide_the_samples(tmp_path, changes, said):
+  config = small_run.preset_config('debug', changes)
+  with pytest.raises(InputError, match=said):
+    commands.train(config, epath.Path(tmp_path / 'run'))
+  assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(
+  ('changes', 'said'),
+  [
+    ({'prompts.max_prompt_length': 1}, 'prompts of at most 1 tokens, got one'),
+    ({'world': ''}, 'Expected config.world, whose base is taken'),
+  ],
+)
+def test_a_world_of_texts_that_cannot_be_made(changes, said):
+  config = small_run.preset_config('debug', changes, 'llm')
+  with pytest.raises(InputError, match=said):
+    make_text_task(config)
+
+
+def test_more_trained_steps_than_steps_are_refused(tmp_path):
+  said = small_run.refused(
+    tmp_path / 'run', method__name='flow_grpo', sampler__trained_steps=10**6
+  )
+  assert 'at most config.sampler.steps = 2, got 1000000' in said
 
 
 def test_a_run_without_a_reward():

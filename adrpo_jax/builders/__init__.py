@@ -1,5 +1,6 @@
 """The only reader of configs: plain values in, the functions of a run out."""
 
+from adrpo_jax.builders.checks import check_decoding as check_decoding
 from adrpo_jax.builders.config_checks import check_config as check_config
 from adrpo_jax.builders.families import family_of as family_of
 from adrpo_jax.builders.methods import make_method as make_method

@@ -83,3 +83,18 @@ def check_rewards(reward: ConfigDict) -> None:
       'of your own in config.reward.python, got none: nothing could be '
       'learned. Set --config.reward.weights.NAME=1.'
     )
+
+
+def check_decoding(config: ConfigDict) -> None:
+  """Checks that the chunks of decoding divide the samples of a step."""
+  chunks = config.compute.get('decode_chunks', 1)
+  prompts = config.prompts.prompts_per_step // config.compute.reward_chunks
+  for name, count in (
+    ('a step', prompts * config.prompts.group_size),
+    ('an evaluation', config.eval.batch_size * config.eval.group_size),
+  ):
+    if count % chunks:
+      raise InputError(
+        'Expected config.compute.decode_chunks to divide the samples that are '
+        f'decoded together, {count} of {name}, got {chunks}.'
+      )

@@ -32,7 +32,10 @@ from adrpo_jax.worlds import TEXT_WORLDS, WORLDS
 
 NONE = ('',)
 COUNT = whole(1)
+# Of what stands in memory: with more, a run dies before it can say why.
+SIZE = whole(1, 10**6)
 NONE_OR_COUNT = whole(0)
+NONE_OR_SIZE = whole(0, 10**6)
 POSITIVE = number(above=0)
 NOT_NEGATIVE = number(least=0)
 SHARE = number(least=0, most=1)
@@ -44,7 +47,7 @@ RUN: dict[str, Values] = {
   'steps': COUNT,
   'model.family': choice(FAMILIES),
   'model.path': TEXT,
-  'model.lora_rank': NONE_OR_COUNT,
+  'model.lora_rank': NONE_OR_SIZE,
   'model.lora_alpha': POSITIVE,
   'model.lora_targets': PATTERN,
   'model.dtype': DTYPE,
@@ -52,8 +55,8 @@ RUN: dict[str, Values] = {
   'prompts.source': TEXT,
   'prompts.eval_prompts': TEXT,
   'prompts.text_column': TEXT,
-  'prompts.prompts_per_step': COUNT,
-  'prompts.group_size': COUNT,
+  'prompts.prompts_per_step': SIZE,
+  'prompts.group_size': SIZE,
   'training.learning_rate': POSITIVE,
   'training.updates_per_rollout': COUNT,
   'training.warmup_steps': NONE_OR_COUNT,
@@ -62,20 +65,20 @@ RUN: dict[str, Values] = {
   'training.ema_decay': DECAY,
   'training.extrapolation': POSITIVE,
   'eval.every': NONE_OR_COUNT,
-  'eval.num_prompts': COUNT,
-  'eval.group_size': COUNT,
-  'eval.batch_size': COUNT,
+  'eval.num_prompts': SIZE,
+  'eval.group_size': SIZE,
+  'eval.batch_size': SIZE,
   'checkpoint.every': NONE_OR_COUNT,
   'checkpoint.max_to_keep': whole(2),
   'log.tensorboard': FLAG,
   'log.wandb.project': TEXT,
-  'mesh.data': either(only(-1), COUNT),
-  'mesh.fsdp': COUNT,
-  'mesh.tensor': COUNT,
+  'mesh.data': either(only(-1), SIZE),
+  'mesh.fsdp': SIZE,
+  'mesh.tensor': SIZE,
   'compute.scan_layers': FLAG,
   'compute.remat_policy': choice(REMAT_POLICIES),
-  'compute.microbatches': COUNT,
-  'compute.reward_chunks': COUNT,
+  'compute.microbatches': SIZE,
+  'compute.reward_chunks': SIZE,
   'method.name': TEXT,
   'method.python': TEXT,
   'method.dpo.pairs': TEXT,
@@ -85,8 +88,8 @@ RUN: dict[str, Values] = {
   'reward.invalid_limit': SHARE,
   'reward.weights.*': number(),
   'reward.normalize.*': choice(NORMALIZERS),
-  'reward.*.batch_size': COUNT,
-  'reward.*.workers': COUNT,
+  'reward.*.batch_size': SIZE,
+  'reward.*.workers': SIZE,
   'reward.remote.url': TEXT,
   'reward.remote.token_from': TEXT,
   'reward.remote.encoding': choice(ENCODINGS),
@@ -98,18 +101,18 @@ RUN: dict[str, Values] = {
 IMAGES: dict[str, Values] = {
   'world': choice(NONE, WORLDS),
   'model.architecture': choice(NONE, sd3_folder.ARCHITECTURES),
-  'model.resolution': COUNT,
-  'model.t5_length': COUNT,
-  'model.decode_tile': NONE_OR_COUNT,
-  'sampler.steps': COUNT,
+  'model.resolution': SIZE,
+  'model.t5_length': SIZE,
+  'model.decode_tile': NONE_OR_SIZE,
+  'sampler.steps': SIZE,
   'sampler.shift': NOT_NEGATIVE,
   'sampler.solver': choice(SOLVERS),
   'sampler.eta': NOT_NEGATIVE,
-  'sampler.trained_steps': NONE_OR_COUNT,
+  'sampler.trained_steps': NONE_OR_SIZE,
   'sampler.guidance_scale': number(least=1),
-  'training.noise_draws': COUNT,
+  'training.noise_draws': SIZE,
   'training.sigma_distribution': choice(SIGMAS),
-  'compute.decode_chunks': COUNT,
+  'compute.decode_chunks': SIZE,
   'method.adrpo.beta0': POSITIVE,
   'method.adrpo.advantage_clip': POSITIVE,
   'method.adrpo.policy_advantage_clip': NOT_NEGATIVE,
@@ -157,8 +160,8 @@ TEXTS: dict[str, Values] = {
   'model.system': TEXT,
   'model.template_arguments': TEXT,
   'prompts.answer_column': TEXT,
-  'prompts.max_prompt_length': COUNT,
-  'sampler.max_completion_length': COUNT,
+  'prompts.max_prompt_length': SIZE,
+  'sampler.max_completion_length': SIZE,
   'sampler.temperature': POSITIVE,
   # One token leaves nothing to compare.
   'sampler.top_k': either(only(0), whole(2)),
@@ -193,8 +196,8 @@ TEXTS: dict[str, Values] = {
   'reward.reward_model.template': choice(['chat', 'none']),
   'reward.reward_model.max_length': COUNT,
   'reward.reward_model.dtype': DTYPE,
-  'reward.reward_model.fsdp': COUNT,
-  'reward.reward_model.tensor': COUNT,
+  'reward.reward_model.fsdp': SIZE,
+  'reward.reward_model.tensor': SIZE,
 }
 
 PRETRAIN: dict[str, Values] = {
@@ -204,13 +207,13 @@ PRETRAIN: dict[str, Values] = {
 PRETRAIN_IMAGES: dict[str, Values] = {
   'world': choice(WORLDS),
   'model.path': TEXT,
-  'pretrain.images': COUNT,
+  'pretrain.images': whole(1, 10**7),
   'pretrain.corruption': SHARE,
   'pretrain.shares.*': NOT_NEGATIVE,
   'pretrain.kl': NOT_NEGATIVE,
   'pretrain.guidance': number(least=1),
   'pretrain.*.steps': NONE_OR_COUNT,
-  'pretrain.*.batch_size': COUNT,
+  'pretrain.*.batch_size': SIZE,
   'pretrain.*.learning_rate': POSITIVE,
   'pretrain.*.ema_decay': DECAY,
   'pretrain.*.save_every': NONE_OR_COUNT,
@@ -218,12 +221,12 @@ PRETRAIN_IMAGES: dict[str, Values] = {
 PRETRAIN_TEXTS: dict[str, Values] = {
   'world': choice(TEXT_WORLDS),
   'pretrain.steps': COUNT,
-  'pretrain.batch_size': COUNT,
+  'pretrain.batch_size': SIZE,
   'pretrain.learning_rate': POSITIVE,
   'pretrain.ema_decay': DECAY,
   'pretrain.save_every': NONE_OR_COUNT,
-  'pretrain.samples': COUNT,
-  'pretrain.max_completion_length': COUNT,
+  'pretrain.samples': SIZE,
+  'pretrain.max_completion_length': SIZE,
 }
 
 # Modality of a family -> rows of its config of fine-tuning, of pre-training.

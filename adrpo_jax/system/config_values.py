@@ -45,8 +45,10 @@ def whole(least: int, most: int = LARGEST) -> Values:
   def includes(value: Any) -> bool:
     return _is(value, int) and least <= value <= most
 
-  limit = '' if most == LARGEST else f', at most {most}'
-  return Values(includes, lambda: f'a whole number, at least {least}{limit}')
+  words = (
+    f', at least {least}' if most == LARGEST else f' from {least} to {most}'
+  )
+  return Values(includes, lambda: f'a whole number{words}')
 
 
 def number(

@@ -18,7 +18,7 @@ from markdown import code, described, table
 from adrpo_jax.builders.config_table import FINE_TUNING, PRETRAINING
 from adrpo_jax.rewards.image_table import REWARDS
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
-from adrpo_jax.system.config_values import Table, row_of
+from adrpo_jax.system.config_values import row_of
 
 FILES = ('t2i', 'llm', 'pretrain')
 # The dicts of a file -> their heading.
@@ -73,6 +73,19 @@ def keys(path: pathlib.Path) -> dict[str, list[Key]]:
   }
 
 
+def values(key: Key, path: pathlib.Path, group: str) -> str:
+  """The values of a key of a dict of a file, or of the keys below it."""
+  rows = TABLES.get(path.stem) or TABLES[group]
+  row = row_of(key.name, rows) or row_of(f'{key.name}.*', rows)
+  if row:
+    return described(rows[row])
+  inner = key.default if isinstance(key.default, Mapping) else {}
+  below = {name: row_of(f'{key.name}.{name}', rows) for name in inner}
+  return '; '.join(
+    f'`{name}`: {described(rows[row])}' for name, row in below.items() if row
+  )
+
+
 def presets(path: pathlib.Path) -> dict[str, dict[str, Any]]:
   """Preset -> dotted key -> value, where it differs from the default."""
   scope = runpy.run_path(str(path))
@@ -93,9 +106,8 @@ def presets(path: pathlib.Path) -> dict[str, dict[str, Any]]:
 def _page(path: pathlib.Path) -> str:
   text = []
   for group, listed in keys(path).items():
-    values = TABLES.get(path.stem) or TABLES[group]
     rows = [
-      [f'`{k.name}`', _value(k.default), _values(k, values), k.meaning]
+      [f'`{k.name}`', _value(k.default), values(k, path, group), k.meaning]
       for k in listed
     ]
     header = ['key', 'default', 'values', 'meaning']
@@ -104,18 +116,6 @@ def _page(path: pathlib.Path) -> str:
     rows = [[f'`{key}`', _value(value)] for key, value in changes.items()]
     text += [f'### {path.name}:{name}', table(['key', 'value'], rows)]
   return '\n\n'.join(text)
-
-
-def _values(key: Key, values: Table) -> str:
-  """The values of a key, or of the keys below it."""
-  row = row_of(key.name, values) or row_of(f'{key.name}.*', values)
-  if row:
-    return described(values[row])
-  inner = key.default if isinstance(key.default, Mapping) else {}
-  rows = {name: row_of(f'{key.name}.{name}', values) for name in inner}
-  return '; '.join(
-    f'`{name}`: {described(values[row])}' for name, row in rows.items() if row
-  )
 
 
 def _value(value: Any) -> str:

@@ -68,6 +68,19 @@ def test_every_key_stands_on_the_page_with_its_meaning(html, name):
   assert [key.name for key in keys if not key.meaning] == []
 
 
+@pytest.mark.parametrize('name', config_tables.FILES)
+def test_every_key_has_values_but_the_changes_of_a_comparison(name):
+  path = ROOT / 'configs' / f'{name}.py'
+  listed = config_tables.keys(path).items()
+  without = [
+    key.name
+    for group, keys in listed
+    for key in keys
+    if not config_tables.values(key, path, group)
+  ]
+  assert without == ([] if name == 'pretrain' else ['compare'])
+
+
 def test_the_public_names_stand_in_the_api(html):
   import adrpo_jax
 

@@ -53,7 +53,7 @@ def test_a_kind_includes(kind, right, wrong):
   ('kind', 'words'),
   [
     (whole(0), 'a whole number, at least 0'),
-    (whole(1, 95), 'a whole number, at least 1, at most 95'),
+    (whole(1, 95), 'a whole number from 1 to 95'),
     (number(), 'a number'),
     (number(above=0), 'a number above 0'),
     (number(above=0, most=1), 'a number above 0 and at most 1'),

@@ -125,8 +125,14 @@ def _modality(
 ) -> Modality:
   sampler = config.sampler
   shift = sampler.shift or model.shift
-  if 'trajectory' in method.needs and solver in ('euler', 'heun'):
-    solver = 'flow_sde'  # log-probabilities need a stochastic step
+  if 'trajectory' in method.needs:
+    if sampler.trained_steps > sampler.steps:
+      raise InputError(
+        'Expected config.sampler.trained_steps to be at most '
+        f'config.sampler.steps = {sampler.steps}, got {sampler.trained_steps}.'
+      )
+    if solver in ('euler', 'heun'):
+      solver = 'flow_sde'  # log-probabilities need a stochastic step
   try:
     settings = FlowSettings(
       velocity=model.velocity,

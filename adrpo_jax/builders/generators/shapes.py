@@ -16,6 +16,7 @@ from adrpo_jax.builders.generators.flow import (
   make_flow_generator,
   null_condition,
 )
+from adrpo_jax.errors import InputError
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.models.shapes import base as base_models
@@ -27,7 +28,16 @@ from adrpo_jax.worlds import WORLDS
 
 
 def base_folder(config: ConfigDict) -> pathlib.Path:
-  """Returns the folder of a world's base: of the config, or of the package."""
+  """Returns the folder of a world's base: of the config, or of the package.
+
+  Raises:
+    InputError: the config names neither a world nor a base.
+  """
+  if not (config.world or config.model.path):
+    raise InputError(
+      'Expected config.world, whose base is taken, or a folder of a base in '
+      f'config.model.path for the family {config.model.family!r}, got neither.'
+    )
   package = pathlib.Path(__file__).parents[2]
   shipped = package / 'worlds' / f'{config.world}_base'
   return pathlib.Path(config.model.path or shipped)

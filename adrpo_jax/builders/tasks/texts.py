@@ -46,7 +46,7 @@ def make_text_task(config: ConfigDict) -> Task:
   def check(text: str) -> None:
     length, most = len(tokenizer.encode(text)), config.prompts.max_prompt_length
     if length > most:
-      raise ValueError(
+      raise InputError(
         f'Expected prompts of at most {most} tokens, got one of {length}: '
         f'{text[:60]!r}. Shorten it, or raise '
         '--config.prompts.max_prompt_length.'
