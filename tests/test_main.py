@@ -1,6 +1,7 @@
 """The command line: what it makes of a config."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -97,6 +98,32 @@ def test_another_config_is_refused_and_the_keys_named(trained):
 
 
 @pytest.mark.slow
+def test_a_run_with_missing_lines_does_not_go_on(trained, tmp_path):
+  workdir = shutil.copytree(trained[0], tmp_path / 'run')
+  (workdir / 'summary.json').unlink()
+  path = workdir / 'metrics.jsonl'
+  first, second = path.read_text().splitlines(keepends=True)
+  path.write_text(second)
+  said = small_run.refused(workdir, steps=2)
+  assert f'Expected a line of each step in {path}' in said
+  assert 'steps [0] are missing' in said
+  path.write_text(first)
+  said = small_run.refused(workdir, steps=2)
+  assert 'steps [1] are missing' in said
+  # The way out that it names: what the last checkpoint follows is done again.
+  shutil.rmtree(workdir / 'checkpoints' / '00000002')
+  flags = [*small_run.arguments(steps=2), f'--workdir={workdir}']
+  status, _, err = small_run.call(*flags)
+  assert status == 0, err
+  got, expected = (
+    json.loads((folder / 'summary.json').read_text())
+    for folder in (workdir, trained[0])
+  )
+  assert got['beta'] == expected['beta']
+  assert got['final'] == expected['final']
+
+
+@pytest.mark.slow
 def test_eval_prints_the_figures_of_the_newest_checkpoint(trained):
   workdir, _ = trained
   flags = [*small_run.arguments(steps=2), f'--workdir={workdir}']
@@ -126,6 +153,15 @@ def test_sample_draws_images_of_the_trained_policy(trained, tmp_path):
     drawn.append(np.stack([np.asarray(Image.open(f)) for f in files]))
   assert drawn[0].shape == (6, 256, 256, 3)
   assert (drawn[0] != drawn[1]).any()  # the policy has left the base
+  # A second draw leaves nothing of the first to be judged with it.
+  flags = [*flags[:-1], '--count=1', f'--workdir={tmp_path / "none"}']
+  status, _, err = small_run.call(*flags)
+  assert status == 0, err
+  assert sorted(p.name for p in (tmp_path / 'none' / 'drawn').iterdir()) == [
+    '00000_00_a_red_circle.png',
+    'manifest.json',
+    'prompts.txt',
+  ]
 
 
 @pytest.mark.slow
