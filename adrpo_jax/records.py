@@ -50,12 +50,12 @@ def parsed(text: str) -> Record:
   """
   try:
     record = json.loads(text)
+    if not isinstance(record, dict):
+      raise ValueError('it is not a JSON object')
+    if 'crc' in record and record.pop('crc') != _checksum(record):
+      raise ValueError('it differs from its checksum')
   except RecursionError as error:
     raise ValueError('it is nested too deeply') from error
-  if not isinstance(record, dict):
-    raise ValueError('it is not a JSON object')
-  if 'crc' in record and record.pop('crc') != _checksum(record):
-    raise ValueError('it differs from its checksum')
   return record
 
 

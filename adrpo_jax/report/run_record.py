@@ -50,8 +50,9 @@ class RunRecord:
 
     A workdir of an older version does not: then the kind of its samples tells.
     """
-    if 'modality' in self.config:
-      return self.config['modality']
+    for modality in MEASURES:
+      if self.config.get('modality') == modality:
+        return modality
     texts = isinstance(self.base_samples or self.tuned_samples, TextSamples)
     return 'language' if texts else 'flow'
 

@@ -142,7 +142,9 @@ def read_claimed(folder):
 
 
 def right_claimed(value, whole, folder):
-  """The run goes on only with the config that is written there."""
+  """The run goes on only with the config that is written there, if any is."""
+  if not (folder / 'run' / 'config.json').exists():
+    return True
   written = json.loads((folder / 'run' / 'config.json').read_bytes())['config']
   own = json.loads(json.dumps(small_run.make_config().to_dict()))
   free = {'steps', 'log', 'compute', 'checkpoint', 'eval', 'compare'}

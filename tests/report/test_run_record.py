@@ -1,5 +1,7 @@
 """Reading workdirs that are whole, half written, or none."""
 
+import json
+
 import numpy as np
 import pytest
 import synthetic_runs
@@ -113,3 +115,10 @@ def test_the_arrays_tell_which_kind_of_samples_a_file_keeps(tmp_path):
   assert type(images) is image_file.Samples
   assert type(texts) is text_file.TextSamples
   assert texts.answers.shape == (6, 4)
+
+
+@pytest.mark.parametrize('modality', ['', 'sound', 7, None, ['flow']])
+def test_an_unknown_modality_is_that_of_the_samples(tmp_path, modality):
+  config = {'config': {}, 'modality': modality}
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  assert read_run(tmp_path).modality == 'flow'
