@@ -12,6 +12,8 @@ import worker
     ('configs of SD3', 200),
     ('shards', 100),
     ('folder of Qwen', 8),
+    ('base of shapes', 3),
+    ('tokenizer', 25),
   ],
 )
 def test_damage_is_refused_or_read_as_it_is(reader, count, tmp_path):

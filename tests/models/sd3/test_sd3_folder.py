@@ -1,5 +1,6 @@
 """Folders of Stable Diffusion 3 are sharded, cropped, or refused."""
 
+from functools import partial
 import json
 
 import jax
@@ -14,6 +15,7 @@ from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.files import config_files
 from adrpo_jax.models.files.tensor_files import tensor_files
+from adrpo_jax.models.files.tokenizers import padding_tokenizer
 from adrpo_jax.models.sd3 import folder as sd3_folder
 from adrpo_jax.models.sd3 import text_conditions
 from adrpo_jax.models.sd3.export import POSITIONS
@@ -127,6 +129,21 @@ def test_too_large_an_image(written):
     ('transformer/config.json', {'dual_attention_layers': 3}, 'got 3'),
     ('vae/config.json', {'block_out_channels': None}, 'block_out_channels'),
     ('vae/config.json', {'block_out_channels': [8.5]}, r'got \[8\.5\]'),
+    ('vae/config.json', {'block_out_channels': []}, 'of 1 to 8 items'),
+    ('vae/config.json', {'block_out_channels': [8] * 40}, 'of 1 to 8 items'),
+    (
+      'vae/config.json',
+      {'norm_num_groups': 3},
+      'a multiple of norm_num_groups',
+    ),
+    ('vae/config.json', {'scaling_factor': 0}, 'scaling_factor .* got 0'),
+    ('transformer/config.json', {'num_layers': 0}, 'from 1 to 1024, got 0'),
+    ('transformer/config.json', {'patch_size': 10**6}, 'from 1 to 64'),
+    (
+      'transformer/config.json',
+      {'quantization_config': {'quant_method': 'bitsandbytes'}},
+      "'bitsandbytes'.* the plain release",
+    ),
   ],
 )
 def test_another_model_is_refused(folder, file, fields, message):
@@ -157,6 +174,46 @@ def test_a_t5_config_from_before_its_field_of_distances(written):
   defaults = {'relative_attention_max_distance': MAX_DISTANCE}
   read = config_files.config_from_fields(T5Config, fields, path, defaults)
   assert read == sd3_tiny.T5
+
+
+@pytest.mark.parametrize(
+  ('tower', 'fields', 'said'),
+  [
+    ('text_encoder', {'hidden_act': 'relu'}, "quick_gelu or gelu, got 'relu'"),
+    (
+      'text_encoder',
+      {'num_attention_heads': 0},
+      'num_attention_heads .* got 0',
+    ),
+    (
+      'text_encoder_2',
+      {'max_position_embeddings': 50},
+      'at least 77, .* got 50',
+    ),
+    ('text_encoder_3', {'num_layers': '2'}, "num_layers .* got '2'"),
+    (
+      'text_encoder_3',
+      {'relative_attention_max_distance': 8},
+      'above 8, a quarter .* got 8',
+    ),
+  ],
+  ids=str,
+)
+def test_another_text_encoder_is_refused(tower, fields, said, folder):
+  changed(folder / tower / 'config.json', **fields)
+  make = {
+    'text_encoder': partial(text_conditions.clip_tower, folder, ''),
+    'text_encoder_2': partial(text_conditions.clip_tower, folder, '_2'),
+    'text_encoder_3': partial(text_conditions.t5_tower, folder, 6),
+  }[tower]
+  with pytest.raises(InputError, match=said):
+    make(Compute(), identity)
+
+
+def test_a_tokenizer_of_more_tokens_than_its_encoder_is_refused(written):
+  tokens = padding_tokenizer(written / 'tokenizer', 8, 513)
+  with pytest.raises(InputError, match=r'ids below 513.* got 513'):
+    tokens(['a fox'])
 
 
 def test_a_position_table_of_integers(folder):
