@@ -1,5 +1,6 @@
 """What the command line says to bad input: what was expected, what came."""
 
+import json
 import pathlib
 import pickle
 import shutil
@@ -376,6 +377,39 @@ def base_copy(tmp_path):
   return pathlib.Path(
     shutil.copytree(small_run.base_folder(), tmp_path / 'base')
   )
+
+
+def test_weights_of_a_base_that_are_not_finite_are_named(base_copy):
+  """They are no fault of the reward, which could judge no image of them."""
+  stored = leaf_names(base_models.load(base_copy).params['transformer'])
+  name = 'params/proj_out/dense/bias'
+  stored[name] = np.full_like(stored[name], np.nan)
+  safetensors_trees.save_tree(base_copy / TRANSFORMER, stored)
+  with pytest.raises(
+    InputError, match=rf'finite weights in .*{TRANSFORMER}.* of {name} are NaN'
+  ):
+    base_models.load(base_copy)
+
+
+@pytest.mark.parametrize(
+  'fields',
+  [
+    {'transformer': None},
+    {'transformer': {'num_layers': 0}},
+    {'transformer': {'unknown': 1}},
+    {'text_encoder': [1]},
+    {'autoencoder': {'norm_num_groups': 'x'}},
+  ],
+  ids=str,
+)
+def test_a_config_of_a_base_that_is_damaged_is_named(base_copy, fields):
+  path = base_copy / 'config.json'
+  whole = json.loads(path.read_text())
+  for name, own in fields.items():
+    whole[name] = whole[name] | own if isinstance(own, dict) else own
+  path.write_text(json.dumps(whole))
+  with pytest.raises(InputError, match=r'base/config\.json'):
+    base_models.load(base_copy)
 
 
 @pytest.mark.parametrize('fault', ['missing', 'extra', 'misshapen'])

@@ -17,6 +17,7 @@ from absl import logging
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.config_types import Size, Theta
@@ -109,7 +110,8 @@ def read(folder: pathlib.Path) -> DecoderFolder:
 
   Raises:
     InputError: the model is of another type, or the config has values that this
-      package does not implement. The message names the file and the field.
+      package does not implement. The message names the file and the field. Or
+      the embeddings are tied, and the weights beside the config are damaged.
   """
   path = folder / 'config.json'
   fields = read_config(path)
@@ -268,22 +270,23 @@ def _check_layer_types(fields: Mapping[str, Any], path: pathlib.Path) -> None:
 def _has_own_head(folder: pathlib.Path) -> bool:
   """Says if the weights have an output embedding of other numbers.
 
-  A folder without weights has none; `load` says what is wrong with it.
+  A folder of a config alone has none.
+
+  Raises:
+    InputError: the weights cannot be read.
   """
-  try:
-    with tensor_files(folder, ('model',)) as files:
-      shape = files.shapes.get(HEAD)
-      if shape is None or shape != files.shapes.get(EMBEDDING):
-        return shape is not None
-      starts = range(0, shape[0], ROWS)
-      parts = [(slice(i, min(i + ROWS, shape[0])),) for i in starts]
-      return any(
-        files.read(HEAD, part).tobytes()
-        != files.read(EMBEDDING, part).tobytes()
-        for part in parts
-      )
-  except InputError:
+  if not any(folder.glob('model*.safetensors*')):
     return False
+  with tensor_files(folder, ('model',)) as files:
+    shape = files.shapes.get(HEAD)
+    if shape is None or shape != files.shapes.get(EMBEDDING):
+      return shape is not None
+    starts = range(0, shape[0], ROWS)
+    parts = [(slice(i, min(i + ROWS, shape[0])),) for i in starts]
+    return not all(
+      np.array_equal(files.read(HEAD, part), files.read(EMBEDDING, part))
+      for part in parts
+    )
 
 
 def _load(

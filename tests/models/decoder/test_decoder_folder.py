@@ -236,6 +236,21 @@ def test_a_head_of_other_numbers_is_used_though_the_config_ties(
   assert decoder_folder.read(tmp_path / 'b').config == model.config
 
 
+def test_a_copy_of_the_embedding_in_another_dtype_is_tied(tmp_path):
+  file = written(tmp_path) / 'model.safetensors'
+  tensors = load_file(file)
+  half = tensors['model.embed_tokens.weight'].astype(np.float16)
+  tensors['model.embed_tokens.weight'] = half.astype(np.float32)
+  save_file(tensors | {'lm_head.weight': half}, file)
+  assert decoder_folder.read(tmp_path).config.tie_word_embeddings
+
+
+def test_a_head_that_is_not_finite_is_named(tmp_path):
+  folder = with_head(written(tmp_path), lambda table: table * np.nan)
+  with pytest.raises(InputError, match=r'of lm_head\.weight are NaN'):
+    decoder_folder.read(folder)
+
+
 def test_a_head_of_another_shape_is_refused(tmp_path):
   folder = with_head(written(tmp_path), lambda table: table[:30])
   with pytest.raises(InputError, match=r'lm_head.weight: expected .*40, 16'):
