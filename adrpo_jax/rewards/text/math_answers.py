@@ -7,6 +7,14 @@ SymPy may compute for hours, or fill the memory, on an answer of ten characters
 import pathlib
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.rewards.text.match import has_answer
+from adrpo_jax.rewards.text.math_spelling import (
+  final_answer,
+  is_rounded,
+  number_of,
+  plainly_spelled,
+)
+from adrpo_jax.rewards.text.numbers import Number, equal
 from adrpo_jax.rewards.text.protocol import TextReward
 from adrpo_jax.system.child_process import make_child_function
 
@@ -17,10 +25,13 @@ def math_match(*, seconds: float = 5.0) -> TextReward:
   r"""1 where math-verify finds the answer equal to the reference, else 0.
 
   Formulas, numbers, sets, intervals and tuples, in LaTeX between dollars or in
-  \boxed{}, which goes first, or in plain text: '0.5' is '\frac{1}{2}'. The
-  reference may be a bare formula. An answer without any formula earns 0. The
-  reward is None where there is no reference or no formula in it, and where a
-  judgment takes too long or breaks the judge.
+  plain text: '0.5' is '\frac{1}{2}'. Where there are boxes, \boxed{}, the last
+  one is the answer. The reference may be a bare formula. An answer without any
+  formula earns 0. The reward is None where there is no reference or no formula
+  in it, and where a judgment takes too long or breaks the judge.
+
+  Numbers are compared exactly, in any spelling of `numbers`; only where the
+  right one has no end as a decimal, one of six digits or more may be rounded.
 
   `math-verify <https://github.com/huggingface/Math-Verify>`_, Hugging Face.
 
@@ -34,9 +45,24 @@ def math_match(*, seconds: float = 5.0) -> TextReward:
 
   def reward(prompt: str, text: str, reference: str | None) -> float | None:
     del prompt
-    return None if reference is None else ask(reference, text)
+    if reference is None or not has_answer(reference):
+      return None
+    right = final_answer(reference.rpartition('####')[2])
+    stated = final_answer(text)
+    if right is None or stated is None:
+      return None if right is None else 0.0
+    number, right_number = number_of(stated), number_of(right)
+    if number and right_number:
+      return float(_equal(number, right_number))
+    box = r'\boxed{%s}' if stated != text else '%s'
+    return ask(plainly_spelled(right), box % plainly_spelled(stated))
 
   return reward
+
+
+def _equal(stated: Number, right: Number) -> bool:
+  rounded = is_rounded(stated, right) or is_rounded(right, stated)
+  return equal(stated, right) or rounded
 
 
 def _not_usable(reason: str) -> InputError:

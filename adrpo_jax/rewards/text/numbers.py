@@ -44,8 +44,8 @@ _SIZES = {
 _VALUE = re.compile(
   r'(?P<mark>\${0,2}(?:[-+] ?\${0,2})?(?:(?<=\$) )?)(?<![\w.])'
   rf'(?P<body>{_MIXED}|{_SCIENTIFIC}|{_FRACTION}|{_ATOM})'
-  rf'(?P<sizes>(?: ?(?:{"|".join(_SIZES)})\b)*)'
-  r'(?P<percent> ?%| ?per ?cent(?:age points?)?\b| ?pct\b)?'
+  rf'(?P<sizes>(?: {{0,2}}(?:{"|".join(_SIZES)})\b)*)'
+  r'(?P<percent> ?%| {0,2}per ?cent(?:age points?)?\b| {0,2}pct\b)?'
   r'(?:°(?: ?[CF]\b)?)?'
 )
 
@@ -113,11 +113,12 @@ def _number(match: re.Match[str]) -> Number | None:
   for size in re.findall('|'.join(_SIZES), match['sizes']):
     value *= _SIZES[size]
   percent = match['percent'] is not None
+  sizes = re.sub(' +', ' ', match['sizes'])
   sign = '-' if '-' in match['mark'] else ''
   written = re.sub(r'(?<=\d) ?\((?=\d+\) ?/)', ' (', _ungrouped(body))
   written = re.sub(r'\(([\d.]+)\)', r'\1', written)
   return Number(
-    f'{sign}{written}{match["sizes"]}{"%" if percent else ""}',
+    f'{sign}{written}{sizes}{"%" if percent else ""}',
     value * (-1 if sign else 1) / (100 if percent else 1),
     percent,
   )
