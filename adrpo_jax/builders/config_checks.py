@@ -21,8 +21,20 @@ def check_config(config: ConfigDict) -> None:
 
   Raises:
     InputError: a key that is missing or unknown, or a value that its key does
-      not take.
+      not take, here or in what a contestant of `config.compare` changes.
   """
+  _check_one(config)
+  for name, changes in config.get('compare', {}).items():
+    try:
+      _check_one(_changed(config, changes))
+    except (KeyError, TypeError, ValueError) as error:
+      raise InputError(
+        f'Expected changes of config.compare.{name} that the config takes: '
+        f'{error.args[0]}'
+      ) from error
+
+
+def _check_one(config: ConfigDict) -> None:
   flat = flattened(config)
   name = flat.get('model.family', '')
   table, file = table_of(name, pretraining='pretrain' in config)
@@ -38,6 +50,15 @@ def check_config(config: ConfigDict) -> None:
   check_values(flat, table, is_parameter)
   if table is config_table.PRETRAINING['flow']:
     _check_stages(config)
+
+
+def _changed(config: ConfigDict, changes: Any) -> ConfigDict:
+  """Returns the config of a contestant, which has no key of its own."""
+  if not isinstance(changes, Mapping | ConfigDict):
+    raise TypeError(f'got {changes!r}, which is no dict.')
+  changed = config.copy_and_resolve_references().lock()
+  changed.update({k: v for k, v in changes.items() if k != 'title'})
+  return changed
 
 
 def check_text(config: ConfigDict, key: str, text: str) -> None:
@@ -61,10 +82,7 @@ def table_of(family: str, *, pretraining: bool) -> tuple[Table, str]:
 
 
 def flattened(config: ConfigDict) -> dict[str, Any]:
-  """Returns dotted key -> value, without the changes of a comparison.
-
-  Each contestant is checked with its changes when it runs.
-  """
+  """Returns dotted key -> value, without the changes of a comparison."""
   values = config.to_dict()
   values.pop('compare', None)
   return flatten_dict(values, sep='.')

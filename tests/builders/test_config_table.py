@@ -310,3 +310,26 @@ def test_a_config_is_checked_before_anything_is_built():
   ):
     builders.build(config, mesh)
   assert not family.called
+
+
+@pytest.mark.parametrize(
+  ('changes', 'said'),
+  [
+    (
+      {'method': {'grpo': {'beta': -1.0}}},
+      'config.method.grpo.beta to be a nu',
+    ),
+    ({'training': {'learning_rate': math.nan}}, 'training.learning_rate to be'),
+    ({'training': {'lerning_rate': 1.0}}, 'lerning_rate'),
+    ({'steps': 'many'}, 'many'),
+    (3, 'got 3, which is no dict'),
+  ],
+)
+def test_a_contestant_is_checked_before_any_runs(changes, said):
+  config = module_of('llm').get_config('compare')
+  config.compare.fine = {'title': 'Fine', 'method': {'name': 'grpo'}}
+  builders.check_config(config)
+  config.compare.mine = changes
+  with pytest.raises(InputError, match=r'config\.compare\.mine') as error:
+    builders.check_config(config)
+  assert said in str(error.value)
