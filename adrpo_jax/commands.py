@@ -1,6 +1,6 @@
 """The commands, each a function of a config and a workdir."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 import functools
 import hashlib
@@ -8,8 +8,6 @@ import json
 import math
 import os
 import pathlib
-import shlex
-import sys
 from typing import Any
 
 from etils import epath
@@ -21,11 +19,7 @@ import numpy as np
 from adrpo_jax import builders, experience
 from adrpo_jax import train as loop
 from adrpo_jax.builders.trained_config import check_base
-from adrpo_jax.builders.workdir import (
-  check_workdir,
-  claim_workdir,
-  make_folder,
-)
+from adrpo_jax.builders.workdir import check_workdir, claim_workdir
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.data.prompts import check_characters
 from adrpo_jax.errors import InputError
@@ -44,7 +38,10 @@ from adrpo_jax.samples import image_file
 from adrpo_jax.scoring import image_scores
 from adrpo_jax.system import cache_files, wandb_mirror
 from adrpo_jax.system.files import in_bucket
+from adrpo_jax.system.going_on import go_on
 from adrpo_jax.system.output_folder import check_own, output_folder
+from adrpo_jax.system.run_folder import locked, make_folder
+from adrpo_jax.system.stop_signals import STOPPED
 from adrpo_jax.system.versions import device_name, versions
 from adrpo_jax.types import TrainState
 
@@ -55,12 +52,24 @@ Devices = Sequence[jax.Device] | None  # of a mesh; None for all
 def train(
   config: ConfigDict, workdir: epath.Path, devices: Devices = None
 ) -> int:
-  """Fine-tunes, evaluates before and after, writes summary and report."""
+  """Fine-tunes, evaluates before and after, writes summary and report.
+
+  Returns STOPPED if it was told to stop before its last step.
+  """
   builders.check_decoding(config)
+  with locked(workdir):
+    return _train_or_finish(config, workdir, devices)
+
+
+def _train_or_finish(
+  config: ConfigDict, workdir: epath.Path, devices: Devices
+) -> int:
   check_workdir(config, workdir)
   finished = read_summary(workdir)
   if finished and finished['steps'] >= config.steps:
     _say(f'{workdir} is finished:\n{json.dumps(finished, indent=1)}')
+    if jax.process_index() == 0 and not report.is_written(workdir):
+      _say(f'Report: {report.write_report(workdir)}')
     return 0
   project = config.log.wandb.project
   wandb_mirror.check(project)
@@ -87,8 +96,11 @@ def _train(
     logged = functools.partial(run.kind.logged, samples)
     mirror.evaluation(step, plain(evaluation.figures), logged)
 
-  def evaluate(step: int, state: TrainState) -> Evaluation:
-    evaluation = run.evaluate(run.policy(state, run.frozen), run.frozen)
+  def evaluate(
+    step: int, state: TrainState, between: Callable[[], None]
+  ) -> Evaluation:
+    policy = run.policy(state, run.frozen)
+    evaluation = run.evaluate(policy, run.frozen, between)
     keep(step, f'step_{step:06d}', evaluation)
     return evaluation
 
@@ -106,8 +118,8 @@ def _train(
   )
   if outcome.preempted:
     step = int(outcome.state.step)
-    _say(f'Stopped at step {step} and saved. {_go_on(workdir)}')
-    return 0
+    _say(f'Stopped at step {step} and saved. {go_on(workdir)}')
+    return STOPPED
   final = run.evaluate(run.policy(outcome.state, run.frozen), run.frozen)
   keep(config.steps, 'final', final)
   if jax.process_index() == 0:  # It alone knows of a whole metrics.jsonl.
@@ -225,10 +237,10 @@ def pretrain_base(config: ConfigDict, workdir: epath.Path) -> int:
       'Expected the family of an embedded world with --mode=pretrain, world or '
       f'text_world, got {config.model.family!r}, which has bases of its own.'
     )
-  check_workdir(config, workdir)
-  make_folder(workdir)
-  claim_workdir(config, workdir)
-  family.pretrain(config, pathlib.Path(workdir), versions())
+  with locked(workdir):
+    check_workdir(config, workdir)
+    claim_workdir(config, workdir)
+    family.pretrain(config, pathlib.Path(workdir), versions())
   _say(f'Base checkpoint: {workdir / "base"}')
   return 0
 
@@ -342,13 +354,6 @@ def _restored(
   with Checkpoints(workdir / 'checkpoints') as checkpoints:
     restored = checkpoints.restore(run.abstract)
   return restored.state if restored else None
-
-
-def _go_on(workdir: epath.Path) -> str:
-  words = [sys.executable, '-m', 'adrpo_jax.main', *sys.argv[1:]]
-  if not any(word.startswith(('--workdir', '-workdir')) for word in words):
-    words.append(f'--workdir={workdir}')
-  return f'To go on: {shlex.join(words)}'
 
 
 def _say(text: str) -> None:

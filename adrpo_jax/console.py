@@ -12,10 +12,12 @@ import functools
 import sys
 
 from adrpo_jax.errors import unknown_name
+from adrpo_jax.system.steady_output import steady_output
 
 MODES = ('train', 'eval', 'sample', 'export', 'pretrain')
 
 
+@steady_output()
 def main() -> int:
   """Runs the command that the first argument names. -> exit status."""
   words = sys.argv[1:]

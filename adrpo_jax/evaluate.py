@@ -4,7 +4,7 @@ Standard errors are over prompts: the samples of one prompt are not independent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,20 @@ class Evaluation(NamedTuple):
   samples: dict[str, np.ndarray]
 
 
+class Evaluate(Protocol):
+  """(full parameters, frozen) -> Evaluation.
+
+  It calls `between` before each batch, which may raise an error to end it.
+  """
+
+  def __call__(
+    self,
+    params: PyTree,
+    frozen: PyTree,
+    between: Callable[[], None] = ...,
+  ) -> Evaluation: ...
+
+
 def make_evaluate(
   modality: Modality,
   reward: Callable,
@@ -48,7 +62,7 @@ def make_evaluate(
   batch: int,
   place: Callable[[PyTree], PyTree] = lambda batch: batch,
   gather: Callable[[PyTree], PyTree] = lambda tree: tree,
-) -> Callable[[PyTree, PyTree], Evaluation]:
+) -> Evaluate:
   """Makes (params, frozen) -> Evaluation, on P held-out prompts in batches.
 
   Args:
@@ -91,9 +105,14 @@ def make_evaluate(
     }
     return means, {name: terms.metrics[name] for name in diagnosed}
 
-  def evaluate(params: PyTree, frozen: PyTree) -> Evaluation:
+  def evaluate(
+    params: PyTree,
+    frozen: PyTree,
+    between: Callable[[], None] = lambda: None,
+  ) -> Evaluation:
     parts = []
     for start in range(0, total, batch):
+      between()
       ids = np.minimum(np.arange(start, start + batch), total - 1)
       part = place(prompts(ids))
       key = jax.random.fold_in(jax.random.key(KEY), start)

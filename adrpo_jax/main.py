@@ -17,7 +17,7 @@ of them can read and write. The hosts of a TPU pod find each other. Other hosts
 need JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import contextlib
 import os
 import re
@@ -38,9 +38,18 @@ from adrpo_jax.system import (
   config_files,
   config_keys,
   libtpu_flags,
+  local_paths,
+  run_folder,
   user_code,
 )
 from adrpo_jax.system.files import in_bucket
+from adrpo_jax.system.going_on import (
+  full_disk_said_once,
+  go_on,
+  last_words,
+)
+from adrpo_jax.system.steady_output import steady_output
+from adrpo_jax.system.stop_signals import end_at_once, stop_signals
 
 MODES = ('train', 'eval', 'sample', 'export', 'pretrain')
 
@@ -67,22 +76,39 @@ _PROMPTS = flags.DEFINE_string(
 _COUNT = flags.DEFINE_integer('count', 8, 'Samples of each --prompt.')
 
 
+@steady_output()
 def main(
   argv: Sequence[str], devices: Sequence[jax.Device] | None = None
 ) -> int:
-  """Runs a command line and returns the exit status; errors have one line."""
+  """Runs a command line and returns the exit status; errors have one line.
+
+  The status is 0 for a finished run, 2 after an error, and 75 for a run that
+  was stopped and can go on.
+  """
   if {'--help', '-help', '-h'} & set(argv[1:]):
     print(usage())
     return 0
-  try:
-    config = parse(argv)
-    _check_mode(config)
-    choose_method(config)
-    _start_jax()
-    return _run(config, _workdir(config), devices)
-  except (InputError, RewardError, RunError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
+  known: list[epath.Path] = []  # the workdir, as soon as it has been chosen
+  with (
+    stop_signals(lambda _: end_at_once(f'Stopped. {go_on(*known)}')),
+    full_disk_said_once(),
+  ):
+    try:
+      config = parse(argv)
+      _check_mode(config)
+      choose_method(config)
+      _start_jax()
+      with _workdir(config) as workdir:
+        known.append(workdir)
+        return _run(config, workdir, devices)
+    except (InputError, RewardError, RunError) as error:
+      print(f'error: {error}', file=sys.stderr)
+      return 2
+    except Exception as error:
+      if (message := last_words(error, *known)) is None:
+        raise
+      print(f'error: {message}', file=sys.stderr)
+      return 2
 
 
 def usage() -> str:
@@ -122,7 +148,7 @@ def parse(argv: Sequence[str]) -> ConfigDict:
       known one is named), an old name of either, or a value that its key does
       not take.
   """
-  words = _with_config(argv)
+  words = with_config(argv)
   config_files.make_importable()
   begun = config_files.load(words[1].removeprefix('--config='))
   try:
@@ -144,11 +170,12 @@ def parse(argv: Sequence[str]) -> ConfigDict:
   config_keys.check_names(keys)
   check_no_secrets(keys)
   config_checks.check_config(config)
+  local_paths.make_absolute(config)
   return config
 
 
-def _with_config(argv: Sequence[str]) -> list[str]:
-  """The command line with --config=FILE[:preset], of a file that exists."""
+def with_config(argv: Sequence[str]) -> list[str]:
+  """Returns the words with --config=FILE[:preset], of a file that exists."""
   words, path = [], _DEFAULT
   arguments = iter(argv)
   for word in arguments:
@@ -265,12 +292,15 @@ def _check_mode(config: ConfigDict) -> None:
     )
 
 
-def _workdir(config: ConfigDict) -> epath.Path:
-  """Returns the folder of the run, by default one named by the time."""
+@contextlib.contextmanager
+def _workdir(config: ConfigDict) -> Iterator[epath.Path]:
+  """Yields the folder of the run, by default a new one named by the time."""
   if in_bucket(_WORKDIR.value):
-    return _in_a_bucket(_WORKDIR.value)
+    yield _in_a_bucket(_WORKDIR.value)
+    return
   if _WORKDIR.value:
-    return epath.Path(_WORKDIR.value)
+    yield epath.Path(local_paths.expanded(_WORKDIR.value))
+    return
   if jax.process_count() > 1:
     raise InputError(
       f'Expected --workdir=DIR, a folder that all {jax.process_count()} '
@@ -279,7 +309,12 @@ def _workdir(config: ConfigDict) -> epath.Path:
   stamp = time.strftime('%Y-%m-%d_%H-%M-%S')
   pretraining = _MODE.value == 'pretrain'
   what = config.world if pretraining else config.method.name
-  return epath.Path('runs') / f'{stamp}_{what}'
+  folder = epath.Path('runs') / f'{stamp}_{what}'
+  if _MODE.value == 'eval' and not _IMAGES.value:  # It writes nothing.
+    yield folder
+    return
+  with run_folder.new_folder(folder) as made:
+    yield made
 
 
 def _in_a_bucket(folder: str) -> epath.Path:
@@ -335,7 +370,11 @@ def _run(
         f'--prompts={_PROMPTS.value}.'
       )
     return commands.judge(
-      config, workdir, _IMAGES.value, _PROMPTS.value, devices
+      config,
+      workdir,
+      local_paths.expanded(_IMAGES.value),
+      local_paths.expanded(_PROMPTS.value),
+      devices,
     )
   if _MODE.value == 'eval':
     return commands.evaluate_only(config, workdir, devices)

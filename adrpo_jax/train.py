@@ -20,7 +20,7 @@ from adrpo_jax.metrics import MetricsLog, Progress
 from adrpo_jax.records import cut_back
 from adrpo_jax.rewards.protocol import check_invalid_share
 from adrpo_jax.rewards.weighted_sum import measure_masks
-from adrpo_jax.system.preemption import Preemption
+from adrpo_jax.system.preemption import Preemption, Stopped
 from adrpo_jax.types import PyTree, Scores, TrainState
 
 BETA_BINS = 24
@@ -82,7 +82,7 @@ class Trained(Protocol):
 def train(
   run: Trained,
   experience: Experience,
-  evaluate: Callable[[int, TrainState], Evaluation],
+  evaluate: Callable[[int, TrainState, Callable[[], None]], Evaluation],
   schedule: Schedule,
   workdir: epath.Path,
   mirror: Callable[[int, dict[str, Any]], None] = lambda step, line: None,
@@ -93,7 +93,8 @@ def train(
     run: the functions and arrays of the loop.
     experience: (state, step, key) -> prompts, samples, scores and timings, see
       `experience.online`.
-    evaluate: (step, state) -> Evaluation, which it also keeps.
+    evaluate: (step, state, between) -> Evaluation, which it also keeps. It
+      calls `between`, which may raise Stopped, between its batches.
     schedule: see `Schedule`.
     workdir: receives metrics.jsonl, evaluations and checkpoints.
     mirror: (step, line of metrics.jsonl) -> None, another place for the line.
@@ -125,7 +126,11 @@ def train(
           preempted = True
           break
         if _due(step, schedule.evaluate_every):
-          evaluate(step, state)
+          try:
+            evaluate(step, state, preemption.check)
+          except Stopped:
+            preempted = True
+            break
         key = jax.random.fold_in(run_key, step)
         prompts, samples, scores, timings = experience(state, step, key)
         check_invalid_share(
@@ -142,6 +147,7 @@ def train(
         )
         timings['seconds_update'] = elapsed(metrics['loss'], since)
         metrics = jax.device_get(metrics)
+        preemption.save_from_now_on()
         line = record(metrics, jax.device_get(scores), timings)
         log.write(step, line)
         mirror(step, line)

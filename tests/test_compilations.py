@@ -50,7 +50,7 @@ def trained(run, workdir, steps):
     outcome = train.train(
       run,
       noted,
-      lambda step, state: run.evaluate(
+      lambda step, state, _: run.evaluate(
         run.policy(state, run.frozen), run.frozen
       ),
       train.Schedule(

@@ -1,21 +1,29 @@
 """The command line: what it makes of a config."""
 
+import errno
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
 
+from absl.testing import flagsaver
+from etils import epath
 import numpy as np
 from PIL import Image
 import pytest
 import small_run
 
-from adrpo_jax import main
+from adrpo_jax import console, main
+from adrpo_jax.compare import __main__ as compare
+from adrpo_jax.compile import __main__ as compilation
 from adrpo_jax.method.methods import METHODS
 from adrpo_jax.modalities.flow import pixel_diversity
 from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.rewards.image_table import REWARDS, make_reward
 from adrpo_jax.samples import image_file
+from adrpo_jax.system import run_folder
 from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import PromptBatch
 from adrpo_jax.worlds import shapes_prompts
@@ -87,6 +95,69 @@ def test_a_finished_workdir_prints_its_summary(trained):
 
 
 @pytest.mark.slow
+def test_a_finished_run_writes_the_report_that_it_lacks(trained):
+  """Also by a path behind ~, and to a console without arrows."""
+  workdir, _ = trained
+  for path in [workdir / 'report.html', *workdir.glob('figures/*')]:
+    path.unlink()
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv('HOME', str(workdir.parent))
+    flags = small_run.arguments(steps=2)
+    status, out, err = small_run.call(*flags, '--workdir=~/run')
+  assert status == 0, err
+  assert 'is finished' in out
+  assert (workdir / 'report.html').stat().st_size > 10_000
+  assert list(workdir.glob('figures/*.png'))
+  before = (workdir / 'report.html').stat().st_mtime_ns
+  assert small_run.call(*flags, f'--workdir={workdir}')[0] == 0
+  assert (workdir / 'report.html').stat().st_mtime_ns == before
+
+
+def test_a_second_run_in_a_workdir_is_refused(trained):
+  workdir, _ = trained
+  with run_folder.locked(epath.Path(workdir)):
+    said = small_run.refused(workdir, steps=3)
+  assert f'got {workdir}: process {os.getpid()} on' in said
+
+
+class BrokenPipe(io.StringIO):
+  """A stream that nobody reads any more."""
+
+  def write(self, text):
+    raise BrokenPipeError(errno.EPIPE, 'Broken pipe')
+
+
+@pytest.mark.parametrize(
+  ('command', 'words', 'status'),
+  [
+    (main.main, ['main', '--help'], 0),
+    (main.main, ['main', '--mode=trian'], 2),
+    (compare.main, ['compare', '--config=none.py'], 2),
+    (compilation.run, ['compile', '--config=none.py'], 2),
+    (lambda words: console.main(), ['adrpo-jax', 'help'], 0),
+    (lambda words: console.main(), ['adrpo-jax', 'trian'], 2),
+  ],
+)
+def test_commands_that_nobody_listens_to_end_as_ever(
+  monkeypatch, command, words, status
+):
+  monkeypatch.setattr(sys, 'argv', words)
+  monkeypatch.setattr(sys, 'stdout', BrokenPipe())
+  monkeypatch.setattr(sys, 'stderr', BrokenPipe())
+  with flagsaver.flagsaver():
+    assert command(words) == status
+
+
+def test_a_full_disk_is_one_line(monkeypatch, tmp_path):
+  def full(*_):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr(main, '_run', full)
+  said = small_run.refused(tmp_path)
+  (line,) = (line for line in said.splitlines() if 'error: ' in line)
+  assert line.startswith('error: The disk is full.')
+
+
 def test_another_config_is_refused_and_the_keys_named(trained):
   workdir, _ = trained
   said = small_run.refused(

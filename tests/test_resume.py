@@ -259,11 +259,12 @@ def test_killed_at_any_moment_it_ends_in_the_same_bits(
 
 
 def test_told_to_stop_it_saves_and_says_how_to_go_on(uninterrupted, tmp_path):
+  """By SIGINT; test_stop_signals.py has both signals."""
   workdir = tmp_path / 'run'
   job = start(workdir, **VARIANTS['adrpo'], checkpoint__every=2 * STEPS)
   job.reaches(lines(2))
-  job.process.terminate()
-  out, _ = job.ended()
+  job.process.send_signal(signal.SIGINT)
+  out, _ = job.ended(75)
   with Checkpoints(workdir / 'checkpoints') as checkpoints:
     step = checkpoints.steps()[-1]
   assert 2 <= step < STEPS
@@ -272,6 +273,17 @@ def test_told_to_stop_it_saves_and_says_how_to_go_on(uninterrupted, tmp_path):
   words = shlex.split(out[out.index('To go on: ') :].splitlines()[0])[3:]
   Job(words, workdir).ended()
   assert_same_bits(workdir, uninterrupted('adrpo'))
+
+
+def test_told_to_stop_while_it_starts_it_ends_at_once(tmp_path):
+  workdir = tmp_path / 'run'
+  job = start(workdir)
+  job.reaches(lambda workdir: (workdir / '.lock').exists())
+  job.process.send_signal(signal.SIGINT)
+  _, err = job.ended(75)
+  assert err.splitlines()[-1].startswith('Stopped. To go on: ')
+  assert 'Traceback' not in err
+  assert not (workdir / 'metrics.jsonl').exists()
 
 
 def shortened(content):

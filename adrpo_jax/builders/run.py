@@ -20,7 +20,7 @@ from adrpo_jax.builders.parts import make_optimizer
 from adrpo_jax.builders.programs import make_programs
 from adrpo_jax.builders.tasks.base import Task
 from adrpo_jax.data import prompts as prompt_sources
-from adrpo_jax.evaluate import Evaluation, make_evaluate
+from adrpo_jax.evaluate import Evaluate, make_evaluate
 from adrpo_jax.method.record import Method
 from adrpo_jax.report.sample_kinds import SampleKind
 from adrpo_jax.rewards.normalizers import comparable
@@ -50,7 +50,7 @@ class Run(NamedTuple):
   policy: (state, frozen) -> full parameters for evaluation and sampling
   draw: the rollout with full parameters
   export: (state, frozen, folder) -> the file that other libraries load
-  evaluate: (full parameters, frozen) -> Evaluation
+  evaluate: (full parameters, frozen, between) -> Evaluation, see `Evaluate`
   abstract: the state's shapes and shardings; `init` makes it
   kind: of the samples
   modality: 'flow' or 'language', what figures are of
@@ -75,7 +75,7 @@ class Run(NamedTuple):
   policy: Callable[[TrainState, PyTree], PyTree]
   draw: Callable[..., PyTree]
   export: Callable[[TrainState, PyTree, pathlib.Path], pathlib.Path]
-  evaluate: Callable[[PyTree, PyTree], Evaluation]
+  evaluate: Evaluate
   held_out: prompt_sources.PromptSet
   init: Callable[[], TrainState]
   abstract: TrainState
@@ -226,7 +226,7 @@ def _evaluator(
   encode: Callable[[Sequence[str]], Batches],
   place: Callable,
   gather: Callable,
-) -> Callable[[PyTree, PyTree], Evaluation]:
+) -> Evaluate:
   # Figures of different steps are compared.
   reward = task.reward(task.held_out, comparable)
   return make_evaluate(

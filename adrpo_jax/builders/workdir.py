@@ -1,7 +1,9 @@
-"""The workdir of a config: who it belongs to, and whether it can be written."""
+"""The workdir of a config: which run it belongs to."""
 
+from collections.abc import Mapping, Sequence
 import json
 import os
+from typing import Any
 
 from etils import epath
 from flax.traverse_util import flatten_dict
@@ -11,6 +13,9 @@ from ml_collections import ConfigDict
 from adrpo_jax.builders.families import family_of
 from adrpo_jax.errors import InputError
 from adrpo_jax.records import read_config, write_json
+from adrpo_jax.system import config_files
+from adrpo_jax.system.cache_files import cache_folder
+from adrpo_jax.system.local_paths import portable
 from adrpo_jax.system.versions import device_name, versions
 
 LEFT_BY_A_RUN = ('metrics.jsonl', 'evaluations.jsonl', 'summary.json')
@@ -25,8 +30,8 @@ def check_workdir(config: ConfigDict, workdir: epath.Path) -> None:
     _check_unused(workdir)
   else:
     as_stored = json.loads(json.dumps(config.to_dict()))
-    old = flatten_dict(stored['config'], sep='.')
-    new = flatten_dict(as_stored, sep='.')
+    old = _portable(stored['config'], stored.get('folders', _folders()))
+    new = _portable(as_stored, _folders())
     differing = [
       f'{key}: {old.get(key)!r} there, {new.get(key)!r} asked for'
       for key in sorted(old.keys() | new.keys())
@@ -62,7 +67,6 @@ def claim_workdir(
 
   `base` is the digest of the weights that a fine-tuning starts from.
   """
-  make_folder(workdir)
   write_json(
     workdir / 'config.json',
     {
@@ -71,19 +75,22 @@ def claim_workdir(
       'base': base,
       'versions': versions(),
       'device': device_name(),
+      'folders': _folders(),
     },
   )
 
 
-def make_folder(folder: epath.Path) -> None:
-  """Raises InputError where a folder cannot be made or written to."""
-  probe = folder / f'.writable-{os.getpid()}'
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    probe.write_text('Can this folder be written to?')
-    probe.unlink(missing_ok=True)
-  except OSError as error:
-    raise InputError(
-      f'Expected a workdir that can be written to, got {folder}: '
-      f'{error.strerror or error}. Take another --workdir.'
-    ) from error
+def _folders() -> list[str]:
+  """Returns the current folder, and those that each machine has elsewhere."""
+  package = config_files.shipped().parent
+  return [os.getcwd(), str(package), str(cache_folder())]
+
+
+def _portable(
+  config: Mapping[str, Any], folders: Sequence[str]
+) -> dict[str, Any]:
+  """Returns dotted key -> value, whatever folder or machine it was read in."""
+  return {
+    key: portable(key, value, folders)
+    for key, value in flatten_dict(config, sep='.').items()
+  }

@@ -4,17 +4,17 @@
 
 Each run is a process of `adrpo_jax.main` in WORKDIR/METHOD/seed_K. Finished
 runs are skipped, and the comparison is written after each run, so the same
-command continues after an interruption. Every run gets the changes that
-`config.compare` makes for its method, then the --config.key=value arguments of
-the command. A name in `config.compare` that is not a method is a variant of the
-method it sets as `method.name`:
+command continues after an interruption. When this process is told to stop, its
+run saves and ends; when it is killed, its run ends at once. Every run gets the
+changes that `config.compare` makes for its method, then the --config.key=value
+arguments of the command. A name in `config.compare` that is not a method is a
+variant of the method it sets as `method.name`:
 {'grpo_without_kl': {'title': 'GRPO without KL',
 'method': {'name': 'grpo', 'grpo': {'beta': 0}}}}.
 """
 
 from collections.abc import Sequence
 import pathlib
-import subprocess
 import sys
 
 from absl import flags
@@ -23,8 +23,13 @@ from ml_collections import ConfigDict
 
 from adrpo_jax import main as command
 from adrpo_jax.builders.methods import KEY
+from adrpo_jax.compare.child_runs import ChildRuns
 from adrpo_jax.compare.report import write_comparison
 from adrpo_jax.errors import InputError, unknown_name
+from adrpo_jax.report.write import is_written, write_report
+from adrpo_jax.system import local_paths
+from adrpo_jax.system.steady_output import steady_output
+from adrpo_jax.system.stop_signals import STOPPED, stop_signals
 from adrpo_jax.system.user_code import read_calls
 
 _METHODS = flags.DEFINE_list(
@@ -35,47 +40,90 @@ _SEEDS = flags.DEFINE_integer(
 )
 
 
+@steady_output()
 def main(argv: Sequence[str]) -> int:
-  """Runs what is not finished, writes the comparison. Returns exit status."""
-  try:
-    config = command.parse(argv)
-    workdir = pathlib.Path(flags.FLAGS.workdir or 'runs/comparison')
-    entries = contestants(config)
-    names = _METHODS.value or list(entries)
-    for name in names:
-      if name not in entries:
-        raise unknown_name(name, entries, 'method')
-    if _SEEDS.value < 1:
-      raise InputError(f'Expected --seeds of at least 1, got {_SEEDS.value}.')
-  except InputError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
-  shared = [a for a in argv[1:] if a.startswith('--config')]
-  failed = []
-  for seed in range(_SEEDS.value):
-    for name in names:
-      folder = workdir / name / f'seed_{seed}'
-      if (folder / 'summary.json').exists():
-        continue
-      print(f'{name}, seed {seed}: {folder}', flush=True)
-      own = [f'--config.{key}={value}' for key, value in entries[name].items()]
-      status = subprocess.run(
-        [
-          *(sys.executable, '-m', 'adrpo_jax.main', f'--workdir={folder}'),
-          *shared[:1],
-          *own,
-          *shared[1:],
-          f'--config.seed={seed}',
-        ],
-        check=False,
-      ).returncode
-      if status:
-        failed.append(f'{name}, seed {seed} (exit status {status})')
-      elif (folder / 'summary.json').exists():
-        print(f'comparison: {write_comparison(workdir)}', flush=True)
+  """Runs what is not finished, writes the comparison. Returns exit status.
+
+  It is 0 if all runs are finished, 1 if one has failed, 2 after an error of
+  input, and 75 if one was stopped.
+  """
+  runs = ChildRuns()
+  with stop_signals(runs.stop):
+    try:
+      config = command.parse(argv)
+      folder = local_paths.expanded(flags.FLAGS.workdir or 'runs/comparison')
+      entries = contestants(config)
+      names = _METHODS.value or list(entries)
+      for name in names:
+        if name not in entries:
+          raise unknown_name(name, entries, 'method')
+      if _SEEDS.value < 1:
+        raise InputError(f'Expected --seeds of at least 1, got {_SEEDS.value}.')
+    except InputError as error:
+      print(f'error: {error}', file=sys.stderr)
+      return 2
+    commands = _commands(argv, {name: entries[name] for name in names})
+    return _compare(pathlib.Path(folder), runs, commands)
+
+
+def _commands(
+  argv: Sequence[str], entries: dict[str, dict[str, object]]
+) -> dict[tuple[str, int], list[str]]:
+  """Returns (name, seed) -> the arguments of its run, seed after seed."""
+  words = command.with_config(argv)
+  config, *shared = [word for word in words if word.startswith('--config')]
+  return {
+    (name, seed): [
+      config,
+      *(f'--config.{key}={value}' for key, value in changes.items()),
+      *shared,
+      f'--config.seed={seed}',
+    ]
+    for seed in range(_SEEDS.value)
+    for name, changes in entries.items()
+  }
+
+
+def _compare(
+  workdir: pathlib.Path,
+  runs: ChildRuns,
+  commands: dict[tuple[str, int], list[str]],
+) -> int:
+  """Runs what is not finished, and writes what is missing. -> exit status."""
+  failed, unfinished, written = [], [], False
+  for (name, seed), arguments in commands.items():
+    folder = workdir / name / f'seed_{seed}'
+    if _is_finished(folder):
+      if not is_written(folder):
+        write_report(folder)
+      continue
+    print(f'{name}, seed {seed}: {folder}', flush=True)
+    status = runs.run([f'--workdir={folder}', *arguments])
+    if runs.stopped:
+      print('Stopped. To go on, give the same command.', flush=True)
+      return STOPPED
+    if status == STOPPED:
+      unfinished.append(f'{name}, seed {seed}')
+    elif status:
+      failed.append(f'{name}, seed {seed} (exit status {status})')
+    elif _is_finished(folder):
+      print(f'comparison: {write_comparison(workdir)}', flush=True)
+      written = True
+  if not written and any(map(_is_finished, workdir.glob('*/seed_*'))):
+    print(f'comparison: {write_comparison(workdir)}', flush=True)
   if failed:
     print(f'error: runs failed: {"; ".join(failed)}', file=sys.stderr)
-  return 1 if failed else 0
+  if unfinished:
+    print(
+      f'error: runs were stopped: {"; ".join(unfinished)}. To go on, give the '
+      'same command.',
+      file=sys.stderr,
+    )
+  return 1 if failed else STOPPED if unfinished else 0
+
+
+def _is_finished(folder: pathlib.Path) -> bool:
+  return (folder / 'summary.json').exists()
 
 
 def contestants(config: ConfigDict) -> dict[str, dict[str, object]]:

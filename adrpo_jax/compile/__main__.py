@@ -25,8 +25,9 @@ from adrpo_jax import main
 from adrpo_jax.compile import report as compile_report
 from adrpo_jax.compile.programs import compile_stages
 from adrpo_jax.errors import InputError
-from adrpo_jax.system import libtpu_flags
+from adrpo_jax.system import libtpu_flags, local_paths
 from adrpo_jax.system.files import replacing
+from adrpo_jax.system.steady_output import steady_output
 
 _TOPOLOGY = flags.DEFINE_string(
   'topology', '', 'Chips and their layout: v5e:4x4, v5p:2x2x2, v6e:8x8, ...'
@@ -40,6 +41,7 @@ _PER_CHIP = flags.DEFINE_integer(
 _OUTPUT = flags.DEFINE_string('output', '', 'A .json file; a .txt is added.')
 
 
+@steady_output()
 def run(argv: Sequence[str]) -> int:
   """Runs the command. Returns the exit status: 1 if a program does not fit."""
   try:
@@ -55,13 +57,14 @@ def run(argv: Sequence[str]) -> int:
   table = compile_report.table(report)
   print(table)
   if _OUTPUT.value:
-    path = pathlib.Path(_OUTPUT.value)
+    path = pathlib.Path(local_paths.expanded(_OUTPUT.value))
     path.parent.mkdir(parents=True, exist_ok=True)
     report['command'] = ' '.join(['python -m adrpo_jax.compile', *argv[1:]])
     with replacing(path) as new:
       new.write_text(json.dumps(report, indent=1))
     with replacing(path.with_suffix('.txt')) as new:
-      new.write_text(f'{report["command"]}\n\n{table}\n')
+      text = f'{report["command"]}\n\n{table}\n'
+      new.write_text(text, encoding='utf-8')
   return 0 if report['fits'] else 1
 
 

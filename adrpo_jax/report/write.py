@@ -17,10 +17,18 @@ from adrpo_jax.report.charts import Chart
 from adrpo_jax.report.run_record import Record, RunRecord, read_run, series
 from adrpo_jax.report.sample_kinds import kind_of
 from adrpo_jax.stats.number_format import decimal, is_finite, percent
+from adrpo_jax.system.files import replacing
+
+
+def is_written(workdir: epath.PathLike) -> bool:
+  """Returns True if WORKDIR/report.html is there, whole."""
+  return (epath.Path(workdir) / 'report.html').exists()
 
 
 def write_report(workdir: epath.PathLike) -> epath.Path:
   """Writes WORKDIR/report.html, and its figures as WORKDIR/figures/*.png.
+
+  The page is written last and at once, so the figures are there if it is.
 
   Raises:
     FileNotFoundError: the folder has none of the files of a run.
@@ -52,8 +60,6 @@ def write_report(workdir: epath.PathLike) -> epath.Path:
     '<footer>Written by <code>adrpo_jax</code>. Errors are standard errors '
     'over held-out prompts.</footer>',
   )
-  report = run.workdir / 'report.html'
-  report.write_text(html, encoding='utf-8')
   others = (beta, buckets, signs, categories, seconds)
   charts = [*curves, *paths, *(chart for chart in others if chart is not None)]
   folder = run.workdir / 'figures'
@@ -63,6 +69,9 @@ def write_report(workdir: epath.PathLike) -> epath.Path:
   if columns := _columns(run):
     for name, content in kind_of(columns).files(columns).items():
       (folder / name).write_bytes(content)
+  report = run.workdir / 'report.html'
+  with replacing(report) as new:
+    new.write_text(html, encoding='utf-8')
   return report
 
 

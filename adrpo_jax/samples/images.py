@@ -60,7 +60,7 @@ def write(
   from PIL import Image
 
   lines = [' '.join(text.split()) for text in texts]
-  (folder / 'prompts.txt').write_text('\n'.join(lines) + '\n')
+  (folder / 'prompts.txt').write_text('\n'.join(lines) + '\n', encoding='utf-8')
   for p, (text, row) in enumerate(zip(texts, fields['images'], strict=True)):
     words = re.sub(r'[^\w]+', '_', text.lower()).strip('_')[:NAME_LENGTH]
     for i, image in enumerate(row):

@@ -72,7 +72,8 @@ def write(
     for text, row in zip(prompts, answers, strict=True)
   ]
   (folder / 'answers.jsonl').write_text(
-    ''.join(json.dumps(line, ensure_ascii=False) + '\n' for line in lines)
+    ''.join(json.dumps(line, ensure_ascii=False) + '\n' for line in lines),
+    encoding='utf-8',
   )
   for line in lines:
     print(line['prompt'], *(f'  {a}' for a in line['answers']), sep='\n')

@@ -85,6 +85,7 @@ def _child(
     stdout=subprocess.PIPE,
     stderr=subprocess.DEVNULL,
     env={**os.environ, 'PYTHONHASHSEED': '0'},
+    process_group=0,  # A Ctrl-C goes to the whole group of this process.
   )
   message = _line(child, LOADING)
   if message != 'ready':

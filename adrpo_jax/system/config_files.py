@@ -44,8 +44,9 @@ def resolved(argument: str) -> str:
     InputError: no such file in either place.
   """
   path, colon, preset = argument.partition(':')
-  if pathlib.Path(path).is_file():
-    return argument
+  own = pathlib.Path(path).expanduser()
+  if own.is_file():
+    return f'{own}{colon}{preset}'
   own = shipped() / re.sub('^configs/', '', path)
   if not own.is_file():
     names = ', '.join(sorted(file.name for file in shipped().glob('*.py')))

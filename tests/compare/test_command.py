@@ -1,27 +1,26 @@
 """python -m adrpo_jax.compare: which runs it starts, and with what."""
 
+import shutil
+import signal
 import subprocess
 import sys
-import types
+import time
 
 from absl.testing import flagsaver
 import pytest
 import small_run
 
 from adrpo_jax.compare import __main__ as compare
+from adrpo_jax.compare.child_runs import ChildRuns
 
 
 @pytest.fixture
 def started(monkeypatch):
   """Arguments of the runs that would have been started."""
   commands = []
-
-  def run(command, check):
-    assert not check
-    commands.append(command[3:])
-    return types.SimpleNamespace(returncode=0)
-
-  monkeypatch.setattr(subprocess, 'run', run)
+  monkeypatch.setattr(
+    ChildRuns, 'run', lambda _, words: commands.append(words) or 0
+  )
   return commands
 
 
@@ -92,21 +91,19 @@ def test_all_methods_and_variants_of_a_config_are_compared(tmp_path, started):
   ]
 
 
-def test_finished_runs_are_skipped(tmp_path, started):
+def test_finished_runs_are_skipped(tmp_path, started, monkeypatch):
   done = tmp_path / 'adrpo' / 'seed_1'
   done.mkdir(parents=True)
   (done / 'summary.json').write_text('{}')
+  (done / 'report.html').write_text('')
+  monkeypatch.setattr(compare, 'write_comparison', lambda workdir: workdir)
   assert called(tmp_path) == 0
   assert len(started) == 3
   assert not any(f'--workdir={done}' in command for command in started)
 
 
 def test_a_run_that_fails_is_named(tmp_path, monkeypatch, capsys):
-  monkeypatch.setattr(
-    subprocess,
-    'run',
-    lambda *_, **__: types.SimpleNamespace(returncode=3),
-  )
+  monkeypatch.setattr(ChildRuns, 'run', lambda *_: 3)
   assert called(tmp_path) == 1
   assert 'raft, seed 1 (exit status 3)' in capsys.readouterr().err
 
@@ -119,3 +116,83 @@ def test_bad_input_is_named(tmp_path, started, capsys, flag, message):
   assert called(tmp_path, flag) == 2
   assert message in capsys.readouterr().err
   assert not started
+
+
+def test_a_stopped_run_is_unfinished_and_has_a_status_of_its_own(
+  tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setattr(ChildRuns, 'run', lambda *_: 75)
+  assert called(tmp_path) == 75
+  said = capsys.readouterr().err
+  assert 'runs were stopped: adrpo, seed 0; raft, seed 0; adrpo, seed 1' in said
+  assert 'runs failed' not in said
+
+
+def test_what_a_finished_run_and_the_comparison_lack_is_written(
+  tmp_path, started, compared
+):
+  workdir = shutil.copytree(compared, tmp_path / 'comparison')
+  pages = [*workdir.glob('*/seed_*/report.html'), *workdir.glob('*.html')]
+  for page in pages:
+    page.unlink()
+  assert called(workdir, '--seeds=1') == 0
+  assert started == []
+  written = sorted(workdir.rglob('*.html'))
+  assert [str(path.relative_to(workdir)) for path in written] == [
+    'adrpo/seed_0/report.html',
+    'comparison.html',
+    'raft/seed_0/report.html',
+  ]
+
+
+# A stand-in for adrpo_jax.main, which says that it was told to stop.
+CHILD = """
+import pathlib, sys, time
+from adrpo_jax.system.stop_signals import end_at_once, stop_signals
+place = pathlib.Path(sys.argv[1])
+def stop(count):
+  (place / 'stopped').touch()
+  end_at_once('stopped')
+with stop_signals(stop):
+  (place / 'started').touch()
+  time.sleep(60)
+"""
+PARENT = """
+import sys
+from adrpo_jax.compare import child_runs
+from adrpo_jax.system.stop_signals import stop_signals
+sys.executable = sys.argv[1]
+runs = child_runs.ChildRuns()
+with stop_signals(runs.stop):
+  status = runs.run([])
+sys.exit(status if runs.stopped else 1)
+"""
+
+
+def exists(path):
+  """Waits for a file."""
+  give_up = time.monotonic() + 200
+  while not path.exists() and time.monotonic() < give_up:
+    time.sleep(0.01)
+  return path.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number', ['SIGTERM', 'SIGINT', 'SIGKILL'])
+def test_a_comparison_takes_its_run_with_it(tmp_path, number):
+  python = tmp_path / 'python'  # The run is `python -m adrpo_jax.main`.
+  (tmp_path / 'child.py').write_text(CHILD)
+  python.write_text(
+    f'#!/bin/sh\nexec {sys.executable} {tmp_path}/child.py {tmp_path}\n'
+  )
+  python.chmod(0o755)
+  parent = subprocess.Popen(
+    [sys.executable, '-c', PARENT, str(python)],
+    env=small_run.process_environment(),
+    stderr=subprocess.DEVNULL,
+  )
+  assert exists(tmp_path / 'started')
+  parent.send_signal(getattr(signal, number))
+  assert exists(tmp_path / 'stopped')
+  status = parent.wait(200)
+  assert status == (-signal.SIGKILL if number == 'SIGKILL' else 75)
