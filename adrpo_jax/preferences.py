@@ -14,10 +14,9 @@ float32, the clean latent; for language tokens [T] int32, mask [T] bool,
 log_prob [T] float32 and ended [] bool. The metadata, all strings, describe
 them:
 
-  pairs     N
+  pairs     N; in a file that was drawn, "N sha256=…" of all arrays
   sample    JSON, NAME -> [dtype, shape of one sample], for example
             {"x0": ["float32", [8, 8, 8]]}
-  sha256    of all arrays, if the file was drawn; a file of yours needs none
 
 A file of this form takes the place of the drawn pairs with
 --config.method.dpo.pairs=PATH. Step s trains on the next P pairs, and starts
@@ -39,6 +38,8 @@ from adrpo_jax.models.files import safetensors_trees
 from adrpo_jax.system.files import StagedFolder, on_disk
 from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import Array, PyTree, Scores
+
+_MARK = ' sha256='  # before the checksum, in the entry "pairs"
 
 
 def best_and_worst(samples: PyTree, scores: Scores) -> dict[str, PyTree]:
@@ -90,9 +91,10 @@ def write(path: epath.Path, pairs: dict[str, PyTree]) -> None:
     for name, leaf in pairs['winner'].items()
   }
   metadata = {
-    'pairs': str(len(pairs['ids'])),
+    # In one entry, which no file can lack: no damage makes a file without a
+    # checksum of one that has it.
+    'pairs': f'{len(pairs["ids"])}{_MARK}{_digest(pairs)}',
     'sample': json.dumps(of_one),
-    'sha256': _digest(pairs),
   }
   with StagedFolder(path.parent) as staged:
     safetensors_trees.save_tree(staged.folder / path.name, pairs, metadata)
@@ -108,7 +110,8 @@ def read(path: epath.Path, prompts: int) -> dict[str, PyTree]:
   with on_disk(path) as file:
     described = safetensors_trees.read_metadata(file)
     pairs = safetensors_trees.load_tree(file, _shapes(described, path))
-  if described.get('sha256', _digest(pairs)) != _digest(pairs):
+  _, mark, digest = described['pairs'].partition(_MARK)
+  if mark and digest != _digest(pairs):
     raise InputError(
       f'The pairs in {path} differ from their checksum: the file was damaged. '
       'Put it back from a copy, or remove it: pairs drawn from the base are '
@@ -158,7 +161,7 @@ def _digest(pairs: dict[str, PyTree]) -> str:
 def _shapes(described: dict[str, str], path: epath.Path) -> PyTree:
   """The arrays of a file of pairs, as its metadata describe them."""
   try:
-    count = int(described['pairs'])
+    count = int(described['pairs'].partition(_MARK)[0])
     sample = {
       name: jax.ShapeDtypeStruct((count, *axes), np.dtype(dtype))
       for name, (dtype, axes) in json.loads(described['sample']).items()
