@@ -10,6 +10,7 @@ from adrpo_jax.builders import config_table
 from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.families import FAMILIES
 from adrpo_jax.errors import InputError
+from adrpo_jax.system import user_code
 from adrpo_jax.system.config_values import Table, check_values, row_of
 from adrpo_jax.worlds import shapes_prompts
 
@@ -47,9 +48,24 @@ def _check_one(config: ConfigDict) -> None:
       f'Expected the keys of {file}, which the family {name!r} reads, got a '
       f'config without {", ".join(missing)}. Begin from that file.'
     )
+  if 'reward' in config:
+    flat |= _own_rewards(config.reward.python)
   check_values(flat, table, is_parameter)
   if table is config_table.PRETRAINING['flow']:
     _check_stages(config)
+
+
+def _own_rewards(text: str) -> dict[str, Any]:
+  """Returns the arguments of own rewards under the keys that others have."""
+  groups = {'weight': 'weights', 'normalize': 'normalize'}
+  named: dict[str, Any] = {}
+  for call in user_code.read_calls(text, 'reward.python'):
+    for key, value in call.arguments.items():
+      group = groups.get(key)
+      where = f'{group}.{call.name}' if group else f'{call.name}.{key}'
+      named[f'reward.{where}'] = value
+  # A normalizer with parameters is a dict, which its table checks.
+  return {k: v for k, v in named.items() if not isinstance(v, Mapping)}
 
 
 def _changed(config: ConfigDict, changes: Any) -> ConfigDict:

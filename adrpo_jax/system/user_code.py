@@ -19,6 +19,7 @@ import types
 from typing import Any, NamedTuple
 
 from adrpo_jax.errors import InputError, did_you_mean
+from adrpo_jax.system.config_values import FINITE
 
 FORM = 'FILE.py:NAME or MODULE:NAME, with (KEY=VALUE, ...) behind it if needed'
 
@@ -123,11 +124,14 @@ def _literals(arguments: str, text: str, key: str) -> dict[str, Any]:
     call = ast.parse(f'dict{arguments}', mode='eval').body
     if not isinstance(call, ast.Call) or call.args:
       raise ValueError('not keyword arguments alone')
-    return {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    given = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    if not all(map(FINITE.includes, given.values())):
+      raise ValueError('not finite')
+    return given
   except (SyntaxError, ValueError) as error:
     raise InputError(
-      f'Expected keyword arguments that are literals, such as (length=40, '
-      f"tone='calm'), in --config.{key}, got {text!r}."
+      f'Expected keyword arguments that are literals, numbers finite, such as '
+      f"(length=40, tone='calm'), in --config.{key}, got {text!r}."
     ) from error
 
 

@@ -11,6 +11,7 @@ import small_run
 from adrpo_jax import builders
 from adrpo_jax.builders import config_table
 from adrpo_jax.errors import InputError
+from adrpo_jax.method.methods import METHODS
 from adrpo_jax.system import config_values
 
 # Name -> config file, presets (None: all), table.
@@ -333,3 +334,31 @@ def test_a_contestant_is_checked_before_any_runs(changes, said):
   with pytest.raises(InputError, match=r'config\.compare\.mine') as error:
     builders.check_config(config)
   assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'said'),
+  [
+    ('workers=1.5', 'config.reward.mine.workers to be a whole number'),
+    ('batch_size=True', 'config.reward.mine.batch_size to be a whole number'),
+    ("normalize='std'", "Did you mean 'standard'?"),
+    ('normalize=3', 'config.reward.normalize.mine to be'),
+    ("weight='x'", "config.reward.weights.mine to be a number, got 'x'"),
+    ('weight=True', 'config.reward.weights.mine to be a number, got True'),
+    ('weight=1e999', 'literals, numbers finite'),
+    ('strength=-1e999', 'literals, numbers finite'),
+    ("strength=-1.0, words=('a',), normalize={'name': 'fixed'}", ''),
+  ],
+)
+def test_arguments_of_an_own_reward_are_checked_as_keys_are(arguments, said):
+  told = refusal('images', {'reward.python': f'mine.py:mine({arguments})'})
+  assert said in told
+  assert bool(said) == bool(told)
+
+
+def test_arguments_of_an_own_method_are_finite():
+  config = small_run.preset_config(
+    'debug', {'method.python': 'mine.py:mine(beta0=1e999)'}
+  )
+  with pytest.raises(InputError, match='literals, numbers finite'):
+    builders.make_method(config, METHODS)
