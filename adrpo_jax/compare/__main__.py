@@ -18,6 +18,7 @@ import pathlib
 import sys
 
 from absl import flags
+from etils import epath
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
@@ -26,6 +27,7 @@ from adrpo_jax.builders.methods import KEY
 from adrpo_jax.compare.child_runs import ChildRuns
 from adrpo_jax.compare.report import write_comparison
 from adrpo_jax.errors import InputError, unknown_name
+from adrpo_jax.records import read_summary
 from adrpo_jax.report.write import is_written, write_report
 from adrpo_jax.system import local_paths
 from adrpo_jax.system.steady_output import steady_output
@@ -59,11 +61,11 @@ def main(argv: Sequence[str]) -> int:
           raise unknown_name(name, entries, 'method')
       if _SEEDS.value < 1:
         raise InputError(f'Expected --seeds of at least 1, got {_SEEDS.value}.')
+      commands = _commands(argv, {name: entries[name] for name in names})
+      return _compare(pathlib.Path(folder), runs, commands)
     except InputError as error:
       print(f'error: {error}', file=sys.stderr)
       return 2
-    commands = _commands(argv, {name: entries[name] for name in names})
-    return _compare(pathlib.Path(folder), runs, commands)
 
 
 def _commands(
@@ -123,7 +125,8 @@ def _compare(
 
 
 def _is_finished(folder: pathlib.Path) -> bool:
-  return (folder / 'summary.json').exists()
+  """Raises InputError where the summary of a run is damaged."""
+  return read_summary(epath.Path(folder)) is not None
 
 
 def contestants(config: ConfigDict) -> dict[str, dict[str, object]]:

@@ -12,6 +12,7 @@ import small_run
 
 from adrpo_jax.compare import __main__ as compare
 from adrpo_jax.compare.child_runs import ChildRuns
+from adrpo_jax.records import write_json
 
 
 @pytest.fixture
@@ -94,12 +95,24 @@ def test_all_methods_and_variants_of_a_config_are_compared(tmp_path, started):
 def test_finished_runs_are_skipped(tmp_path, started, monkeypatch):
   done = tmp_path / 'adrpo' / 'seed_1'
   done.mkdir(parents=True)
-  (done / 'summary.json').write_text('{}')
+  write_json(done / 'summary.json', {'steps': 3, 'base': {}, 'final': {}})
   (done / 'report.html').write_text('')
   monkeypatch.setattr(compare, 'write_comparison', lambda workdir: workdir)
   assert called(tmp_path) == 0
   assert len(started) == 3
   assert not any(f'--workdir={done}' in command for command in started)
+
+
+@pytest.mark.parametrize('content', ['', '{}', '{"steps": 3, "base"'])
+def test_a_damaged_summary_is_named(tmp_path, started, capsys, content):
+  done = tmp_path / 'adrpo' / 'seed_0'
+  done.mkdir(parents=True)
+  (done / 'summary.json').write_text(content)
+  assert called(tmp_path) == 2
+  told = capsys.readouterr().err
+  assert f'error: Expected a whole record in {done}/summary.json' in told
+  assert 'Remove it' in told
+  assert started == []
 
 
 def test_a_run_that_fails_is_named(tmp_path, monkeypatch, capsys):
