@@ -13,11 +13,23 @@ _BROKEN = (
   r'tenths?|hundredths?|thousandths?|millionths?|half|halves|thirds?|fourths?|'
   r'fifths?|sixths?|sevenths?|eighths?|ninths?|twelfths?'
 )
+_WORDS = (
+  r'times|plus|over|mod|choose|of|out of|in|per|to the power of|divided by|'
+  r'multiplied by'
+)
+_LARGER = (  # 5 hours and 30 minutes
+  r'hours?|hrs?|h|feet|foot|ft|dollars?|pounds?|lbs?|minutes?|mins?|years?|'
+  r'months?|weeks?|days?|kg|km|m'
+)
 
 # The end of the text before a number, without its sign and currency.
 _BEFORE = re.compile(
   r"\d[,':]$"  # 1,2345 and 5'10
   r'|\d +: +$'
+  r'|\d *[xX] *$'
+  rf'|[\d%] +(?:{_WORDS}) +$'
+  rf'|\d ?(?:{_LARGER})(?:,| and|, and)? +$'
+  r'|\b(?:root|half|third|quarter|square|cube|log|factorial) of +$'
   r'|[-+/^±√∛]\s*$'
   r'|[\w)\]}%°]\s*\$?\s*\*\s*$'
   r'|\\[A-Za-z]+\s*$'  # \log 5
@@ -28,13 +40,14 @@ _BEFORE = re.compile(
 _AFTER = re.compile(
   rf'(?!(?:{_UNITS})(?![A-Za-z\d])){_LETTER}'  # 2x
   r"|[.,:'_]\$?\d|_"
-  r'|!\s*[\\}$*/^+-]|!!'
+  r'|!\s*[\\}$*/^+-]'
   r'| *\$? *\\[A-Za-z]'  # 5\sqrt{2}
   r'|\(|√|∛|∞'
   r'|[)\]}$]* ?\^'
   rf'|[)\]}}$]* *[*/+-] *\$? *{_OPERAND}'
   r'| *±| *[xX] *\d| ?[xyz]\b'
   rf'|[ -](?:{_BROKEN})\b'
+  r'| (?:squared|cubed|factorial|k|K|M|B|mn|bn)\b'
   rf'|\s+and\s+(?:an?|one|two|three|\d+)\s+(?:{_BROKEN}|quarters?)\b'
 )
 
@@ -57,6 +70,7 @@ def is_part(before: str, number: str, after: str) -> bool:
     or (re.search(r'\.\d+$', body) and re.match(r' ?\.\.', after))  # 0.33...
     or (' ' in body and (re.search(r'\d $', near) or re.match(r' \d', after)))
     or re.search(r'\b\d{1,3}(?: \d{3})+ $', near)  # 12 345 6
+    or (re.search(r'\d $', near) and re.match(r'\d{3}(?!\d)', body))
     or (near.endswith('|') and after.startswith('|'))  # |-5|
   )
 
