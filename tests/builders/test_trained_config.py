@@ -57,6 +57,12 @@ def test_another_is_refused(workdir, key, value):
     of_trained_weights(config, workdir, [key])
 
 
+@pytest.mark.parametrize('mode', ['export', 'eval', 'sample'])
+def test_a_command_line_that_names_another_is_refused(workdir, mode):
+  said = small_run.refused(workdir, f'--mode={mode}', model__lora_rank=4)
+  assert 'model.lora_rank: 2 there, 4 asked for' in said
+
+
 @pytest.mark.parametrize(
   ('key', 'value'),
   [

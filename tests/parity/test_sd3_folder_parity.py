@@ -1,5 +1,6 @@
 """diffusers loads our folders, and we load theirs."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -68,8 +69,12 @@ def test_conditions_of_words(t5, tmp_path):
 
 @pytest.mark.parametrize(
   'config',
-  [sd3_tiny.TRANSFORMER, sd3_tiny.TRANSFORMER_35],
-  ids=['sd3', 'sd3.5'],
+  [
+    sd3_tiny.TRANSFORMER,
+    sd3_tiny.TRANSFORMER_35,
+    dataclasses.replace(sd3_tiny.TRANSFORMER, qk_norm=True),
+  ],
+  ids=['sd3', 'sd3.5', 'sd3.5-large'],
 )
 @pytest.mark.parametrize('size', [(8, 8), (10, 6)], ids=str)
 def test_images_of_words(config, size, tmp_path):
