@@ -13,6 +13,7 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from adrpo_jax.builders.families import family_of
+from adrpo_jax.builders.workdir import check_unused
 from adrpo_jax.errors import InputError
 from adrpo_jax.records import read_config
 
@@ -100,8 +101,14 @@ def check_base(config: ConfigDict, workdir: epath.Path, identity: str) -> None:
 
 
 def _fine_tuning(workdir: epath.Path) -> dict[str, Any] | None:
-  """Reads the record of a run that fine-tunes, None where there is none."""
+  """Reads the record of a run that fine-tunes, None where there is none.
+
+  Raises:
+    InputError: the record is damaged, or gone while other records are there.
+  """
   record = read_config(workdir)
+  if record is None:
+    check_unused(workdir)
   return record if record and 'pretrain' not in record['config'] else None
 
 

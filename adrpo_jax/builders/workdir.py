@@ -27,7 +27,7 @@ def check_workdir(config: ConfigDict, workdir: epath.Path) -> None:
   """Checks that a workdir holds no run of another config. Writes nothing."""
   stored = read_config(workdir)
   if stored is None:
-    _check_unused(workdir)
+    check_unused(workdir)
   else:
     as_stored = json.loads(json.dumps(config.to_dict()))
     old = _portable(stored['config'], stored.get('folders', _folders()))
@@ -44,7 +44,7 @@ def check_workdir(config: ConfigDict, workdir: epath.Path) -> None:
       )
 
 
-def _check_unused(workdir: epath.Path) -> None:
+def check_unused(workdir: epath.Path) -> None:
   """Raises InputError where a run has left records, but not its config."""
   if jax.process_index() != 0:
     return  # The records are those of process 0.

@@ -92,6 +92,17 @@ def test_without_a_run_the_config_is_that_of_the_command(tmp_path):
   assert of_trained_weights(config, epath.Path(tmp_path)) is config
 
 
+def test_without_its_config_a_run_is_not_taken(workdir):
+  (workdir / 'config.json').unlink()
+  (workdir / 'checkpoints' / '00000002').mkdir(parents=True)
+  for take in (
+    lambda: of_trained_weights(small_run.make_config(), workdir),
+    lambda: check_base(small_run.make_config(), workdir, 'another'),
+  ):
+    with pytest.raises(InputError, match='holds checkpoints of a run'):
+      take()
+
+
 def test_a_base_that_is_made_there_shapes_no_run(tmp_path):
   folder = epath.Path(tmp_path)
   claim_workdir(small_run.preset_config('shapes', {}, 'pretrain'), folder)

@@ -86,8 +86,11 @@ def load(folder: pathlib.Path) -> Base:
 
 
 def read_origin(folder: pathlib.Path) -> dict[str, Any]:
-  """Reads how a base checkpoint was made, the `origin` of `save`."""
-  return json.loads((folder / 'config.json').read_text())['origin']
+  """Reads how a base checkpoint was made, the `origin` of `save`.
+
+  Call it after `load`, which checks the file. It is {} where it is not told.
+  """
+  return json.loads((folder / 'config.json').read_text()).get('origin', {})
 
 
 def initialize(base: Base, key: jax.Array) -> dict[str, PyTree]:
