@@ -47,7 +47,9 @@ from adrpo_jax.system.going_on import (
   full_disk_said_once,
   go_on,
   last_words,
+  lost_process,
 )
+from adrpo_jax.system.peers import HEARTBEAT, of_lost_peer, watched_peers
 from adrpo_jax.system.steady_output import steady_output
 from adrpo_jax.system.stop_signals import end_at_once, stop_signals
 
@@ -100,12 +102,15 @@ def main(
       _start_jax()
       with _workdir(config) as workdir:
         known.append(workdir)
-        return _run(config, workdir, devices)
+        with watched_peers(lambda p: end_at_once(lost_process(p, workdir))):
+          return _run(config, workdir, devices)
     except (InputError, RewardError, RunError) as error:
       print(f'error: {error}', file=sys.stderr)
       return 2
     except Exception as error:
       if (message := last_words(error, *known)) is None:
+        if of_lost_peer(error):
+          end_at_once(f'{error}\n{lost_process(None, *known)}')
         raise
       print(f'error: {message}', file=sys.stderr)
       return 2
@@ -260,7 +265,7 @@ def _start_jax() -> None:
     _join()
   elif 'tpu' in (platforms or ''):  # JAX has set it, on a host with TPUs.
     with contextlib.suppress(ValueError, OSError):  # A host of no pod.
-      jax.distributed.initialize()
+      jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT)
   cache = os.environ.get('JAX_COMPILATION_CACHE_DIR') or str(
     cache_files.cache_folder() / 'compiled'
   )
@@ -273,7 +278,11 @@ def _join() -> None:
   names = ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
   try:
     count, own = (int(os.environ[name]) for name in names)
-    jax.distributed.initialize(num_processes=count, process_id=own)
+    jax.distributed.initialize(
+      num_processes=count,
+      process_id=own,
+      heartbeat_timeout_seconds=HEARTBEAT,
+    )
   except (KeyError, ValueError) as error:
     values = {name: os.environ.get(name) for name in names}
     raise InputError(

@@ -181,7 +181,8 @@ def test_several_processes_have_to_be_given_a_workdir(monkeypatch):
 
 @pytest.mark.parametrize('pod', [True, False])
 def test_a_host_with_tpus_joins_its_pod_if_it_is_of_one(monkeypatch, pod):
-  def initialize():
+  def initialize(**options):
+    assert options == {'heartbeat_timeout_seconds': 50}
     joined.append(pod)
     if not pod:
       raise ValueError('coordinator_address should be defined.')

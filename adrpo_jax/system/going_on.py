@@ -33,6 +33,17 @@ def last_words(
   return f'The disk is full. {_kept(workdir)} Free some space. {go_on(workdir)}'
 
 
+def lost_process(
+  process: int | None, workdir: epath.PathLike | None = None
+) -> str:
+  """Returns the line for the end of another process of this run."""
+  which = 'Another process' if process is None else f'Process {process}'
+  return (
+    f'{which} of this run has ended or is out of reach, so this one ends too. '
+    f'Checkpoints are kept. Start all processes again. {go_on(workdir)}'
+  )
+
+
 def is_of_full_disk(error: BaseException | None) -> bool:
   """Returns True if an error, or one that led to it, is of a full disk."""
   return any(
