@@ -171,7 +171,7 @@ def parse(argv: Sequence[str]) -> ConfigDict:
   from adrpo_jax.builders import config_checks
 
   config = _CONFIG.value
-  keys = config_checks.flattened(config)
+  keys = flatten_dict(config.to_dict(), sep='.')
   config_keys.check_names(keys)
   check_no_secrets(keys)
   config_checks.check_config(config)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import empty_node, flatten_dict
 from ml_collections import ConfigDict
 
 from adrpo_jax.builders import config_table
@@ -38,6 +38,7 @@ def check_config(config: ConfigDict) -> None:
 def _check_one(config: ConfigDict) -> None:
   flat = flattened(config)
   name = flat.get('model.family', '')
+  check_values({'model.family': name}, config_table.RUN, is_parameter)
   table, file = table_of(name, pretraining='pretrain' in config)
   missing = [
     *(key for key in table if is_required(key) and key not in flat),
@@ -48,9 +49,10 @@ def _check_one(config: ConfigDict) -> None:
       f'Expected the keys of {file}, which the family {name!r} reads, got a '
       f'config without {", ".join(missing)}. Begin from that file.'
     )
-  if 'reward' in config:
-    flat |= _own_rewards(config.reward.python)
   check_values(flat, table, is_parameter)
+  if 'reward' in config:
+    own = _own_rewards(config.reward.python)
+    check_values(own, table, is_parameter)
   if table is config_table.PRETRAINING['flow']:
     _check_stages(config)
 
@@ -101,7 +103,8 @@ def flattened(config: ConfigDict) -> dict[str, Any]:
   """Returns dotted key -> value, without the changes of a comparison."""
   values = config.to_dict()
   values.pop('compare', None)
-  return flatten_dict(values, sep='.')
+  flat = flatten_dict(values, keep_empty_nodes=True, sep='.')
+  return {k: {} if v is empty_node else v for k, v in flat.items()}
 
 
 def is_parameter(key: str) -> bool:
@@ -123,8 +126,10 @@ def _groups(table: Table) -> list[str]:
 
 
 def _has_group(config: ConfigDict, group: str) -> bool:
-  first, second = group.split('.')
-  return isinstance(config.get(first, {}).get(second), Mapping | ConfigDict)
+  found: Any = config
+  for word in group.split('.'):
+    found = found.get(word) if isinstance(found, ConfigDict) else None
+  return isinstance(found, ConfigDict)
 
 
 def _check_stages(config: ConfigDict) -> None:

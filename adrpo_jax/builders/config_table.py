@@ -87,7 +87,8 @@ RUN: dict[str, Values] = {
   'reward.monitor_only': NAMES,
   'reward.invalid_limit': SHARE,
   'reward.weights.*': number(),
-  'reward.normalize.*': choice(NORMALIZERS),
+  # A name, or a group with the name and the parameters.
+  'reward.normalize.*': choice(NORMALIZERS)._replace(grouped=True),
   'reward.*.batch_size': SIZE,
   'reward.*.workers': SIZE,
   'reward.remote.url': TEXT,
@@ -204,6 +205,14 @@ PRETRAIN: dict[str, Values] = {
   'seed': NONE_OR_COUNT,
   'model.family': choice(FAMILIES),
 }
+_STAGE = {
+  'steps': NONE_OR_COUNT,
+  'batch_size': SIZE,
+  'learning_rate': POSITIVE,
+  'ema_decay': DECAY,
+  'save_every': NONE_OR_COUNT,
+}
+_STAGES = ('autoencoder', 'flow', 'distillation', 'decoder')
 PRETRAIN_IMAGES: dict[str, Values] = {
   'world': choice(WORLDS),
   'model.path': TEXT,
@@ -212,11 +221,11 @@ PRETRAIN_IMAGES: dict[str, Values] = {
   'pretrain.shares.*': NOT_NEGATIVE,
   'pretrain.kl': NOT_NEGATIVE,
   'pretrain.guidance': number(least=1),
-  'pretrain.*.steps': NONE_OR_COUNT,
-  'pretrain.*.batch_size': SIZE,
-  'pretrain.*.learning_rate': POSITIVE,
-  'pretrain.*.ema_decay': DECAY,
-  'pretrain.*.save_every': NONE_OR_COUNT,
+  **{
+    f'pretrain.{stage}.{key}': values
+    for stage in _STAGES
+    for key, values in _STAGE.items()
+  },
 }
 PRETRAIN_TEXTS: dict[str, Values] = {
   'world': choice(TEXT_WORLDS),

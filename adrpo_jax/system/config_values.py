@@ -24,12 +24,14 @@ class Values(NamedTuple):
 
   described and names are functions, for tables of choices may grow.
   reasons: a value that is refused -> why, in a sentence.
+  grouped: a group of keys may stand in place of the value.
   """
 
   includes: Callable[[Any], bool]
   described: Callable[[], str]
   names: Callable[[], list[str]] = list
   reasons: Mapping[str, str] = MappingProxyType({})
+  grouped: bool = False
 
 
 Table = Mapping[str, Values]
@@ -176,14 +178,42 @@ def check_values(
   """
   for key, value in config.items():
     row = row_of(key, table)
-    if row is None and not free(key):
-      raise unknown_name(key, table, 'config key')
-    kind = table[row] if row else FINITE
-    if not kind.includes(value):
-      raise InputError(
-        f'Expected config.{key} to be {kind.described()}, got {value!r}.'
-        f'{_hint(value, kind)}'
-      )
+    if row:
+      _check(key, value, table[row])
+    elif value != {}:  # {}: a group without keys.
+      _check_without_row(key, value, table, free)
+
+
+def _check_without_row(
+  key: str, value: Any, table: Table, free: Callable[[str], bool]
+) -> None:
+  above, _, last = key.rpartition('.')
+  row = _above(key, table)
+  if row and not table[row].grouped:
+    raise InputError(
+      f'Expected config.{above} to be {table[row].described()}, got a group '
+      f'with the key {last!r}.'
+    )
+  if not free(key):
+    raise unknown_name(key, table, 'config key')
+  _check(key, value, FINITE)
+
+
+def _check(key: str, value: Any, kind: Values) -> None:
+  if not kind.includes(value):
+    raise InputError(
+      f'Expected config.{key} to be {kind.described()}, got {value!r}.'
+      f'{_hint(value, kind)}'
+    )
+
+
+def _above(key: str, table: Table) -> str | None:
+  """Returns the row of a key that should have no other below it."""
+  while '.' in key:
+    key = key.rpartition('.')[0]
+    if row := row_of(key, table):
+      return row
+  return None
 
 
 def _hint(value: Any, kind: Values) -> str:

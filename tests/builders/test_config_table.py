@@ -2,9 +2,11 @@
 
 import functools
 import math
+import random
 from unittest import mock
 
 from flax.traverse_util import flatten_dict
+import numpy as np
 import pytest
 import small_run
 
@@ -220,6 +222,7 @@ def test_a_value_out_of_range_is_refused(name, key, value, expected):
     ('texts', {'eval.temperature': 0.0, 'eval.group_size': 1}),
     ('base of images', {'pretrain.distillation.steps': 0}),
     ('base of images', {'pretrain.flow.save_every': 0}),
+    ('images', {'reward.normalize.shapes': {'name': 'fixed', 'scale': 2.0}}),
     # Parameters of own code have no rows.
     ('images', {'method.mine': {'strength': 3, 'mode': 'x'}}),
     ('images', {'reward.mine': {'words': ('a', None)}}),
@@ -362,3 +365,63 @@ def test_arguments_of_an_own_method_are_finite():
   )
   with pytest.raises(InputError, match='literals, numbers finite'):
     builders.make_method(config, METHODS)
+
+
+@pytest.mark.parametrize(
+  ('name', 'key', 'value', 'said'),
+  [
+    ('images', 'model.family', [], "to be 'world'"),
+    ('images', 'model.family', None, "to be 'world'"),
+    ('texts', 'reward', 3, 'without reward.python'),
+    ('texts', 'reward.python', 2, 'config.reward.python to be text'),
+    (
+      'texts',
+      'reward.sort.workers',
+      {'a': 1},
+      'config.reward.sort.workers to be',
+    ),
+    ('texts', 'training.learning_rate', {}, 'to be a number above 0, got {}'),
+    (
+      'texts',
+      'training.learning_rate',
+      {'a': 1},
+      'without training.learning_ra',
+    ),
+    ('base of images', 'pretrain', None, 'without pretrain.images'),
+    ('base of images', 'pretrain.flow', {}, 'without pretrain.flow.steps'),
+  ],
+)
+def test_a_group_in_place_of_a_value_and_the_other_way_round(
+  name, key, value, said
+):
+  assert said in refusal(name, {key: value})
+
+
+ANYTHING = [
+  *(None, True, False, 0, 1, -1, 2, 3.5, -0.0, 1e-50, 1e39, 2**31, 2**64),
+  *(math.nan, math.inf, 1j, np.float32(1), np.int64(3), np.ones(1), object()),
+  *(
+    '',
+    'x',
+    'nan',
+    '0',
+    '\0',
+    '\ud800',
+    '(',
+    'mine.py:f(x=1)',
+    'a:b,a:b',
+    b'x',
+  ),
+  *((), ('x',), (1,), [], ['x'], {}, {'a': 1}, {'name': 'fixed'}, {1}, float),
+]
+
+
+@pytest.mark.parametrize('name', TABLES)
+def test_any_value_of_any_key_or_group_passes_or_is_refused(name):
+  """`refusal` raises for an error of another kind."""
+  rng = random.Random(name)
+  keys = sorted(keys_of(name))
+  for _ in range(200):
+    key = rng.choice(keys)
+    place = rng.choice([key, key, key.rpartition('.')[0] or key])
+    refusal(name, {place: rng.choice(ANYTHING)})
