@@ -10,7 +10,7 @@ from adrpo_jax.builders.generators.flow import SIGMAS, SOLVERS
 from adrpo_jax.method.advantages import ZERO_VARIANCE
 from adrpo_jax.method.kl_estimators import ESTIMATORS, REFUSED
 from adrpo_jax.method.language_methods import ADVANTAGES, AGGREGATIONS, RATIOS
-from adrpo_jax.models.decoder import folder as decoder_folder
+from adrpo_jax.models.decoder.architectures import ARCHITECTURES
 from adrpo_jax.models.decoder.chat_tokenizer import TEMPLATES
 from adrpo_jax.models.sd3 import folder as sd3_folder
 from adrpo_jax.rewards.normalizers import NORMALIZERS
@@ -156,7 +156,7 @@ IMAGES: dict[str, Values] = {
 
 TEXTS: dict[str, Values] = {
   'world': choice(NONE, TEXT_WORLDS),
-  'model.architecture': choice(NONE, decoder_folder.ARCHITECTURES),
+  'model.architecture': choice(NONE, ARCHITECTURES),
   'model.template': choice(TEMPLATES),
   'model.system': TEXT,
   'model.template_arguments': TEXT,

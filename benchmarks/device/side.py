@@ -108,9 +108,10 @@ def _write_tiny_sd3(settings: Settings, folder: pathlib.Path) -> None:
 def _write_text_config(settings: Settings, folder: pathlib.Path) -> Any:
   """The sizes of the language model; those of a rehearsal also as a file."""
   from adrpo_jax.models.decoder import folder as decoder_folder
+  from adrpo_jax.models.decoder.architectures import ARCHITECTURES
   from adrpo_jax.models.tiny import qwen
 
-  sizes = decoder_folder.ARCHITECTURES['qwen3_0p6b']
+  sizes = ARCHITECTURES['qwen3_0p6b']
   if settings.rehearse:
     sizes = qwen.CONFIG
     (folder / 'config.json').write_text(

@@ -37,6 +37,7 @@ from adrpo_jax.modalities import language
 from adrpo_jax.modalities.decoder_model import language_model
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder import weight_table as decoder_table
+from adrpo_jax.models.decoder.architectures import ARCHITECTURES
 from adrpo_jax.models.decoder.chat_tokenizer import (
   ChatTokenizer,
   bucket,
@@ -94,9 +95,7 @@ def make_abstract_qwen(
   if config.model.path:
     model = decoder_folder.read(language_folder(config))
   else:
-    sizes = lookup(
-      decoder_folder.ARCHITECTURES, config.model.architecture, 'model'
-    )
+    sizes = lookup(ARCHITECTURES, config.model.architecture, 'model')
     model = decoder_folder.DecoderFolder(
       pathlib.Path(), sizes, {}, decoder_folder.TRANSFORMERS_LONGEST
     )

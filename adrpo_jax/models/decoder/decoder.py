@@ -36,7 +36,7 @@ from adrpo_jax.types import Array, PyTree
 
 @dataclasses.dataclass(frozen=True)
 class DecoderConfig:
-  """Sizes under Hugging Face's names; see `folder.ARCHITECTURES` for examples.
+  """Sizes under Hugging Face's names; see `architectures` for examples.
 
   attention_bias: q, k and v have a bias; o has none in either case.
   qk_norm: each head of q and k has an RMSNorm over its features.

@@ -14,6 +14,7 @@ from adrpo_jax.models import lora
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder import weight_table as decoder_table
+from adrpo_jax.models.decoder.architectures import ARCHITECTURES
 from adrpo_jax.models.decoder.cached_decoder import (
   CachedDecoder,
   unstack_layers,
@@ -282,7 +283,7 @@ def test_a_score_is_that_of_the_last_real_token():
   ],
 )
 def test_sizes_and_tables_of_released_models(name, size, tensors):
-  module = Decoder(decoder_folder.ARCHITECTURES[name], LOOP)
+  module = Decoder(ARCHITECTURES[name], LOOP)
   shapes = decoder_folder.param_shapes(module)
   assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == size
   result = weight_table.sources(decoder_table.decoder_rows(), shapes).values()
