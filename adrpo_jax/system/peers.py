@@ -20,7 +20,7 @@ HEARTBEAT = (
   50  # seconds until the service of JAX ends the others, at the latest
 )
 _FOLDER = 'adrpo_jax/alive'
-_DONE = 'done'
+_DONE, _FAILED = 'done', 'failed'
 
 
 def of_lost_peer(error: BaseException) -> bool:
@@ -46,7 +46,8 @@ def watched_peers(lost: Callable[[int], None]) -> Iterator[None]:
   """Calls `lost(process)` in a thread if another process of the run ends early.
 
   A process that leaves its block by an error counts as one that has ended,
-  since it takes part in nothing any more.
+  since it takes part in nothing any more. Process 0, which serves the store,
+  leaves a little later, so that the others learn of it.
   """
   store = distributed.global_state.client
   if store is None:
@@ -60,9 +61,13 @@ def watched_peers(lost: Callable[[int], None]) -> Iterator[None]:
   thread.start()
   try:
     yield
-    watch.tell(_DONE)
-  finally:
+  except BaseException:
     finished.set()
+    watch.tell(_FAILED)
+    watch.wait_for_the_others()
+    raise
+  finished.set()
+  watch.tell(_DONE)
 
 
 class Watch:
@@ -103,11 +108,19 @@ class Watch:
         self._seen[process] = (value, now)
       elif value != _DONE and now - since > LIMIT:
         return process
+      if value == _FAILED:
+        return process
     return None
 
   def until(self, finished: threading.Event) -> None:
     """Looks every few seconds until the event is set or a process is lost."""
     while not finished.wait(INTERVAL):
       if (process := self.look()) is not None and not finished.is_set():
+        self.wait_for_the_others()
         self._lost(process)
         return
+
+  def wait_for_the_others(self) -> None:
+    """Process 0 waits until the others have looked once more."""
+    if self._process == 0:
+      time.sleep(INTERVAL + 1)

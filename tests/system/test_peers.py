@@ -67,6 +67,30 @@ def test_a_process_that_is_done_is_not_lost(pod):
     assert [watch.look() for watch in watches[:2]] == [None] * 2
 
 
+def test_a_process_that_has_failed_is_lost_at_once(pod):
+  _, _, watches = pod
+  for watch in watches:
+    watch.look()
+  watches[2].tell('failed')
+  assert [watch.look() for watch in watches[:2]] == [2, 2]
+
+
+@pytest.mark.parametrize('process', [0, 1])
+def test_a_block_tells_of_its_end(monkeypatch, process):
+  store, slept = Store(), []
+  monkeypatch.setattr(peers.distributed.global_state, 'client', store)
+  monkeypatch.setattr(peers.distributed.global_state, 'process_id', process)
+  monkeypatch.setattr(peers.time, 'sleep', slept.append)
+  with watched_peers(lambda _: None):
+    pass
+  assert set(store.values()) == {'done'}
+  assert slept == []
+  with pytest.raises(KeyError), watched_peers(lambda _: None):
+    raise KeyError
+  assert set(store.values()) == {'failed'}
+  assert slept == ([6.0] if process == 0 else [])
+
+
 def test_without_its_store_process_0_is_lost(pod):
   store, _, watches = pod
   store.served = False
