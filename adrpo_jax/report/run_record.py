@@ -48,7 +48,7 @@ class RunRecord:
   def modality(self) -> str:
     """'flow' or 'language', as config.json has it.
 
-    A workdir of an older version does not: then the kind of its samples tells.
+    Where it is damaged, or of an older version, the kind of the samples tells.
     """
     for modality in MEASURES:
       if self.config.get('modality') == modality:

@@ -1,14 +1,20 @@
 """Formats numbers and their standard errors for readers."""
 
 import math
-from typing import TypeGuard
+from typing import Any, TypeGuard
+
+import numpy as np
 
 MINUS = '\u2212'
 
 
-def is_finite(value: float | None) -> TypeGuard[float]:
-  """Returns True for a number that is neither None nor infinite nor NaN."""
-  return value is not None and math.isfinite(value)
+def is_finite(value: Any) -> TypeGuard[float]:
+  """Returns True for a number that is neither infinite nor NaN.
+
+  What stands in its place in a damaged record, a text or a list, is none.
+  """
+  is_number = isinstance(value, int | float | np.integer | np.floating)
+  return is_number and bool(-math.inf < value < math.inf)
 
 
 def decimal_places(*values: float | None) -> int:

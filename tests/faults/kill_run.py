@@ -8,6 +8,7 @@ change of a file, which is where a kill can do harm.
 from collections.abc import Callable, Iterator
 import contextlib
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -68,7 +69,7 @@ def pretraining(folder: pathlib.Path) -> list[str]:
 
 def finals_of_run(folder: pathlib.Path) -> dict[str, Any]:
   """The state, all records and the last samples of a finished run."""
-  summary = small_run.json.loads((folder / 'summary.json').read_text())
+  summary = json.loads((folder / 'summary.json').read_text())
   samples = np.load(folder / 'samples' / 'final.npz')
   assert (folder / 'report.html').read_text().rstrip().endswith('</html>')
   return {

@@ -155,18 +155,12 @@ def right_claimed(value, whole, folder):
 
 
 def make_flags(folder):
-  """A command line as JSON: the file of the config, and values by key."""
+  """A command line as JSON: every key that has one number or text."""
+  config = small_run.preset_config('debug', {})
   flags = {
-    'steps': '3',
-    'seed': '1',
-    'training.learning_rate': '0.001',
-    'prompts.prompts_per_step': '8',
-    'method.name': 'adrpo',
-    'method.adrpo.beta0': '0.5',
-    'sampler.solver': 'euler',
-    'eval.num_prompts': '8',
-    'reward.weights.shapes': '1.0',
-    'reward.monitor_only': "('aesthetic',)",
+    key: str(value)
+    for key, value in flatten_dict(config.to_dict(), sep='.').items()
+    if type(value) in (int, float, bool, str)
   }
   (folder / 'flags.json').write_text(json.dumps(flags))
 
@@ -199,14 +193,21 @@ def read_flags(folder):
 
 
 def right_flags(value, whole, folder):
-  """Each key has a value of the type that it had, and the one of the text."""
+  """Each key has the value of its text, of the type that it had."""
   said = made_up(folder / 'flags.json')
   return value.keys() == whole.keys() and all(
-    type(value[key]) is type(whole[key])
-    and (type(value[key]) is not int or value[key] == int(said.get(key, '8')))
-    for key in ('steps', 'seed', 'prompts.prompts_per_step', 'method.name')
-    if key in said or type(value[key]) is not int
+    type(value[key]) is type(whole[key]) and reads_as(value[key], said[key])
+    for key in said
   )
+
+
+def reads_as(value, text):
+  """Tells if a text stands for a value, in Python's spelling."""
+  if isinstance(value, bool):
+    return text.strip().lower() == str(value).lower()
+  if isinstance(value, int | float):
+    return same(float(value), float(text))
+  return value == text
 
 
 def make_calls(folder):
