@@ -1,15 +1,34 @@
-"""Tests of the tools of `python -m tests.faults`."""
+"""The short form of `python -m tests.faults`, and tests of its tools."""
 
 import json
 import pathlib
 
 import client_run
+import kill_run
+import mutation_run
 from mutations import mutate
 import numpy as np
 import oracles
 import pytest
 from readers import READERS
 import worker
+
+
+@pytest.mark.slow
+def test_damaged_files_are_refused_or_read_as_they_are():
+  """Every reader once at least, in a child process with limits."""
+  told = mutation_run.run(1000, 0, print)
+  assert told['found'] == []
+  assert told['readers'].keys() == READERS.keys()
+  kinds = {kind for counts in told['readers'].values() for kind in counts}
+  assert kinds == {'typed error', 'right value'}
+
+
+@pytest.mark.slow
+def test_a_killed_export_ends_as_another(tmp_path):
+  """Runs are killed in test_resume; this is the harness with another kind."""
+  told = kill_run.run(1, 0, tmp_path, print, ('export',))
+  assert told['found'] == []
 
 
 def test_bad_clients_keep_nobody_waiting():
@@ -36,7 +55,7 @@ def test_mutations_change_files_and_follow_their_seed():
   [
     (lambda folder: 1 / 0, 'untyped error'),
     (lambda folder: 'another', 'wrong value'),
-    (lambda folder: bytes(2**40), 'too large'),
+    (lambda folder: bytes(2**62), 'too large'),
     (lambda folder: 'whole', 'right value'),
     (lambda folder: READERS['answer'].read(folder), 'typed error'),
   ],

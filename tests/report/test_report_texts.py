@@ -182,6 +182,9 @@ def test_a_run_says_what_its_figures_are_of(spoken, tmp_path):
   config = run.config | {'config': own}
   renamed = dataclasses.replace(run, config=config)
   assert renamed.modality == 'language'
+  for damaged in ('lanGuage', ['language'], {}, None, False):
+    config['modality'] = damaged
+    assert renamed.modality == 'language'
   config.pop('modality')  # As a run of an older version leaves it.
   assert renamed.modality == 'language'
   assert dataclasses.replace(renamed, base_samples=None).modality == 'language'

@@ -15,6 +15,8 @@ from adrpo_jax.stats.measures import FLOW, LANGUAGE
     (number_format.percent(0.5), '50.0 %'),
     (number_format.percent(None), '–'),
     (number_format.percent(math.nan), '–'),
+    (number_format.percent([0.5]), '–'),  # of a damaged record
+    (number_format.decimal('0.5'), '–'),
     (number_format.decimal(0.7123, 0.0061), '0.712 ± 0.006'),
     (number_format.decimal(0.03184), '0.0318'),
     (number_format.decimal(0.00031849, 0.00002), '0.000318 ± 0.000020'),
