@@ -52,7 +52,10 @@ def entries_of(folder: epath.PathLike) -> dict[str, tuple[int, str]] | None:
   try:
     stored = json.loads((epath.Path(folder) / NAME).read_text())
     return {str(name): (e[0], e[1]) for name, e in stored['files'].items()}
-  except (ValueError, LookupError, TypeError, AttributeError, OSError):
+  except (
+    *(ValueError, LookupError, TypeError, AttributeError, OSError),
+    RecursionError,
+  ):
     return None
 
 

@@ -158,7 +158,7 @@ def check_fields(
     path: of the file.
     fields: of the file. One that is missing counts as accepted.
     **expected: the value of a field, or a tuple of the values that mean the
-      same. Each element of a list has to be one of them.
+      same. Each element of a list of types has to be one of them.
 
   Raises:
     InputError: a field has another value.
@@ -168,12 +168,17 @@ def check_fields(
     given = fields.get(name, accepted[0])
     if not all(
       any(each == one and type(each) is type(one) for one in accepted)
-      for each in (given if isinstance(given, list) else [given])
+      for each in (given if _is_listed(name, given) else [given])
     ):
       raise InputError(
         f'Expected {name} = {" or ".join(map(repr, accepted))} in {path}, got '
         f'{shown(given)}. This belongs to a model that is not implemented here.'
       )
+
+
+def _is_listed(name: str, given: Any) -> bool:
+  """Tells if a field holds a list: '..._types' do, others may have none."""
+  return isinstance(given, list) and (name.endswith('_types') or not given)
 
 
 def _parts(type_hint: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -82,7 +82,7 @@ def read_head(path: str, width: int) -> Affine:
   inputs = layers[0][0].shape[1]
   weight, bias = np.eye(inputs), np.zeros(inputs)
   for kernel, offset in layers:
-    if kernel.shape[1] != weight.shape[0]:
+    if kernel.shape[1] != weight.shape[0] or offset.shape != kernel.shape[:1]:
       raise InputError(
         f'Expected linear layers whose sizes match in {where}, got one of '
         f'{list(kernel.shape)} after {weight.shape[0]} features.'
@@ -110,6 +110,12 @@ def _layers(files: TensorFiles) -> list[tuple[np.ndarray, np.ndarray]]:
     raise InputError(
       f'Expected {missing or ["layers.0.weight", "layers.0.bias"]} in '
       f'{files.where}, which has {sorted(files.shapes)[:4]} and more.'
+    )
+  flat = [weight for weight, _ in names if len(files.shapes[weight]) != 2]
+  if flat:
+    raise InputError(
+      f'Expected a matrix as {flat[0]} in {files.where}, got the shape '
+      f'{list(files.shapes[flat[0]])}.'
     )
   return [
     (

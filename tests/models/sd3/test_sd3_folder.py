@@ -111,6 +111,8 @@ def test_too_large_an_image(written):
   [
     ('model_index.json', {'_class_name': 'FluxPipeline'}, 'got FluxPipeline'),
     ('transformer/config.json', {'qk_norm': 'layer_norm'}, "'rms_norm' or"),
+    ('transformer/config.json', {'qk_norm': [None]}, r"'rms_norm' or"),
+    ('transformer/config.json', {'qk_norm': ['rms_norm']}, r"'rms_norm' or"),
     ('transformer/config.json', {'_class_name': 'UNet'}, "got 'UNet'"),
     ('transformer/config.json', {'out_channels': 4}, 'out_channels = 16'),
     ('transformer/config.json', {'num_layers': None}, r"\['num_layers'\]"),

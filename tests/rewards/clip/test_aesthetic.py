@@ -50,6 +50,16 @@ def test_a_head_of_another_tower_or_none(folder, tmp_path):
   )
   with pytest.raises(InputError, match=r'sizes match.*\[1, 5\] after 4'):
     read_head(str(tmp_path / 'apart.safetensors'), 12)
+  for weight, bias in (((12,), ()), ((1, 12, 1), (1,)), ((1, 12), (1, 2))):
+    save_tree(
+      tmp_path / 'shapes.safetensors',
+      {
+        'layers.0.weight': np.ones(weight, np.float32),
+        'layers.0.bias': np.ones(bias, np.float32),
+      },
+    )
+    with pytest.raises(InputError, match=r'layers whose sizes|a matrix as'):
+      read_head(str(tmp_path / 'shapes.safetensors'), 12)
   with pytest.raises(InputError, match='of the head of the aesthetic'):
     aesthetic(tiny_clip.TEXTS, 0.0, path=folder, head='')
   with pytest.raises(InputError, match=r"\['layers.0.weight'"):
