@@ -24,14 +24,6 @@ from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.data.prompts import check_characters
 from adrpo_jax.errors import InputError
 from adrpo_jax.evaluate import Evaluation
-from adrpo_jax.records import (
-  append_json,
-  check_steps,
-  plain,
-  read_lines,
-  read_summary,
-  write_json,
-)
 from adrpo_jax.report import summary as summary_file
 from adrpo_jax.report import write as report
 from adrpo_jax.samples import image_file
@@ -40,6 +32,14 @@ from adrpo_jax.system import cache_files, wandb_mirror
 from adrpo_jax.system.files import in_bucket
 from adrpo_jax.system.going_on import go_on
 from adrpo_jax.system.output_folder import check_own, output_folder
+from adrpo_jax.system.records import (
+  append_json,
+  check_steps,
+  plain,
+  read_lines,
+  read_summary,
+  write_json,
+)
 from adrpo_jax.system.run_folder import locked, make_folder
 from adrpo_jax.system.stop_signals import STOPPED
 from adrpo_jax.system.versions import device_name, versions

@@ -15,8 +15,8 @@ from etils import epath
 import jax
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.records import line_of, plain
 from adrpo_jax.system.files import StagedFolder
+from adrpo_jax.system.records import line_of, plain
 
 
 class MetricsLog:

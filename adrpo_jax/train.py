@@ -17,10 +17,10 @@ from adrpo_jax.errors import RunError
 from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.experience import Experience, elapsed
 from adrpo_jax.metrics import MetricsLog, Progress
-from adrpo_jax.records import cut_back
 from adrpo_jax.rewards.protocol import check_invalid_share
 from adrpo_jax.rewards.weighted_sum import measure_masks
 from adrpo_jax.system.preemption import Preemption, Stopped
+from adrpo_jax.system.records import cut_back
 from adrpo_jax.types import PyTree, Scores, TrainState
 
 BETA_BINS = 24

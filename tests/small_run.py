@@ -22,7 +22,7 @@ import pytest
 from adrpo_jax import builders, main
 from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.pretrain import shapes
-from adrpo_jax.records import parsed
+from adrpo_jax.system.records import parsed
 from adrpo_jax.types import Scores
 
 ROOT = pathlib.Path(__file__).parents[1]

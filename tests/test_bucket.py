@@ -12,9 +12,9 @@ import small_run
 from adrpo_jax import preferences
 from adrpo_jax.errors import InputError
 from adrpo_jax.metrics import MetricsLog
-from adrpo_jax.records import cut_back
 from adrpo_jax.system import files, manifest
 from adrpo_jax.system.output_folder import output_folder
+from adrpo_jax.system.records import cut_back
 from adrpo_jax.types import Scores
 
 

@@ -17,7 +17,7 @@ import pytest
 from adrpo_jax import checkpoint, sharding
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError
-from adrpo_jax.records import parsed
+from adrpo_jax.system.records import parsed
 
 MESH = {'data': 2, 'fsdp': 2, 'tensor': 2}
 

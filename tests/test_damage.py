@@ -5,8 +5,8 @@ import json
 import pytest
 import small_run
 
-from adrpo_jax import records
 from adrpo_jax.builders import workdir as workdirs
+from adrpo_jax.system import records
 
 SUMMARY = {'steps': 4, 'base': {'reward': 0.1}, 'final': {'reward': 0.2}}
 

@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'adrpo_jax'
 LAYERS = [
   'errors stats types',
   'diagnostics figures method sampling system tree_names worlds',
-  'checkpoint data models records sharding update',
+  'checkpoint data models sharding update',
   'metrics modalities preferences rewards samples',
   'evaluate experience pretrain report scoring',
   'builders train',

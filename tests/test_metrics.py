@@ -10,7 +10,7 @@ import pytest
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.metrics import MetricsLog, Progress
-from adrpo_jax.records import cut_back, parsed
+from adrpo_jax.system.records import cut_back, parsed
 
 
 def lines_of(path):

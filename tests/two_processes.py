@@ -24,8 +24,8 @@ from adrpo_jax import sharding  # noqa: E402
 from adrpo_jax.checkpoint import Checkpoints  # noqa: E402
 from adrpo_jax.metrics import MetricsLog  # noqa: E402
 from adrpo_jax.models.files.safetensors_trees import load_tree, save_tree  # noqa: E402
-from adrpo_jax.records import cut_back  # noqa: E402
 from adrpo_jax.system.preemption import Preemption  # noqa: E402
+from adrpo_jax.system.records import cut_back  # noqa: E402
 
 folder = pathlib.Path(sys.argv[4])
 mesh = sharding.make_mesh(fsdp=2, tensor=2)

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from adrpo_jax.builders.families import family_of
 from adrpo_jax.builders.workdir import check_unused
 from adrpo_jax.errors import InputError
-from adrpo_jax.records import read_config
+from adrpo_jax.system.records import read_config
 
 # Keys, and groups of keys, that come from the run.
 SHAPING = ('world', 'model', 'method', 'training')

@@ -12,10 +12,10 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.builders.families import family_of
 from adrpo_jax.errors import InputError
-from adrpo_jax.records import read_config, write_json
 from adrpo_jax.system import config_files
 from adrpo_jax.system.cache_files import cache_folder
 from adrpo_jax.system.local_paths import portable
+from adrpo_jax.system.records import read_config, write_json
 from adrpo_jax.system.versions import device_name, versions
 
 LEFT_BY_A_RUN = ('metrics.jsonl', 'evaluations.jsonl', 'summary.json')

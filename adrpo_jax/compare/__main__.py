@@ -27,9 +27,9 @@ from adrpo_jax.builders.methods import KEY
 from adrpo_jax.compare.child_runs import ChildRuns
 from adrpo_jax.compare.report import write_comparison
 from adrpo_jax.errors import InputError, unknown_name
-from adrpo_jax.records import read_summary
 from adrpo_jax.report.write import is_written, write_report
 from adrpo_jax.system import local_paths
+from adrpo_jax.system.records import read_summary
 from adrpo_jax.system.steady_output import steady_output
 from adrpo_jax.system.stop_signals import STOPPED, stop_signals
 from adrpo_jax.system.user_code import read_calls

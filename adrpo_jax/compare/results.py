@@ -15,12 +15,12 @@ from adrpo_jax.compare.equal_divergence import (
   EqualDivergence,
   equal_divergences,
 )
-from adrpo_jax.records import read_summary
 from adrpo_jax.report.method_titles import TITLES
 from adrpo_jax.report.run_record import RunRecord, read_run
 from adrpo_jax.stats.estimates import Estimate, estimate
 from adrpo_jax.stats.measures import Measure, Measures, difference, goal, ratio
 from adrpo_jax.stats.number_format import is_finite
+from adrpo_jax.system.records import read_summary
 from adrpo_jax.worlds import TEXT_WORLDS, Escape
 
 # Measure on the other axis of a front against the goal -> is more of it better?

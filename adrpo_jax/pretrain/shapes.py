@@ -30,10 +30,10 @@ from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.shapes.base import Base, initialize
 from adrpo_jax.models.shapes.text_encoder import TextEncoder, TextEncoderConfig
-from adrpo_jax.records import cut_back
 from adrpo_jax.samples import image_file
 from adrpo_jax.sampling import guided, paths
 from adrpo_jax.system import cache_files
+from adrpo_jax.system.records import cut_back
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import shapes, shapes_prompts
 

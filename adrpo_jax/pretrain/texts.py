@@ -32,8 +32,8 @@ from adrpo_jax.models.decoder.log_probs import logits, softmax_log_probs
 from adrpo_jax.models.files.tokenizers import load_tokenizer
 from adrpo_jax.pretrain.shapes import StageConfig, train_stage
 from adrpo_jax.pretrain.text_ability import ability, padded_prompts
-from adrpo_jax.records import read_lines
 from adrpo_jax.system.files import replacing
+from adrpo_jax.system.records import read_lines
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import TEXT_WORLDS, TextWorld, sort_tokenizer
 

@@ -12,12 +12,12 @@ from etils import epath
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.records import Record, lines_of, read_config, read_summary
 from adrpo_jax.report.method_titles import method_title
 from adrpo_jax.samples import image_file, text_file
 from adrpo_jax.samples.image_file import Samples
 from adrpo_jax.samples.text_file import TextSamples
 from adrpo_jax.stats.measures import MEASURES, Measure, Measures, goal
+from adrpo_jax.system.records import Record, lines_of, read_config, read_summary
 
 KeptSamples = Samples | TextSamples
 

@@ -9,7 +9,7 @@ import small_run
 from adrpo_jax.builders.trained_config import check_base, of_trained_weights
 from adrpo_jax.builders.workdir import claim_workdir
 from adrpo_jax.errors import InputError
-from adrpo_jax.records import write_json
+from adrpo_jax.system.records import write_json
 
 TRAINED = {
   'model__lora_rank': 2,

@@ -12,7 +12,7 @@ import small_run
 
 from adrpo_jax.compare import __main__ as compare
 from adrpo_jax.compare.child_runs import ChildRuns
-from adrpo_jax.records import write_json
+from adrpo_jax.system.records import write_json
 
 
 @pytest.fixture

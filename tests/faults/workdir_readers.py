@@ -22,8 +22,8 @@ from adrpo_jax import main, preferences
 from adrpo_jax.builders import workdir as workdirs
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError, RunError
-from adrpo_jax.records import cut_back, line_of, parsed
 from adrpo_jax.system import cache_files, user_code
+from adrpo_jax.system.records import cut_back, line_of, parsed
 
 STATE = {
   'w': np.arange(12, dtype=np.float32).reshape(3, 4),

@@ -64,7 +64,7 @@ def test_a_preset_trains_from_any_folder(installed, tmp_path):
 def test_a_config_of_ones_own_builds_on_a_preset(installed, tmp_path):
   """Beside another file of a folder that is called configs too."""
   (tmp_path / 'configs').mkdir()
-  (tmp_path / 'configs' / 'sizes.py').write_text('STEPS = 0\n')
+  (tmp_path / 'configs' / 'sizes.py').write_text('STEPS = 2\n')
   (tmp_path / 'mine.py').write_text(
     'from configs import llm, sizes\n\n'
     'def get_config():\n'

@@ -9,7 +9,7 @@ import pytest
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.pretrain.shapes import StageConfig, _dataset, train_stage
-from adrpo_jax.records import read_lines
+from adrpo_jax.system.records import read_lines
 
 STAGE = StageConfig(
   steps=70, batch_size=4, learning_rate=0.1, ema_decay=0.9, save_every=30

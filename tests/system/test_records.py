@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from adrpo_jax import records
 from adrpo_jax.errors import InputError
+from adrpo_jax.system import records
 
 CONTENT = {
   'steps': 3,
