@@ -5,7 +5,6 @@ its config, and the world is one row more of a table.
 """
 
 import json
-import subprocess
 import sys
 import types
 
@@ -16,6 +15,7 @@ import small_run
 
 from adrpo_jax import commands
 from adrpo_jax.compare import __main__ as compare
+from adrpo_jax.compare.child_runs import ChildRuns
 from adrpo_jax.compare.report import write_comparison
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.evaluate import Evaluation
@@ -141,14 +141,13 @@ def commands_of(words):
   """The arguments of the runs that a comparison starts."""
   commands = []
 
-  def run(command, check):
-    assert not check
-    commands.append(command[3:])
-    return types.SimpleNamespace(returncode=0)
+  def run(runs, arguments):
+    commands.append(list(arguments))
+    return 0
 
   saved = flagsaver.save_flag_values()
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(subprocess, 'run', run)
+    patch.setattr(ChildRuns, 'run', run)
     patch.setattr(sys, 'argv', words)  # where config flags look
     try:
       assert compare.main(words) == 0
