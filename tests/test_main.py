@@ -113,6 +113,7 @@ def test_a_finished_run_writes_the_report_that_it_lacks(trained):
   assert (workdir / 'report.html').stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_second_run_in_a_workdir_is_refused(trained):
   workdir, _ = trained
   with run_folder.locked(epath.Path(workdir)):
@@ -158,6 +159,7 @@ def test_a_full_disk_is_one_line(monkeypatch, tmp_path):
   assert line.startswith('error: The disk is full.')
 
 
+@pytest.mark.slow
 def test_another_config_is_refused_and_the_keys_named(trained):
   workdir, _ = trained
   said = small_run.refused(

@@ -181,6 +181,7 @@ def test_own_code_is_reported(compared):
   assert 'reverse: ' in page
 
 
+@pytest.mark.slow
 def test_own_method_is_compared(compared):
   table = (compared / 'comparison.md').read_text()
   assert '| gentle |' in table

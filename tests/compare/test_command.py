@@ -141,6 +141,7 @@ def test_a_stopped_run_is_unfinished_and_has_a_status_of_its_own(
   assert 'runs failed' not in said
 
 
+@pytest.mark.slow
 def test_what_a_finished_run_and_the_comparison_lack_is_written(
   tmp_path, started, compared
 ):

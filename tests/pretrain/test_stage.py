@@ -62,6 +62,7 @@ def test_losses_that_are_missing_are_named(tmp_path):
     trained(tmp_path)
 
 
+@pytest.mark.slow
 def test_damaged_images_are_rendered_again(tmp_path):
   shares = dict.fromkeys(
     ('single', 'binding', 'relation', 'counting', 'style', 'composition'), 1 / 6
