@@ -133,6 +133,7 @@ def right_cut(value, whole, folder):
 
 
 def make_claimed(folder):
+  (folder / 'run').mkdir()
   workdirs.claim_workdir(small_run.make_config(), folder / 'run')
 
 
