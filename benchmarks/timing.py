@@ -40,6 +40,8 @@ def median_seconds(
 ) -> dict[str, Any]:
   """Median seconds of every stage and of the step, after two to warm up.
 
+  `first_step` is the first of these two, with what it compiles.
+
   Args:
     step: one step, see `timed`.
     repeats: steps to time; `steps` of the result says how many were.
@@ -47,13 +49,15 @@ def median_seconds(
       begins, but for the first.
     report: is called with the result so far, after every step.
   """
-  for _ in range(WARM_UP):
+  first = {'first_step': round(sum(step().values()), 1)}
+  report(first)
+  for _ in range(WARM_UP - 1):
     step()
   times: list[Seconds] = []
-  result: dict[str, Any] = {}
+  result: dict[str, Any] = first
   while len(times) < repeats and (not times or limit() > 0):
     times.append(step())
-    result = {name: _median(t[name] for t in times) for name in times[0]}
+    result = first | {n: _median(t[n] for t in times) for n in times[0]}
     result['step'] = _median(sum(t.values()) for t in times)
     result['steps'] = len(times)
     report(result)

@@ -8,7 +8,7 @@ everywhere), a boolean array [B, 1, 1 or L, L] (attend where it is True) or
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 from jax.experimental.pallas.ops.tpu.splash_attention import (
@@ -63,20 +63,52 @@ def xla(query: Array, key: Array, value: Array, mask: Mask = None) -> Array:
   return out.reshape(*out.shape[:2], -1)
 
 
-def cudnn(query: Array, key: Array, value: Array, mask: Mask = None) -> Array:
-  """The fused kernel of cuDNN, or XLA where that kernel does not apply.
+def cudnn(
+  query: Array,
+  key: Array,
+  value: Array,
+  mask: Mask = None,
+  implementation: Literal['cudnn', 'xla'] = 'cudnn',
+) -> Array:
+  """Computes attention by the fused kernel of cuDNN, or by `xla`.
 
-  It takes half precision only, and for gradients under a mask even lengths
-  only.
+  The kernel takes half precision only, so other arrays go to `xla`. So does one
+  query alone, the step of a decoder with a cache. JAX refuses the kernel's
+  gradients for odd lengths: these are padded by one position, which nothing
+  attends to.
+
+  Args:
+    query, key, value, mask: see the module.
+    implementation: 'xla' runs the same steps on any platform.
   """
-  odd = query.shape[1] % 2 or key.shape[1] % 2
+  (batch, length), keys = query.shape[:2], key.shape[1]
   half = query.dtype in (jnp.bfloat16, jnp.float16)
-  if not half or (mask is not None and odd):
+  if not half or length == 1:
     return xla(query, key, value, mask)
+  padding = length % 2, keys % 2
+  lengths: dict[str, Array] = {}
+  mask = mask_array(mask)
+  if mask is not None:
+    mask = jnp.broadcast_to(mask, (batch, 1, length, keys))
+    mask = jnp.pad(mask, ((0, 0), (0, 0), *((0, p) for p in padding)))
+  elif any(padding):
+    lengths = {
+      'query_seq_lengths': jnp.full(batch, length, jnp.int32),
+      'key_value_seq_lengths': jnp.full(batch, keys, jnp.int32),
+    }
+
+  def even(array: Array, padding: int) -> Array:
+    return jnp.pad(array, ((0, 0), (0, padding), (0, 0), (0, 0)))
+
   out = jax.nn.dot_product_attention(
-    query, key, value, mask=mask_array(mask), implementation='cudnn'
+    even(query, padding[0]),
+    even(key, padding[1]),
+    even(value, padding[1]),
+    mask=mask,
+    implementation=implementation,
+    **lengths,
   )
-  return out.reshape(*out.shape[:2], -1)
+  return out[:, :length].reshape(batch, length, -1)
 
 
 def splash(mesh: Mesh, interpret: bool = False) -> Attention:

@@ -1,5 +1,6 @@
 """Compares kernels, interpreted on the CPU, with plain operations."""
 
+from functools import partial
 import types
 
 import jax
@@ -121,6 +122,48 @@ def test_the_platform_decides():
   assert attention.for_mesh(mesh('cpu')) is attention.xla
   assert attention.for_mesh(mesh('gpu')) is attention.cudnn
   assert attention.for_mesh(mesh('tpu')) not in (attention.xla, attention.cudnn)
+
+
+# On a GPU the kernel itself, elsewhere the steps around it.
+KERNEL = 'cudnn' if jax.default_backend() == 'gpu' else 'xla'
+
+
+@pytest.mark.parametrize('masked', [False, True])
+@pytest.mark.parametrize(('length', 'keys'), [(8, 8), (7, 7), (7, 8), (8, 9)])
+def test_cudnn_takes_odd_lengths(length, keys, masked):
+  q, k, v = (array.astype(jnp.bfloat16) for array in heads(10))
+  arrays = q[:, :length], k[:, :keys], v[:, :keys]
+  # A mask of every key of a row, as of text encoders; the last key is hidden.
+  mask = (jnp.arange(keys) < keys - 1)[None, None, None].repeat(2, 0)
+  mask = mask if masked else None
+
+  def gradients(attend):
+    def loss(*arrays):
+      return jnp.sum(attend(*arrays, mask).astype(jnp.float32) ** 3)
+
+    return jax.grad(loss, argnums=(0, 1, 2))(*arrays)
+
+  kernel = partial(attention.cudnn, implementation=KERNEL)
+  close = partial(np.testing.assert_allclose, rtol=0.02, atol=0.02)
+  plain = attention.xla(*arrays, mask)
+  close(kernel(*arrays, mask).astype(float), plain.astype(float))
+  for ours, expected in zip(
+    gradients(kernel), gradients(attention.xla), strict=True
+  ):
+    largest = float(jnp.abs(expected).max())
+    close(ours.astype(float) / largest, expected.astype(float) / largest)
+
+
+def test_causal_cudnn_takes_an_odd_length():
+  arrays, mask = causal_inputs(151)
+  arrays = [array.astype(jnp.bfloat16) for array in arrays]
+  ours = attention.cudnn(*arrays, mask, implementation=KERNEL)
+  plain = attention.xla(*arrays, mask)
+  np.testing.assert_allclose(
+    at_real(ours, mask).astype(float),
+    at_real(plain, mask).astype(float),
+    atol=0.03,
+  )
 
 
 def test_float32_is_not_for_cudnn():
