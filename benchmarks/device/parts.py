@@ -183,10 +183,10 @@ _flow = partial(
   per_sample='samples',
 )
 PARTS: dict[str, Part] = {
-  't2i': Part(190, partial(_flow, guidance=1.0)),
-  't2i_guidance': Part(230, partial(_flow, guidance=4.5)),
+  't2i': Part(240, partial(_flow, guidance=1.0)),
+  't2i_guidance': Part(240, partial(_flow, guidance=4.5)),
   'llm': Part(
-    150,
+    120,
     partial(
       compared,
       sides={'jax': 'text_jax', 'trl': 'text_trl'},
@@ -195,6 +195,6 @@ PARTS: dict[str, Part] = {
       per_sample='tokens',
     ),
   ),
-  'quickstart_t2i': Part(80, partial(quickstart, family='t2i')),
-  'quickstart_llm': Part(60, partial(quickstart, family='llm')),
+  'quickstart_t2i': Part(70, partial(quickstart, family='t2i')),
+  'quickstart_llm': Part(50, partial(quickstart, family='llm')),
 }
