@@ -86,16 +86,16 @@ def cudnn(
   if not half or length == 1:
     return xla(query, key, value, mask)
   padding = length % 2, keys % 2
-  lengths: dict[str, Array] = {}
+  lengths: tuple[Array | None, Array | None] = (None, None)
   mask = mask_array(mask)
   if mask is not None:
     mask = jnp.broadcast_to(mask, (batch, 1, length, keys))
     mask = jnp.pad(mask, ((0, 0), (0, 0), *((0, p) for p in padding)))
   elif any(padding):
-    lengths = {
-      'query_seq_lengths': jnp.full(batch, length, jnp.int32),
-      'key_value_seq_lengths': jnp.full(batch, keys, jnp.int32),
-    }
+    lengths = (
+      jnp.full(batch, length, jnp.int32),
+      jnp.full(batch, keys, jnp.int32),
+    )
 
   def even(array: Array, padding: int) -> Array:
     return jnp.pad(array, ((0, 0), (0, padding), (0, 0), (0, 0)))
@@ -105,8 +105,9 @@ def cudnn(
     even(key, padding[1]),
     even(value, padding[1]),
     mask=mask,
+    query_seq_lengths=lengths[0],
+    key_value_seq_lengths=lengths[1],
     implementation=implementation,
-    **lengths,
   )
   return out[:, :length].reshape(batch, length, -1)
 
