@@ -184,6 +184,7 @@ TEXTS: dict[str, Values] = {
   'method.*.kl': choice(ESTIMATORS, reasons=REFUSED),
   'method.*.aggregation': choice(AGGREGATIONS),
   'reward.exact_match.answer': choice(EXTRACTS),
+  'reward.choice_match.answer': choice(EXTRACTS),
   'reward.number_match.answer': choice(EXTRACTS),
   'reward.number_match.tolerance': NOT_NEGATIVE,
   'reward.math_match.seconds': POSITIVE,

@@ -12,6 +12,7 @@ from adrpo_jax.rewards import image_table, text_table
 from adrpo_jax.rewards.normalizers import Named
 from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.rewards.table import Table
+from adrpo_jax.rewards.text.protocol import TextPrompt, text_prompts
 from adrpo_jax.rewards.user_rewards import RewardForms, user_rewards
 
 
@@ -107,11 +108,15 @@ def make_text_reward(
   """
   return text_table.make_text_reward(
     terms.weights,
-    prompts.texts,
-    prompts.answers,
+    judged_prompts(prompts),
     decode,
     **_arguments(terms, normalizers),
   )
+
+
+def judged_prompts(prompts: PromptSet) -> tuple[TextPrompt, ...]:
+  """Returns prompts as judges of texts get them."""
+  return text_prompts(prompts.texts, prompts.answers)
 
 
 def _weights(config: ConfigDict) -> dict[str, float]:

@@ -41,8 +41,8 @@ class RewardRow(NamedTuple):
                `rewards.server` can serve; None for a reward on the device
   world:       the embedded world whose facts it compares images with; ''
                judges images of any prompts
-  applies:     (reference) -> False where there is nothing to compare with;
-               None for a reward that asks for no reference
+  applies:     (prompt) -> False where there is nothing to compare with; None
+               for a reward that judges all prompts
   """
 
   make: Callable[..., Reward]
@@ -51,7 +51,7 @@ class RewardRow(NamedTuple):
   tower: ClipVisionConfig | None = None
   host: Callable[..., HostFunction] | None = None
   world: str = ''
-  applies: Callable[[str | None], bool] | None = None
+  applies: Callable[[Any], bool] | None = None
 
 
 Table = Mapping[str, RewardRow]

@@ -1,7 +1,7 @@
 """The table of rewards of text: one row each, by the name in a config.
 
-Every row gets (texts of all prompts, the reference answer of each or None,
-invalid_limit, decode) before its parameters; `decode` makes texts of token ids,
+Every row gets (all prompts, invalid_limit, decode) before its parameters: a
+prompt is a `text.protocol.TextPrompt`, and `decode` makes texts of token ids,
 see `tokenizers.text_decoder`. A wrong parameter is an InputError when a row is
 made.
 
@@ -29,6 +29,7 @@ from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.rewards.remote.client import remote
 from adrpo_jax.rewards.reward_model.reward import reward_model
 from adrpo_jax.rewards.table import RewardRow, device_row
+from adrpo_jax.rewards.text.choices import choice_match, has_choices
 from adrpo_jax.rewards.text.form import regex_format, soft_overlong
 from adrpo_jax.rewards.text.match import (
   exact_match,
@@ -41,7 +42,6 @@ from adrpo_jax.rewards.text.protocol import (
   TextPrompt,
   TextReward,
   in_batches,
-  text_prompts,
 )
 from adrpo_jax.rewards.text.reasoning import has_entry, reasoning_gym
 from adrpo_jax.rewards.text.worlds import sort, sort_or_pass
@@ -49,16 +49,33 @@ from adrpo_jax.types import Scores
 from adrpo_jax.worlds import sort as sort_world
 from adrpo_jax.worlds import sort_or_pass as sort_or_pass_world
 
-# (name, host function, ...) -> the row of a function (B `TextPrompt`s, B texts)
-# on the host, see `table.host_row`.
-host_row = functools.partial(
-  table.host_row,
-  inputs=lambda texts, references, invalid_limit, decode: (
-    text_prompts(texts, references),
-    invalid_limit,
-    text_view(decode),
-  ),
-)
+
+def host_row(
+  name: str,
+  host: Callable[..., HostFunction],
+  *,
+  applies: Callable[[TextPrompt], bool] | None = None,
+  **options: Any,
+) -> RewardRow:
+  """The row of a function (B `TextPrompt`s, B texts) on the host.
+
+  Args:
+    name: of the row, for messages.
+    host: (**parameters) -> the function.
+    applies: see `RewardRow`. Where it is False nothing is judged.
+    **options: of `table.host_row`.
+  """
+
+  def inputs(
+    prompts: Sequence[TextPrompt], invalid_limit: float, decode: Decode
+  ) -> tuple[list[TextPrompt | None], float, View]:
+    records = [
+      prompt if applies is None or applies(prompt) else None
+      for prompt in prompts
+    ]
+    return records, invalid_limit, text_view(decode)
+
+  return table.host_row(name, host, inputs, **options)._replace(applies=applies)
 
 
 def text_row(
@@ -76,7 +93,7 @@ def text_row(
     factory: (**parameters) -> the function, see `text.protocol`; its docstring
       describes the reward.
     measures: names of the numbers that it returns beside the reward.
-    applies: see `RewardRow`. Where it is False nothing is judged.
+    applies: (reference) -> False where there is nothing to compare with.
     **required: values that a config lists for parameters without a default.
   """
 
@@ -84,20 +101,13 @@ def text_row(
   def host(**parameters: Any) -> HostFunction:
     return in_batches(factory(**parameters), measures)
 
-  def inputs(
-    texts: Sequence[str],
-    references: Sequence[str | None],
-    invalid_limit: float,
-    decode: Decode,
-  ) -> tuple[list[TextPrompt | None], float, View]:
-    records = [
-      prompt if applies is None or applies(prompt.reference) else None
-      for prompt in text_prompts(texts, references)
-    ]
-    return records, invalid_limit, text_view(decode)
-
-  row = table.host_row(name, host, inputs, measures=measures, **required)
-  return row._replace(applies=applies)
+  return host_row(
+    name,
+    host,
+    applies=applies and (lambda prompt: applies(prompt.reference)),
+    measures=measures,
+    **required,
+  )
 
 
 def right_or_wrong(row: RewardRow) -> RewardRow:
@@ -127,6 +137,14 @@ TEXT_REWARDS: dict[str, RewardRow] = {
   'math_match': right_or_wrong(
     text_row('math_match', math_match, applies=has_answer)
   ),
+  'choice_match': right_or_wrong(
+    host_row(
+      'choice_match',
+      choice_match,
+      applies=has_choices,
+      measures=('listed', 'official'),
+    )
+  ),
   'reasoning_gym': right_or_wrong(
     text_row('reasoning_gym', reasoning_gym, applies=has_entry)
   ),
@@ -147,7 +165,7 @@ TEXT_REWARDS: dict[str, RewardRow] = {
 
 def applying(
   terms: Iterable[str],
-  references: Sequence[str | None],
+  prompts: Sequence[TextPrompt],
   parameters: Mapping[str, Mapping[str, Any]],
   rows: table.Table = TEXT_REWARDS,
 ) -> dict[str, np.ndarray]:
@@ -156,14 +174,13 @@ def applying(
   for term in terms:
     row = rows.get(parameters.get(term, {}).get('row') or term)
     if row and row.applies:
-      masks[term] = np.array([row.applies(one) for one in references])
+      masks[term] = np.array([row.applies(prompt) for prompt in prompts])
   return {term: mask for term, mask in masks.items() if not mask.all()}
 
 
 def make_text_reward(
   weights: Mapping[str, float],
-  texts: Sequence[str],
-  references: Sequence[str | None],
+  prompts: Sequence[TextPrompt],
   decode: Decode,
   invalid_limit: float = 0.1,
   parameters: Mapping[str, Mapping[str, Any]] | None = None,
@@ -176,8 +193,7 @@ def make_text_reward(
 
   Args:
     weights: name of a term -> its weight.
-    texts: of all prompts, in the order of their ids.
-    references: of every prompt, its reference answer or None.
+    prompts: all prompts, in the order of their ids.
     decode: token ids -> text.
     invalid_limit: see there, as the others.
     parameters: of the rows.
@@ -187,13 +203,13 @@ def make_text_reward(
   """
   return table.sum_of_rows(
     rows,
-    lambda limit: (texts, references, limit, decode),
+    lambda limit: (prompts, limit, decode),
     weights,
     invalid_limit,
     parameters,
     normalize=normalize,
     monitor_only=monitor_only,
     applies=applying(
-      [*weights, *monitor_only], references, parameters or {}, rows
+      [*weights, *monitor_only], prompts, parameters or {}, rows
     ),
   )

@@ -9,6 +9,7 @@ transformers = pytest.importorskip('transformers')
 import tiny_qwen
 
 from adrpo_jax.models.files.tokenizers import text_decoder
+from adrpo_jax.rewards.text.protocol import TextPrompt
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
 from adrpo_jax.types import PromptBatch
 from adrpo_jax.worlds import sort_tokenizer
@@ -60,8 +61,7 @@ def test_scores(template, tmp_path):
     for p in range(2)
   ]
   reward = TEXT_REWARDS['reward_model'].make(
-    QUESTIONS,
-    (None, None),
+    tuple(map(TextPrompt, QUESTIONS)),
     0.0,
     text_decoder(tmp_path),
     path=str(tmp_path),

@@ -22,13 +22,14 @@ from adrpo_jax.rewards.image_table import REWARDS, host_row, make_reward
 from adrpo_jax.rewards.protocol import RewardError
 from adrpo_jax.rewards.remote.http_server import RewardServer
 from adrpo_jax.rewards.text.match import exact_match
-from adrpo_jax.rewards.text.protocol import in_batches
+from adrpo_jax.rewards.text.protocol import in_batches, text_prompts
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
 from adrpo_jax.types import PromptBatch
 from adrpo_jax.worlds import shapes, shapes_prompts
 
 # Of rewards of text that need one, which an extra brings.
 LIBRARIES = {'math_match': 'math_verify', 'reasoning_gym': 'reasoning_gym'}
+OPTIONS = ('9', '7', '12', '8')
 TEXTS = ('a red circle', 'two blue squares', 'a green cross above a red circle')
 
 
@@ -113,9 +114,10 @@ def of_text(request, needed_of_text):
     made = prompt_sources.load('reasoning_gym:countdown:3')
     asked, known = made.texts, made.answers
     decode = in_tags
+  if name == 'choice_match':
+    decode = in_tags
   reward = TEXT_REWARDS[name].make(
-    asked,
-    known,
+    text_prompts(asked, known, [OPTIONS] * 3),
     0.1,
     decode,
     **needed_of_text.get(name, {}),
@@ -264,7 +266,7 @@ def test_every_row_is_described():
   ('table', 'inputs'),
   [
     (REWARDS, (TEXTS, 0.1)),
-    (TEXT_REWARDS, (TEXTS, [None] * 3, 0.1, made_answers.decode)),
+    (TEXT_REWARDS, ((), 0.1, made_answers.decode)),
   ],
 )
 def test_every_parameter_of_a_row_is_listed_with_a_value(table, inputs):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from adrpo_jax.rewards.overlap import split
+from adrpo_jax.rewards.text.protocol import text_prompts
 from adrpo_jax.rewards.text_table import (
   TEXT_REWARDS,
   applying,
@@ -22,6 +23,10 @@ FORM = [[0, 1], [1, 0], [1, 1], [1, 0]]
 TWO = {'regex_format': {'pattern': '2'}}
 
 
+def told(references):
+  return text_prompts(['?'] * len(references), references)
+
+
 @pytest.fixture(scope='module')
 def samples():
   return made_answers.samples(TEXTS, 4)
@@ -30,8 +35,7 @@ def samples():
 def summed(weights, **options):
   return make_text_reward(
     weights,
-    ['?'] * 4,
-    REFERENCES,
+    told(REFERENCES),
     made_answers.decode,
     invalid_limit=0.0,
     parameters=TWO,
@@ -121,9 +125,9 @@ def test_parts_and_other_orders_of_prompts_agree():
 )
 def test_what_a_row_needs_of_a_reference(term, applies):
   entry = '{"reasoning_gym": {"task": "a", "seed": 1, "size": 2, "place": 3}}'
-  references = ['#### 42', 'three', '2x', None, ' ', entry]
-  masks = applying([term], references, {'as_number': {'row': 'number_match'}})
+  prompts = told(['#### 42', 'three', '2x', None, ' ', entry])
+  masks = applying([term], prompts, {'as_number': {'row': 'number_match'}})
   assert masks[term].tolist() == applies
-  assert applying([term], references[:1] * 2, {}) == {} or not applies[0]
-  assert applying(['sort', 'mine'], references, {}) == {}
+  assert applying([term], prompts[:1] * 2, {}) == {} or not applies[0]
+  assert applying(['sort', 'mine'], prompts, {}) == {}
   assert TEXT_REWARDS['regex_format'].applies is None

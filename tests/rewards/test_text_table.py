@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.rewards.text.protocol import text_prompts
 from adrpo_jax.rewards.text_table import (
   TEXT_REWARDS,
   host_row,
@@ -15,6 +16,7 @@ from adrpo_jax.types import PromptBatch
 QUESTIONS = ('sort: 2 1 =', 'sort: 9 3 3 =')
 KNOWN = ('1 2', None)
 ANSWERS = [['1 2', '2 1', ''], ['3 3 9', '3 3', '3 9 3']]
+ASKED = text_prompts(QUESTIONS, KNOWN)
 PROMPTS = PromptBatch.of_step(np.arange(2))
 
 
@@ -24,9 +26,7 @@ def samples():
 
 
 def summed(weights, **options):
-  return make_text_reward(
-    weights, QUESTIONS, KNOWN, made_answers.decode, **options
-  )
+  return make_text_reward(weights, ASKED, made_answers.decode, **options)
 
 
 def test_a_worlds_judge_gives_its_facts_as_measures(samples):
@@ -107,8 +107,3 @@ def test_a_function_of_ones_own_is_a_row(samples, monkeypatch):
 def test_what_is_wrong_is_said_when_it_is_made(weights, parameters, says):
   with pytest.raises(InputError, match=says):
     summed(weights, parameters=parameters)
-
-
-def test_one_known_answer_or_none_for_each_prompt():
-  with pytest.raises(InputError, match='each of 2 prompts, got 1'):
-    make_text_reward({'sort': 1.0}, QUESTIONS, ['1 2'], made_answers.decode)

@@ -6,6 +6,7 @@ import pytest
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.image_table import make_reward
+from adrpo_jax.rewards.text.protocol import TextPrompt
 from adrpo_jax.rewards.text_table import make_text_reward
 from adrpo_jax.rewards.user_rewards import IMAGE_FORMS, TEXT_FORMS, user_rewards
 from adrpo_jax.types import PromptBatch
@@ -92,8 +93,7 @@ def text_scores(text):
   ((name, user),) = user_rewards(text, TEXT_FORMS).items()
   reward = make_text_reward(
     {name: 1.0},
-    ['one', 'more'],
-    ['1', None],
+    (TextPrompt('one', '1'), TextPrompt('more')),
     lambda tokens: ''.join(map(str, tokens)),
     0.5,
     {name: user.parameters},

@@ -3,7 +3,7 @@
 from absl import logging
 import numpy as np
 
-from adrpo_jax.builders.parts import RewardTerms
+from adrpo_jax.builders.parts import RewardTerms, judged_prompts
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.text_table import applying
@@ -22,7 +22,7 @@ def with_references(
   """
   masks = applying(
     [*terms.weights, *terms.monitor_only],
-    prompts.answers,
+    judged_prompts(prompts),
     terms.parameters,
     terms.rows,
   )
@@ -31,7 +31,8 @@ def with_references(
       raise InputError(_lacking(term, prompts, source))
     logging.warning(
       'The reward %r applies to %d of %d prompts of %s; the others have no '
-      'reference answer that it can read.',
+      'reference answer that it can read, or no '
+      'options.',
       *(term, mask.sum(), len(mask), source),
     )
   everywhere = np.ones(len(prompts), bool)

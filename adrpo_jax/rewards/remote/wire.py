@@ -4,6 +4,7 @@
                        "encoding": "png", "samples": ["iVBORw0KGgo...", ...]}
   or, of texts        {"version": 2, "prompts": ["What is 2 + 2?", ...],
                        "references": ["4", null, ...],
+                       "choices": [["3", "4"], [], ...],
                        "answers": ["It is 4.", ...]}
   200                 {"version": 2, "rewards": [0.5, null, ...]}
 
@@ -20,7 +21,8 @@ are an error.
 A sample is the base64 of an image [H, W, 3] uint8, as PNG or as npy without
 pickled objects; both keep every bit. All images of a request have one shape. An
 answer is its text, which may be empty. "references" has the reference answer of
-each prompt, or null; it may be left out where there is none.
+each prompt, or null, and "choices" the options of each, none for an open
+question; either may be left out where there is none.
 """
 
 import base64
@@ -54,11 +56,13 @@ def write_request(
 def write_text_request(
   prompts: Sequence[TextPrompt], answers: Sequence[str]
 ) -> bytes:
-  """B prompts with their references, and B answers -> the body."""
+  """B prompts with references and options, and B answers -> the body."""
+  choices = [list(prompt.choices) for prompt in prompts]
   return _write(
     prompts=[prompt.text for prompt in prompts],
     references=[prompt.reference for prompt in prompts],
     answers=list(answers),
+    **({'choices': choices} if any(choices) else {}),
   )
 
 
@@ -72,7 +76,7 @@ def read_request(
 
   Returns:
     Prompts and images [B, H, W, 3] uint8, or prompts with their references
-    and answers.
+    and options, and answers.
 
   Raises:
     WireError: the first thing that is wrong.
@@ -87,7 +91,8 @@ def read_request(
     raise WireError(f'got {len(texts)} prompts and {len(samples)} {key}')
   if key == 'answers':
     references = _references(record, len(texts))
-    return tuple(map(TextPrompt, texts, references)), tuple(samples)
+    choices = _choices(record, len(texts))
+    return tuple(map(TextPrompt, texts, references, choices)), tuple(samples)
   if record.get('encoding') not in list(ENCODINGS):
     raise WireError(
       f"expected 'encoding' {' or '.join(ENCODINGS)}, got "
@@ -182,6 +187,18 @@ def _references(record: dict[str, Any], count: int) -> list[str | None]:
   if not all(item is None or isinstance(item, str) for item in listed):
     raise WireError("expected strings or null in 'references'")
   return listed
+
+
+def _choices(record: dict[str, Any], count: int) -> list[tuple[str, ...]]:
+  listed = record.get('choices', [[]] * count)
+  if not isinstance(listed, list) or len(listed) != count:
+    raise WireError(f"expected 'choices', a list of {count}")
+  for options in listed:
+    if not isinstance(options, list) or not all(
+      isinstance(option, str) for option in options
+    ):
+      raise WireError("expected lists of strings in 'choices'")
+  return [tuple(options) for options in listed]
 
 
 def _images(

@@ -27,14 +27,13 @@ from adrpo_jax.rewards.overlap import Stages
 from adrpo_jax.rewards.protocol import Reward, check_invalid_share
 from adrpo_jax.rewards.reward_model.chat_tokens import Encode, chat_tokens
 from adrpo_jax.rewards.reward_model.scorer import Score, make_scorer
-from adrpo_jax.rewards.text.protocol import TextPrompt, text_prompts
+from adrpo_jax.rewards.text.protocol import TextPrompt
 from adrpo_jax.sharding import make_mesh
 from adrpo_jax.types import PromptBatch, PyTree, Scores
 
 
 def reward_model(
-  texts: Sequence[str],
-  references: Sequence[str | None],
+  prompts: Sequence[TextPrompt],
   invalid_limit: float,
   decode: Decode,
   *,
@@ -52,8 +51,7 @@ def reward_model(
   end decides whether an answer is right.
 
   Args:
-    texts: of all prompts, as a user would write them.
-    references: not used.
+    prompts: all prompts; their texts are judged, as a user would write them.
     invalid_limit: the largest share of invalid samples in a step.
     decode: token ids of the policy -> text.
     path: of the model: a folder, gs://..., or an id on the Hub.
@@ -84,7 +82,7 @@ def reward_model(
   return overlapped_scores(
     chat_tokens(folder, template),
     score,
-    text_prompts(texts, references),
+    prompts,
     text_view(decode),
     max_length=max_length,
     invalid_limit=invalid_limit,

@@ -7,20 +7,30 @@ import re
 from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.text.protocol import TextReward
 
+# Name -> a pattern. No tag stands within a tag: with '.+' in place of '[^<]+',
+# '<answer>a</answer><answer>b</answer>' would match with two answers.
+PATTERNS = {
+  'answer': r'<answer>[^<]+</answer>',
+  'think_answer': r'<think>[^<]+</think>\s*<answer>[^<]+</answer>',
+}
+
 
 def regex_format(pattern: str) -> TextReward:
   r"""1 where the whole answer matches a regular expression of Python, else 0.
 
-  The dot matches a line break too. The format of R1 is
-  '<think>.*</think>\s*<answer>.*</answer>'. A pattern with nested repetitions,
-  such as '(a+)+', can take exponential time on an answer that does not
-  match; write it without them.
+  A name stands for a pattern: 'think_answer' for
+  '<think>[^<]+</think>\s*<answer>[^<]+</answer>', and 'answer' for its second
+  half. They let no tag stand within a tag, and so no second answer, which
+  '<answer>.+</answer>' does; an answer that writes '<' for "less than" does not
+  match. The dot of a pattern matches a line break too. A pattern with nested
+  repetitions, such as '(a+)+', can take exponential time on an answer that does
+  not match; write it without them.
 
   Raises:
     InputError: the pattern is no regular expression; the message says where.
   """
   try:
-    form = re.compile(pattern, re.DOTALL)
+    form = re.compile(PATTERNS.get(pattern, pattern), re.DOTALL)
   except (re.error, TypeError, OverflowError, RecursionError) as error:
     raise InputError(
       f"Expected a regular expression of Python's re, got {pattern!r}: {error}."

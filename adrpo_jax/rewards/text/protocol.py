@@ -22,26 +22,41 @@ TextReward = Callable[
 
 
 class TextPrompt(NamedTuple):
-  """A prompt as a judge of texts gets it: its text, and its reference."""
+  """A prompt as a judge of texts gets it.
+
+  text:      what is asked
+  reference: the right answer, for most judges; None where there is none
+  choices:   the options that are offered, none for an open question
+  """
 
   text: str
   reference: str | None = None
+  choices: tuple[str, ...] = ()
 
 
 def text_prompts(
-  texts: Sequence[str], references: Sequence[str | None]
+  texts: Sequence[str],
+  references: Sequence[str | None],
+  choices: Sequence[Sequence[str]] | None = None,
 ) -> tuple[TextPrompt, ...]:
-  """The records of all prompts.
+  """The records of all prompts. `choices` is None where no prompt has any.
 
   Raises:
-    InputError: the numbers of texts and of references differ.
+    InputError: the numbers of texts, of references and of choices differ.
   """
   if len(texts) != len(references):
     raise InputError(
       f'Expected a reference answer or None for each of {len(texts)} prompts, '
       f'got {len(references)}.'
     )
-  return tuple(map(TextPrompt, texts, references))
+  if choices is None:
+    return tuple(map(TextPrompt, texts, references))
+  if len(texts) != len(choices):
+    raise InputError(
+      f'Expected the options of each of {len(texts)} prompts, got '
+      f'{len(choices)}.'
+    )
+  return tuple(map(TextPrompt, texts, references, map(tuple, choices)))
 
 
 def in_batches(

@@ -45,6 +45,13 @@ def test_requests_of_texts_keep_every_character():
   assert [prompt.reference for prompt in told] == [None, None]
 
 
+def test_options_go_with_the_questions_that_have_them():
+  prompts = (TextPrompt('?', 'é', ('é', 'b')), TextPrompt('open', '4'))
+  body = wire.write_text_request(prompts, ('é', ''))
+  assert json.loads(body)['choices'] == [['é', 'b'], []]
+  assert wire.read_request(body) == (prompts, ('é', ''))
+
+
 @pytest.mark.parametrize(
   ('change', 'reason'),
   [
@@ -52,6 +59,9 @@ def test_requests_of_texts_keep_every_character():
     ({'answers': ['a', None]}, "strings in 'answers'"),
     ({'references': ['a']}, "'references', a list of 2"),
     ({'references': [1, 2]}, "null in 'references'"),
+    ({'choices': [[]]}, "'choices', a list of 2"),
+    ({'choices': ['ab', []]}, "lists of strings in 'choices'"),
+    ({'choices': [['a', 1], []]}, "lists of strings in 'choices'"),
     ({'samples': ['a', 'b']}, 'got both'),
   ],
 )

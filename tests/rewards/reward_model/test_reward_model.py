@@ -200,5 +200,5 @@ def test_a_folder_without_a_score_head_is_refused(tmp_path):
 def test_wrong_parameters_are_refused(options, says, folder):
   with pytest.raises(InputError, match=says):
     reward_model(
-      ['a'], [None], 0.1, made_answers.decode, path=str(folder), **options
+      TOLD[:1], 0.1, made_answers.decode, path=str(folder), **options
     )

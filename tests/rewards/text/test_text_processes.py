@@ -14,6 +14,7 @@ PROGRAM = textwrap.dedent("""
   from adrpo_jax.rewards.reward_model.chat_tokens import chat_tokens
   from adrpo_jax.rewards.reward_model.reward import reward_model
   from adrpo_jax.rewards.reward_model.scorer import make_scorer
+  from adrpo_jax.rewards.text.protocol import TextPrompt
   from adrpo_jax.rewards.text_table import TEXT_REWARDS
   from adrpo_jax.types import PromptBatch
   import pathlib
@@ -32,7 +33,7 @@ PROGRAM = textwrap.dedent("""
     shown.append(made_answers.decode(ids))
     return shown[-1]
 
-  given = questions, [None] * 4, 0.0, decode
+  given = tuple(map(TextPrompt, questions)), 0.0, decode
   scores = TEXT_REWARDS['sort'].make(*given)(prompts, placed)
   own = texts[:2] if sys.argv[2] == '0' else texts[2:]
   assert sorted(shown) == sorted(sum(own, []))
