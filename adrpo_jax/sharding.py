@@ -38,7 +38,8 @@ BATCH_AXES = ('data', 'fsdp')
 # split their input, so that the pair needs one reduction.
 RULES: Rules = (
   (
-    r'(to_out|to_add_out|linear_2|/out|/o_proj|down_proj)(/dense)?/kernel$',
+    r'(to_out|to_add_out|linear_2|/out|/o_proj|down_proj|/out_proj|/fc2)'
+    r'(/dense)?/kernel$',
     P('tensor', 'fsdp'),
   ),
   (r'kernel$', P('fsdp', 'tensor')),

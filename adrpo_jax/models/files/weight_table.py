@@ -45,6 +45,7 @@ class Axes(NamedTuple):
 
 SAME = Axes()  # biases, norms, embeddings
 LINEAR = Axes((1, 0))  # [out, in] -> [in, out]
+CONV1D = Axes((2, 1, 0))  # [out, in, t] -> [t, in, out]
 CONV2D = Axes((2, 3, 1, 0))  # [out, in, h, w] -> [h, w, in, out]
 # A 1×1 convolution in the file, a dense layer here.
 CONV1X1 = Axes((2, 3, 1, 0), lambda ours: (1, 1, *ours))
@@ -81,10 +82,10 @@ def linear(ours: str, theirs: str, axes: Axes = LINEAR) -> tuple[Row, Row]:
   )
 
 
-def conv(ours: str, theirs: str) -> tuple[Row, Row]:
+def conv(ours: str, theirs: str, axes: Axes = CONV2D) -> tuple[Row, Row]:
   """The rows of a convolution."""
   return (
-    Row(f'{ours}/kernel', f'{theirs}.weight', CONV2D),
+    Row(f'{ours}/kernel', f'{theirs}.weight', axes),
     Row(f'{ours}/bias', f'{theirs}.bias'),
   )
 
