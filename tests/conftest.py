@@ -38,6 +38,10 @@ gc.set_threshold(100_000, 20, 20)
 LONGEST_FIRST = (
   'test_devices.py',
   'test_resume.py',
+  'test_main.py',
+  'test_compilations.py',
+  'test_update.py',
+  'test_sd3_tiny_parity.py',
 )
 
 
