@@ -16,6 +16,8 @@ from adrpo_jax.worlds import (
   sort_or_pass,
   sort_tokenizer,
 )
+from adrpo_jax.worlds.tones import clips, examples, items, judge, tokenizer
+from adrpo_jax.worlds.tones.items import Item
 
 
 class World(NamedTuple):
@@ -98,5 +100,38 @@ TEXT_WORLDS = {
     pairs=sort_or_pass.pairs,
     tokenizer=sort_tokenizer.write_tokenizer,
     escape=Escape(sort_or_pass.ESCAPE_SUCCESS, 'passed'),
+  ),
+}
+
+
+class AudioWorld(NamedTuple):
+  """The functions of a world of clips.
+
+  items:     (split) -> every item of that split, a prompt about a clip
+  wave:      (address of a clip) -> [samples] float32 at `rate`; ValueError for
+             a text that is no address
+  rate:      samples a second
+  judge:     (text, completion, right completion) -> 'reward', 'success' and
+             further facts, each in [0, 1]; every completion is judged
+  examples:  (count, seed) -> (item, completion), the training data of a base
+  tokenizer: (folder) -> None, writes one in Hugging Face's format
+  """
+
+  items: Callable[[str], tuple[Item, ...]]
+  wave: Callable[[str], np.ndarray]
+  rate: int
+  judge: Callable[[str, str, str], Mapping[str, float]]
+  examples: Callable[[int, int], list[tuple[Item, str]]]
+  tokenizer: Callable[[pathlib.Path], None]
+
+
+AUDIO_WORLDS = {
+  'tones': AudioWorld(
+    items=items.items,
+    wave=lambda address: clips.wave(clips.from_address(address)),
+    rate=clips.RATE,
+    judge=judge.judge,
+    examples=examples.examples,
+    tokenizer=tokenizer.write_tokenizer,
   ),
 }
