@@ -38,7 +38,7 @@ def assert_stands_alone(path):
   content = path.read_text(encoding='utf-8')
   balance.feed(content)
   assert balance.open == []
-  embedded = re.compile(r'data:image/(png|webp);base64,')
+  embedded = re.compile(r'data:(image/(png|webp)|audio/wav);base64,')
   assert all(map(embedded.match, balance.sources))
   assert 'http' not in re.sub(r'base64,[A-Za-z0-9+/=]+', '', content)
   assert '@import' not in content

@@ -137,9 +137,14 @@ def folded_settings(title: str, entries: Iterable[tuple[str, object]]) -> str:
   )
 
 
+def data_uri(kind: str, content: bytes) -> str:
+  """Returns a file of a MIME type as the address of an element."""
+  return f'data:{kind};base64,{base64.b64encode(content).decode("ascii")}'
+
+
 def _data(picture: bytes) -> str:
   kind = 'webp' if picture.startswith(b'RIFF') else 'png'
-  return f'data:image/{kind};base64,{base64.b64encode(picture).decode("ascii")}'
+  return data_uri(f'image/{kind}', picture)
 
 
 def figure(drawing: Drawing, title: str, caption: str = '') -> str:

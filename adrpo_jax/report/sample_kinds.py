@@ -46,10 +46,13 @@ class SampleKind(NamedTuple):
   by_method: Callable[[Any], str]
   files: Callable[[Any], dict[str, bytes]]
 
-  def bind(self, words: Any) -> Self:
-    """The kind with `words` given to `keep` and `write`."""
+  def bind(self, words: Any, **kept: Callable[..., Any]) -> Self:
+    """The kind with `words` given to `keep` and `write`.
+
+    kept: what `keep` takes besides, such as the clips of prompts of sound.
+    """
     return self._replace(
-      keep=partial(self.keep, words), write=partial(self.write, words)
+      keep=partial(self.keep, words, **kept), write=partial(self.write, words)
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from adrpo_jax.report import page
 from adrpo_jax.report.cards import Column, card, chosen_prompts, succeeds, tally
+from adrpo_jax.report.player import player
 from adrpo_jax.samples.text_file import TextSamples
 from adrpo_jax.stats.measures import REWARD
 from adrpo_jax.stats.number_format import MINUS, decimal_difference
@@ -118,6 +119,11 @@ def _answer(samples: TextSamples, index: SampleIndex, scale: float) -> str:
   )
 
 
+def _clip(samples: TextSamples, index: int) -> str:
+  """Returns the player of a prompt's clip, '' of a prompt without one."""
+  return player(samples.clips[index]) if samples.clips else ''
+
+
 def spectrum(scale: float) -> str:
   """Returns the legend of the colors."""
   steps = ''.join(
@@ -147,7 +153,8 @@ def pairs(
     ]
     category = base.samples.categories[index]
     line = f'{category} · {tally((base, tuned), index)}'
-    cards.append(card(str(base.samples.prompts[index]), line, *rows))
+    clip = _clip(base.samples, index)
+    cards.append(card(str(base.samples.prompts[index]), line, clip, *rows))
   return spectrum(scale) + page.grid('', cards)
 
 
@@ -165,5 +172,6 @@ def by_method(columns: Sequence[TextColumn], *, prompts: int = 6) -> str:
     )
     methods = f'<div class="row methods answers">{indices}</div>'
     prompt, category = first.prompts[index], first.categories[index]
-    cards.append(card(str(prompt), str(category), methods))
+    clip = _clip(first, index)
+    cards.append(card(str(prompt), str(category), clip, methods))
   return spectrum(scale) + page.grid('', cards)

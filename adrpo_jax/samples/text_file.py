@@ -4,6 +4,7 @@
   rewards [P, G]
   success [P, G]                                              if it is measured
   pieces [P, G, T] text, divergences [P, G, T] float32        of every token
+  waves, mels, ...                        of prompts with a clip, see `clips`
 
 Text is stored as NumPy's fixed-width unicode, which needs no pickle. Its cells
 are as wide as the longest text, so the file is compressed.
@@ -16,6 +17,8 @@ from typing import Any
 from etils import epath
 import numpy as np
 
+from adrpo_jax.samples import clips as clip_arrays
+from adrpo_jax.samples.clips import Clip
 from adrpo_jax.samples.image_file import read_as, write_arrays
 
 
@@ -30,6 +33,8 @@ class TextSamples:
   Of every token: pieces [P, G, T], its text, '' behind the end of the answer;
   divergences [P, G, T], log π − log π_ref in nats, signed. The pieces of an
   answer spell it, but for tokens that `answers` leaves out, such as its end.
+
+  clips: the sound of each of the P prompts, () of prompts without any.
   """
 
   answers: np.ndarray
@@ -40,9 +45,11 @@ class TextSamples:
   verdicts: np.ndarray
   pieces: np.ndarray
   divergences: np.ndarray
+  clips: tuple[Clip, ...] = ()
 
 
-NAMES = tuple(field.name for field in dataclasses.fields(TextSamples))
+FIELDS = tuple(field.name for field in dataclasses.fields(TextSamples))
+NAMES = tuple(name for name in FIELDS if name != 'clips')
 REQUIRED = tuple(name for name in NAMES if name != 'success')
 TEXTS = ('answers', 'prompts', 'categories', 'verdicts', 'pieces')
 
@@ -62,6 +69,9 @@ def write(path: epath.PathLike, samples: TextSamples) -> None:
   arrays['pieces'] = arrays['pieces'][..., :tokens]
   divergences = arrays['divergences'][..., :tokens]
   arrays['divergences'] = divergences.astype(np.float32)
+  _check_clips(samples)
+  if samples.clips:
+    arrays |= clip_arrays.arrays_of(samples.clips)
   write_arrays(path, arrays, np.savez_compressed)
 
 
@@ -82,8 +92,21 @@ def of_arrays(arrays: Mapping[str, Any]) -> TextSamples:
   """
   names = NAMES if 'success' in arrays else REQUIRED
   _check_shapes({name: arrays[name].shape for name in names})
-  success = arrays.get('success')
-  return TextSamples(**{n: arrays[n] for n in REQUIRED}, success=success)
+  samples = TextSamples(
+    **{n: arrays[n] for n in REQUIRED},
+    success=arrays.get('success'),
+    clips=clip_arrays.of_arrays(arrays),
+  )
+  _check_clips(samples)
+  return samples
+
+
+def _check_clips(samples: TextSamples) -> None:
+  clips, prompts = len(samples.clips), len(samples.prompts)
+  if clips not in (0, prompts):
+    raise ValueError(
+      f'Expected a clip for each of {prompts} prompts or none, got {clips}.'
+    )
 
 
 def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -1,6 +1,6 @@
 """Answers of a language model: what a run keeps of them, writes and logs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import json
 from typing import Any
 
@@ -10,8 +10,14 @@ import numpy as np
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.models.decoder.chat_tokenizer import ChatTokenizer
 from adrpo_jax.samples import text_file
+from adrpo_jax.samples.clips import Clip
 from adrpo_jax.samples.image_file import Arrays, succeeded
 from adrpo_jax.types import Array, PyTree
+
+# (prompts) -> the sound of each, () of prompts without any
+Clips = Callable[[PromptSet], tuple[Clip, ...]]
+# (prompts, answers [P, G]) -> the words of a judge [P, G], '' for none
+Verdicts = Callable[[PromptSet, np.ndarray], np.ndarray]
 
 
 def arrays(samples: PyTree) -> dict[str, Array]:
@@ -29,13 +35,37 @@ def answers_of(tokenizer: ChatTokenizer, fields: Arrays) -> np.ndarray:
   return np.array(answers, dtype=object)
 
 
+def no_clips(prompts: PromptSet) -> tuple[Clip, ...]:
+  """The clips of prompts that are read alone."""
+  del prompts
+  return ()
+
+
+def no_verdicts(prompts: PromptSet, answers: np.ndarray) -> np.ndarray:
+  """The words of a judge that has none."""
+  del prompts
+  return np.full(answers.shape, '')
+
+
 def keep(
   tokenizer: ChatTokenizer,
   path: epath.Path,
   fields: Arrays,
   prompts: PromptSet,
+  *,
+  clips: Clips = no_clips,
+  verdicts: Verdicts = no_verdicts,
 ) -> None:
-  """Writes answers with their scores, and their tokens' log π/π_ref."""
+  """Writes answers with their scores, and their tokens' log π/π_ref.
+
+  Args:
+    tokenizer: spells the tokens.
+    path: of the file.
+    fields: what `arrays` names, with the scores.
+    prompts: the P prompts.
+    clips: the sound that belongs to them.
+    verdicts: the words of a judge about each answer.
+  """
   tokens, mask = fields['tokens'], fields['mask']
   piece = tokenizer.decode_raw
   spelt = {int(token): piece([int(token)]) for token in np.unique(tokens)}
@@ -52,11 +82,20 @@ def keep(
       categories=np.array(prompts.categories),
       rewards=fields['rewards'],
       success=succeeded(fields),
-      verdicts=np.where(fields['ended'], '', 'cut short'),
+      verdicts=_with_ends(verdicts(prompts, answers), fields['ended']),
       pieces=np.array(pieces).reshape(tokens.shape),
       divergences=np.where(mask, fields['log_ratio'], 0.0),
+      clips=clips(prompts),
     ),
   )
+
+
+def _with_ends(verdicts: np.ndarray, ended: np.ndarray) -> np.ndarray:
+  """Returns verdicts [P, G] that say which answers did not end."""
+  ends = np.where(ended, '', 'cut short')
+  pairs = zip(verdicts.flat, ends.flat, strict=True)
+  joined = [' · '.join(filter(None, map(str, pair))) for pair in pairs]
+  return np.array(joined, np.str_).reshape(ended.shape)
 
 
 def write(
