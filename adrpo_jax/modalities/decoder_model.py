@@ -1,8 +1,14 @@
 """A decoder as the functions of a language model."""
 
+import jax.numpy as jnp
 import numpy as np
 
-from adrpo_jax.modalities.language import LanguageModel
+from adrpo_jax.modalities.language import (
+  FeaturesOf,
+  LanguageModel,
+  PromptFeatures,
+  no_features,
+)
 from adrpo_jax.models.decoder.cached_decoder import (
   CachedDecoder,
   repeat_cache,
@@ -19,7 +25,9 @@ from adrpo_jax.types import Array, PyTree
 
 
 def language_model(
-  module: Decoder, known: np.ndarray | None = None
+  module: Decoder,
+  known: np.ndarray | None = None,
+  features_of: FeaturesOf = no_features,
 ) -> LanguageModel:
   """Makes the functions of a decoder with full parameters {'params': ...}.
 
@@ -29,19 +37,35 @@ def language_model(
     module: the decoder.
     known: [V] bool, the rows of the vocabulary that a token has; by default
       all. The others have probability 0.
+    features_of: what stands in place of words in prompts.
   """
   cached = CachedDecoder(module.config, module.compute)
   head = logits if known is None or known.all() else logits_of_known(known)
 
-  def states(params: PyTree, tokens: Array, mask: Array) -> Array:
-    return module.apply(params, tokens, position_ids(mask), mask)
+  def states(
+    params: PyTree,
+    tokens: Array,
+    mask: Array,
+    features: PromptFeatures | None = None,
+  ) -> Array:
+    return module.apply(
+      params, tokens, position_ids(mask), mask, *_over_rows(features, tokens)
+    )
 
-  def decode_fns(params: PyTree) -> DecodeFns:
+  def decode_fns(
+    params: PyTree, features: PromptFeatures | None = None
+  ) -> DecodeFns:
     layers = unstack_layers(params)
 
     def prefill(tokens, mask, slots):
       hidden, cache = cached.apply(
-        layers, tokens, position_ids(mask), mask, slots, method='prefill'
+        layers,
+        tokens,
+        position_ids(mask),
+        mask,
+        slots,
+        *_over_rows(features, tokens),
+        method='prefill',
       )
       return hidden[:, -1], cache
 
@@ -62,4 +86,21 @@ def language_model(
       repeat=repeat_cache,
     )
 
-  return LanguageModel(decode_fns, states, output_embedding, head)
+  return LanguageModel(decode_fns, states, output_embedding, head, features_of)
+
+
+def _over_rows(
+  features: PromptFeatures | None, tokens: Array
+) -> tuple[Array | None, Array | None]:
+  """Returns features, and their places in rows of prompt and completion.
+
+  A completion has words only, whatever its tokens: places [P, L] become
+  [B, L + T], −1 behind the prompt.
+  """
+  if features is None:
+    return None, None
+  values, places = features
+  rows, length = tokens.shape
+  words = ((0, 0), (0, length - places.shape[1]))
+  places = jnp.pad(places, words, constant_values=-1)
+  return values, jnp.repeat(places, rows // len(places), 0)

@@ -1,7 +1,7 @@
 """Language as a modality: answers sampled token by token, losses on them.
 
 prompts: `types.PromptBatch` with the condition {'tokens': [P, L], 'mask':
-  [P, L]}, padded on the left.
+  [P, L]}, padded on the left. A model with features reads more of it.
 frozen: {'reference': full parameters}.
 samples: {'tokens', 'mask', 'log_prob': [P, G, T], 'ended': [P, G]}, see
   `decoding.Answers`.
@@ -40,19 +40,46 @@ from adrpo_jax.types import (
 )
 
 
+class PromptFeatures(NamedTuple):
+  """What stands in place of words in prompts, such as the tokens of a clip.
+
+  values: [P, A, D]
+  places: [P, L], the index of a position's feature, −1 where a word stands
+  """
+
+  values: Array
+  places: Array
+
+
+# (params, condition) -> the features of the prompts; None for text alone
+FeaturesOf = Callable[[PyTree, PyTree], PromptFeatures | None]
+
+
+def no_features(params: PyTree, condition: PyTree) -> None:
+  """The features of a model that reads text alone."""
+  del params, condition
+
+
 class LanguageModel(NamedTuple):
   """A decoder as functions of its full parameters.
 
-  decode_fns: (params) -> the functions that the sampling loop calls
-  states:     (params, tokens [B, L], mask [B, L]) -> last states [B, L, D]
-  embedding:  (params) -> the output embedding [V, D]
-  head:       (states [*, D], output embedding) -> logits [*, V]
+  Features stand only at places of the prompt. A token of a completion is always
+  a word.
+
+  decode_fns:  (params, features of the prompts) -> the functions that the
+               sampling loop calls
+  states:      (params, tokens [B, L + T], mask [B, L + T], features of the
+               prompts) -> last states [B, L + T, D]
+  embedding:   (params) -> the output embedding [V, D]
+  head:        (states [*, D], output embedding) -> logits [*, V]
+  features_of: see `FeaturesOf`
   """
 
-  decode_fns: Callable[[PyTree], DecodeFns]
-  states: Callable[[PyTree, Array, Array], Array]
+  decode_fns: Callable[..., DecodeFns]
+  states: Callable[..., Array]
   embedding: Callable[[PyTree], Array]
   head: Head = logits
+  features_of: FeaturesOf = no_features
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,7 +139,9 @@ def rollout(
   full = settings.gather(settings.materialize(params, frozen))
   tokens, mask = settings.constrain((condition['tokens'], condition['mask']))
   answers = generate(
-    settings.model.decode_fns(full),
+    settings.model.decode_fns(
+      full, settings.model.features_of(full, condition)
+    ),
     tokens,
     mask,
     sample_keys(key, *groups, prompts.index),
@@ -185,7 +214,8 @@ def _outputs(
 
   def states_of(full):
     # The state before a token is that from which it is drawn.
-    states = settings.model.states(full, tokens, mask)
+    features = settings.model.features_of(full, prompts.condition)
+    states = settings.model.states(full, tokens, mask, features)
     return states[:, -max_length - 1 : -1], settings.model.embedding(full)
 
   def log_probs(states, embedding):

@@ -30,11 +30,11 @@ def _first_real(tokens, mask):
 
 
 def model():
-  def states(params, tokens, mask):
+  def states(params, tokens, mask, features=None):
     first = jnp.broadcast_to(_first_real(tokens, mask), tokens.shape)
     return _state(params, tokens, first)
 
-  def decode_fns(params):
+  def decode_fns(params, features=None):
     def prefill(tokens, mask, slots):
       assert slots == L + T
       first = _first_real(tokens, mask)[:, 0]

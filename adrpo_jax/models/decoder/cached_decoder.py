@@ -60,9 +60,18 @@ class CachedDecoder(nn.Module):
     self.norm = rms_norm(None, self.compute.dtype, c.rms_norm_eps)
 
   def prefill(
-    self, tokens: Array, positions: Array, mask: Array, slots: int
+    self,
+    tokens: Array,
+    positions: Array,
+    mask: Array,
+    slots: int,
+    features: Array | None = None,
+    places: Array | None = None,
   ) -> tuple[Array, Cache]:
-    """Processes prompts [B, L] and makes a cache of `slots` ≥ L slots."""
+    """Processes prompts [B, L] and makes a cache of `slots` ≥ L slots.
+
+    `decoder.input_embeddings` describes `features` and `places`.
+    """
     batch, length = tokens.shape
     c = self.config
     shape = batch, c.num_key_value_heads, slots, c.head_dim
@@ -72,7 +81,8 @@ class CachedDecoder(nn.Module):
       mask=jnp.pad(mask.astype(bool), ((0, 0), (0, slots - length))),
       length=jnp.int32(0),
     )
-    return self._forward(tokens, positions, mask, Causal(mask), cache)
+    x = self._embedded(tokens, mask, features, places)
+    return self._forward(x, positions, Causal(mask), cache)
 
   def extend(
     self, tokens: Array, positions: Array, mask: Array, cache: Cache
@@ -83,18 +93,23 @@ class CachedDecoder(nn.Module):
     )
     attention_mask = _attention_mask(cache_mask, cache.length, tokens.shape[1])
     cache = cache._replace(mask=cache_mask)
-    return self._forward(tokens, positions, mask, attention_mask, cache)
+    x = self._embedded(tokens, mask)
+    return self._forward(x, positions, attention_mask, cache)
 
-  def _forward(self, tokens, positions, mask, attention_mask, cache):
+  def _embedded(self, tokens, mask, features=None, places=None):
+    return input_embeddings(
+      self.compute, self.embed_tokens, tokens, mask, features, places
+    )
+
+  def _forward(self, x, positions, attention_mask, cache):
     c = self.config
-    x = input_embeddings(self.compute, self.embed_tokens, tokens, mask)
     rope = rope_cos_sin(positions, c.head_dim, c.rope_theta)
     key_values = cache.key_values
     for i, layer in enumerate(self.layers):
       x, key_values = layer(
         x, rope, attention_mask, key_values, (i, cache.length)
       )
-    length = cache.length + tokens.shape[1]
+    length = cache.length + x.shape[1]
     return self.norm(x), Cache(key_values, cache.mask, length)
 
 

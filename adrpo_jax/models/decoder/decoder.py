@@ -98,16 +98,27 @@ class Decoder(nn.Module):
     self.layers_0 = layers(c, self.compute)
     self.norm = rms_norm(None, self.compute.dtype, c.rms_norm_eps)
 
-  def __call__(self, tokens: Array, positions: Array, mask: Array) -> Array:
+  def __call__(
+    self,
+    tokens: Array,
+    positions: Array,
+    mask: Array,
+    features: Array | None = None,
+    places: Array | None = None,
+  ) -> Array:
     """Computes the states of all positions, as training needs them.
 
     Args:
       tokens: [B, L].
       positions: [B, L], see `position_ids`.
       mask: [B, L] bool, True where a token is real.
+      features: [P, A, D], see `input_embeddings`.
+      places: [B, L], see there.
     """
     c = self.config
-    x = input_embeddings(self.compute, self.embed_tokens, tokens, mask)
+    x = input_embeddings(
+      self.compute, self.embed_tokens, tokens, mask, features, places
+    )
     rope = rope_cos_sin(positions, c.head_dim, c.rope_theta)
     x, _ = self.layers_0(x, rope, Causal(mask))
     return self.norm(x)
@@ -217,11 +228,41 @@ def apply_rope(x: Array, rope: tuple[Array, Array]) -> Array:
 
 
 def input_embeddings(
-  compute: Compute, embed: nn.Embed, tokens: Array, mask: Array
+  compute: Compute,
+  embed: nn.Embed,
+  tokens: Array,
+  mask: Array,
+  features: Array | None = None,
+  places: Array | None = None,
 ) -> Array:
-  """The input of the first layer: tokens and mask [B, L] -> [B, L, D]."""
-  x = embed(jnp.where(mask, tokens, 0))
-  return compute.constrain(x.astype(compute.dtype))
+  """The input of the first layer: tokens and mask [B, L] -> [B, L, D].
+
+  Args:
+    compute: the dtype and sharding of the result.
+    embed: the table of word embeddings.
+    tokens: [B, L].
+    mask: [B, L] bool, True where a token is real.
+    features: [P, A, D], what stands in place of words, such as the tokens of a
+      clip. The rows of a prompt follow each other, and each reads the features
+      of its prompt, so that these are not repeated. None for text alone.
+    places: [B, L], the index in 0 … A−1 of the feature that stands at a
+      position, −1 where a word stands.
+  """
+  x = embed(jnp.where(mask, tokens, 0)).astype(compute.dtype)
+  if features is not None and places is not None:
+    x = _injected(x, features, places)
+  return compute.constrain(x)
+
+
+def _injected(x: Array, features: Array, places: Array) -> Array:
+  """Puts features [P, A, D] in place of the words of x [B, L, D]."""
+  of_prompt = places.reshape(len(features), -1, places.shape[-1])
+  chosen = jax.vmap(lambda rows, index: rows[index])(
+    features, jnp.maximum(of_prompt, 0)
+  )
+  return jnp.where(
+    (places >= 0)[..., None], chosen.reshape(x.shape).astype(x.dtype), x
+  )
 
 
 def _update_cache(
