@@ -21,7 +21,7 @@ from adrpo_jax import train as loop
 from adrpo_jax.builders.trained_config import check_base
 from adrpo_jax.builders.workdir import check_workdir, claim_workdir
 from adrpo_jax.checkpoint import Checkpoints
-from adrpo_jax.data.prompts import check_characters
+from adrpo_jax.data.prompts import PromptSet, check_characters
 from adrpo_jax.errors import InputError
 from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.report import summary as summary_file
@@ -184,8 +184,9 @@ def sample(
   mesh = builders.make_mesh(config, devices)
   run = builders.build(config, mesh)
   try:  # The last prompt again and again fills up the mesh.
-    padded = [*texts, *([texts[-1]] * (-len(texts) % mesh.size))]
-    prompts = run.encode(padded)(np.arange(len(padded)))
+    padded = (*texts, *([texts[-1]] * (-len(texts) % mesh.size)))
+    asked = PromptSet(padded, ('',) * len(padded))
+    prompts = run.encode(asked)(np.arange(len(padded)))
   except ValueError as error:
     raise InputError(str(error)) from error
   make_folder(workdir)

@@ -42,7 +42,7 @@ class Run(NamedTuple):
   prompts_of: ids [P] -> these prompts, on the host
   prompt_count: the number of training prompts
   place: puts arrays that lead with prompts onto the mesh
-  encode: (texts) -> prompts_of for these
+  encode: (prompts) -> prompts_of for these
   rollout, decode, reward, update: the stages, jitted
   measures: (decoded) -> name -> [P], see `types.Modality`
   parts: the number of parts of a rollout; one is judged while the next is drawn
@@ -64,7 +64,7 @@ class Run(NamedTuple):
   prompts_of: Batches
   prompt_count: int
   place: Callable[[PyTree], PyTree]
-  encode: Callable[[Sequence[str]], Batches]
+  encode: Callable[[prompt_sources.PromptSet], Batches]
   rollout: Callable[..., PyTree]
   decode: Callable[..., PyTree]
   measures: Callable[..., Any]
@@ -127,7 +127,7 @@ def build(
   place = partial(sharding.put_rows, mesh)
   gather = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(mesh))
   encode = _encoder(generator, task)
-  prompts_of = encode(task.training.texts)
+  prompts_of = encode(task.training)
 
   def prompts_at(step: int) -> PromptBatch:
     ids = prompt_sources.step_ids(
@@ -201,11 +201,12 @@ def _replay_tolerance(config: ConfigDict, method: Method) -> float:
 
 def _encoder(
   generator: Generator, task: Task
-) -> Callable[[Sequence[str]], Batches]:
-  """(texts) -> (ids) -> these prompts, on the host."""
+) -> Callable[[prompt_sources.PromptSet], Batches]:
+  """(prompts) -> (ids) -> these prompts, on the host."""
 
-  def encode(texts: Sequence[str]) -> Batches:
-    conditions, facts = generator.encode(texts), task.facts(texts)
+  def encode(prompts: prompt_sources.PromptSet) -> Batches:
+    conditions = generator.encode(prompts)
+    facts = task.facts(prompts.texts)
 
     def rows(ids: np.ndarray) -> PromptBatch:
       return PromptBatch.of_step(
@@ -223,7 +224,7 @@ def _evaluator(
   config: ConfigDict,
   task: Task,
   generator: Generator,
-  encode: Callable[[Sequence[str]], Batches],
+  encode: Callable[[prompt_sources.PromptSet], Batches],
   place: Callable,
   gather: Callable,
 ) -> Evaluate:
@@ -233,7 +234,7 @@ def _evaluator(
     generator.evaluated(adaptation.overlay, config.eval.group_size),
     reward,
     task.measure,
-    encode(task.held_out.texts),
+    encode(task.held_out),
     task.held_out.categories,
     arrays=task.kind.arrays,
     diagnosed=task.kind.diagnosed,

@@ -1,6 +1,6 @@
 """A generator: a base as functions, with its weights on the mesh."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 import pathlib
 from typing import NamedTuple
 
@@ -11,13 +11,14 @@ import numpy as np
 
 from adrpo_jax import sharding
 from adrpo_jax.builders.checks import lookup
+from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.method.record import Method
 from adrpo_jax.models import attention
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.types import Modality, PyTree
 
 Rows = Callable[[np.ndarray], PyTree]
-Encode = Callable[[Sequence[str]], Rows]
+Encode = Callable[[PromptSet], Rows]
 Materialize = Callable[[PyTree, PyTree], PyTree]
 
 REMAT_POLICIES = {
@@ -33,7 +34,7 @@ class Generator(NamedTuple):
   modality:       (method, materialize) -> Modality for training
   evaluated:      (materialize, samples per prompt) -> Modality for evaluation,
                   which measures the divergence of all methods alike
-  encode:         (texts) -> (ids [N]) -> conditions [N, ...] of these texts
+  encode:         (prompts) -> (ids [N]) -> conditions [N, ...] of these
   condition:      shapes of one condition
   frozen:         'reference' and the other arrays that its modality reads, on
                   the mesh
@@ -56,9 +57,9 @@ class Generator(NamedTuple):
   identity: str
 
 
-def refuse_texts(texts: Sequence[str]) -> Rows:
+def refuse_prompts(prompts: PromptSet) -> Rows:
   """The encoder of a base that has shapes alone."""
-  raise NotImplementedError(f'Nothing reads {len(texts)} texts here.')
+  raise NotImplementedError(f'Nothing reads {len(prompts)} prompts here.')
 
 
 def split_by_rows(mesh: jax.sharding.Mesh, rows: PyTree) -> PyTree:

@@ -16,6 +16,7 @@ from adrpo_jax.builders.generators.base import (
   Materialize,
   split_by_rows,
 )
+from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.method import methods
 from adrpo_jax.method.record import Method
@@ -191,5 +192,5 @@ def make_decoder(
 
 def null_condition(encode: Encode) -> PyTree:
   """Returns the condition of the empty prompt."""
-  rows = encode([''])(np.arange(1))
+  rows = encode(PromptSet(('',), ('',)))(np.arange(1))
   return jax.tree.map(lambda leaf: leaf[0], rows)

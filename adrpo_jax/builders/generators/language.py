@@ -20,7 +20,7 @@ from adrpo_jax.builders.generators.base import (
   Materialize,
   Rows,
   make_compute,
-  refuse_texts,
+  refuse_prompts,
   shard,
   split_by_rows,
 )
@@ -30,6 +30,7 @@ from adrpo_jax.builders.generators.language_folder import (
   language_folder,
   make_chat_tokenizer,
 )
+from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.method.language_methods import LANGUAGE_METHODS
 from adrpo_jax.method.record import Method
@@ -108,7 +109,7 @@ def make_abstract_qwen(
     known=np.ones(model.config.vocab_size, bool),
     stops=(0,),
     pad=0,
-    encode=refuse_texts,
+    encode=refuse_prompts,
     reference=shard(mesh)(shapes),
     identity='',
   )
@@ -215,8 +216,8 @@ def _distribution(
 
 
 def _encoder(tokenizer: ChatTokenizer, longest: int) -> Encode:
-  def encode(texts: Sequence[str]) -> Rows:
-    encoded = [tokenizer.encode(text) for text in texts]
+  def encode(prompts: PromptSet) -> Rows:
+    encoded = [tokenizer.encode(text) for text in prompts.texts]
 
     def rows(ids: np.ndarray) -> PyTree:
       chosen = [encoded[i] for i in ids]

@@ -9,8 +9,9 @@ from ml_collections import ConfigDict
 from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators.base import (
   Generator,
+  Rows,
   make_compute,
-  refuse_texts,
+  refuse_prompts,
   replicate,
   shard,
 )
@@ -20,6 +21,7 @@ from adrpo_jax.builders.generators.flow import (
   make_flow_generator,
   null_condition,
 )
+from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.condition import Condition
@@ -87,7 +89,7 @@ def make_abstract_sd3(config: ConfigDict, mesh: jax.sharding.Mesh) -> Generator:
     config,
     mesh,
     _functions(config, mesh, model),
-    encode=refuse_texts,
+    encode=refuse_prompts,
     frozen={
       'reference': place(transformer),
       'autoencoder': replicate(mesh)(
@@ -112,7 +114,7 @@ def _sd3_in(
   name = fingerprint(
     sorted(parts), length, jnp.dtype(compute.dtype).name, 'with checksums'
   )
-  encode = PromptCache(
+  cached = PromptCache(
     cache_folder() / 'prompts' / name,
     lambda texts: text_conditions.encode_prompts(
       folder,
@@ -123,9 +125,12 @@ def _sd3_in(
       with_shardings=place,
     ),
   )
-  null = null_condition(
-    encode
-  )  # First: the encoders are gone before the rest comes.
+
+  def encode(prompts: PromptSet) -> Rows:
+    return cached(prompts.texts)
+
+  # First: the encoders are gone before the rest comes.
+  null = null_condition(encode)
   dtype = jnp.dtype(config.model.param_dtype)
   return make_flow_generator(
     config,

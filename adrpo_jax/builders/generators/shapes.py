@@ -1,6 +1,5 @@
 """The base of an embedded world: small, with a text encoder of its own."""
 
-from collections.abc import Sequence
 from functools import partial
 import pathlib
 
@@ -16,6 +15,7 @@ from adrpo_jax.builders.generators.flow import (
   make_flow_generator,
   null_condition,
 )
+from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.sd3.mmdit import MMDiT
@@ -62,9 +62,10 @@ def make_world_generator(
     for name, tree in models.params.items()
   }
 
-  def encode(texts: Sequence[str]) -> Rows:
+  def encode(prompts: PromptSet) -> Rows:
+    tokens = world.tokenize(prompts.texts)
     states = _encode_tokens(
-      models.text_encoder, weights['text_encoder'], world.tokenize(texts)
+      models.text_encoder, weights['text_encoder'], tokens
     )
     table = jax.device_get(states)
     return lambda ids: jax.tree.map(lambda leaf: leaf[ids], table)
