@@ -33,11 +33,15 @@ def random_params(seed):
 
 def features_of(params, condition):
   """Clips of A features; the tower is a table beside the parameters."""
-  return PromptFeatures(params['tower'][condition['clip']], condition['places'])
+  return PromptFeatures(
+    params['tower']['clips'][condition['clip']], condition['places']
+  )
 
 
 PARAMS = random_params(0) | {
-  'tower': jnp.asarray(np.random.default_rng(1).normal(size=(9, A, D)))
+  'tower': {
+    'clips': jnp.asarray(np.random.default_rng(1).normal(size=(9, A, D)))
+  }
 }
 FROZEN = {'reference': random_params(2) | {'tower': PARAMS['tower']}}
 
@@ -94,8 +98,8 @@ def test_a_feature_stands_in_place_of_a_word():
   places = np.concatenate([places, [[-1, 1, 0, -1]]])
   at, all_real = np.arange(4)[None].repeat(4, 0), np.ones((4, 4), bool)
   hidden = np.where(places >= 0, AUDIO, tokens)
-  expected = module.apply(params, tokens, at, all_real)
-  found = module.apply(params, hidden, at, all_real, features, places)
+  expected = jax.jit(module.apply)(params, tokens, at, all_real)
+  found = jax.jit(module.apply)(params, hidden, at, all_real, features, places)
   np.testing.assert_array_equal(found, expected)
 
 
@@ -148,6 +152,7 @@ def test_an_audio_token_in_a_completion_is_a_word():
   np.testing.assert_allclose(found['log_prob_difference'], drift, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_features_of_no_place_change_nothing():
   """Text is bit for bit the same with a tower as without one."""
   prompts = make_prompts()
@@ -177,22 +182,23 @@ def test_gradients_reach_the_features():
     features = PromptFeatures(values, places)
     return (model.states(params, tokens, mask, features) * weight).sum()
 
-  both = jax.grad(loss)(values, rows(tokens), rows(mask), places, weight)
+  gradient = jax.jit(jax.grad(loss))
+  both = gradient(values, rows(tokens), rows(mask), places, weight)
   each = [
-    jax.grad(loss)(values, tokens, mask, places, weight[g::G]) for g in range(G)
+    gradient(values, tokens, mask, places, weight[g::G]) for g in range(G)
   ]
   np.testing.assert_allclose(both, sum(each), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize('rows', [P, P * G])
-def test_prefill_is_the_full_pass(rows):
+def test_prefill_is_the_full_pass():
   model, prompts = language_model(Decoder(QWEN2)), make_prompts()
   params, condition = random_params(0), prompts.condition
-  times = rows // P
-  tokens, mask = (
-    jnp.repeat(condition[name], times, 0) for name in ('tokens', 'mask')
-  )
   features = features_of(PARAMS, condition)
-  last, _ = model.decode_fns(params, features).prefill(tokens, mask, L)
-  full = model.states(params, tokens, mask, features)[:, -1]
+
+  @jax.jit
+  def both(params, tokens, mask):
+    last, _ = model.decode_fns(params, features).prefill(tokens, mask, L)
+    return last, model.states(params, tokens, mask, features)[:, -1]
+
+  last, full = both(params, condition['tokens'], condition['mask'])
   np.testing.assert_allclose(last, full, atol=1e-5)
