@@ -1,1 +1,1 @@
-"""What a model hears: features of a clip and the tower that reads them."""
+"""Hearing: log-mel features, and the audio tower of Qwen2.5-Omni."""
