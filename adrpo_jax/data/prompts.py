@@ -3,7 +3,8 @@
 tfds:NAME[:SPLIT]         a tensorflow_datasets set, see `tfds_prompts`
 reasoning_gym:TASK[:COUNT[:SEED]]
                           questions of a task, see `reasoning_prompts`
-*.txt *.jsonl *.csv *.tsv a file, on a disk or in a bucket, see `readers`
+*.txt *.jsonl *.json *.csv *.tsv
+                          a file, on a disk or in a bucket, see `readers`
 """
 
 from collections.abc import Callable, Sequence
@@ -13,8 +14,12 @@ import functools
 import numpy as np
 
 from adrpo_jax.data import readers, reasoning_prompts, tfds_prompts
+from adrpo_jax.data.columns import DEFAULT_NAMES, column_names, first_of
 from adrpo_jax.data.control_characters import warn_of_control_characters
 from adrpo_jax.errors import InputError
+
+# Columns that a config can name, and that a source can lack.
+COLUMNS = {'answer': 'answers', 'choices': 'options'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,22 +31,33 @@ class PromptSet:
     categories: the category of each prompt, '' where it has none.
     answers: the right answer to each prompt, None where the source has none.
     columns: the names of columns or keys that the source has.
+    audio: the sound of each prompt, as `sound_files` names it; None for prompts
+      without sounds.
+    choices: the options of each question, () where it has none; None for
+      prompts without options.
+    lines: where each prompt stands in its source: its line from 1, or its
+      example from 0; () if the prompts are of no source.
   """
 
   texts: tuple[str, ...]
   categories: tuple[str, ...]
   answers: tuple[str | None, ...] = ()
   columns: tuple[str, ...] = ()
+  audio: tuple[str, ...] | None = None
+  choices: tuple[tuple[str, ...], ...] | None = None
+  lines: tuple[int, ...] = ()
 
   def __post_init__(self):
     if not self.answers:
       object.__setattr__(self, 'answers', (None,) * len(self.texts))
     counts = len(self.texts), len(self.categories), len(self.answers)
+    others = (self.audio, self.choices, self.lines or None)
+    counts += tuple(len(other) for other in others if other is not None)
     if not self.texts or len(set(counts)) > 1:
       raise ValueError(
         'Expected at least one prompt, and a category and an answer for each, '
         f'got {counts[0]} prompts, {counts[1]} categories and {counts[2]} '
-        'answers.'
+        f'answers; of sounds, options and lines {list(counts[3:])}.'
       )
 
   def __len__(self) -> int:
@@ -54,6 +70,9 @@ class PromptSet:
       tuple(self.categories[i] for i in ids),
       tuple(self.answers[i] for i in ids),
       self.columns,
+      self.audio and tuple(self.audio[i] for i in ids),
+      self.choices and tuple(self.choices[i] for i in ids),
+      self.lines and tuple(self.lines[i] for i in ids),
     )
 
 
@@ -64,32 +83,44 @@ def load(
   text_feature: str = '',
   category_feature: str = '',
   answer_feature: str | None = '',
+  audio_feature: str | None = None,
+  choices_feature: str | None = None,
   check: Callable[[str], object] = str,
 ) -> PromptSet:
   """Reads all prompts of a source, in its order.
 
   Args:
-    source: a file whose name ends in .txt, .jsonl, .csv or .tsv,
+    source: a file whose name ends in .txt, .jsonl, .json, .csv or .tsv,
       'tfds:NAME[:SPLIT]' or 'reasoning_gym:TASK[,TASK...][:COUNT[:SEED]]'.
       gs:// and s3:// paths work where their client does.
     data_dir: of tfds; its default (~/tensorflow_datasets) if None.
     text_feature: the column, key or tfds feature of the prompts; '' takes the
-      first of `readers.DEFAULT_NAMES` in the data.
+      first of `columns.DEFAULT_NAMES` in the data.
     category_feature: that of categories, which are optional in the data.
     answer_feature: that of right answers, which are optional too. An empty
       answer is none; None reads no answers.
+    audio_feature: that of sounds, which each prompt then has; None reads none.
+    choices_feature: that of the options of questions, which a prompt may have;
+      None reads none.
     check: raises a ValueError for a prompt that cannot be used.
 
   Raises:
     InputError: the source or a prompt is not usable; names file and line.
   """
-  names = readers.column_names(text_feature, category_feature, answer_feature)
+  names = column_names(
+    text_feature,
+    category_feature,
+    answer_feature,
+    audio=audio_feature,
+    choices=choices_feature,
+  )
+  unit = source_unit(source)
   if source.startswith('tfds:'):
-    rows, unit = tfds_prompts.rows(source, data_dir, names), 'example'
+    rows = tfds_prompts.rows(source, data_dir, names)
   elif source.startswith(reasoning_prompts.SCHEME):
-    rows, unit = reasoning_prompts.rows(source), 'example'
+    rows = reasoning_prompts.rows(source)
   else:
-    rows, unit = readers.reader(source)(source, names), 'line'
+    rows = readers.reader(source)(source, names)
   checked: list[readers.PromptRow] = []
   for row in rows:
     number, text = row.number, row.text
@@ -99,8 +130,10 @@ def load(
         f'{where}: the prompt is empty. Expected some text; write it or remove '
         f'the {unit}.'
       )
-    for field in (text, row.category, row.answer or ''):
+    for field in (text, row.category, row.answer or '', *(row.choices or ())):
       check_characters(where, field)
+    if audio_feature is not None and row.audio is None:
+      raise InputError(_without_sound(where, audio_feature, row.columns))
     try:
       check(text.strip())
     except ValueError as error:
@@ -112,7 +145,9 @@ def load(
     dict.fromkeys(name for row in checked for name in row.columns)
   )
   if not any(row.answer for row in checked):
-    _check_named(source, answer_feature, columns)
+    _check_named(source, answer_feature, columns, 'answer')
+  if not any(row.choices for row in checked):
+    _check_named(source, choices_feature, columns, 'choices')
   warn_of_control_characters(source, unit, checked)
   return PromptSet(
     tuple(row.text.strip() for row in checked),
@@ -121,19 +156,39 @@ def load(
       row.answer if (row.answer or '').strip() else None for row in checked
     ),
     columns,
+    None if audio_feature is None else tuple(r.audio or '' for r in checked),
+    tuple(row.choices or () for row in checked)
+    if any(row.choices for row in checked)
+    else None,
+    tuple(row.number for row in checked),
   )
 
 
+def source_unit(source: str) -> str:
+  """What `PromptSet.lines` counts: the lines of a source, or its examples."""
+  by_example = source.startswith(('tfds:', reasoning_prompts.SCHEME))
+  return 'example' if by_example else 'line'
+
+
 def _check_named(
-  source: str, answer_feature: str | None, columns: Sequence[str]
+  source: str, feature: str | None, columns: Sequence[str], kind: str
 ) -> None:
-  """Checks that a column of answers that a config names is in the source."""
-  if answer_feature and not readers.first_of([answer_feature], columns):
+  """Checks that a column that a config names is in the source."""
+  if feature and not first_of([feature], columns):
     raise InputError(
-      f'{source}: expected answers as {answer_feature!r}, which '
-      '--config.prompts.answer_column names, got '
+      f'{source}: expected {COLUMNS[kind]} as {feature!r}, which '
+      f'--config.prompts.{kind}_column names, got '
       f'{list(columns) or "no columns"}.'
     )
+
+
+def _without_sound(where: str, feature: str, columns: Sequence[str]) -> str:
+  names = [feature] if feature else DEFAULT_NAMES.audio
+  return (
+    f'{where}: expected a file of sound as {" or ".join(names)}, got the '
+    f'columns {list(columns)}. Name the one with the sounds: '
+    '--config.prompts.audio_column=KEY'
+  )
 
 
 def check_characters(where: str, text: str) -> None:

@@ -1,27 +1,37 @@
-"""Prompt files, row by row: .txt, .jsonl, .csv and .tsv.
+"""Prompt files, row by row: .txt, .jsonl, .json, .csv and .tsv.
 
 .txt          one prompt a line
 .jsonl        an object a line, {"prompt": "...", "category": "..."}; GenEval's
               evaluation_metadata.jsonl, which has a "tag", is one
+.json         an array of such objects, or one a line
 .csv, .tsv    a header and a row a prompt; DrawBench ("Prompts,Category") and
               PartiPrompts ("Prompt", "Category", "Challenge", "Note") are such
 
-A row may have an "answer", which rewards of text compare answers with. The name
-of a column or key, in any case, says what it means; columns and keys with other
-names are not read. Lines without text are skipped. Files are UTF-8, on a disk
-or in a bucket.
+A row may have an "answer", which rewards of text compare answers with, an
+"audio", a file of sound, and in JSON "choices", the options of a question. The
+name of a column or key, in any case, says what it means; columns and keys with
+other names are not read. Lines without text are skipped. Files are UTF-8, on a
+disk or in a bucket.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import csv
+from functools import partial
 import io
 import json
 import pathlib
 from typing import Any, NamedTuple
 
-from adrpo_jax.data.json_fields import field_text, objects
+from etils import epath
+
+from adrpo_jax.data.choices import options_and_answer
+from adrpo_jax.data.columns import TEXT_SETTING, ColumnNames, first_of
+from adrpo_jax.data.json_fields import array_objects, field_text, objects
 from adrpo_jax.data.text_lines import filled_lines, read_lines
 from adrpo_jax.errors import InputError
+
+# (path, what is expected) -> (line, fields) of the objects of a file.
+Objects = Callable[[str, str], Iterator[tuple[int, dict[str, Any]]]]
 
 
 class PromptRow(NamedTuple):
@@ -29,6 +39,8 @@ class PromptRow(NamedTuple):
 
   answer: the right answer, None where the source has none.
   columns: the names of all columns or keys that the row has
+  audio: the name of a sound, see `sound_files`, None where there is none.
+  choices: the options of a question, None where it has none.
   """
 
   number: int
@@ -36,48 +48,8 @@ class PromptRow(NamedTuple):
   category: str
   answer: str | None = None
   columns: tuple[str, ...] = ()
-
-
-class ColumnNames(NamedTuple):
-  """The possible names of prompts, categories and answers, in order.
-
-  Without names of answers, none are read.
-  """
-
-  text: tuple[str, ...]
-  category: tuple[str, ...]
-  answer: tuple[str, ...]
-
-
-DEFAULT_NAMES = ColumnNames(
-  ('prompt', 'prompts', 'caption', 'captions', 'text', 'question', 'problem'),
-  ('category', 'categories', 'tag'),
-  ('answer', 'solution', 'ground_truth'),
-)
-
-
-TEXT_SETTING = 'Name the one with the prompts: --config.prompts.text_column='
-
-
-def column_names(
-  text: str, category: str, answer: str | None = ''
-) -> ColumnNames:
-  """The names to look for: each argument alone, or the default names for ''.
-
-  None as `answer` stands for no answers at all.
-  """
-  answers = (answer,) if answer else DEFAULT_NAMES.answer
-  return ColumnNames(
-    (text,) if text else DEFAULT_NAMES.text,
-    (category,) if category else DEFAULT_NAMES.category,
-    () if answer is None else answers,
-  )
-
-
-def first_of(wanted: Iterable[str], names: Iterable[str]) -> str | None:
-  """The first wanted name among `names`, in their spelling; None without."""
-  spelt = {name.strip().lower(): name for name in names}
-  return next((spelt[w.lower()] for w in wanted if w.lower() in spelt), None)
+  audio: str | None = None
+  choices: tuple[str, ...] | None = None
 
 
 def reader(source: str) -> Callable[[str, ColumnNames], Iterator[PromptRow]]:
@@ -97,11 +69,13 @@ def _text_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
     yield PromptRow(number, line, '')
 
 
-def _json_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
+def _json_rows(
+  path: str, names: ColumnNames, read: Objects = objects
+) -> Iterator[PromptRow]:
   expected = (
     f'expected {{"{names.text[0]}": "...", "{names.category[0]}": ...}}'
   )
-  for number, row in objects(path, expected):
+  for number, row in read(path, expected):
     where = f'{path}, line {number}: {expected}'
     text_key = first_of(names.text, row)
     if text_key is None:
@@ -114,8 +88,34 @@ def _json_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
         f'{where}, got {json.dumps(text)} as {text_key!r}, which is not text.'
       )
     category = _field(row, names.category, where) or ''
-    answer = _field(row, names.answer, where)
-    yield PromptRow(number, text, category, answer, tuple(row))
+    audio = _field(row, names.audio, where)
+    choices, answer = _question(row, names, where)
+    yield PromptRow(
+      number, text, category, answer, tuple(row), beside(path, audio), choices
+    )
+
+
+def _question(
+  row: Mapping[str, Any], names: ColumnNames, where: str
+) -> tuple[tuple[str, ...] | None, str | None]:
+  """(options, right answer) of a question; without options any answer."""
+  answer = _field(row, names.answer, where)
+  key = first_of(names.choices, row)
+  if key is None or row[key] is None:
+    return None, answer
+  try:
+    return options_and_answer(row[key], answer)
+  except ValueError as error:
+    raise InputError(f'{where.partition(": ")[0]}: {error}') from error
+
+
+def beside(path: str, name: str | None) -> str | None:
+  """The path of a file that a prompt file names, relative to its folder."""
+  if not name or not name.strip():
+    return None
+  if '://' in name:
+    return name.strip()
+  return str(epath.Path(path).parent / name.strip())
 
 
 def _field(
@@ -150,6 +150,7 @@ def _table_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
     )
   category_column = first_of(names.category, header)
   answer_column = first_of(names.answer, header)
+  audio_column = first_of(names.audio, header)
   for number, cells in table:
     if len(cells) != len(header):
       raise InputError(
@@ -160,7 +161,10 @@ def _table_rows(path: str, names: ColumnNames) -> Iterator[PromptRow]:
     row = dict(zip(header, cells, strict=True))
     category = row[category_column] if category_column else ''
     answer = row[answer_column] if answer_column else None
-    yield PromptRow(number, row[text_column], category, answer, tuple(header))
+    audio = beside(path, row[audio_column]) if audio_column else None
+    yield PromptRow(
+      number, row[text_column], category, answer, tuple(header), audio
+    )
 
 
 def _cells(
@@ -199,4 +203,5 @@ READERS: dict[str, Callable[[str, ColumnNames], Iterator[PromptRow]]] = {
   '.jsonl': _json_rows,
   '.csv': _table_rows,
   '.tsv': _table_rows,
+  '.json': partial(_json_rows, read=array_objects),
 }

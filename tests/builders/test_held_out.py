@@ -42,6 +42,11 @@ def test_repeated_prompts_count_once():
   assert sorted(sampled(listed, 2).texts) in (['a', 'b'], ['b', 'c'])
 
 
+def test_one_question_about_two_sounds_counts_twice():
+  listed = PromptSet(('a',) * 4, ('x',) * 4, audio=('1', '2', '1', '2'))
+  assert sampled(listed, 8).audio == ('1', '2')
+
+
 def test_a_file_without_categories_is_sampled_too():
   listed = PromptSet(tuple(map(str, range(100))), ('all',) * 100)
   chosen = sampled(listed, 50)

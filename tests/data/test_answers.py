@@ -114,9 +114,9 @@ def test_a_column_that_is_not_there_is_told(
 
 def test_answers_may_come_without_a_column():
   """Those of reasoning-gym, beside a file whose column the config names."""
-  prompts._check_named('p.jsonl', 'Final', ['final'])
-  prompts._check_named('p.jsonl', '', [])
-  prompts._check_named('p.jsonl', None, [])
+  prompts._check_named('p.jsonl', 'Final', ['final'], 'answer')
+  prompts._check_named('p.jsonl', '', [], 'answer')
+  prompts._check_named('p.jsonl', None, [], 'answer')
 
 
 @pytest.mark.parametrize(

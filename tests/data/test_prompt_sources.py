@@ -180,7 +180,7 @@ def test_reading_a_file_imports_nothing_heavy(write):
     ('p.jsonl', '{"title": "a"}', r"line 1: .*got the keys \['title'\]"),
     ('p.jsonl', '{"prompt": 3}', r"line 1: .*got .*3.* as 'prompt'"),
     ('p.jsonl', '{"prompt": "  "}', r'line 1: the prompt is empty'),
-    ('p.json', '{}', r'ends in \.txt, \.jsonl, \.csv, \.tsv.*p\.json'),
+    ('p.md', '{}', r'ends in \.txt, \.jsonl, \.csv, \.tsv.*p\.md'),
     ('p.csv', '\n', r'p\.csv: expected at least one prompt, got none'),
     ('p.csv', 'prompt\n', r'p\.csv: expected at least one prompt, got none'),
     (

@@ -44,12 +44,15 @@ class Task(NamedTuple):
 def prompt_reader(config: ConfigDict) -> Callable[..., PromptSet]:
   """The function (source, check=...) of `data.prompts.load` for a config.
 
-  Answers are read where the config has a key of their column.
+  Answers, sounds and options are read where the config has a key of their
+  column.
   """
   return functools.partial(
     load,
     text_feature=config.prompts.text_column,
     answer_feature=config.prompts.get('answer_column'),
+    audio_feature=config.prompts.get('audio_column'),
+    choices_feature=config.prompts.get('choices_column'),
   )
 
 
@@ -124,10 +127,13 @@ def in_turn(listed: PromptSet, count: int) -> PromptSet:
 def sampled(listed: PromptSet, count: int) -> PromptSet:
   """Returns up to `count` prompts, each once, whatever the order of a file.
 
-  Of more prompts than that some are chosen, in turn from each category and
-  always the same; fewer keep their order.
+  A text that is asked of two sounds is two prompts. Of more prompts than that
+  some are chosen, in turn from each category and always the same; fewer keep
+  their order.
   """
-  first = {text: i for i, text in reversed(list(enumerate(listed.texts)))}
+  sounds = listed.audio or ('',) * len(listed)
+  asked = list(enumerate(zip(listed.texts, sounds, strict=True)))
+  first = {prompt: i for i, prompt in reversed(asked)}
   distinct = listed.take(sorted(first.values()))
   if len(distinct) <= count:
     return distinct

@@ -132,7 +132,9 @@ def _of_world(config: ConfigDict, judge: Judge) -> tuple[PromptSet, PromptSet]:
 
 def _of_files(config: ConfigDict) -> tuple[PromptSet, PromptSet]:
   training, evaluated = prompts_of_files(
-    config, '.txt, .jsonl, .csv, .tsv or tfds:NAME', prompt_reader(config)
+    config,
+    '.txt, .jsonl, .csv, .tsv, .json or tfds:NAME',
+    prompt_reader(config),
   )
   return training, sampled(evaluated, config.eval.num_prompts)
 
