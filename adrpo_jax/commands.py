@@ -27,7 +27,7 @@ from adrpo_jax.evaluate import Evaluation
 from adrpo_jax.report import summary as summary_file
 from adrpo_jax.report import write as report
 from adrpo_jax.samples import image_file
-from adrpo_jax.scoring import image_scores
+from adrpo_jax.scoring import answer_scores, benchmarks, image_scores
 from adrpo_jax.system import cache_files, wandb_mirror
 from adrpo_jax.system.files import in_bucket
 from adrpo_jax.system.going_on import go_on
@@ -158,6 +158,23 @@ def judge(
   record = source | image_scores.as_record(images, figures)
   write_json(workdir / 'scores.json', record)
   _say(image_scores.as_text(figures))
+  _say(f'Scores: {workdir / "scores.json"}')
+  return 0
+
+
+def score_answers(
+  workdir: epath.Path, path: str, benchmark: str, count: int
+) -> int:
+  """Prints the scores of a file of answers to the questions of a benchmark."""
+  items = benchmarks.read_answers(path, benchmark, count=count)
+  table = answer_scores.rows(items)
+  make_folder(workdir)
+  record = {'answers': path, 'benchmark': benchmark}
+  record |= answer_scores.as_record(items, table)
+  write_json(workdir / 'scores.json', record)
+  _say(answer_scores.as_text(table))
+  if left := benchmarks.unanswered(items):
+    _say(left)
   _say(f'Scores: {workdir / "scores.json"}')
   return 0
 

@@ -5,7 +5,8 @@ configs/pretrain.py for the base checkpoints of the embedded worlds.
 
 --mode=train     fine-tune the base, evaluate, report (the default)
 --mode=eval      evaluate the latest checkpoint of a workdir, or the base; with
-                 --images=DIR --prompts=FILE score images of any origin
+                 --images=DIR --prompts=FILE score images of any origin, with
+                 --answers=FILE --benchmark=mmau answers to its questions
 --mode=sample    generate images or completions for --prompt="..."
 --mode=export    write the adapters or weights of a run in the format of
                  diffusers, or of peft and transformers
@@ -74,6 +75,22 @@ _IMAGES = flags.DEFINE_string(
 )
 _PROMPTS = flags.DEFINE_string(
   'prompts', '', 'The file with the prompts of --images.'
+)
+_ANSWERS = flags.DEFINE_multi_string(
+  'answers',
+  [],
+  'Answers for --mode=eval to score: the file of a benchmark, with the answer '
+  'of a model beside each question. `adrpo_jax.compare` takes two, one of each '
+  'model, with commas between the files of its seeds.',
+)
+_BENCHMARK = flags.DEFINE_string(
+  'benchmark', '', 'The benchmark of --answers: mmau or mmar.'
+)
+_ITEMS = flags.DEFINE_integer(
+  'items',
+  0,
+  'The number of questions in --answers; by default all of the benchmark.',
+  lower_bound=0,
 )
 _COUNT = flags.DEFINE_integer('count', 8, 'Samples of each --prompt.')
 
@@ -319,7 +336,8 @@ def _workdir(config: ConfigDict) -> Iterator[epath.Path]:
   pretraining = _MODE.value == 'pretrain'
   what = config.world if pretraining else config.method.name
   folder = epath.Path('runs') / f'{stamp}_{what}'
-  if _MODE.value == 'eval' and not _IMAGES.value:  # It writes nothing.
+  writes = _IMAGES.value or _ANSWERS.value
+  if _MODE.value == 'eval' and not writes:
     yield folder
     return
   with run_folder.new_folder(folder) as made:
@@ -359,6 +377,8 @@ def _run(
   from adrpo_jax import commands
   from adrpo_jax.builders.trained_config import of_trained_weights
 
+  if _ANSWERS.value or _BENCHMARK.value:
+    return _score_answers(workdir)
   judges_images = _IMAGES.value or _PROMPTS.value
   if _MODE.value in ('eval', 'sample', 'export') and not judges_images:
     named = config_flags.get_override_values(flags.FLAGS['config'])
@@ -388,6 +408,25 @@ def _run(
   if _MODE.value == 'eval':
     return commands.evaluate_only(config, workdir, devices)
   return commands.train(config, workdir, devices)
+
+
+def _score_answers(workdir: epath.Path) -> int:
+  from adrpo_jax import commands
+
+  named = len(_ANSWERS.value) == 1 and _BENCHMARK.value
+  if _MODE.value != 'eval' or not named:
+    raise InputError(
+      'Expected --answers=FILE and --benchmark=mmau or mmar with --mode=eval, '
+      f'got --mode={_MODE.value}, {len(_ANSWERS.value)} files of answers and '
+      f'--benchmark={_BENCHMARK.value}. Two files are compared by '
+      'python -m adrpo_jax.compare.'
+    )
+  return commands.score_answers(
+    workdir,
+    local_paths.expanded(_ANSWERS.value[0]),
+    _BENCHMARK.value,
+    _ITEMS.value,
+  )
 
 
 if __name__ == '__main__':

@@ -11,6 +11,10 @@ arguments of the command. A name in `config.compare` that is not a method is a
 variant of the method it sets as `method.name`:
 {'grpo_without_kl': {'title': 'GRPO without KL',
 'method': {'name': 'grpo', 'grpo': {'beta': 0}}}}.
+
+  python -m adrpo_jax.compare --benchmark=mmau --answers=A.json --answers=B.json
+
+Compares files of answers question by question, and runs nothing.
 """
 
 from collections.abc import Sequence
@@ -24,6 +28,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax import main as command
 from adrpo_jax.builders.methods import KEY
+from adrpo_jax.compare.answer_files import compare_answers
 from adrpo_jax.compare.child_runs import ChildRuns
 from adrpo_jax.compare.report import write_comparison
 from adrpo_jax.errors import InputError, unknown_name
@@ -53,6 +58,10 @@ def main(argv: Sequence[str]) -> int:
   with stop_signals(runs.stop):
     try:
       config = command.parse(argv)
+      if models := flags.FLAGS.answers:
+        named = flags.FLAGS.benchmark, flags.FLAGS.items
+        print(compare_answers(models, *named), flush=True)
+        return 0
       folder = local_paths.expanded(flags.FLAGS.workdir or 'runs/comparison')
       entries = contestants(config)
       names = _METHODS.value or list(entries)

@@ -112,19 +112,19 @@ def table_rows(comparison: Comparison) -> list[list[str]]:
 def as_markdown(comparison: Comparison) -> str:
   """Returns the tables as Markdown, with their legends and notes."""
   parts = [
-    _markdown(table_rows(comparison)),
+    markdown(table_rows(comparison)),
     *legends(comparison),
     *comparison.notes,
   ]
   for at in comparison.at_divergence:
     parts.append(level_lead(comparison, at))
     tables = level_tables(comparison, at).values()
-    parts += [_markdown([table.head, *table.rows]) for table in tables]
+    parts += [markdown([table.head, *table.rows]) for table in tables]
     parts += missing_methods(comparison, at)
   return '\n\n'.join(parts) + '\n'
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
+def markdown(rows: Sequence[Sequence[str]]) -> str:
   """Returns a table whose first row is its head. Numbers align right."""
   head, *body = ['| ' + ' | '.join(row) + ' |' for row in rows]
   rule = '| --- |' + ' ---: |' * (len(rows[0]) - 1)

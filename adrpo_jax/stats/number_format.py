@@ -68,3 +68,10 @@ def point_difference(
     return '–'
   text = percent(abs(value), error, places).removesuffix(' %')
   return ('+' if value >= 0 else MINUS) + text + ' pp'
+
+
+def p_value(p: float) -> str:
+  """Formats a p value with two digits: "0.034", "0.50", "< 0.001"."""
+  if p < 0.001:
+    return '< 0.001'
+  return f'{p:.3f}' if p < 0.1 else f'{p:.2f}'

@@ -31,8 +31,7 @@ def with_references(
       raise InputError(_lacking(term, prompts, source))
     logging.warning(
       'The reward %r applies to %d of %d prompts of %s; the others have no '
-      'reference answer that it can read, or no '
-      'options.',
+      'reference answer that it can read, or no options.',
       *(term, mask.sum(), len(mask), source),
     )
   everywhere = np.ones(len(prompts), bool)
