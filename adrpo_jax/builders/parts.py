@@ -116,7 +116,7 @@ def make_text_reward(
 
 def judged_prompts(prompts: PromptSet) -> tuple[TextPrompt, ...]:
   """Returns prompts as judges of texts get them."""
-  return text_prompts(prompts.texts, prompts.answers)
+  return text_prompts(prompts.texts, prompts.answers, prompts.choices)
 
 
 def _weights(config: ConfigDict) -> dict[str, float]:

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from adrpo_jax.builders.parts import RewardTerms
+from adrpo_jax.builders.parts import RewardTerms, judged_prompts
 from adrpo_jax.builders.tasks.references import with_references
 from adrpo_jax.data import prompts
 from adrpo_jax.errors import InputError
@@ -46,6 +46,7 @@ def read(tmp_path):
       r"got none that it can read, such as 'three', in 1",
     ),
     (['{"question": "a", "answer": "2"}'], 'reasoning_gym', 'can read'),
+    (['{"question": "a", "answer": "2"}'], 'choice_match', 'choices_column'),
   ],
 )
 def test_rows_without_what_a_reward_needs_are_refused(rows, reward, says, read):
@@ -83,3 +84,13 @@ def test_whole_files_are_not_warned_of(read, caplog):
   with caplog.at_level(logging.WARNING):
     with_references(read(ROWS[0]), terms({'exact_match': 1.0}), 'p.jsonl')
   assert not caplog.records
+
+
+def test_options_go_to_the_judge_with_their_prompts():
+  listed = prompts.PromptSet(
+    ('a', 'b'), ('', ''), ('2', '3'), choices=(('2', '4'), ())
+  )
+  told = judged_prompts(listed)
+  assert [prompt.choices for prompt in told] == [('2', '4'), ()]
+  left = with_references(listed, terms({'choice_match': 1.0}), 'p.jsonl')
+  assert left.texts == ('a',)

@@ -49,6 +49,13 @@ def with_references(
 
 def _lacking(term: str, prompts: PromptSet, source: str) -> str:
   answers = [answer for answer in prompts.answers if answer]
+  if term == 'choice_match' and answers:
+    return (
+      f'{source}: expected options, of which the reward {term!r} asks for the '
+      f'right one, got none in {len(prompts)} prompts with the keys '
+      f'{list(prompts.columns)}. Name the one with the options, '
+      '--config.prompts.choices_column=KEY, or take exact_match.'
+    )
   got = (
     f'none that it can read, such as {answers[0][:60]!r}' if answers else 'none'
   )
