@@ -47,6 +47,20 @@ def no_verdicts(prompts: PromptSet, answers: np.ndarray) -> np.ndarray:
   return np.full(answers.shape, '')
 
 
+def make_verdicts(verdict: Callable[[str, str, str], str]) -> Verdicts:
+  """Makes verdicts of (prompt, answer, right answer) -> the judge's words."""
+
+  def verdicts(prompts: PromptSet, answers: np.ndarray) -> np.ndarray:
+    rows = zip(prompts.texts, prompts.answers, answers, strict=True)
+    words = [
+      [verdict(text, answer, right or '') for answer in row]
+      for text, right, row in rows
+    ]
+    return np.array(words)
+
+  return verdicts
+
+
 def keep(
   tokenizer: ChatTokenizer,
   path: epath.Path,

@@ -16,7 +16,14 @@ from adrpo_jax.worlds import (
   sort_or_pass,
   sort_tokenizer,
 )
-from adrpo_jax.worlds.tones import clips, examples, items, judge, tokenizer
+from adrpo_jax.worlds.tones import (
+  clips,
+  examples,
+  items,
+  judge,
+  tokenizer,
+  verdicts,
+)
 from adrpo_jax.worlds.tones.items import Item
 
 
@@ -115,6 +122,8 @@ class AudioWorld(NamedTuple):
              further facts, each in [0, 1]; every completion is judged
   examples:  (count, seed) -> (item, completion), the training data of a base
   tokenizer: (folder) -> None, writes one in Hugging Face's format
+  heard:     (address of a clip) -> what is in it, as text
+  verdict:   (text, completion, right completion) -> the judge's words
   """
 
   items: Callable[[str], tuple[Item, ...]]
@@ -123,6 +132,8 @@ class AudioWorld(NamedTuple):
   judge: Callable[[str, str, str], Mapping[str, float]]
   examples: Callable[[int, int], list[tuple[Item, str]]]
   tokenizer: Callable[[pathlib.Path], None]
+  heard: Callable[[str], str]
+  verdict: Callable[[str, str, str], str]
 
 
 AUDIO_WORLDS = {
@@ -133,5 +144,7 @@ AUDIO_WORLDS = {
     judge=judge.judge,
     examples=examples.examples,
     tokenizer=tokenizer.write_tokenizer,
+    heard=verdicts.heard,
+    verdict=verdicts.verdict,
   ),
 }

@@ -6,8 +6,9 @@ from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.report.sample_kinds import TEXTS
 from adrpo_jax.samples import text_file
 from adrpo_jax.samples.clips import clip_of
+from adrpo_jax.samples.texts import make_verdicts
 
-PROMPTS = PromptSet(('first?', 'second?'), ('a', 'b'))
+PROMPTS = PromptSet(('first?', 'second?'), ('a', 'b'), ('x', None))
 FIELDS = {
   'tokens': np.array([[[1, 2], [3, 0]], [[2, 2], [1, 0]]]),
   'mask': np.array([[[1, 1], [1, 0]], [[1, 1], [1, 0]]], bool),
@@ -45,13 +46,10 @@ def test_clips_and_verdicts_of_a_task_are_kept(tmp_path):
   def clips(prompts):
     return tuple(clip._replace(heard=text) for text in prompts.texts)
 
-  def verdicts(prompts, answers):
-    pairs = zip(prompts.categories, answers, strict=True)
-    return np.array([[f'{c}: {a}' for a in row] for c, row in pairs])
-
+  verdicts = make_verdicts(lambda *said: '/'.join(said))
   samples = kept(tmp_path / 'base.npz', clips=clips, verdicts=verdicts)
   assert [c.heard for c in samples.clips] == ['first?', 'second?']
   assert samples.verdicts.tolist() == [
-    ['a: ab · cut short', 'a: c'],
-    ['b: bb', 'b: a'],
+    ['first?/ab/x · cut short', 'first?/c/x'],
+    ['second?/bb/', 'second?/a/'],
   ]
