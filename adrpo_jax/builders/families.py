@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.builders import pretraining
 from adrpo_jax.builders.checks import lookup
-from adrpo_jax.builders.generators import language, sd3
+from adrpo_jax.builders.generators import qwen, sd3
 from adrpo_jax.builders.generators.base import Generator
 from adrpo_jax.builders.generators.shapes import make_world_generator
 from adrpo_jax.builders.tasks.base import Task
@@ -61,12 +61,12 @@ FAMILIES: dict[str, Family] = {
   ),
   'sd3_tiny': _images(generator=sd3.make_sd3_tiny_generator),
   'text_world': _texts(
-    generator=language.make_qwen_generator, pretrain=pretraining.pretrain_texts
+    generator=qwen.make_qwen_generator, pretrain=pretraining.pretrain_texts
   ),
   'qwen': _texts(
-    generator=language.make_qwen_generator, shapes=language.make_abstract_qwen
+    generator=qwen.make_qwen_generator, shapes=qwen.make_abstract_qwen
   ),
-  'qwen_tiny': _texts(generator=language.make_qwen_generator),
+  'qwen_tiny': _texts(generator=qwen.make_qwen_generator),
 }
 
 

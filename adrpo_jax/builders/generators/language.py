@@ -1,10 +1,10 @@
 """A decoder as a generator, with the sampler of a config."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 import pathlib
 import re
-import shutil
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -13,24 +13,16 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from adrpo_jax import sharding
-from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators.base import (
   Encode,
   Generator,
   Materialize,
-  Rows,
   make_compute,
-  refuse_prompts,
-  shard,
   split_by_rows,
 )
 from adrpo_jax.builders.generators.language_folder import (
   check_length,
-  check_tokens,
-  language_folder,
-  make_chat_tokenizer,
 )
-from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.method.language_methods import LANGUAGE_METHODS
 from adrpo_jax.method.record import Method
@@ -38,84 +30,20 @@ from adrpo_jax.modalities import language
 from adrpo_jax.modalities.decoder_model import language_model
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder import weight_table as decoder_table
-from adrpo_jax.models.decoder.architectures import ARCHITECTURES
-from adrpo_jax.models.decoder.chat_tokenizer import (
-  ChatTokenizer,
-  bucket,
-  left_padded,
-)
 from adrpo_jax.models.decoder.decoder import Decoder
 from adrpo_jax.models.files import lora_files
-from adrpo_jax.models.files.hub import lasting_name
-from adrpo_jax.models.files.safetensors_trees import with_dtype
 from adrpo_jax.sampling.token_distribution import (
   TokenDistribution,
   greedy,
   make_token_distribution,
 )
-from adrpo_jax.system.files import visible_files
-from adrpo_jax.system.fingerprint import fingerprint
 from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import Modality, PyTree
 
 PRODUCTS = '(kernel|embedding)$'
-SHORTEST = 16  # tokens; prompts of a step are padded to 16, 32, 64, ...
 
 
-def make_qwen_generator(
-  config: ConfigDict, mesh: jax.sharding.Mesh
-) -> Generator:
-  """Qwen2, Qwen2.5 or Qwen3, from a folder in the layout of transformers.
-
-  Raises:
-    InputError: a folder that is not of this kind, one whose tokenizer has
-      tokens that the model does not know, or texts longer than those that the
-      model was made for.
-  """
-  folder, tokenizer = language_folder(config), make_chat_tokenizer(config)
-  model = decoder_folder.read(folder)
-  check_tokens(tokenizer, model)
-  dtype = jnp.dtype(config.model.param_dtype)
-  return _generator(
-    config,
-    mesh,
-    model,
-    known=np.isin(np.arange(model.config.vocab_size), tokenizer.token_ids),
-    stops=tokenizer.stop_ids,
-    pad=tokenizer.pad_id,
-    encode=_encoder(tokenizer, config.prompts.max_prompt_length),
-    reference=decoder_folder.load(model, dtype, shard(mesh)),
-    identity=fingerprint([folder]),
-  )
-
-
-def make_abstract_qwen(
-  config: ConfigDict, mesh: jax.sharding.Mesh
-) -> Generator:
-  """Qwen with shapes for weights, of the config's path or a released model."""
-  if config.model.path:
-    model = decoder_folder.read(language_folder(config))
-  else:
-    sizes = lookup(ARCHITECTURES, config.model.architecture, 'model')
-    model = decoder_folder.DecoderFolder(
-      pathlib.Path(), sizes, {}, decoder_folder.TRANSFORMERS_LONGEST
-    )
-  dtype = jnp.dtype(config.model.param_dtype)
-  shapes = with_dtype(decoder_folder.param_shapes(Decoder(model.config)), dtype)
-  return _generator(
-    config,
-    mesh,
-    model,
-    known=np.ones(model.config.vocab_size, bool),
-    stops=(0,),
-    pad=0,
-    encode=refuse_prompts,
-    reference=shard(mesh)(shapes),
-    identity='',
-  )
-
-
-def _generator(
+def make_language_generator(
   config: ConfigDict,
   mesh: jax.sharding.Mesh,
   model: decoder_folder.DecoderFolder,
@@ -126,10 +54,31 @@ def _generator(
   encode: Encode,
   reference: PyTree,
   identity: str,
+  save: Callable[[PyTree, pathlib.Path], pathlib.Path],
+  save_adapters: Callable[[PyTree, float, pathlib.Path], pathlib.Path],
+  features_of: language.FeaturesOf = language.no_features,
+  further: Mapping[str, jax.ShapeDtypeStruct] = MappingProxyType({}),
 ) -> Generator:
+  """Makes the generator of a decoder, which may read more than words.
+
+  Args:
+    config: its sampler, lengths and precision.
+    mesh: where its arrays lie.
+    model: the sizes of the decoder.
+    known: [V] bool, see `language_model`.
+    stops: tokens that end a completion.
+    pad: the token behind the end.
+    encode: see `Generator`.
+    reference: {'params': ...} of the decoder, and what `features_of` reads.
+    identity: see `Generator`.
+    save: see there.
+    save_adapters: see there.
+    features_of: what stands in place of words in prompts.
+    further: shapes of a condition besides tokens and mask.
+  """
   check_length(config, model)
   functions = language_model(
-    Decoder(model.config, make_compute(config, mesh)), known
+    Decoder(model.config, make_compute(config, mesh)), known, features_of
   )
   settings = partial(
     language.LanguageSettings,
@@ -173,13 +122,14 @@ def _generator(
     condition={
       'tokens': jax.ShapeDtypeStruct((length,), jnp.int32),
       'mask': jax.ShapeDtypeStruct((length,), jnp.bool_),
+      **further,
     },
     frozen={'reference': reference},
-    save=partial(_save, model),
+    save=save,
     check_adapters=partial(
       lora_files.check_exportable, decoder_table.decoder_rows()
     ),
-    save_adapters=partial(_save_adapters, model, config.model.path),
+    save_adapters=save_adapters,
     identity=identity,
   )
 
@@ -213,54 +163,3 @@ def _distribution(
     return make_token_distribution(temperature, sampler.top_k, sampler.top_p)
   except ValueError as error:
     raise InputError(str(error)) from error
-
-
-def _encoder(tokenizer: ChatTokenizer, longest: int) -> Encode:
-  def encode(prompts: PromptSet) -> Rows:
-    encoded = [tokenizer.encode(text) for text in prompts.texts]
-
-    def rows(ids: np.ndarray) -> PyTree:
-      chosen = [encoded[i] for i in ids]
-      length = bucket(max(map(len, chosen)), longest, SHORTEST)
-      return left_padded(chosen, length, tokenizer.pad_id)
-
-    return rows
-
-  return encode
-
-
-def _save(
-  model: decoder_folder.DecoderFolder, full: PyTree, folder: pathlib.Path
-) -> pathlib.Path:
-  """A whole folder: its config, weights, and the files of its tokenizer."""
-  path = decoder_folder.save(folder, model.fields, full)
-  for file in _tokenizer_files(model.path):
-    shutil.copyfile(file, folder / file.name)
-  return path
-
-
-def _save_adapters(
-  model: decoder_folder.DecoderFolder,
-  base: str,
-  adapters: PyTree,
-  scale: float,
-  folder: pathlib.Path,
-) -> pathlib.Path:
-  rows = decoder_table.decoder_rows()
-  source, revision = lasting_name(base, model.path)
-  lora_files.save_peft(folder, rows, adapters, scale, source, revision)
-  return folder / f'{lora_files.STEMS[1]}.safetensors'
-
-
-def _tokenizer_files(folder: pathlib.Path) -> list[pathlib.Path]:
-  """Files beside the weights: the tokenizer's, and how it generates."""
-  names = (
-    'generation_config.json',
-    'chat_template*',
-    'tokenizer*',
-    'special_tokens_map.json',
-    'added_tokens.json',
-    'vocab.json',
-    'merges.txt',
-  )
-  return [f for name in names for f in visible_files(folder.glob(name))]

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from adrpo_jax.builders.generators.language import _tokenizer_files
+from adrpo_jax.builders.generators.qwen import companions
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.tiny import clip as clip_tiny
@@ -52,5 +52,5 @@ def test_only_files_of_a_tokenizer_are_copied(tmp_path):
   for name in ('tokenizer.json', 'merges.txt'):
     (tmp_path / name).write_text('{}')
   litter(tmp_path)
-  names = [file.name for file in _tokenizer_files(tmp_path)]
+  names = [file.name for file in companions(tmp_path)]
   assert names == ['tokenizer.json', 'merges.txt']
