@@ -23,7 +23,11 @@ from adrpo_jax.models.condition import Condition
 from adrpo_jax.system import cache_files
 from adrpo_jax.types import PyTree
 
-_DTYPES = {'BF16': jnp.bfloat16, 'F16': np.float16, 'F32': np.float32}
+_DTYPES: dict[object, np.dtype] = {
+  'BF16': np.dtype(jnp.bfloat16),
+  'F16': np.dtype(np.float16),
+  'F32': np.dtype(np.float32),
+}
 
 Encode = Callable[[Sequence[str]], Iterable[tuple[str, Condition]]]
 
