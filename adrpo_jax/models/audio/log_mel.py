@@ -44,6 +44,11 @@ class MelSettings(NamedTuple):
     """Samples of the longest clip."""
     return self.chunk_length * self.sampling_rate
 
+  @property
+  def shortest(self) -> int:
+    """Samples of the shortest clip with a token: of three frames."""
+    return 2 * self.hop_length + 1
+
   def frames(self, samples: int) -> int:
     """Returns f, the frames of a clip of so many samples."""
     return -(-samples // self.hop_length)

@@ -6,13 +6,16 @@ is loaded.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+import copy
 import pathlib
 import re
 from typing import Any
 
 from adrpo_jax.errors import InputError, did_you_mean
+from adrpo_jax.models.files.config_files import read_config, shown
 
-Messages = Sequence[Mapping[str, str]]
+Turn = Mapping[str, Any]
+Messages = Sequence[Turn]
 # (messages, whether the turn of the assistant begins behind them) -> text
 Write = Callable[[Messages, bool], str]
 
@@ -26,11 +29,23 @@ def message(role: str, content: str) -> dict[str, str]:
   return {'role': role, 'content': content}
 
 
+def asked(text: str) -> Turn:
+  """The turn of a user who writes."""
+  return message('user', text)
+
+
+def asked_of_sound(text: str) -> Turn:
+  """The turn of a user who plays a sound and writes."""
+  sound = {'type': 'audio', 'audio': 'sound'}
+  return {'role': 'user', 'content': [sound, {'type': 'text', 'text': text}]}
+
+
 def make_writer(
   tokenizer: Any,
   folder: pathlib.Path,
   system: str,
   arguments: Mapping[str, Any],
+  question: Callable[[str], Turn] = asked,
 ) -> Write:
   """Makes the function that writes messages behind a system message.
 
@@ -39,6 +54,7 @@ def make_writer(
     folder: of the tokenizer, for messages.
     system: the system message, '' for none.
     arguments: variables of the template, {'enable_thinking': False}.
+    question: (text) -> a turn of the user, which the template has to take.
 
   Raises:
     InputError: there is no template, it has no such variable, it raises, or
@@ -63,7 +79,7 @@ def make_writer(
         f'{type(error).__name__}: {str(error)[:200]}. {_way_out(system)}'
       ) from error
 
-  text = write([message('user', PROBE)], True)
+  text = write([question(PROBE)], True)
   for content in (PROBE, system.strip()):
     if content not in text:
       raise InputError(
@@ -89,6 +105,28 @@ def end_of_turn(tokenizer: Any, write: Write) -> tuple[int, ...]:
     *(i for i, t in tokenizer.added_tokens_decoder.items() if t.special),
   }
   return tuple(i for i in ids['input_ids'] if i in special)[:1]
+
+
+def with_processor_template(tokenizer: Any, folder: pathlib.Path) -> Any:
+  """Returns a tokenizer with the template of the folder's processor.
+
+  Older folders have it in a chat_template.json; that of their tokenizer may
+  know texts alone.
+
+  Raises:
+    InputError: there is such a file without a template.
+  """
+  file = folder / 'chat_template.json'
+  if (folder / 'chat_template.jinja').is_file() or not file.is_file():
+    return tokenizer
+  template = read_config(file).get('chat_template')
+  if not isinstance(template, str):
+    raise InputError(
+      f'Expected a text as chat_template in {file}, got {shown(template)}.'
+    )
+  changed = copy.copy(tokenizer)
+  changed.chat_template = template
+  return changed
 
 
 def template_file(folder: pathlib.Path) -> pathlib.Path:

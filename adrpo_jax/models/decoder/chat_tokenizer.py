@@ -11,9 +11,11 @@ import numpy as np
 from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.models.config_types import TokenId
 from adrpo_jax.models.decoder.chat_template import (
+  Turn,
+  asked,
   end_of_turn,
   make_writer,
-  message,
+  with_processor_template,
 )
 from adrpo_jax.models.files.config_files import (
   matches_type,
@@ -53,6 +55,7 @@ def load_chat_tokenizer(
   template: str = 'chat',
   system: str = '',
   arguments: Mapping[str, Any] = MappingProxyType({}),
+  question: Callable[[str], Turn] = asked,
 ) -> ChatTokenizer:
   """Loads the tokenizer of a Hugging Face folder.
 
@@ -65,6 +68,7 @@ def load_chat_tokenizer(
       chat template; 'none' lets the model continue the plain prompt.
     system: the system message before the prompt, or ''; only for 'chat'.
     arguments: variables of the template; only for 'chat'.
+    question: (prompt) -> the turn that it is; only for 'chat'.
 
   Raises:
     InputError: there is no tokenizer, no chat template or one that does not
@@ -74,7 +78,9 @@ def load_chat_tokenizer(
   tokenizer = load_tokenizer(folder)
   if template not in TEMPLATES:
     raise unknown_name(template, TEMPLATES, 'template')
-  encode, ends = TEMPLATES[template](tokenizer, folder, system, arguments)
+  encode, ends = TEMPLATES[template](
+    tokenizer, folder, system, arguments, question
+  )
   own = tokenizer.eos_token_id
   own_stops = () if own is None else (own,)
   stops = tuple(dict.fromkeys((*_generation_stops(folder), *own_stops, *ends)))
@@ -134,11 +140,14 @@ def _chat(
   folder: pathlib.Path,
   system: str,
   arguments: Mapping[str, Any],
+  question: Callable[[str], Turn],
 ) -> tuple[Callable[[str], list[int]], tuple[int, ...]]:
-  write = make_writer(tokenizer, folder, system, arguments)
+  if question is not asked:
+    tokenizer = with_processor_template(tokenizer, folder)
+  write = make_writer(tokenizer, folder, system, arguments, question)
 
   def encode(prompt: str) -> list[int]:
-    text = write([message('user', prompt)], True)
+    text = write([question(prompt)], True)
     return tokenizer(text, add_special_tokens=False)['input_ids']
 
   return encode, end_of_turn(tokenizer, write)
@@ -149,7 +158,9 @@ def _plain(
   folder: pathlib.Path,
   system: str,
   arguments: Mapping[str, Any],
+  question: Callable[[str], Turn],
 ) -> tuple[Callable[[str], list[int]], tuple[int, ...]]:
+  del question  # A prompt as it is has no turns.
   if system or arguments:
     raise InputError(
       f"Expected template 'chat' beside a system prompt and arguments of the "
@@ -159,8 +170,8 @@ def _plain(
   return lambda prompt: tokenizer(prompt)['input_ids'], ()
 
 
-# Name -> (tokenizer, folder, system message, arguments of the template) ->
-# (prompt) -> token ids, and the tokens that end a turn.
+# Name -> (tokenizer, folder, system message, arguments of the template, turn of
+# a prompt) -> (prompt) -> token ids, and the tokens that end a turn.
 TEMPLATES = {'chat': _chat, 'none': _plain}
 
 
