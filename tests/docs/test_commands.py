@@ -42,6 +42,8 @@ PYTHON = [b for b in BLOCKS if b.kind == 'python' and not b.not_run]
 HERE = [b for b in PYTHON if b.page.name != 'README.md']  # test_readme runs it
 SHELL = [b for b in BLOCKS if b.kind in ('sh', 'console')]
 OURS = frozenset(TEXT_WORLDS)
+# Flags of `adrpo_jax.main` that other modules read too.
+OF_MAIN = ('config', 'workdir', 'answers', 'benchmark', 'items')
 FILE = re.compile(r'# (\w+\.py)\n')
 
 
@@ -253,7 +255,7 @@ def _known(flags, source):
   for flag in flags:
     name = flag.lstrip('-').partition('=')[0]
     if name not in names:
-      assert name.partition('.')[0] in ('config', 'workdir'), flag
+      assert name.partition('.')[0] in OF_MAIN, flag
       theirs.append(flag)
   return theirs
 
