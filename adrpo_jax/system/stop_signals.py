@@ -46,6 +46,20 @@ def stop_signals(
       _reactions.pop()
 
 
+def end_until_listened(commands: Sequence[str]) -> None:
+  """Ends this process at a signal to stop, until a `stop_signals` listens.
+
+  It is for the seconds in which a command imports what it needs, and changes
+  nothing in a program that is none of the commands, as `python -m` or a script
+  names them.
+  """
+  words = sys.orig_argv
+  module = words[words.index('-m') + 1 :][:1] if '-m' in words else []
+  if {*module, os.path.basename(sys.argv[0])} & set(commands):
+    for number in SIGNALS:
+      signal.signal(number, _end_before_begun)
+
+
 def listening() -> bool:
   """Returns True inside of a block of `stop_signals`."""
   return bool(_reactions)
@@ -98,6 +112,10 @@ def _listen(reader: socket.socket) -> None:
     count += 1
     for react in _reactions[-1:]:
       react(count)
+
+
+def _end_before_begun(number: int, frame: Any) -> None:
+  end_at_once('Stopped. To go on, give the same command.')
 
 
 def _leave(number: int, frame: Any) -> None:

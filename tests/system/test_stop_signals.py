@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+import small_run
 
 from adrpo_jax.system import stop_signals as module
 from adrpo_jax.system.stop_signals import SIGNALS, listening, stop_signals
@@ -120,3 +121,35 @@ def test_at_the_end_of_its_parent_it_ends_at_once():
   os.close(ours)
   out, err = process.communicate(timeout=100)
   assert (out, err, process.returncode) == ('2\n', '\nended\n', 75)
+
+
+@pytest.mark.parametrize('number', SIGNALS)
+@pytest.mark.parametrize('module', ['adrpo_jax.main', 'adrpo_jax.compare'])
+def test_a_command_ends_in_one_line_while_it_imports(module, number):
+  process = subprocess.Popen(
+    [sys.executable, '-X', 'importtime', '-m', module],
+    env=small_run.process_environment(),
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  for line in process.stderr:
+    if 'jax._src' in line:  # The first part of JAX has been imported.
+      break
+  process.send_signal(number)
+  said = process.communicate(timeout=100)[1]
+  assert process.returncode == 75
+  assert said.splitlines()[-1] == ('Stopped. To go on, give the same command.')
+  assert 'Traceback' not in said
+
+
+def test_a_program_that_imports_the_package_keeps_its_signals():
+  program = (
+    'import signal; before = [signal.getsignal(n) for n in (2, 15)]\n'
+    'import adrpo_jax\n'
+    'assert before == [signal.getsignal(n) for n in (2, 15)]'
+  )
+  subprocess.run(
+    [sys.executable, '-c', program],
+    env=small_run.process_environment(),
+    check=True,
+  )
