@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 import contextlib
 import errno
-import fcntl
 import itertools
 import json
 import os
@@ -107,7 +106,7 @@ def _locked_file(path: epath.Path) -> tuple[int | None, str | None]:
   while True:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      _lock(descriptor)
     except BlockingIOError:
       owner = _owner(os.read(descriptor, 4096))
       os.close(descriptor)
@@ -133,6 +132,15 @@ def _locked_file(path: epath.Path) -> tuple[int | None, str | None]:
   os.truncate(descriptor, 0)
   os.write(descriptor, json.dumps(record).encode())
   return descriptor, None
+
+
+def _lock(descriptor: int) -> None:
+  """Locks an open file. Raises BlockingIOError if another has it."""
+  try:
+    import fcntl
+  except ImportError as error:
+    raise OSError(errno.ENOSYS, 'Python has no fcntl here') from error
+  fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_at(descriptor: int, path: epath.Path) -> bool:

@@ -96,6 +96,13 @@ def test_a_file_system_without_locks_is_warned_of(
   assert 'WARNING' in capsys.readouterr().err
 
 
+def test_a_system_without_locks_is_warned_of(tmp_path, monkeypatch, capsys):
+  monkeypatch.setitem(sys.modules, 'fcntl', None)
+  with locked(epath.Path(tmp_path)):
+    pass
+  assert 'no fcntl here). Start no second run' in capsys.readouterr().err
+
+
 def test_what_is_empty_in_the_end_is_removed(tmp_path):
   folder = epath.Path(tmp_path / 'run')
   with locked(folder):
