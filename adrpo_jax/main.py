@@ -121,16 +121,23 @@ def main(
         known.append(workdir)
         with watched_peers(lambda p: end_at_once(lost_process(p, workdir))):
           return _run(config, workdir, devices)
-    except (InputError, RewardError, RunError) as error:
-      print(f'error: {error}', file=sys.stderr)
-      return 2
     except Exception as error:
-      if (message := last_words(error, *known)) is None:
-        if of_lost_peer(error):
-          end_at_once(f'{error}\n{lost_process(None, *known)}')
-        raise
-      print(f'error: {message}', file=sys.stderr)
+      print(f'error: {_message(error, *known)}', file=sys.stderr)
       return 2
+
+
+def _message(error: Exception, workdir: epath.Path | None = None) -> str:
+  """Returns the line for an error; raises it again where there is none.
+
+  The loss of another process ends this one.
+  """
+  if isinstance(error, (InputError, RewardError, RunError)):
+    return str(error)
+  if message := last_words(error, workdir):
+    return message
+  if of_lost_peer(error):
+    end_at_once(f'{error}\n{lost_process(None, workdir)}')
+  raise error
 
 
 def usage() -> str:

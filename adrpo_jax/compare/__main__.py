@@ -34,6 +34,7 @@ from adrpo_jax.compare.report import write_comparison
 from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.report.write import is_written, write_report
 from adrpo_jax.system import local_paths
+from adrpo_jax.system.going_on import is_of_full_disk
 from adrpo_jax.system.records import read_summary
 from adrpo_jax.system.steady_output import steady_output
 from adrpo_jax.system.stop_signals import STOPPED, stop_signals
@@ -74,6 +75,15 @@ def main(argv: Sequence[str]) -> int:
       return _compare(pathlib.Path(folder), runs, commands)
     except InputError as error:
       print(f'error: {error}', file=sys.stderr)
+      return 2
+    except Exception as error:
+      if not is_of_full_disk(error):
+        raise
+      print(
+        'error: The disk is full. Finished runs and their checkpoints are '
+        'kept. Free some space. To go on, give the same command.',
+        file=sys.stderr,
+      )
       return 2
 
 

@@ -1,5 +1,6 @@
 """python -m adrpo_jax.compare: which runs it starts, and with what."""
 
+import errno
 import shutil
 import signal
 import subprocess
@@ -157,6 +158,17 @@ def test_what_a_finished_run_and_the_comparison_lack_is_written(
     'comparison.html',
     'raft/seed_0/report.html',
   ]
+
+
+def test_a_full_disk_is_one_line(tmp_path, started, monkeypatch, capsys):
+  def full(*_):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr(compare, 'write_comparison', full)
+  monkeypatch.setattr(compare, '_is_finished', lambda folder: bool(started))
+  assert called(tmp_path) == 2
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith('error: The disk is full.')
 
 
 # A stand-in for adrpo_jax.main, which says that it was told to stop.
