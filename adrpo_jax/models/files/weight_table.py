@@ -18,6 +18,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from adrpo_jax.errors import InputError
 from adrpo_jax.models.files.safetensors_trees import (
   dtype_kind,
   read_leaf,
@@ -27,6 +28,11 @@ from adrpo_jax.models.files.tensor_files import TensorFiles
 from adrpo_jax.tree_names import check_same, leaf_names
 from adrpo_jax.types import PyTree
 
+# The ends of the names that GPTQ, AWQ, bitsandbytes and FP8 give to tensors.
+PACKED = re.compile(
+  r'\.(qweight|qzeros|g_idx|weight_packed|SCB|weight_scale(_inv)?|'
+  r'weight\.(absmax|quant_map|quant_state\..*))$'
+)
 Shape = tuple[int, ...]
 Index = tuple[slice, ...]
 
@@ -140,9 +146,10 @@ def load(
     ignored: pattern of the files' tensors that this package does not use.
 
   Raises:
-    InputError: tensors are missing, unexpected, or differ in shape or kind of
-      numbers. The message names all of them.
+    InputError: tensors are quantized; or missing, unexpected, or of another
+      shape or kind of numbers. The message names all of them.
   """
+  _check_plain(files)
   leaves, table = leaf_names(shapes), sources(rows, shapes)
   check_same(
     {
@@ -179,6 +186,20 @@ def to_hf(rows: Sequence[Row], tree: PyTree) -> dict[str, np.ndarray]:
     for name, array in zip(source.names, layers, strict=True):
       tensors[name] = _to_their_axes(array, source.axes)
   return tensors
+
+
+def _check_plain(files: TensorFiles) -> None:
+  """Checks that no tensor is quantized, whatever the config says of it.
+
+  Folders of the first GPTQ and AWQ say it in a file of their own.
+  """
+  name = next((name for name in files.shapes if PACKED.search(name)), None)
+  if name is not None:
+    raise InputError(
+      f'Expected weights of plain floats in {files.where}, got {name}: the '
+      'model is quantized. Take the plain release of the same model, in '
+      'bfloat16, float16 or float32.'
+    )
 
 
 def _matching(rows: Sequence[Row], name: str, shape: Shape) -> Iterator[Source]:

@@ -209,6 +209,14 @@ def _integers(folder):
   save_file(TENSORS | {'layers.3.q.bias': bias}, folder / 'model.safetensors')
 
 
+def _quantized(folder):
+  tensors = {n: t for n, t in TENSORS.items() if n != 'layers.3.q.weight'}
+  packed = np.zeros((1, 8), np.int32)
+  save_file(
+    tensors | {'layers.3.q.qweight': packed}, folder / 'model.safetensors'
+  )
+
+
 @pytest.mark.parametrize(
   ('spoil', 'message'),
   [
@@ -222,6 +230,7 @@ def _integers(folder):
     (_misnamed, r'nearest in the file: layers\.3\.q\.weights'),
     (_misshapen, r'layers\.3\.q\.bias: expected float \[8\], got float \[9\]'),
     (_integers, 'expected float .* got integer'),
+    (_quantized, r'q\.qweight: the model is quantized\. Take the plain'),
   ],
   ids=lambda value: getattr(value, '__name__', ''),
 )
