@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from adrpo_jax.rewards.overlap import split
+from adrpo_jax.rewards.protocol import RewardError
 from adrpo_jax.rewards.text.protocol import text_prompts
 from adrpo_jax.rewards.text_table import (
   TEXT_REWARDS,
   applying,
   make_text_reward,
+  text_row,
 )
 from adrpo_jax.rewards.weighted_sum import measure_masks
 from adrpo_jax.types import PromptBatch
@@ -91,6 +93,29 @@ def test_what_is_measured_only_costs_nothing(samples):
   np.testing.assert_array_equal(
     scores.measures['exact_match/valid'], [[1, 1], [0, 0], [1, 1], [0, 0]]
   )
+
+
+def test_the_limit_on_invalid_samples_is_of_those_that_are_judged(samples):
+  """Of 4 samples with a reference one has no number: 1 of 4, not of 8."""
+
+  def judge(prompt, answer, reference):
+    del prompt
+    return None if answer == '1' else float(answer == reference)
+
+  table = {'picky': text_row('picky', lambda: judge, applies=bool)}
+  for limit, message in ((0.25, ''), (0.2, r'25\.0%')):
+    reward = make_text_reward(
+      {'picky': 1.0},
+      text_prompts(['?'] * 4, REFERENCES),
+      made_answers.decode,
+      invalid_limit=limit,
+      rows=table,
+    )
+    if message:
+      with pytest.raises(RewardError, match=message):
+        reward(PROMPTS, samples)
+    else:
+      assert not reward(PROMPTS, samples).valid[0, 0]
 
 
 def test_a_prompt_without_any_term_is_invalid(samples):

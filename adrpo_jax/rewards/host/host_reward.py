@@ -29,19 +29,23 @@ HostFunction = Callable[[Sequence[Any], Any], Any]
 class _Pending(NamedTuple):
   """Samples [P, G] whose batches are queued for the function.
 
-  others: the places of samples that are not judged, with their numbers
+  others: the places of samples that are not judged
   """
 
   shape: tuple[int, ...]
   batches: list[tuple[list[Sample], concurrent.futures.Future[np.ndarray]]]
-  others: list[tuple[Place, np.ndarray]]
+  others: list[Place]
 
-  def rows(self) -> Iterator[tuple[Place, np.ndarray]]:
-    """(place, its numbers) of each sample; waits for the threads."""
-    yield from self.others
+  def rows(self, width: int) -> Iterator[tuple[Place, np.ndarray]]:
+    """(place, row) of each sample; waits for the threads.
+
+    A row is 1 and `width` numbers, or zeros for a sample that is not judged.
+    """
+    zeros = np.zeros(1 + width, np.float32)
+    yield from ((place, zeros) for place in self.others)
     for samples, future in self.batches:
       for sample, numbers in zip(samples, future.result(), strict=True):
-        yield sample.place, numbers
+        yield sample.place, np.append(np.float32(1), numbers)
 
 
 class HostReward:
@@ -56,7 +60,7 @@ class HostReward:
   that cannot be judged costs no other.
 
   Attributes:
-    num_judged: samples judged so far.
+    num_judged: samples judged so far, without those of prompts without record.
     num_invalid: samples among them that could not be judged.
     last_failure: the last failure, as text; '' where there was none.
   """
@@ -121,7 +125,6 @@ class HostReward:
       self._view, self._records, prompts, decoded, self._name
     )
     samples = [sample for sample in local if sample.record is not None]
-    zeros = np.zeros_like(self._none(1)[0])
     batches = [
       samples[i : i + self._batch_size]
       for i in range(0, len(samples), self._batch_size)
@@ -129,30 +132,35 @@ class HostReward:
     return _Pending(
       jax.tree.leaves(decoded)[0].shape[:2],
       [(batch, self._pool.submit(self._judge, batch)) for batch in batches],
-      [(sample.place, zeros) for sample in local if sample.record is None],
+      [sample.place for sample in local if sample.record is None],
     )
 
   def finish(self, parts: Sequence[_Pending]) -> Scores:
     """Waits for all parts of a step; the limit holds for the whole step.
 
-    A sample with a number that is not finite is invalid; its numbers are 0.
+    A sample with a number that is not finite is invalid; its numbers are 0. The
+    limit is on their share of the samples that are judged.
 
     Raises:
       RewardError: more invalid samples than the limit allows.
     """
+    width = len(self._names)
     try:
-      numbers = gather_rows(
-        [(part.shape, part.rows()) for part in parts], self._none(1)[0]
+      rows = gather_rows(
+        [(part.shape, part.rows(width)) for part in parts],
+        np.full(1 + width, np.nan, np.float32),
       )
     finally:
       for part in parts:
         for _, future in part.batches:
           future.cancel()  # Batches that still wait, where one has failed.
+    judged, numbers = int(rows[..., 0].sum()), rows[..., 1:]
     valid = np.isfinite(numbers).all(-1)
-    self.num_judged += valid.size
-    self.num_invalid += int((~valid).sum())
+    invalid = int((~valid).sum())
+    self.num_judged += judged
+    self.num_invalid += invalid
     check_invalid_share(
-      float((~valid).mean()),
+      invalid / max(judged, 1),
       limit=self._limit,
       name=f'The reward {self._name!r}',
       reason=self.last_failure,
