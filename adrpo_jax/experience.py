@@ -1,6 +1,6 @@
 """The samples and rewards of a step: from a rollout, or from stored pairs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import time
 from typing import Any, Protocol
 
@@ -57,11 +57,15 @@ class Offline(Sampled, Protocol):
   @property
   def init(self) -> Callable[[], TrainState]: ...
   @property
+  def abstract(self) -> TrainState: ...
+  @property
   def groups(self) -> tuple[int, int]: ...
   @property
   def prompts_of(self) -> Callable[[np.ndarray], PromptBatch]: ...
   @property
   def prompt_count(self) -> int: ...
+  @property
+  def id_limits(self) -> Mapping[str, int]: ...
   @property
   def place(self) -> Callable[[PyTree], PyTree]: ...
 
@@ -106,6 +110,14 @@ def offline(
   if not path.exists():
     _draw_pairs(run, path, steps, seed)
   pairs = preferences.read(path, run.prompt_count)
+  drawn = jax.eval_shape(
+    run.rollout,
+    run.abstract.params,
+    run.frozen,
+    run.prompts_at(0),
+    jax.random.key(seed),
+  )
+  preferences.check_samples(path, pairs, drawn, run.id_limits)
   per_step = run.groups[0]
 
   def experience(state, step, key):

@@ -23,8 +23,9 @@ A file of this form takes the place of the drawn pairs with
 again at the first after the last.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import hashlib
+import itertools
 import json
 
 from etils import epath
@@ -148,6 +149,47 @@ def _fault(pairs: dict[str, PyTree], prompts: int) -> str:
       f'{rewards[row, 1]:g} in pair {row}. The winner comes first.'
     )
   return ''
+
+
+def check_samples(
+  path: epath.Path,
+  pairs: dict[str, PyTree],
+  drawn: Mapping[str, jax.ShapeDtypeStruct],
+  limits: Mapping[str, int],
+) -> None:
+  """Checks that pairs hold samples as a run draws them.
+
+  Args:
+    path: of the file of pairs.
+    pairs: what `read` returns.
+    drawn: name -> [P, G, ...], what a rollout of the run returns.
+    limits: name -> n, of arrays that hold ids from 0 to n − 1.
+
+  Raises:
+    InputError: other arrays, dtypes or shapes, or an id beyond its limit.
+  """
+  expected, got = (
+    {k: f'{leaf.dtype.name} {list(leaf.shape[n:])}' for k, leaf in leaves}
+    for leaves, n in ((drawn.items(), 2), (pairs['winner'].items(), 1))
+  )
+  if expected != got:
+    raise InputError(
+      f'Expected samples of {expected} in the pairs {path}, as this config '
+      f'draws them, got {got}. Give the config that the pairs are of, or other '
+      'pairs.'
+    )
+  for (name, limit), side in itertools.product(
+    limits.items(), ('winner', 'loser')
+  ):
+    ids = pairs[side][name]
+    beyond = (ids < 0) | (ids >= limit)
+    if beyond.any():
+      row = int(np.argwhere(beyond)[0][0])
+      raise InputError(
+        f'Expected {name} from 0 to {limit - 1}, which the model has, in the '
+        f'pairs {path}, got {ids[beyond][0]} in {side} {row}. Make the pairs '
+        'with the tokenizer of the model.'
+      )
 
 
 def _digest(pairs: dict[str, PyTree]) -> str:

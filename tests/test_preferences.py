@@ -106,6 +106,48 @@ def test_a_file_without_pairs_is_refused(tmp_path):
     preferences.read(path, N)
 
 
+def drawn(**leaves):
+  """What a rollout returns: [P, G, ...] of these arrays of one sample."""
+  return {
+    name: jax.ShapeDtypeStruct((2, 3, *shape), np.dtype(dtype))
+    for name, (dtype, shape) in leaves.items()
+  }
+
+
+@pytest.mark.parametrize(
+  ('leaves', 'said'),
+  [
+    ({'x0': ('float32', (8, 8, 4))}, r'8, 8, 4.*got .*float32 \[8, 8, 8\]'),
+    ({'x0': ('bfloat16', (8, 8, 8))}, 'bfloat16'),
+    ({'tokens': ('int32', (5,))}, "'tokens'"),
+  ],
+)
+def test_samples_that_the_run_does_not_draw_are_refused(tmp_path, leaves, said):
+  path = tmp_path / 'mine.safetensors'
+  write_pairs(path, {'pairs': str(N), 'sample': SAMPLE})
+  pairs = preferences.read(path, N)
+  same = drawn(x0=('float32', (8, 8, 8)))
+  preferences.check_samples(path, pairs, same, {})
+  with pytest.raises(InputError, match=said) as raised:
+    preferences.check_samples(path, pairs, drawn(**leaves), {})
+  assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize('token', [-1, 7])
+def test_tokens_that_the_model_does_not_have_are_named(tmp_path, token):
+  path = tmp_path / 'mine.safetensors'
+  tokens = np.full((2, 3, 5), 6, np.int32)
+  leaves = drawn(tokens=('int32', (5,)))
+  pairs = {
+    'winner': {'tokens': tokens[0]},
+    'loser': {'tokens': tokens[1]},
+  }
+  preferences.check_samples(path, pairs, leaves, {'tokens': 7})
+  tokens[1, 2, 4] = token
+  with pytest.raises(InputError, match=rf'0 to 6.*got {token} in loser 2'):
+    preferences.check_samples(path, pairs, leaves, {'tokens': 7})
+
+
 def test_no_damaged_file_of_drawn_pairs_is_read(tmp_path):
   """A flipped bit anywhere is an error, or changes no pair."""
   path = tmp_path / 'pairs.safetensors'

@@ -1,6 +1,6 @@
 """A run of a config: its stages as functions, its arrays on the mesh."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 import pathlib
 from typing import Any, NamedTuple
@@ -41,6 +41,7 @@ class Run(NamedTuple):
   prompts_at: step -> the prompts of that step, on the mesh
   prompts_of: ids [P] -> these prompts, on the host
   prompt_count: the number of training prompts
+  id_limits: see `Generator`
   place: puts arrays that lead with prompts onto the mesh
   encode: (prompts) -> prompts_of for these
   rollout, decode, reward, update: the stages, jitted
@@ -63,6 +64,7 @@ class Run(NamedTuple):
   prompts_at: Callable[[int], PromptBatch]
   prompts_of: Batches
   prompt_count: int
+  id_limits: Mapping[str, int]
   place: Callable[[PyTree], PyTree]
   encode: Callable[[prompt_sources.PromptSet], Batches]
   rollout: Callable[..., PyTree]
@@ -163,6 +165,7 @@ def build(
     prompts_at=prompts_at,
     prompts_of=prompts_of,
     prompt_count=len(task.training),
+    id_limits=generator.id_limits,
     place=place,
     measures=programs.modality.measures,
     encode=encode,

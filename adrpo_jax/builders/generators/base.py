@@ -1,7 +1,8 @@
 """A generator: a base as functions, with its weights on the mesh."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import pathlib
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -44,6 +45,7 @@ class Generator(NamedTuple):
                   `save_adapters` could not write
   save_adapters:  (adapters, alpha/r, folder) -> the file of adapters
   identity:       a digest of the weights
+  id_limits:      name -> n, of arrays of samples that hold ids from 0 to n − 1
   """
 
   modality: Callable[[Method, Materialize], Modality]
@@ -55,6 +57,7 @@ class Generator(NamedTuple):
   check_adapters: Callable[[PyTree], None]
   save_adapters: Callable[[PyTree, float, pathlib.Path], pathlib.Path]
   identity: str
+  id_limits: Mapping[str, int] = MappingProxyType({})
 
 
 def refuse_prompts(prompts: PromptSet) -> Rows:

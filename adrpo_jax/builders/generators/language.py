@@ -131,6 +131,7 @@ def make_language_generator(
     ),
     save_adapters=save_adapters,
     identity=identity,
+    id_limits={'tokens': model.config.vocab_size},
   )
 
 
