@@ -217,6 +217,10 @@ def _above(key: str, table: Table) -> str | None:
 
 
 def _hint(value: Any, kind: Values) -> str:
+  if _is(value, int) and value > LARGEST:
+    return f' It is larger than {LARGEST}, the largest on a device.'
+  if _is(value, float) and is_finite(value) and value and not _on_device(value):
+    return ' On a device it is 0.'
   if not _is(value, str):
     return ''
   if value in kind.reasons:

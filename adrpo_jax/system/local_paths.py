@@ -11,7 +11,7 @@ from adrpo_jax.system import user_code
 from adrpo_jax.system.files import in_bucket
 
 # Last words of the config keys whose values may be paths.
-KEYS = ('path', 'source', 'eval_prompts', 'pairs', 'tokenizer')
+KEYS = ('path', 'source', 'eval_prompts', 'pairs', 'tokenizer', 'head', 'base')
 
 
 def expanded(path: str) -> str:

@@ -105,6 +105,25 @@ def test_a_refusal_says_what_was_expected_and_what_came(value, said):
   assert all(words in str(error.value) for words in said)
 
 
+@pytest.mark.parametrize(
+  ('value', 'kind', 'said'),
+  [
+    (
+      2**31,
+      whole(0),
+      'got 2147483648. It is larger than 2147483647, the largest on a device.',
+    ),
+    (1e-60, number(above=0), 'above 0, got 1e-60. On a device it is 0.'),
+    (-0.0, number(above=0), 'above 0, got -0.0.'),
+    (math.nan, number(above=0), 'above 0, got nan.'),
+  ],
+)
+def test_a_number_that_a_device_cannot_hold_says_why(value, kind, said):
+  with pytest.raises(InputError) as error:
+    check_values({'a': value}, {'a': kind}, lambda key: True)
+  assert str(error.value).endswith(said)
+
+
 def test_a_key_without_a_row():
   table = {'steps': whole(1)}
   check_values({'own.anything': object()}, table, lambda key: True)
