@@ -26,6 +26,8 @@ ROOMS = {
   'models/files': '',
   'models/clip': 'compute config_types layers',
   'models/decoder': 'attention compute config_types files layers',
+  'models/audio': 'compute config_types files layers',
+  'models/omni': 'audio config_types decoder files',
   'rewards/text': '',
   'rewards/clip': 'protocol',
   'rewards/host': 'overlap protocol',

@@ -9,6 +9,7 @@ The layout is that of transformers. Configs may have either spelling:
 """
 
 from collections.abc import Callable, Mapping
+import contextlib
 import dataclasses
 import pathlib
 from typing import Any, NamedTuple
@@ -33,7 +34,7 @@ from adrpo_jax.models.files.config_files import (
   write_json,
 )
 from adrpo_jax.models.files.safetensors_trees import save_tree, with_dtype
-from adrpo_jax.models.files.tensor_files import tensor_files
+from adrpo_jax.models.files.tensor_files import TensorFiles, tensor_files
 from adrpo_jax.types import Array, PyTree
 
 ROPE = ('rope_parameters', 'rope_scaling')
@@ -73,6 +74,51 @@ def read(folder: pathlib.Path) -> DecoderFolder:
       f'{model_type!r}. Give the folder of a Qwen2, Qwen2.5 or dense Qwen3 '
       'model.'
     )
+  config = decoder_config(fields, path, model_type)
+  model = DecoderFolder(folder, config, fields, longest_text(fields, path))
+  return with_head_of_files(model, _opened)
+
+
+def with_head_of_files(
+  model: DecoderFolder,
+  opened: Callable[[pathlib.Path], contextlib.AbstractContextManager],
+) -> DecoderFolder:
+  """Returns a folder untied if its weights have another output embedding.
+
+  Args:
+    model: as its config describes it.
+    opened: opens the weights of a folder, see `tensor_files`.
+
+  Raises:
+    InputError: the embeddings are tied, and the weights cannot be read.
+  """
+  if not (model.config.tie_word_embeddings and _has_own_head(model, opened)):
+    return model
+  logging.warning(
+    'The config %s says tie_word_embeddings, but the weights beside it have '
+    'an lm_head.weight that is not the embedding. It is used, as '
+    'transformers 5 does; set tie_word_embeddings to false there.',
+    model.path / 'config.json',
+  )
+  return model._replace(
+    config=dataclasses.replace(model.config, tie_word_embeddings=False),
+    fields={**model.fields, 'tie_word_embeddings': False},
+  )
+
+
+def decoder_config(
+  fields: Mapping[str, Any], path: pathlib.Path, model_type: str
+) -> DecoderConfig:
+  """Makes the config of a decoder of the fields of a file.
+
+  Args:
+    fields: of the file, or of the part of it that describes the decoder.
+    path: of the file, for messages.
+    model_type: 'qwen2' or 'qwen3', whose layers the decoder has.
+
+  Raises:
+    InputError: values that are not allowed or not implemented.
+  """
   # Qwen2 always has the biases. In Qwen3 the field would add a bias to o too.
   expected = {} if model_type == 'qwen2' else {'attention_bias': False}
   check_fields(
@@ -91,22 +137,15 @@ def read(folder: pathlib.Path) -> DecoderFolder:
       for name in ('hidden_size', 'num_attention_heads')
     )
     defaults['head_dim'] = width // heads
-  config = config_from_fields(
+  return config_from_fields(
     DecoderConfig, {**fields, **inferred}, path, defaults
   )
-  longest = read_field(
-    {LONGEST: TRANSFORMERS_LONGEST} | fields, LONGEST, Size, path
-  )
-  if config.tie_word_embeddings and _has_own_head(folder):
-    logging.warning(
-      'The config %s says tie_word_embeddings, but the weights beside it have '
-      'an lm_head.weight that is not the embedding. It is used, as '
-      'transformers 5 does; set tie_word_embeddings to false there.',
-      path,
-    )
-    config = dataclasses.replace(config, tie_word_embeddings=False)
-    fields = {**fields, 'tie_word_embeddings': False}
-  return DecoderFolder(folder, config, fields, longest)
+
+
+def longest_text(fields: Mapping[str, Any], path: pathlib.Path) -> int:
+  """Reads the tokens of a text, at most, that a model was made for."""
+  known = {LONGEST: TRANSFORMERS_LONGEST} | fields
+  return read_field(known, LONGEST, Size, path)
 
 
 def param_shapes(module: nn.Module) -> PyTree:
@@ -141,6 +180,33 @@ def load_scorer(
 ) -> PyTree:
   """Loads the parameters of a `Scorer`: `...ForSequenceClassification`."""
   return _load(model, Scorer(model.config), dtype, with_shardings)
+
+
+def load_files(
+  files: TensorFiles,
+  module: nn.Module,
+  dtype: Any,
+  with_shardings: Callable[[PyTree], PyTree],
+  others: str = r'(?!)',
+) -> PyTree:
+  """Loads a `Decoder` or a `Scorer` from opened files.
+
+  Args:
+    files: the tensors, under the names of a `...ForCausalLM`.
+    module: the model.
+    dtype: the dtype of the parameters.
+    with_shardings: returns a tree of shapes with their shardings.
+    others: pattern of tensors that belong to other parts of a model.
+  """
+  shapes = with_dtype(param_shapes(module), dtype)
+  untied = 'output_embedding' in shapes['params']
+  ignored = decoder_table.BUFFERS if untied else decoder_table.TIED
+  return weight_table.load(
+    files,
+    decoder_table.decoder_rows(),
+    with_shardings(shapes),
+    f'{ignored}|{others}',
+  )
 
 
 def config_fields(config: DecoderConfig) -> dict[str, Any]:
@@ -180,8 +246,17 @@ def save(
   tensors = weight_table.to_hf(
     decoder_table.decoder_rows(), {'params': params['params']}
   )
+  return write(folder, fields, tensors)
+
+
+def write(
+  folder: pathlib.Path,
+  fields: Mapping[str, Any],
+  tensors: Mapping[str, np.ndarray],
+) -> pathlib.Path:
+  """Writes config.json with the dtype of the decoder, and all tensors."""
   path = folder / 'model.safetensors'
-  save_tree(path, tensors, {'format': 'pt'})
+  save_tree(path, dict(tensors), {'format': 'pt'})
   spelling = 'dtype' if 'dtype' in fields else 'torch_dtype'
   dtype = str(tensors['model.norm.weight'].dtype)
   write_json(folder / 'config.json', {**fields, spelling: dtype})
@@ -218,17 +293,18 @@ def _check_layer_types(fields: Mapping[str, Any], path: pathlib.Path) -> None:
     )
 
 
-def _has_own_head(folder: pathlib.Path) -> bool:
+def _opened(folder: pathlib.Path):
+  return tensor_files(folder, ('model',))
+
+
+def _has_own_head(model: DecoderFolder, opened) -> bool:
   """Says if the weights have an output embedding of other numbers.
 
   A folder of a config alone has none.
-
-  Raises:
-    InputError: the weights cannot be read.
   """
-  if not any(folder.glob('model*.safetensors*')):
+  if not any(model.path.glob('model*.safetensors*')):
     return False
-  with tensor_files(folder, ('model',)) as files:
+  with opened(model.path) as files:
     shape = files.shapes.get(HEAD)
     if shape is None or shape != files.shapes.get(EMBEDDING):
       return shape is not None
@@ -243,10 +319,5 @@ def _has_own_head(folder: pathlib.Path) -> bool:
 def _load(
   model: DecoderFolder, module: nn.Module, dtype: Any, with_shardings
 ) -> PyTree:
-  shapes = with_dtype(param_shapes(module), dtype)
-  untied = 'output_embedding' in shapes['params']
-  ignored = decoder_table.BUFFERS if untied else decoder_table.TIED
-  with tensor_files(model.path, ('model',)) as files:
-    return weight_table.load(
-      files, decoder_table.decoder_rows(), with_shardings(shapes), ignored
-    )
+  with _opened(model.path) as files:
+    return load_files(files, module, dtype, with_shardings)

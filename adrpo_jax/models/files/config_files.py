@@ -39,6 +39,16 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
     ) from error
   if not isinstance(fields, dict):
     raise InputError(f'Expected an object of fields in {path}.')
+  check_plain(fields, path)
+  return fields
+
+
+def check_plain(fields: Mapping[str, Any], path: pathlib.Path) -> None:
+  """Checks that a config speaks of plain floats.
+
+  Raises:
+    InputError: the weights beside it are quantized.
+  """
   for name in QUANTIZED:
     if fields.get(name) is not None:
       raise InputError(
@@ -46,7 +56,6 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
         f'{shown(fields[name])}: the model is quantized. Take the plain '
         'release of the same model, in bfloat16, float16 or float32.'
       )
-  return fields
 
 
 def write_json(path: pathlib.Path, fields: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ alpha in its config. Files of either origin can be read, with alpha in the
 header (diffusers) or in adapter_config.json (PEFT).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import json
 import os
 import pathlib
@@ -63,6 +63,11 @@ def save(
   save_tree(path, tensors, {'format': 'pt'})
 
 
+def last_names(modules: Iterable[str]) -> list[str]:
+  """Returns the last parts of the names of modules, as `target_modules`."""
+  return sorted({name.split('.')[-1] for name in modules})
+
+
 def save_peft(
   folder: pathlib.Path,
   rows: Sequence[Row],
@@ -70,6 +75,7 @@ def save_peft(
   scale: float,
   base: str = '',
   revision: str | None = None,
+  target_modules: Callable[[Iterable[str]], list[str] | str] = last_names,
 ) -> None:
   """Writes the adapters of a causal language model as a folder for PEFT.
 
@@ -83,6 +89,8 @@ def save_peft(
     scale: alpha/r.
     base: name or absolute folder of the model, for `AutoPeftModel...`.
     revision: of the base on the Hub.
+    target_modules: returns what selects modules with adapters, and no others:
+      names, or a pattern. Last names alone select those of a tower as well.
   """
   folder.mkdir(parents=True, exist_ok=True)
   save(folder / f'{STEMS[1]}.safetensors', rows, adapters, 1.0, PEFT)
@@ -100,7 +108,7 @@ def save_peft(
     'revision': revision,
     'r': max_rank,
     'lora_alpha': scale * max_rank,
-    'target_modules': sorted({name.split('.')[-1] for name in ranks}),
+    'target_modules': target_modules(ranks),
     'rank_pattern': others,
     'alpha_pattern': {name: scale * rank for name, rank in others.items()},
   }

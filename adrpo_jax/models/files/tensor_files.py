@@ -6,7 +6,7 @@
 A tensor is read when it is requested, by byte range.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import json
 import os
@@ -30,6 +30,7 @@ _DAMAGES = (
   *(KeyError, TypeError, AttributeError),
 )
 STEMS = ('diffusion_pytorch_model', 'model')
+SPEAKERS = 'spk_dict.pt'  # voices beside the weights of Qwen2.5-Omni
 
 
 class TensorFiles:
@@ -41,10 +42,25 @@ class TensorFiles:
     dtypes: name -> dtype in the format's spelling, 'F32', 'BF16' and so on.
   """
 
-  def __init__(self, where: pathlib.Path, files: dict[str, Any]):
+  def __init__(
+    self,
+    where: pathlib.Path,
+    files: dict[str, Any],
+    rename: Callable[[str], str] = str,
+  ):
+    names: dict[str, str] = {}
+    for stored in files:
+      if (name := rename(stored)) in names:
+        raise InputError(
+          f'Expected one tensor {name} in {where}, found {names[name]} and '
+          f'{stored}. The folder mixes the files of two models.'
+        )
+      names[name] = stored
     self.where = where
-    self._files = files
-    self._slices = {n: file.get_slice(n) for n, file in files.items()}
+    self._stored = {n: (files[stored], stored) for n, stored in names.items()}
+    self._slices = {
+      n: f.get_slice(name) for n, (f, name) in self._stored.items()
+    }
     self.shapes = {n: tuple(s.get_shape()) for n, s in self._slices.items()}
     self.dtypes = {n: s.get_dtype() for n, s in self._slices.items()}
 
@@ -57,13 +73,17 @@ class TensorFiles:
     if index and 0 not in self.shapes[name]:
       array = self._slices[name][index]
     else:
-      array = self._files[name].get_tensor(name)
+      file, stored = self._stored[name]
+      array = file.get_tensor(stored)
     return check_finite(array, name, self.where)
 
 
 @contextlib.contextmanager
 def tensor_files(
-  path: str | os.PathLike[str], stems: Sequence[str] = STEMS, variant: str = ''
+  path: str | os.PathLike[str],
+  stems: Sequence[str] = STEMS,
+  variant: str = '',
+  rename: Callable[[str], str] = str,
 ) -> Iterator[TensorFiles]:
   """Opens the weights in a folder, or a single .safetensors file.
 
@@ -71,20 +91,22 @@ def tensor_files(
     path: the folder or the file.
     stems: the file names, without suffix, that the weights may have.
     variant: 'fp16' for files with this word in their names; '' for none.
+    rename: (name in a file) -> the name that the tensor is asked for by.
 
   Raises:
-    InputError: the folder does not exist, it has no weights or only pickles, or
-      a file of the set is missing, cut short or damaged.
+    InputError: the folder does not exist, it has no weights or only pickles, a
+      file of the set is missing, cut short or damaged, or two tensors get one
+      name.
   """
   path = pathlib.Path(path)
   if path.is_file() or path.suffix in (*PICKLES, '.safetensors'):
     with open_safetensors(path) as file:
-      yield TensorFiles(path, dict.fromkeys(file.keys(), file))
+      yield TensorFiles(path, dict.fromkeys(file.keys(), file), rename)
     return
   single, index = _weight_files(path, stems, f'.{variant}' if variant else '')
   if single is not None:
     with open_safetensors(single) as file:
-      yield TensorFiles(path, dict.fromkeys(file.keys(), file))
+      yield TensorFiles(path, dict.fromkeys(file.keys(), file), rename)
     return
   weight_map = _weight_map(index)
   with contextlib.ExitStack() as stack:
@@ -94,7 +116,8 @@ def tensor_files(
     }
     names = {file: set(opened.keys()) for file, opened in files.items()}
     _check_index(index, weight_map, names)
-    yield TensorFiles(path, {n: files[file] for n, file in weight_map.items()})
+    stored = {name: files[file] for name, file in weight_map.items()}
+    yield TensorFiles(path, stored, rename)
 
 
 def _weight_files(
@@ -113,7 +136,7 @@ def _weight_files(
     if index.is_file():
       return None, index
   for file in visible_files(folder.iterdir()):
-    if file.suffix in PICKLES:
+    if file.suffix in PICKLES and file.name != SPEAKERS:
       raise pickle_error(file)
   names = ' or '.join(f'{stem}{suffix}.safetensors' for stem in stems)
   raise InputError(

@@ -5,6 +5,7 @@ tokenizer of bytes with the special tokens of Qwen, and a chat template. Its
 completions are noise.
 """
 
+from collections.abc import Sequence
 import pathlib
 
 import jax
@@ -50,8 +51,18 @@ def write(folder: pathlib.Path) -> pathlib.Path:
   return folder
 
 
-def write_tokenizer(folder: pathlib.Path) -> None:
-  """Writes tokenizer.json and its companions: bytes, without merges."""
+def write_tokenizer(
+  folder: pathlib.Path,
+  special: Sequence[str] = SPECIAL,
+  chat_template: str = CHAT_TEMPLATE,
+) -> None:
+  """Writes tokenizer.json and its companions: bytes, without merges.
+
+  Args:
+    folder: exists.
+    special: the special tokens, whose ids follow those of the 256 bytes.
+    chat_template: of Jinja.
+  """
   import tokenizers
   from tokenizers import decoders, models, pre_tokenizers
   import transformers
@@ -62,12 +73,12 @@ def write_tokenizer(folder: pathlib.Path) -> None:
   )
   bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
   bytewise.decoder = decoders.ByteLevel()
-  bytewise.add_special_tokens(list(SPECIAL))
+  bytewise.add_special_tokens(list(special))
   transformers.PreTrainedTokenizerFast(
     tokenizer_object=bytewise,
     eos_token='<|im_end|>',
     pad_token='<|endoftext|>',
-    additional_special_tokens=list(SPECIAL),
-    chat_template=CHAT_TEMPLATE,
+    additional_special_tokens=list(special),
+    chat_template=chat_template,
     clean_up_tokenization_spaces=False,
   ).save_pretrained(str(folder))
