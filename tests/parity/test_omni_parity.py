@@ -1,6 +1,6 @@
 """Compares the thinker of Qwen2.5-Omni with transformers: numbers, folders."""
 
-import json
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -52,11 +52,9 @@ TOKENS, MASK, PLACES = prompts()
 
 
 def their_logits(model, tokens=TOKENS, mask=MASK):
-  model = getattr(model, 'base_model', model)
-  inner = getattr(model, 'model', model)
-  for part in (inner, getattr(inner, 'model', inner)):
-    if hasattr(part, 'rope_deltas'):
-      part.rope_deltas = None  # of an earlier call
+  for module in model.modules():
+    if hasattr(module, 'rope_deltas'):
+      module.rope_deltas = None  # of an earlier call
   with torch.no_grad():
     return model(
       input_ids=torch.tensor(tokens),
@@ -73,18 +71,20 @@ def load(folder):
   )
 
 
-def our_logits(model, params, tower, tokens=TOKENS, mask=MASK, places=PLACES):
-  mel, frames = tiny_omni.chunked(MELS)
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def forward(decoder, tower_sizes, params, tower, mel, frames, row):
+  tokens, mask, places = row
+  features = AudioTower(tower_sizes, LOOP).apply(tower, mel, frames)
+  states = Decoder(decoder, LOOP).apply(
+    params, tokens, position_ids(mask), mask, features, places
+  )
+  return logits(states, output_embedding(params))
 
-  @jax.jit
-  def forward(params, tower, tokens, mask, places):
-    features = AudioTower(model.tower, LOOP).apply(tower, mel, frames)
-    states = Decoder(model.decoder.config, LOOP).apply(
-      params, tokens, position_ids(mask), mask, features, places
-    )
-    return logits(states, output_embedding(params))
 
-  return np.asarray(forward(params, tower, tokens, mask, places))
+def our_logits(model, params, tower, row=(TOKENS, MASK, PLACES)):
+  mel_frames = tiny_omni.chunked(MELS, 2 * model.tower.n_window)
+  sizes = model.decoder.config, model.tower
+  return np.array(forward(*sizes, params, tower, *mel_frames, row))
 
 
 @pytest.fixture(scope='module')
@@ -130,7 +130,7 @@ def test_greedy(theirs, folder):
   mask = np.concatenate([MASK, room < 0], 1)
   places = np.concatenate([PLACES, room * 0 - 1], 1)
   for at in range(TOKENS.shape[1], tokens.shape[1]):
-    last = our_logits(model, params, tower, tokens, mask, places)[:, at - 1]
+    last = our_logits(model, params, tower, (tokens, mask, places))[:, at - 1]
     last[:, 63] = -np.inf  # The end is not allowed to come.
     tokens[:, at], mask[:, at] = last.argmax(-1), True
   np.testing.assert_array_equal(tokens[:, -steps:], answer.numpy())
@@ -142,7 +142,7 @@ def test_an_answer_may_hold_the_token_of_sound(theirs, folder):
   tokens = np.concatenate([TOKENS, said], 1)
   mask = np.concatenate([MASK, said > 0], 1)
   places = np.concatenate([PLACES, said * 0 - 1], 1)
-  result = our_logits(*load(folder), tokens, mask, places)
+  result = our_logits(*load(folder), (tokens, mask, places))
   # Theirs reads embeddings, where nothing is replaced by token.
   sound = their_audio_rows(theirs)
   embedded = theirs.get_input_embeddings()(torch.tensor(tokens)).detach()
@@ -182,19 +182,19 @@ def test_a_whole_folder_of_theirs(theirs, folder, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, ours, alone)
 
 
-def saved(folder, target):
-  """Our folder in transformers, which finds all that it looks for."""
-  model, params, tower = load(folder)
-  params['params']['norm']['scale'] = params['params']['norm']['scale'] * 1.5
-  export.save(target, model, params)
-  again, info = CLASS.from_pretrained(target, output_loading_info=True)
+def complete(folder):
+  """A folder in transformers, which finds all that it looks for there."""
+  model, info = CLASS.from_pretrained(folder, output_loading_info=True)
   assert not info['missing_keys']
   assert not info['unexpected_keys']
-  return again.eval(), our_logits(model, params, tower)
+  return model.eval()
 
 
 def test_a_folder_of_ours(folder, tmp_path):
-  again, ours = saved(folder, tmp_path)
+  model, params, tower = load(folder)
+  params['params']['norm']['scale'] = params['params']['norm']['scale'] * 1.5
+  export.save(tmp_path, model, params)
+  ours, again = our_logits(model, params, tower), complete(tmp_path)
   assert distance(ours[MASK], their_logits(again)[MASK]) < TOLERANCE
   before, after = (
     load_file(path / 'model.safetensors') for path in (folder, tmp_path)
@@ -208,10 +208,13 @@ def test_a_folder_of_ours(folder, tmp_path):
 def test_the_tiny_folder(tmp_path):
   """The thinker's class loads it as it is, and what we save of it."""
   written = omni_tiny.write(tmp_path / 'tiny')
-  _, info = CLASS.from_pretrained(written, output_loading_info=True)
-  assert not info['missing_keys']
-  assert not info['unexpected_keys']
-  saved(written, tmp_path / 'saved')
+  model, params, tower = load(written)
+  export.save(tmp_path / 'saved', model, params)
+  tokens = np.where(TOKENS == AUDIO_TOKEN, model.ids.marker, TOKENS)
+  ours = our_logits(model, params, tower, (tokens, MASK, PLACES))
+  for folder in (written, tmp_path / 'saved'):
+    expected = their_logits(complete(folder), tokens)
+    assert distance(ours[MASK], expected[MASK]) < TOLERANCE
   tokenizer = transformers.AutoTokenizer.from_pretrained(written)
   content = [{'type': 'audio'}, {'type': 'text', 'text': 'What?'}]
   text = tokenizer.apply_chat_template(
@@ -225,14 +228,7 @@ def test_the_tiny_folder(tmp_path):
     '<|im_start|>assistant\n'
   )
   ids = tokenizer(text, add_special_tokens=False)['input_ids']
-  assert (
-    ids.count(
-      json.loads((written / 'config.json').read_text())['thinker_config'][
-        'audio_token_index'
-      ]
-    )
-    == 1
-  )
+  assert ids.count(model.ids.marker) == 1
 
 
 def test_adapters_load_in_peft(theirs, folder, tmp_path):

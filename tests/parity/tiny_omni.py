@@ -73,17 +73,17 @@ def clips(lengths, seed=0):
   ]
 
 
-def chunked(mels):
+def chunked(mels, window=WINDOW):
   """Clips as the tower takes them: mel [P, C, 2n, M] and frames [P].
 
   What lies beyond a clip is 9, so that a tower that read it would show.
   """
   frames = np.array([len(mel) for mel in mels])
-  chunks = -(-frames.max() // WINDOW)
-  rows = np.full((len(mels), chunks * WINDOW, mels[0].shape[1]), 9, np.float32)
+  chunks = -(-frames.max() // window)
+  rows = np.full((len(mels), chunks * window, mels[0].shape[1]), 9, np.float32)
   for row, mel in zip(rows, mels, strict=True):
     row[: len(mel)] = mel
-  return rows.reshape(len(mels), chunks, WINDOW, -1), frames
+  return rows.reshape(len(mels), chunks, window, -1), frames
 
 
 def their_audio(mels):
