@@ -144,7 +144,7 @@ def decoder_config(
 
 def longest_text(fields: Mapping[str, Any], path: pathlib.Path) -> int:
   """Reads the tokens of a text, at most, that a model was made for."""
-  known = {LONGEST: TRANSFORMERS_LONGEST} | fields
+  known = {LONGEST: TRANSFORMERS_LONGEST, **fields}
   return read_field(known, LONGEST, Size, path)
 
 

@@ -210,5 +210,8 @@ def _object(
 
 def _audio_ids(fields: Mapping[str, Any], path: pathlib.Path) -> AudioIds:
   names = 'audio_token_index', 'audio_start_token_id', 'audio_end_token_id'
-  known = dict(zip(names, AudioIds(), strict=True)) | fields
+  known: dict[str, Any] = {
+    **dict(zip(names, AudioIds(), strict=True)),
+    **fields,
+  }
   return AudioIds(*(read_field(known, name, TokenId, path) for name in names))

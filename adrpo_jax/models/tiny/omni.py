@@ -74,8 +74,9 @@ VISION = {
   'fullatt_block_indexes': [0],
 }
 # The tensors of that vision tower, which is neither read nor trained.
-_SQUARE, _WIDE = {'weight': (16, 16), 'bias': (16,)}, 64
-VISION_SHAPES = {
+_SQUARE: dict[str, tuple[int, ...]] = {'weight': (16, 16), 'bias': (16,)}
+_WIDE = 64
+VISION_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
   'patch_embed.proj': {'weight': (16, 3, 2, 14, 14)},
   'merger.ln_q': {'weight': (16,)},
   'merger.mlp.0': {'weight': (_WIDE, _WIDE), 'bias': (_WIDE,)},
