@@ -1,7 +1,8 @@
 """Checks the sounds of prompts before a run begins, with file and line."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from adrpo_jax.data.prompts import PromptSet, source_unit
 from adrpo_jax.data.sound_files import sound_length
 from adrpo_jax.errors import InputError
 
+Encoded = TypeVar('Encoded')
 THREADS = 16  # They wait for files more than they compute.
 
 
@@ -42,6 +44,24 @@ def sound_lengths(
       for future in waiting.values():
         future.cancel()
   return np.array([waiting[name].result() for name in names], np.int64)
+
+
+def encoded(
+  prompts: PromptSet, source: str, encode: Callable[[str], Encoded]
+) -> list[Encoded]:
+  """Returns encode(text) of each prompt.
+
+  Raises:
+    InputError: `encode` raises a ValueError for a text, as for one that holds
+      the marker of sounds; names the first of them.
+  """
+  made = []
+  for i, text in enumerate(prompts.texts):
+    try:
+      made.append(encode(text))
+    except ValueError as error:
+      raise InputError(f'{place(prompts, source, i)}: {error}') from error
+  return made
 
 
 def check_prompt_lengths(

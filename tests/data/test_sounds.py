@@ -1,13 +1,20 @@
 """Sounds of every kind of file, their checks, and clips in chunks."""
 
+import dataclasses
 import importlib.util
 import pathlib
 import threading
+import types
 
 import numpy as np
 import pytest
 
-from adrpo_jax.data import prompts, sound_checks, sound_files
+from adrpo_jax.data import (
+  prompts,
+  sound_checks,
+  sound_files,
+  tfds_prompts,
+)
 from adrpo_jax.data.clips import in_chunks, make_clip_reader
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.audio.log_mel import MelSettings, make_log_mel
@@ -153,6 +160,59 @@ def test_a_prompt_may_not_have_more_tokens_than_a_prompt_may_have(tmp_path):
     InputError, match=r'line 4: .*30 tokens, got 11 of .*b\.wav and 20 of'
   ):
     sound_checks.check_prompt_lengths(two, 'p.json', sounds=[20, 11], **fits)
+
+
+class Set:
+  """What tfds gives for a set with sounds, two examples of it."""
+
+  info = types.SimpleNamespace(
+    features=dict.fromkeys(
+      ['question', 'audio', 'sampling_rate', 'choices', 'answer']
+    )
+  )
+
+  def as_data_source(self, split, decoders):
+    return [
+      {
+        'question': b'which?',
+        'audio': np.full(400, 2**14 * (1 - i), np.int16 if i < 2 else float),
+        'sampling_rate': np.int32(RATE),
+        'choices': np.array([b'a', b'b'], object),
+        'answer': np.int64(1),
+      }
+      for i in range(3)
+    ]
+
+
+def test_sounds_of_a_data_set(monkeypatch):
+  monkeypatch.setattr(tfds_prompts, '_prepared', lambda *_: Set())
+  monkeypatch.setattr(tfds_prompts, '_only', lambda *_: {})
+  tfds_prompts._sounds.cache_clear()
+  read = prompts.load('tfds:heard', audio_feature='', choices_feature='')
+  assert read.audio == tuple(f'tfds:heard#{i}' for i in range(3))
+  assert (read.answers[0], read.choices[0]) == ('b', ('a', 'b'))
+  assert (sound_files.read_sound('tfds:heard#0', RATE) == 0.5).all()
+  assert sound_files.sound_length('tfds:heard#1', RATE) == 400
+  with pytest.raises(InputError, match=r'tfds:heard#2: .*int16'):
+    sound_files.read_sound('tfds:heard#2', RATE)
+  with pytest.raises(InputError, match=r'tfds:heard#9: .*IndexError'):
+    sound_files.read_sound('tfds:heard#9', RATE)
+  tfds_prompts._sounds.cache_clear()
+
+
+def test_a_text_that_cannot_be_encoded_is_named_with_its_line(tmp_path):
+  def encode(text):
+    if '<' in text:
+      raise ValueError('expected a text without <')
+    return len(text)
+
+  asks = prompts.PromptSet(('ab', 'c'), ('', ''), lines=(1, 4))
+  assert sound_checks.encoded(asks, 'p.json', encode) == [2, 1]
+  asks = dataclasses.replace(asks, texts=('ab', '<'))
+  with pytest.raises(
+    InputError, match=r'p\.json, line 4: expected a text with'
+  ):
+    sound_checks.encoded(asks, 'p.json', encode)
 
 
 def test_features_lie_in_chunks_with_zeros_behind():
