@@ -19,7 +19,8 @@ them:
             {"x0": ["float32", [8, 8, 8]]}
 
 A file of this form takes the place of the drawn pairs with
---config.method.dpo.pairs=PATH. Step s trains on the next P pairs, and starts
+--config.method.dpo.pairs=PATH. Its arrays have the dtypes and shapes that the
+run itself draws. Step s trains on the next P pairs, and starts
 again at the first after the last.
 """
 

@@ -45,14 +45,24 @@ def test_every_path_of_a_config_is_made_absolute(home):
     {
       'model': {'path': '~/here', 'family': 'here'},
       'prompts': {'source': 'here', 'eval_prompts': '~/missing'},
-      'reward': {'clip': {'path': './here'}, 'pattern': '~/here'},
+      'reward': {
+        'clip': {'path': './here', 'head': 'here', 'base': 'id/of-the-hub'},
+        'pattern': '~/here',
+      },
     }
   )
   make_absolute(config)
   assert config.to_dict() == {
     'model': {'path': f'{home}/here', 'family': 'here'},
     'prompts': {'source': f'{home}/here', 'eval_prompts': f'{home}/missing'},
-    'reward': {'clip': {'path': f'{home}/here'}, 'pattern': '~/here'},
+    'reward': {
+      'clip': {
+        'path': f'{home}/here',
+        'head': f'{home}/here',
+        'base': 'id/of-the-hub',
+      },
+      'pattern': '~/here',
+    },
   }
 
 

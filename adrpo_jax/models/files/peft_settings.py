@@ -129,6 +129,22 @@ def read_settings(
       fields,
       path,
     )
+  layers = fields.get('layers_to_transform')
+  numbers = layers if isinstance(layers, list) else [layers]
+  _check(
+    layers is None or all(type(n) is int for n in numbers),
+    'layers_to_transform',
+    fields,
+    path,
+  )
+  names = fields.get('layers_pattern') or []
+  patterns = [names] if isinstance(names, str) else names
+  _check(
+    _are_texts(patterns) and all(map(_compiles, patterns)),
+    'layers_pattern',
+    fields,
+    path,
+  )
   return PeftSettings(fields)
 
 
@@ -150,7 +166,7 @@ def _are_texts(value: Any) -> bool:
 def _compiles(pattern: str) -> bool:
   try:
     re.compile(pattern)
-  except re.error:
+  except (re.error, OverflowError, RecursionError):
     return False
   return True
 
