@@ -91,7 +91,8 @@ def measure(
     stats = device.memory_stats() or {}
     peak = stats.get('peak_bytes_in_use')
     mib = timing.host_peak_mib() if peak is None else round(peak / 2**20)
-    report(facts | result | {'peak_mib': mib})
+    stages = {k: v for k, v in result.items() if judged or k != 'reward'}
+    report(facts | stages | {'peak_mib': mib})
 
   timing.median_seconds(
     make_step(config, judged=judged), repeats, limit=limit, report=with_peak
