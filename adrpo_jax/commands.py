@@ -33,6 +33,7 @@ from adrpo_jax.system.files import in_bucket
 from adrpo_jax.system.going_on import go_on
 from adrpo_jax.system.output_folder import check_own, output_folder
 from adrpo_jax.system.records import (
+  PER_PROMPT,
   append_json,
   check_steps,
   plain,
@@ -124,6 +125,7 @@ def _train(
   keep(config.steps, 'final', final)
   if jax.process_index() == 0:  # It alone knows of a whole metrics.jsonl.
     summary = _summary(config, run, workdir, base, final)
+    write_json(workdir / PER_PROMPT, _per_prompt(run, base, final))
     write_json(workdir / 'summary.json', summary)
     _say(summary_file.as_text(summary))
     _say(f'Report: {report.write_report(workdir)}')
@@ -305,20 +307,24 @@ def _base_evaluation(config: ConfigDict, run: builders.Run) -> Evaluation:
   settings = [evaluated, config.sampler.to_dict(), config.reward.to_dict()]
   settings += [config.model.to_dict(), config.mesh.to_dict(), device_name()]
   settings += [run.identity, dataclasses.astuple(run.held_out)]
-  settings += ['with a checksum']  # Older caches have none.
+  settings += ['with a checksum and every prompt']  # Older caches have none.
   text = json.dumps(settings, sort_keys=True)
   digest = hashlib.sha256(text.encode()).hexdigest()
   path = cache_files.cache_folder() / f'base_{digest[:16]}.npz'
   alone = jax.process_count() == 1
   if cacheable and alone and (cached := cache_files.read(path)) is not None:
     arrays = image_file.unpacked(image_file.npz_arrays(cached))
-    return Evaluation(json.loads(str(arrays.pop('figures'))), arrays)
+    figures, by_prompt = arrays.pop('figures'), arrays.pop('by_prompt')
+    return Evaluation(json.loads(str(figures)), arrays, by_prompt)
   evaluation = run.evaluate(run.frozen['reference'], run.frozen)
   arrays = image_file.packed(_first_prompts(evaluation))
   if cacheable and jax.process_index() == 0:
-    figures = np.array(json.dumps(evaluation.figures))
-    cache_files.write(path, image_file.npz_bytes(arrays | {'figures': figures}))
-  return Evaluation(evaluation.figures, image_file.unpacked(arrays))
+    whole = arrays | {
+      'figures': np.array(json.dumps(evaluation.figures)),
+      'by_prompt': evaluation.by_prompt,
+    }
+    cache_files.write(path, image_file.npz_bytes(whole))
+  return evaluation._replace(samples=image_file.unpacked(arrays))
 
 
 def _keep_samples(
@@ -363,6 +369,19 @@ def _summary(
     config.method.adrpo.beta0, base.figures
   )
   return summary | {'predicted_ceiling': ceiling}
+
+
+def _per_prompt(
+  run: builders.Run, base: Evaluation, final: Evaluation
+) -> dict[str, Any]:
+  """Returns what the runs of a comparison are paired by, see `compare`."""
+  asked = json.dumps([run.held_out.texts, run.held_out.answers])
+  return {
+    'measure': 'success' if 'success' in final.figures else 'reward',
+    'prompts': hashlib.sha256(asked.encode()).hexdigest(),
+    'base': base.by_prompt,
+    'final': final.by_prompt,
+  }
 
 
 def _restored(

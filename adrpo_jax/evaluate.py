@@ -28,11 +28,14 @@ KEY = 20_250_206  # of evaluation noise; does not depend on a run's seed
 class Evaluation(NamedTuple):
   """Figures for the record, and the samples they were measured on.
 
-  samples: what their kind keeps of them, 'rewards' and measures [P, G].
+  samples:   what their kind keeps of them, 'rewards' and measures [P, G]
+  by_prompt: what the prompts are compared by, their success or else their
+             reward, a mean over valid samples, [P]
   """
 
   figures: dict[str, Any]
   samples: dict[str, np.ndarray]
+  by_prompt: np.ndarray
 
 
 class Evaluate(Protocol):
@@ -129,7 +132,7 @@ def make_evaluate(
     )
     samples = shown | {'rewards': scores.rewards, 'valid': scores.valid}
     figures = evaluation_figures(scores, groups, categories)
-    return Evaluation(figures, samples | scores.measures)
+    return Evaluation(figures, samples | scores.measures, judged(scores))
 
   return evaluate
 
@@ -157,11 +160,19 @@ def evaluation_figures(
   figures: dict[str, Any] = {}
   for name, per_prompt in (main | by_prompt | dict(groups)).items():
     figures[name], figures[f'{name}_se'] = mean_and_error(per_prompt)
-  judged = by_prompt.get('success', reward)
   return figures | {
     'samples': int(valid.size),
-    'by_category': by_category(judged, categories),
+    'by_category': by_category(judged(scores), categories),
   }
+
+
+def judged(scores: Scores) -> np.ndarray:
+  """Returns the success of each prompt, or else its reward, [P]."""
+  success = scores.measures.get('success')
+  if success is None:
+    return over_group(np.asarray(scores.rewards), np.asarray(scores.valid))
+  mask = measure_masks(scores)['success']
+  return over_group(np.asarray(success), np.asarray(mask))
 
 
 def _diversity(

@@ -46,6 +46,7 @@ def test_a_run_leaves_all_its_files(trained):
   assert files >= {
     *('config.json', 'metrics.jsonl', 'evaluations.jsonl', 'summary.json'),
     *('samples/base.npz', 'samples/final.npz', 'report.html'),
+    'per_prompt.json',
     *('checkpoints/00000001', 'checkpoints/00000002'),
   }
   summary = json.loads((workdir / 'summary.json').read_text())

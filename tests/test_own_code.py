@@ -262,7 +262,9 @@ def judged_run():
 
   def evaluate(params, frozen):
     judged.append(params)
-    return Evaluation({'reward': 0.5}, {'rewards': np.full((1, 2), 0.5)})
+    return Evaluation(
+      {'reward': 0.5}, {'rewards': np.full((1, 2), 0.5)}, np.full(1, 0.5)
+    )
 
   run = types.SimpleNamespace(
     evaluate=evaluate,

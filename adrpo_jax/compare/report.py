@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adrpo_jax.compare.curves import equal_divergence_sections, progress_section
+from adrpo_jax.compare.pairs import LEGEND, pair_rows
 from adrpo_jax.compare.results import (
   FRONTS,
   Comparison,
@@ -66,6 +67,7 @@ def _page(comparison: Comparison) -> str:
     _header(comparison),
     page.notes(comparison.notes),
     _results(comparison),
+    _pairs(comparison),
     *equal_divergence_sections(comparison),
     _fronts(comparison),
     progress_section(comparison),
@@ -116,6 +118,16 @@ def _results(comparison: Comparison) -> str:
   cells = [list(map(page.number, row)) for row in rows]
   table = page.table(head, cells, own='ADRPO', dense=True)
   return page.section('Result', lead, table)
+
+
+def _pairs(comparison: Comparison) -> str:
+  if not comparison.pairs:
+    return ''
+  head, *rows = pair_rows(comparison.pairs, comparison.goal)
+  table = page.table(
+    head, [list(map(page.number, row)) for row in rows], dense=True
+  )
+  return page.section('Prompt by prompt', LEGEND.format(items='prompts'), table)
 
 
 def _method_points(comparison: Comparison, axis: str) -> list[MethodPoint]:

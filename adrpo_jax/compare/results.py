@@ -3,7 +3,7 @@
 They are read from the finished runs in `WORKDIR/METHOD/seed_K/`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from adrpo_jax.compare.equal_divergence import (
   EqualDivergence,
   equal_divergences,
 )
+from adrpo_jax.compare.pairs import Pair, make_pairs
 from adrpo_jax.report.method_titles import TITLES
 from adrpo_jax.report.run_record import RunRecord, read_run
 from adrpo_jax.stats.estimates import Estimate, estimate
 from adrpo_jax.stats.measures import Measure, Measures, difference, goal, ratio
 from adrpo_jax.stats.number_format import is_finite
-from adrpo_jax.system.records import read_summary
+from adrpo_jax.system.records import PER_PROMPT, read_summary
 from adrpo_jax.worlds import TEXT_WORLDS, Escape
 
 # Measure on the other axis of a front against the goal -> is more of it better?
@@ -62,6 +63,7 @@ class Comparison:
   methods: tuple[MethodRow, ...]
   runs: dict[str, list[RunRecord]]
   at_divergence: tuple[EqualDivergence, ...]
+  pairs: tuple[Pair, ...]
   notes: tuple[str, ...]
 
   @property
@@ -221,6 +223,38 @@ def _effort_notes(runs: list[RunRecord]) -> list[str]:
   ]
 
 
+def _pairs(
+  runs: Mapping[str, Sequence[RunRecord]],
+  rows: Sequence[MethodRow],
+  by: Measure,
+) -> tuple[tuple[Pair, ...], list[str]]:
+  """Pairs ADRPO, or else the first method, with the base and each other.
+
+  The second value is a note where the runs cannot be paired.
+  """
+  records = [run.per_prompt for group in runs.values() for run in group]
+  known = [record for record in records if record]
+  if not known:
+    return (), []
+  kinds = {(one['measure'], one['prompts'], len(one['final'])) for one in known}
+  if (
+    len(known) < len(records) or len(kinds) > 1 or known[0]['measure'] != by.key
+  ):
+    return (), [
+      f'The runs are not compared prompt by prompt: some have no {PER_PROMPT}, '
+      'or scores of other prompts.'
+    ]
+
+  def scores(row: MethodRow) -> tuple[str, np.ndarray]:
+    finals = [(run.per_prompt or {})['final'] for run in runs[row.method]]
+    return row.title, np.array(finals, float)
+
+  own = next((row for row in rows if row.method == 'adrpo'), rows[0])
+  others = [('Base', np.array([known[0]['base']], float))]
+  others += [scores(row) for row in rows if row is not own]
+  return tuple(make_pairs(scores(own), others)), []
+
+
 def _seed(folder: Path) -> int:
   return int(folder.name.removeprefix('seed_'))
 
@@ -288,6 +322,7 @@ def read_comparison(workdir: Path | str) -> Comparison:
   base, base_notes = _base_row(everything, by)
   rows = [_row(method, of_method, by) for method, of_method in runs.items()]
   base, rows = _with_fronts(base, rows, by)
+  pairs, pair_notes = _pairs(runs, rows, by)
   counts = {len(row.seeds) for row in rows}
   if len(counts) > 1:
     notes.append('The methods have different numbers of finished seeds.')
@@ -296,5 +331,6 @@ def read_comparison(workdir: Path | str) -> Comparison:
     tuple(rows),
     runs,
     equal_divergences(runs),
-    tuple(notes + base_notes + _effort_notes(everything)),
+    pairs,
+    tuple(notes + base_notes + _effort_notes(everything) + pair_notes),
   )

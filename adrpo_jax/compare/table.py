@@ -14,6 +14,7 @@ from adrpo_jax.compare.divergence_tables import (
   level_tables,
   missing_methods,
 )
+from adrpo_jax.compare.pairs import LEGEND, pair_rows
 from adrpo_jax.compare.results import FRONTS, Comparison, MethodRow
 from adrpo_jax.stats.measures import Measures
 from adrpo_jax.stats.number_format import (
@@ -116,6 +117,9 @@ def as_markdown(comparison: Comparison) -> str:
     *legends(comparison),
     *comparison.notes,
   ]
+  if comparison.pairs:
+    parts += [markdown(pair_rows(comparison.pairs, comparison.goal))]
+    parts += [LEGEND.format(items='prompts')]
   for at in comparison.at_divergence:
     parts.append(level_lead(comparison, at))
     tables = level_tables(comparison, at).values()
@@ -177,6 +181,10 @@ def as_json(comparison: Comparison) -> str:
         },
       }
       for at in comparison.at_divergence
+    ],
+    'pairs': [
+      {'first': pair.first, 'second': pair.second} | pair.paired._asdict()
+      for pair in comparison.pairs
     ],
     'error': error_legend(comparison),
     'notes': list(comparison.notes),

@@ -17,7 +17,14 @@ from adrpo_jax.samples import image_file, text_file
 from adrpo_jax.samples.image_file import Samples
 from adrpo_jax.samples.text_file import TextSamples
 from adrpo_jax.stats.measures import MEASURES, Measure, Measures, goal
-from adrpo_jax.system.records import Record, lines_of, read_config, read_summary
+from adrpo_jax.system.records import (
+  PER_PROMPT,
+  Record,
+  lines_of,
+  read_config,
+  read_per_prompt,
+  read_summary,
+)
 
 KeptSamples = Samples | TextSamples
 
@@ -37,6 +44,7 @@ class RunRecord:
   summary: Record | None
   base_samples: KeptSamples | None
   tuned_samples: KeptSamples | None
+  per_prompt: Record | None
   notes: tuple[str, ...]
 
   @property
@@ -206,6 +214,7 @@ def read_run(workdir: epath.PathLike) -> RunRecord:
   evaluations, evaluation_notes = read_lines(workdir / 'evaluations.jsonl')
   summary, summary_notes = _read_or_note(read_summary, workdir, 'summary.json')
   evaluations = _from_the_base_on(evaluations, (summary or {}).get('base'))
+  scores, score_notes = _read_or_note(read_per_prompt, workdir, PER_PROMPT)
   folder = workdir / 'samples'
   base, base_notes = _read_samples(folder / 'base.npz')
   tuned, tuned_notes = _read_samples(_latest_samples(folder))
@@ -218,5 +227,6 @@ def read_run(workdir: epath.PathLike) -> RunRecord:
     summary,
     base,
     tuned,
-    tuple(notes + base_notes + tuned_notes),
+    scores,
+    tuple(notes + score_notes + base_notes + tuned_notes),
   )

@@ -21,6 +21,8 @@ from adrpo_jax.system.files import replacing
 
 Record = dict[str, Any]
 
+PER_PROMPT = 'per_prompt.json'  # of a workdir, see `read_per_prompt`
+
 _SHOWN = 6  # steps that an error lists
 
 
@@ -126,6 +128,33 @@ def read_summary(workdir: epath.Path) -> Record | None:
     base=dict,
     final=dict,
   )
+
+
+def read_per_prompt(workdir: epath.Path) -> Record | None:
+  """Reads what the held-out prompts of a run scored; None where there is none.
+
+  measure: what the scores are, 'success' or 'reward'
+  prompts: a fingerprint of the prompts, in their order
+  base, final: of the base and of the tuned model, a number or None a prompt
+
+  Raises:
+    InputError: the file is cut short, damaged, or another one.
+  """
+  path = workdir / PER_PROMPT
+  way_out = (
+    'Remove it and summary.json: the command of this run then evaluates its '
+    'last checkpoint and writes both again.'
+  )
+  record = read_json(
+    path, way_out, measure=str, prompts=str, base=list, final=list
+  )
+  for name in ('base', 'final'):
+    scores = record[name] if record else []
+    if not all(s is None or type(s) in (int, float) for s in scores):
+      raise InputError(
+        f'Expected numbers or null as {name!r} in {path}. {way_out}'
+      )
+  return record
 
 
 def append_json(path: epath.Path, record: Mapping[str, Any]) -> None:

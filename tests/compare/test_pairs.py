@@ -1,10 +1,16 @@
 """Two files of answers, and two methods, on the same items."""
 
+import json
+
 import made_benchmark
 import pytest
+import synthetic_runs
 
 from adrpo_jax.compare.answer_files import compare_answers
+from adrpo_jax.compare.report import write_comparison
+from adrpo_jax.compare.results import read_comparison
 from adrpo_jax.errors import InputError
+from adrpo_jax.system.records import PER_PROMPT, write_json
 
 RIGHT = {
   name: f'<answer>{o}</answer>' for name, o in made_benchmark.RIGHT.items()
@@ -66,3 +72,57 @@ def test_an_answer_that_is_missing_is_named(tmp_path):
   other = written(tmp_path, 'other', q4=None)
   text = compare_answers([one, other], 'mmau', 4)
   assert f'{other}: 1 of 4 questions have no answer' in text
+
+
+@pytest.fixture
+def two_methods(tmp_path):
+  """ADRPO with two seeds, RAFT with one, on four prompts; scores by hand."""
+  finals = {
+    ('adrpo', 0): [1, 0.5, None, 1],
+    ('adrpo', 1): [0, 0.5, 1, 1],
+    ('raft', 0): [0.25, 0.5, 1, 0.75],
+  }
+  for (method, seed), final in finals.items():
+    folder = tmp_path / method / f'seed_{seed}'
+    synthetic_runs.write_run(folder, method=method, seed=seed, steps=20)
+    record = {'measure': 'success', 'prompts': 'a', 'final': final}
+    write_json(folder / PER_PROMPT, record | {'base': [0, 0.5, 0.5, 0]})
+  return tmp_path
+
+
+def test_runs_are_paired_prompt_by_prompt(two_methods):
+  base, raft = read_comparison(two_methods).pairs
+  assert (base.first, base.second) == ('ADRPO', 'Base')
+  # A prompt that one seed could not judge is left out: means ½, ½ and 1.
+  assert base.paired[:3] == (3, pytest.approx(2 / 3), pytest.approx(1 / 6))
+  assert (base.paired.better, base.paired.worse) == (2, 0)
+  assert (raft.second, raft.paired.items) == ('RAFT', 3)
+  assert raft.paired.difference == pytest.approx((0.25 + 0 + 0.25) / 3)
+  assert (raft.paired.better, raft.paired.worse) == (2, 0)
+  page = write_comparison(two_methods)
+  assert 'Prompt by prompt' in page.read_text()
+  text = page.with_suffix('.md').read_text()
+  assert '| ADRPO | RAFT | 3 | 66.7 % | 50.0 % | +16.7 pp |' in text
+  record = json.loads(page.with_suffix('.json').read_text())
+  assert record['pairs'][1]['p'] == 0.5
+
+
+@pytest.mark.parametrize(
+  'change', [{'prompts': 'b'}, {'measure': 'reward'}, {'final': ['x']}, None]
+)
+def test_runs_on_other_prompts_are_not_paired(two_methods, change):
+  path = two_methods / 'raft' / 'seed_0' / PER_PROMPT
+  if change is None:
+    path.unlink()
+  else:
+    record = json.loads(path.read_text())
+    del record['crc']
+    path.write_text(json.dumps(record | change))
+  comparison = read_comparison(two_methods)
+  assert comparison.pairs == ()
+  assert 'not compared prompt by prompt' in ' '.join(comparison.notes)
+
+
+def test_runs_of_an_older_version_are_compared_as_before(compared):
+  assert read_comparison(compared).pairs == ()
+  assert 'Prompt by prompt' not in (compared / 'comparison.html').read_text()
