@@ -9,12 +9,10 @@
 A clip of more than LONGEST samples is cut, since every evaluation keeps it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from adrpo_jax.data.prompts import PromptSet
 
 LONGEST = 200_000  # samples: 12.5 s at 16 kHz, 0.4 MB
 FULL = 32767  # the level of a sample of 1.0 in 16 bits
@@ -54,28 +52,6 @@ def clip_of(
   frames = -(-len(mel) * kept // max(len(wave), 1))
   levels = np.round(np.clip(wave[:kept], -1, 1) * FULL).astype(np.int16)
   return Clip(levels, rate, len(wave) / rate, _in_bytes(mel)[:frames], heard)
-
-
-def make_clips(
-  read: Callable[[str], np.ndarray],
-  log_mel: Callable[[np.ndarray], np.ndarray],
-  rate: int,
-  heard: Callable[[str], str] = lambda name: '',
-) -> Callable[[PromptSet], tuple[Clip, ...]]:
-  """Makes the function (prompts) -> their clips, for `texts.keep`.
-
-  Args:
-    read: (a sound of `PromptSet.audio`) -> wave [n] in [-1, 1].
-    log_mel: (wave) -> [f, M].
-    rate: samples a second.
-    heard: (a sound of `PromptSet.audio`) -> what is in it, as text.
-  """
-
-  def clip(name: str) -> Clip:
-    wave = read(name)
-    return clip_of(wave, rate, log_mel(wave), heard(name))
-
-  return lambda prompts: tuple(map(clip, prompts.audio or ()))
 
 
 def _in_bytes(mel: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from test_text_file import made
 
-from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.samples import clips, text_file
 from adrpo_jax.samples.clips import LONGEST, clip_of
 
@@ -90,18 +89,3 @@ def test_a_file_with_clips_keeps_the_other_fields(tmp_path):
     np.testing.assert_array_equal(
       getattr(with_clips, name), getattr(bare, name)
     )
-
-
-def test_clips_are_made_of_the_sounds_of_prompts():
-  waves = {'a.wav': np.full(400, 0.5), 'b.wav': np.full(900, -0.5)}
-  made_clips = clips.make_clips(
-    waves.__getitem__, lambda wave: np.ones((len(wave) // 100, 2)), 8000, str
-  )
-  prompts = PromptSet(
-    ('x', 'y', 'z'), ('',) * 3, audio=('a.wav', 'b.wav', 'a.wav')
-  )
-  first, second, third = made_clips(prompts)
-  assert (len(first.wave), len(second.wave)) == (400, 900)
-  assert second.mel.shape == (9, 2)
-  assert (third.heard, third.rate) == ('a.wav', 8000)
-  assert made_clips(PromptSet(('x',), ('',))) == ()
