@@ -65,7 +65,10 @@ def _documentation(function: Any) -> str:
   text = inspect.getdoc(function) or ''
   for section in ('Args:', 'Returns:', 'Raises:'):
     text = text.partition(f'\n{section}')[0]
-  return linked(text.replace('*', '\\*')).strip()
+  # A star is no markup in literals, which have `` on either side.
+  parts = text.split('``')
+  parts[::2] = [part.replace('*', '\\*') for part in parts[::2]]
+  return linked('``'.join(parts)).strip()
 
 
 def _parameters(values: Mapping[str, Any]) -> str:

@@ -18,13 +18,13 @@ PATTERNS = {
 def regex_format(pattern: str) -> TextReward:
   r"""1 where the whole answer matches a regular expression of Python, else 0.
 
-  A name stands for a pattern: 'think_answer' for
-  '<think>[^<]+</think>\s*<answer>[^<]+</answer>', and 'answer' for its second
-  half. They let no tag stand within a tag, and so no second answer, which
-  '<answer>.+</answer>' does; an answer that writes '<' for "less than" does not
-  match. The dot of a pattern matches a line break too. A pattern with nested
-  repetitions, such as '(a+)+', can take exponential time on an answer that does
-  not match; write it without them.
+  A name stands for a pattern: ``think_answer`` for
+  ``<think>[^<]+</think>\s*<answer>[^<]+</answer>``, and ``answer`` for its
+  second half. They let no tag stand within a tag, and so no second answer,
+  which ``<answer>.+</answer>`` does; an answer that writes "less than" as a
+  sign does not match. The dot of a pattern matches a line break too. A pattern
+  with nested repetitions, such as ``(a+)+``, can take exponential time on an
+  answer that does not match; write it without them.
 
   Raises:
     InputError: the pattern is no regular expression; the message says where.
