@@ -37,7 +37,7 @@ class Clip(NamedTuple):
 
   @property
   def is_cut(self) -> bool:
-    """Whether the clip goes on behind `wave`."""
+    """True for a clip that goes on behind `wave`."""
     return len(self.wave) < round(self.seconds * self.rate)
 
 

@@ -6,6 +6,7 @@ features, a tokenizer of bytes with the special tokens of Qwen, and a chat
 template. Its completions are noise.
 """
 
+import dataclasses
 import math
 import pathlib
 from typing import Any
@@ -16,12 +17,12 @@ import numpy as np
 from adrpo_jax.models.audio import tower as audio_tower
 from adrpo_jax.models.audio.weight_table import tower_rows
 from adrpo_jax.models.decoder import folder as decoder_folder
-from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
+from adrpo_jax.models.decoder.decoder import Decoder
 from adrpo_jax.models.decoder.weight_table import decoder_rows
 from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.config_files import write_json
 from adrpo_jax.models.files.safetensors_trees import save_tree
-from adrpo_jax.models.tiny.qwen import write_tokenizer
+from adrpo_jax.models.tiny import qwen
 
 SPECIAL = (
   *('<|endoftext|>', '<|im_start|>', '<|im_end|>'),
@@ -40,20 +41,8 @@ CHAT_TEMPLATE = (
   "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}"
   "{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-DECODER = DecoderConfig(
-  vocab_size=272,  # 256 bytes, ten special tokens, and unused rows
-  hidden_size=32,
-  intermediate_size=64,
-  num_hidden_layers=2,
-  num_attention_heads=4,
-  num_key_value_heads=2,
-  head_dim=8,
-  rms_norm_eps=1e-6,
-  rope_theta=1e4,
-  tie_word_embeddings=False,
-  attention_bias=True,
-  qk_norm=False,
-)
+# Of the rows 256 are bytes, ten are special tokens, and six are unused.
+DECODER = dataclasses.replace(qwen.CONFIG, tie_word_embeddings=False)
 TOWER = audio_tower.AudioTowerConfig(
   num_mel_bins=16,
   d_model=32,
@@ -105,7 +94,7 @@ FEATURES = {
 def write(folder: pathlib.Path) -> pathlib.Path:
   """Writes the model, and returns its folder."""
   folder.mkdir(parents=True, exist_ok=True)
-  write_tokenizer(folder, SPECIAL, CHAT_TEMPLATE)
+  qwen.write_tokenizer(folder, SPECIAL, CHAT_TEMPLATE)
   write_json(folder / 'preprocessor_config.json', FEATURES)
   write_json(
     folder / 'generation_config.json',
