@@ -154,6 +154,8 @@ COMPUTE = {
     'microbatches': 1,  # parts of an update, one after another
     'reward_chunks': 1,  # of a step; one is judged while the next is sampled
     'logits_chunk': 128,  # positions whose logits are in memory at a time
+    # True: an update reads a prompt once for its completions, not for each.
+    'shared_prefix': False,
   },
 }
 

@@ -169,6 +169,7 @@ TEXTS: dict[str, Values] = {
   'sampler.top_p': number(above=0, most=1),
   'eval.temperature': NOT_NEGATIVE,
   'compute.logits_chunk': COUNT,
+  'compute.shared_prefix': FLAG,
   'method.adrpo.beta0': NOT_NEGATIVE,
   'method.adrpo.scale': NOT_NEGATIVE,
   'method.adrpo.clip': NOT_NEGATIVE,

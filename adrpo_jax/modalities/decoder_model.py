@@ -9,6 +9,7 @@ from adrpo_jax.modalities.language import (
   PromptFeatures,
   no_features,
 )
+from adrpo_jax.models.attention_masks import Branches
 from adrpo_jax.models.decoder.cached_decoder import (
   CachedDecoder,
   repeat_cache,
@@ -47,9 +48,15 @@ def language_model(
     tokens: Array,
     mask: Array,
     features: PromptFeatures | None = None,
+    branches: Branches | None = None,
   ) -> Array:
     return module.apply(
-      params, tokens, position_ids(mask), mask, *_over_rows(features, tokens)
+      params,
+      tokens,
+      position_ids(mask, branches),
+      mask,
+      *_over_rows(features, tokens),
+      branches,
     )
 
   def decode_fns(

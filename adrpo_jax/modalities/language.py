@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from adrpo_jax.diagnostics import Largest, Mean, Quantiles
 from adrpo_jax.method import kl_estimators
 from adrpo_jax.method.record import Method, select_anchors
+from adrpo_jax.models.attention_masks import Branches
 from adrpo_jax.models.decoder.log_probs import (
   Head,
   chunked_kl,
@@ -68,8 +69,9 @@ class LanguageModel(NamedTuple):
 
   decode_fns:  (params, features of the prompts) -> the functions that the
                sampling loop calls
-  states:      (params, tokens [B, L + T], mask [B, L + T], features of the
-               prompts) -> last states [B, L + T, D]
+  states:      (params, tokens [B, M], mask [B, M], features of the prompts,
+               branches) -> last states [B, M, D]. A row is a prompt and its
+               completions; branches says how, and is None for one.
   embedding:   (params) -> the output embedding [V, D]
   head:        (states [*, D], output embedding) -> logits [*, V]
   features_of: see `FeaturesOf`
@@ -94,6 +96,8 @@ class LanguageSettings:
   distribution:          how tokens are chosen, and so what their
                          log-probabilities are
   logits_chunk:          positions whose logits the loss holds at a time
+  shared_prefix:         True reads a prompt once for its G completions in the
+                         loss, False once for each
   materialize:           (params, frozen) -> full parameters: the identity, or
                          base and adapters under LoRA
   gather:                full parameters as a loop over tokens wants them: on
@@ -110,6 +114,7 @@ class LanguageSettings:
   pad: int
   distribution: token_distribution.TokenDistribution
   logits_chunk: int = 128
+  shared_prefix: bool = False
   materialize: Callable[[PyTree, PyTree], PyTree] = lambda params, _: params
   gather: Callable[[PyTree], PyTree] = lambda full: full
   constrain: Callable[[Any], Any] = lambda rows: rows
@@ -207,15 +212,22 @@ def _outputs(
   """Computes the input of a method's functions, and the entropy [P, G, T]."""
   groups = samples['tokens'].shape[:2]
   max_length = settings.max_completion_length
-  tokens, mask = settings.constrain(_read_whole(prompts.condition, samples))
+  count = groups[1] if settings.shared_prefix else 1
+  rows = _joined(prompts.condition, samples, count)
+  tokens, mask = settings.constrain(rows)
+  length = prompts.condition['tokens'].shape[1]
+  branches = Branches(length, count, max_length) if count > 1 else None
   chosen = samples['tokens'].reshape(-1, max_length)
   chunk = settings.logits_chunk
   grouped = partial(_grouped, groups)
 
   def states_of(full):
-    # The state before a token is that from which it is drawn.
     features = settings.model.features_of(full, prompts.condition)
-    states = settings.model.states(full, tokens, mask, features)
+    states = settings.model.states(full, tokens, mask, features, branches)
+    if branches:
+      last = Branches(1, count, max_length)
+      states = last.continued(states[:, -count * max_length - 1 :])
+    # The state before a token is that from which it is drawn.
     return states[:, -max_length - 1 : -1], settings.model.embedding(full)
 
   def log_probs(states, embedding):
@@ -269,15 +281,22 @@ def distinct_answers(samples: PyTree) -> Array:
   return differ.sum((1, 2)) / max(count * (count - 1), 1)
 
 
-def _read_whole(condition: PyTree, samples: PyTree) -> tuple[Array, Array]:
-  """Joins prompts, each G times, and their completions. -> [B, L + T] twice"""
-  count, max_length = samples['tokens'].shape[1:]
+def _joined(
+  condition: PyTree, samples: PyTree, count: int
+) -> tuple[Array, Array]:
+  """Joins each prompt and `count` of its completions, so that they share it.
 
-  def whole(name: str) -> Array:
-    prompts = jnp.repeat(condition[name], count, 0)
-    return jnp.concatenate([prompts, samples[name].reshape(-1, max_length)], 1)
+  Returns:
+    tokens and mask, [P·G/count, L + count·T].
+  """
+  copies = samples['tokens'].shape[1] // count
 
-  return whole('tokens'), whole('mask')
+  def joined(name: str) -> Array:
+    starts = jnp.repeat(condition[name], copies, 0)
+    completions = samples[name].reshape(len(starts), -1)
+    return jnp.concatenate([starts, completions], 1)
+
+  return joined('tokens'), joined('mask')
 
 
 def _measured(outputs: Tokens, weights: Weights) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 An `Attention` is a function (query, key, value, mask) -> [B, L, heads·d] of
 arrays [B, L, heads, d]. Keys and values may have fewer heads than queries; each
 of these then serves several heads of the queries. `mask` is None (attend
-everywhere), a boolean array [B, 1, 1 or L, L] (attend where it is True) or
-`Causal`. The softmax is computed in float32 whatever the dtype of the arrays.
+everywhere), a boolean array [B, 1, 1 or L, L] (attend where it is True),
+`Causal` or `Branching`. The softmax is computed in float32 whatever the dtype
+of the arrays.
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Literal
 
 import jax
 from jax.experimental.pallas.ops.tpu.splash_attention import (
@@ -18,23 +20,20 @@ from jax.experimental.pallas.ops.tpu.splash_attention import (
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
+import numpy as np
 
+from adrpo_jax.models.attention_masks import (
+  Branches,
+  Branching,
+  Causal,
+  Mask,
+  attend_by_branch,
+  mask_array,
+)
 from adrpo_jax.types import Array
 
 Attention = Callable[..., Array]
 
-
-class Causal(NamedTuple):
-  """A causal mask: a position attends to the real positions up to itself.
-
-  token_mask: [B, L] bool, True for real positions. The output at the other
-    positions has no meaning.
-  """
-
-  token_mask: Array
-
-
-Mask = Array | Causal | None
 
 BLOCK = 512  # positions of a block of the TPU kernel
 LANES = 128  # the number of positions that divides every block
@@ -48,17 +47,10 @@ def for_mesh(mesh: Mesh) -> Attention:
   return cudnn if platform == 'gpu' else xla
 
 
-def mask_array(mask: Mask) -> Array | None:
-  """Returns the mask as an array; None stays None."""
-  if not isinstance(mask, Causal):
-    return mask
-  length = mask.token_mask.shape[1]
-  causal = jnp.tril(jnp.ones((length, length), bool))
-  return (causal[None] & mask.token_mask[:, None].astype(bool))[:, None]
-
-
 def xla(query: Array, key: Array, value: Array, mask: Mask = None) -> Array:
   """Computes softmax(q·kᵀ/√d)·v in plain operations, on any platform."""
+  if isinstance(mask, Branching):
+    return attend_by_branch(xla, query, key, value, mask)
   out = jax.nn.dot_product_attention(query, key, value, mask=mask_array(mask))
   return out.reshape(*out.shape[:2], -1)
 
@@ -81,6 +73,9 @@ def cudnn(
     query, key, value, mask: see the module.
     implementation: 'xla' runs the same steps on any platform.
   """
+  if isinstance(mask, Branching):
+    attend = partial(cudnn, implementation=implementation)
+    return attend_by_branch(attend, query, key, value, mask)
   (batch, length), keys = query.shape[:2], key.shape[1]
   half = query.dtype in (jnp.bfloat16, jnp.float16)
   if not half or length == 1:
@@ -130,13 +125,13 @@ def splash(mesh: Mesh, interpret: bool = False) -> Attention:
   ) -> Array:
     batch, length, heads, features = query.shape
     tensor = mesh.shape['tensor']
-    causal = isinstance(mask, Causal)
-    if not (mask is None or causal) or heads % tensor or key.shape[2] % tensor:
+    known = mask is None or isinstance(mask, (Causal, Branching))
+    if not known or heads % tensor or key.shape[2] % tensor:
       return xla(query, key, value, mask)
     block = min(BLOCK, _round_up(length, LANES))
     padded = _round_up(length, block)
-    kernel = _kernel(heads // tensor, padded, block, causal, interpret)
-    if isinstance(mask, Causal):  # Rows differ.
+    kernel = _kernel(heads // tensor, padded, block, mask, interpret)
+    if isinstance(mask, (Causal, Branching)):  # Rows differ.
       token_mask = jnp.pad(mask.token_mask, ((0, 0), (0, padded - length)))
       axis, split = 0, P(('data', 'fsdp'))
     else:
@@ -168,13 +163,14 @@ def splash(mesh: Mesh, interpret: bool = False) -> Attention:
   return attention
 
 
-def _kernel(heads: int, length: int, block: int, causal: bool, interpret: bool):
-  mask_type = (
-    splash_attention_mask.CausalMask
-    if causal
-    else splash_attention_mask.FullMask
-  )
-  mask = mask_type((length, length))
+def _kernel(heads: int, length: int, block: int, mask: Mask, interpret: bool):
+  shape = length, length
+  if isinstance(mask, Branching):
+    static_mask = _BranchMask(mask.branches, length)
+  elif isinstance(mask, Causal):
+    static_mask = splash_attention_mask.CausalMask(shape)
+  else:
+    static_mask = splash_attention_mask.FullMask(shape)
   sizes = splash_attention_kernel.BlockSizes(
     block_q=block,
     block_kv=block,
@@ -186,10 +182,27 @@ def _kernel(heads: int, length: int, block: int, causal: bool, interpret: bool):
     block_kv_dq=block,
   )
   return splash_attention_kernel.make_splash_mha_single_device(
-    splash_attention_mask.MultiHeadMask([mask] * heads),
+    splash_attention_mask.MultiHeadMask([static_mask] * heads),
     block_sizes=sizes,
     interpret=interpret,
   )
+
+
+class _BranchMask(splash_attention_mask.Mask):
+  """A mask that the kernel computes itself; it skips blocks without a pair."""
+
+  def __init__(self, branches: Branches, length: int):
+    self._length = length
+    self.q_sequence = np.arange(length, dtype=np.int32)
+    self.mask_function = branches.attends
+
+  @property
+  def shape(self) -> tuple[int, int]:
+    return self._length, self._length
+
+  def __getitem__(self, index: tuple[slice, slice]) -> np.ndarray:
+    queries, keys = (self.q_sequence[part] for part in index)
+    return self.mask_function(queries[:, None], keys[None])
 
 
 def _round_up(length: int, block: int) -> int:

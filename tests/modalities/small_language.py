@@ -30,7 +30,7 @@ def _first_real(tokens, mask):
 
 
 def model():
-  def states(params, tokens, mask, features=None):
+  def states(params, tokens, mask, *_):
     first = jnp.broadcast_to(_first_real(tokens, mask), tokens.shape)
     return _state(params, tokens, first)
 

@@ -10,6 +10,7 @@ import pytest
 
 from adrpo_jax import sharding
 from adrpo_jax.models import attention
+from adrpo_jax.models.attention_masks import Branches, Branching
 
 
 def heads(length, batch=2, count=2, features=16):
@@ -103,6 +104,51 @@ def test_causal_splash_on_eight_devices():
   np.testing.assert_allclose(
     at_real(split, mask), at_real(plain, mask), atol=2e-5
   )
+
+
+def branching_inputs(prefix, count, length):
+  """Rows with branches, and rows of a branch each."""
+  branches = Branches(prefix, count, length)
+  arrays, mask = causal_inputs(prefix + count * length)
+  apart = [branches.continued(array) for array in arrays]
+  apart_mask = attention.Causal(branches.continued(mask.token_mask))
+  return arrays, Branching(mask.token_mask, branches), apart, apart_mask
+
+
+def of_branches(out, mask):
+  """Outputs at real positions, as a row for each branch."""
+  return mask.branches.continued(at_real(out, mask))
+
+
+def test_branches_are_rows_of_their_own():
+  arrays, mask, apart, apart_mask = branching_inputs(9, 3, 4)
+  together = of_branches(attention.xla(*arrays, mask), mask)
+  alone = at_real(attention.xla(*apart, apart_mask), apart_mask)
+  np.testing.assert_allclose(together, alone, atol=2e-6)
+  half = [array.astype(jnp.bfloat16) for array in arrays]
+  fused = attention.cudnn(*half, mask, implementation=KERNEL)
+  assert_near(of_branches(fused, mask), alone)
+
+
+@pytest.mark.parametrize('prefix', [9, 140])
+def test_splash_of_branches(prefix):
+  arrays, mask, *_ = branching_inputs(prefix, 3, 50)
+  mesh = sharding.make_mesh(1, 1, 1, devices=jax.devices()[:1])
+  kernel = attention.splash(mesh, interpret=True)
+
+  def value_and_gradients(function):
+    def total(*arrays):
+      out = at_real(function(*arrays, mask), mask)
+      return jnp.sum(out**3), out
+
+    return jax.grad(total, argnums=(0, 1, 2), has_aux=True)(*arrays)
+
+  gradients, out = value_and_gradients(kernel)
+  expected, plain = value_and_gradients(attention.xla)
+  np.testing.assert_allclose(out, plain, atol=2e-5)
+  for ours, theirs in zip(gradients, expected, strict=True):
+    largest = float(jnp.abs(theirs).max())
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * largest)
 
 
 def test_a_mask_of_ones_own_is_obeyed():

@@ -124,7 +124,7 @@ def on_their_states(trainer, seen, row):
     make_method('grpo', **{'beta': BETA} | row),
     language.LanguageModel(
       decode_fns=lambda params: None,  # Nothing is drawn.
-      states=lambda params, tokens, mask, features: params['states'],
+      states=lambda params, *_: params['states'],
       embedding=lambda params: params['embedding'],
     ),
     params,
@@ -206,7 +206,7 @@ def through_the_model(method, policy, samples, rewards):
     method,
     language.LanguageModel(
       decode_fns=lambda params: None,
-      states=lambda params, tokens, mask, features: module.apply(
+      states=lambda params, tokens, mask, *_: module.apply(
         params, tokens, position_ids(mask), mask
       ),
       embedding=output_embedding,

@@ -87,6 +87,7 @@ def make_language_generator(
     stops=stops,
     pad=pad,
     logits_chunk=config.compute.logits_chunk,
+    shared_prefix=config.compute.shared_prefix,
     gather=partial(_for_a_loop, mesh, jnp.dtype(config.model.dtype)),
     constrain=partial(split_by_rows, mesh),
   )

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from adrpo_jax.models.attention import Causal
+from adrpo_jax.models.attention_masks import Causal
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.decoder.decoder import (
   DecoderConfig,

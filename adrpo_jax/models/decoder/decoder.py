@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adrpo_jax.models.attention import Causal
+from adrpo_jax.models.attention_masks import Branches, Branching, Causal
 from adrpo_jax.models.compute import Compute, stack
 from adrpo_jax.models.config_types import (
   Epsilon,
@@ -105,6 +105,7 @@ class Decoder(nn.Module):
     mask: Array,
     features: Array | None = None,
     places: Array | None = None,
+    branches: Branches | None = None,
   ) -> Array:
     """Computes the states of all positions, as training needs them.
 
@@ -114,13 +115,15 @@ class Decoder(nn.Module):
       mask: [B, L] bool, True where a token is real.
       features: [P, A, D], see `input_embeddings`.
       places: [B, L], see there.
+      branches: the layout of rows that are more than one sequence.
     """
     c = self.config
     x = input_embeddings(
       self.compute, self.embed_tokens, tokens, mask, features, places
     )
     rope = rope_cos_sin(positions, c.head_dim, c.rope_theta)
-    x, _ = self.layers_0(x, rope, Causal(mask))
+    attended = Branching(mask, branches) if branches else Causal(mask)
+    x, _ = self.layers_0(x, rope, attended)
     return self.norm(x)
 
 
@@ -187,9 +190,16 @@ class Scorer(nn.Module):
     return Linear(1, False, name='score')(final)[:, 0]
 
 
-def position_ids(mask: Array) -> Array:
-  """Positions that count only real tokens: [B, L] -> [B, L]."""
-  return jnp.maximum(jnp.cumsum(mask, -1) - 1, 0)
+def position_ids(mask: Array, branches: Branches | None = None) -> Array:
+  """Positions that count only real tokens: [B, L] -> [B, L].
+
+  Every branch of a row goes on from the end of the row's prefix.
+  """
+  if branches is None:
+    return jnp.maximum(jnp.cumsum(mask, -1) - 1, 0)
+  start = position_ids(mask[:, : branches.prefix])
+  rest = position_ids(branches.continued(mask))[:, branches.prefix :]
+  return jnp.concatenate([start, rest.reshape(len(mask), -1)], 1)
 
 
 def last_token_index(mask: Array) -> Array:
