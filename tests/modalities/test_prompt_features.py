@@ -202,3 +202,26 @@ def test_prefill_is_the_full_pass():
 
   last, full = both(params, condition['tokens'], condition['mask'])
   np.testing.assert_allclose(last, full, atol=1e-5)
+
+
+def test_a_shared_prompt_has_its_features_once():
+  """Loss and gradient, the tower's too, are those of repeated prompts."""
+  prompts = make_prompts()
+  samples = drawn(prompts)
+
+  def loss(params, shared):
+    modality = make(shared_prefix=shared)
+    terms = terms_of(samples, prompts, modality, params)
+    return terms.policy.sum() + terms.divergences[0].sum()
+
+  (value, gradient), expected = (
+    jax.value_and_grad(loss)(PARAMS, shared) for shared in (True, False)
+  )
+  np.testing.assert_allclose(value, expected[0], rtol=1e-5)
+  largest = max(float(jnp.abs(g).max()) for g in jax.tree.leaves(expected[1]))
+  assert np.abs(expected[1]['tower']['clips']).max() > 1e-3 * largest
+  jax.tree.map(
+    partial(np.testing.assert_allclose, rtol=0, atol=1e-5 * largest),
+    gradient,
+    expected[1],
+  )
