@@ -165,6 +165,7 @@ def splash(mesh: Mesh, interpret: bool = False) -> Attention:
 
 def _kernel(heads: int, length: int, block: int, mask: Mask, interpret: bool):
   shape = length, length
+  static_mask: splash_attention_mask.Mask
   if isinstance(mask, Branching):
     static_mask = _BranchMask(mask.branches, length)
   elif isinstance(mask, Causal):

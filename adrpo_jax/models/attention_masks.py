@@ -29,7 +29,8 @@ class Causal(NamedTuple):
   token_mask: Array
 
 
-class Branches(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Branches:
   """The layout of a row of prefix + count·length positions."""
 
   prefix: int
@@ -105,7 +106,7 @@ def attend_by_branch(
     mask: which of these positions are real.
   """
   branches = mask.branches
-  prefix, _, length = branches
+  prefix, length = branches.prefix, branches.length
   first = attention(
     *(array[:, :prefix] for array in (query, key, value)),
     Causal(mask.token_mask[:, :prefix]),
