@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adrpo_jax.modalities.language import LanguageModel
+from adrpo_jax.modalities.language import LanguageModel, PromptFeatures
 from adrpo_jax.models.decoder import chat_tokenizer
 from adrpo_jax.sampling.decoding import generate
 from adrpo_jax.sampling.token_distribution import TokenDistribution
@@ -54,13 +54,20 @@ def ability(
       strict=True,
     )
   ]
-  categories = np.array([listed[row][1] for row in rows])
+  return summary(scores, [listed[row][1] for row in rows])
+
+
+def summary(
+  scores: Sequence[Mapping[str, float]], categories: Sequence[str]
+) -> dict[str, Any]:
+  """Returns the means of scores, over all and by category; see `ability`."""
+  of = np.array(categories)
   return _summary(scores) | {
     'by_category': {
       category: _summary(
-        [scores[i] for i in np.flatnonzero(categories == category)]
+        [scores[i] for i in np.flatnonzero(of == category).tolist()]
       )
-      for category in sorted(set(categories.tolist()))
+      for category in sorted(set(categories))
     }
   }
 
@@ -76,12 +83,36 @@ def answers(
 ) -> list[str]:
   """Samples an answer to each prompt at temperature 1, without end token."""
   length = max(len(row) for row in tokenizer(list(texts))['input_ids'])
+  return sampled(
+    model,
+    params,
+    padded_prompts(texts, tokenizer, length),
+    tokenizer,
+    max_length=max_length,
+    seed=seed,
+  )
+
+
+def sampled(
+  model: LanguageModel,
+  params: PyTree,
+  prompts: tuple[np.ndarray, np.ndarray],
+  tokenizer: Any,
+  *,
+  max_length: int,
+  seed: int,
+  features: PromptFeatures | None = None,
+) -> list[str]:
+  """Samples an answer to each row of (tokens, mask) [N, L], see `answers`.
+
+  Features stand in place of words of the prompts.
+  """
   end = tokenizer.eos_token_id
 
   @jax.jit
-  def sample(params: PyTree, tokens: Array, mask: Array, keys: Array):
+  def sample(params: PyTree, features, tokens, mask, keys: Array):
     return generate(
-      model.decode_fns(params),
+      model.decode_fns(params, features),
       tokens,
       mask,
       keys,
@@ -91,10 +122,8 @@ def answers(
       distribution=TokenDistribution(),
     )
 
-  keys = jax.random.split(jax.random.key(seed), (len(texts), 1))
-  result = jax.device_get(
-    sample(params, *padded_prompts(texts, tokenizer, length), keys)
-  )
+  keys = jax.random.split(jax.random.key(seed), (len(prompts[0]), 1))
+  result = jax.device_get(sample(params, features, *prompts, keys))
   mask = result.mask & (result.tokens != end)
   return [
     tokenizer.decode(row[real])

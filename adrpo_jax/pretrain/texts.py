@@ -25,7 +25,7 @@ import numpy as np
 
 from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.modalities.decoder_model import language_model
-from adrpo_jax.modalities.language import LanguageModel
+from adrpo_jax.modalities.language import LanguageModel, PromptFeatures
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
 from adrpo_jax.models.decoder.log_probs import logits, softmax_log_probs
@@ -166,23 +166,42 @@ def encoded(
   Raises:
     InputError: an answer is longer.
   """
-  texts = [text for text, _ in pairs]
-  prompts, mask = padded_prompts(texts, tokenizer, room)
-  tokens = np.full((len(pairs), max_length), tokenizer.pad_token_id, np.int32)
+  texts, answers = zip(*pairs, strict=True)
+  rows = padded_prompts(texts, tokenizer, room)
+  return answered(rows, answers, tokenizer, max_length)
+
+
+def answered(
+  prompts: tuple[np.ndarray, np.ndarray],
+  answers: Sequence[str],
+  tokenizer: Any,
+  max_length: int,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns (tokens, mask) [B, L + max_length] of prompts with their answers.
+
+  Args:
+    prompts: (tokens, mask) [B, L].
+    answers: their texts, which an end token follows.
+    tokenizer: of both.
+    max_length: the positions of an answer, padded on the right.
+
+  Raises:
+    InputError: an answer is longer.
+  """
+  tokens = np.full((len(answers), max_length), tokenizer.pad_token_id, np.int32)
   real = np.zeros(tokens.shape, bool)
-  answers = tokenizer([answer for _, answer in pairs])['input_ids']
-  for row, ids in enumerate(answers):
+  for row, ids in enumerate(tokenizer(list(answers))['input_ids']):
     ids = [*ids, tokenizer.eos_token_id]
     if len(ids) > max_length:
       raise InputError(
         f'Expected max_length of at least {len(ids)}, the tokens of the answer '
-        f'{pairs[row][1]!r} and its end token, got max_length={max_length}.'
+        f'{answers[row]!r} and its end token, got max_length={max_length}.'
       )
     tokens[row, : len(ids)] = ids
     real[row, : len(ids)] = True
   return (
-    np.concatenate([prompts, tokens], 1),
-    np.concatenate([mask, real], 1),
+    np.concatenate([prompts[0], tokens], 1),
+    np.concatenate([prompts[1], real], 1),
   )
 
 
@@ -191,14 +210,16 @@ def answer_loss(
   params: PyTree,
   rows: tuple[Array, Array],
   max_length: int,
+  features: PromptFeatures | None = None,
 ) -> Array:
   """The mean cross-entropy, in nats, of the answers' tokens without padding.
 
-  The answers are the last `max_length` tokens of rows, see `encoded`.
+  The answers are the last `max_length` tokens of rows, see `encoded`. Features
+  stand in place of words of the prompts.
   """
   tokens, mask = rows
-  # The state before a token predicts it.
-  states = model.states(params, tokens, mask)[:, -max_length - 1 : -1]
+  states = model.states(params, tokens, mask, features)
+  states = states[:, -max_length - 1 : -1]  # before a token: it predicts it
   result = softmax_log_probs(
     logits(states, model.embedding(params)), tokens[:, -max_length:]
   )

@@ -144,7 +144,7 @@ def test_only_answers_and_their_ends_are_learned(workdir):
 
 def loss_of(scores, tokens, mask):
   model = language_model(Decoder(TINY))._replace(
-    states=lambda params, tokens, mask: params,
+    states=lambda params, tokens, mask, features: params,
     embedding=lambda params: jnp.eye(42),
   )
   return float(pretrain_text.answer_loss(model, scores, (tokens, mask), 3))
@@ -191,7 +191,7 @@ def test_answers_are_sampled_from_the_full_pass(workdir):
   tokenizer = load_tokenizer(workdir / 'base')
   made_of = language_model(Decoder(model.config))
   sharp = made_of._replace(
-    decode_fns=lambda p: made_of.decode_fns(p)._replace(
+    decode_fns=lambda p, _: made_of.decode_fns(p)._replace(
       logits=lambda found: 1e4 * made_of.decode_fns(p).logits(found)
     )
   )
