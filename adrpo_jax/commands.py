@@ -187,8 +187,19 @@ def sample(
   texts: Sequence[str],
   count: int,
   devices: Devices = None,
+  audio: Sequence[str] = (),
 ) -> int:
-  """Draws `count` samples of each prompt and writes them."""
+  """Draws `count` samples of each prompt and writes them.
+
+  Args:
+    config: of the run.
+    workdir: of the run; samples are written to its folder drawn.
+    texts: the prompts.
+    count: samples of each.
+    devices: of the mesh.
+    audio: files of sound, one for each prompt or one for all; for models that
+      hear, and none for others.
+  """
   if not texts or count < 1:
     raise InputError(
       'Expected --prompt="..." and --count of at least 1 with --mode=sample, '
@@ -197,15 +208,19 @@ def sample(
   check_own(workdir / 'drawn')
   for text in texts:
     check_characters('--prompt', text)
+  sounds = _sounds(config, texts, audio)
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.prompts.group_size = max(count, 2)  # a group, whatever the method
   mesh = builders.make_mesh(config, devices)
   run = builders.build(config, mesh)
   try:  # The last prompt again and again fills up the mesh.
-    padded = (*texts, *([texts[-1]] * (-len(texts) % mesh.size)))
-    asked = PromptSet(padded, ('',) * len(padded))
-    prompts = run.encode(asked)(np.arange(len(padded)))
+    asked = PromptSet(tuple(texts), ('',) * len(texts), audio=sounds)
+    padded = [
+      *range(len(texts)),
+      *([len(texts) - 1] * (-len(texts) % mesh.size)),
+    ]
+    prompts = run.encode(asked)(np.array(padded))
   except ValueError as error:
     raise InputError(str(error)) from error
   make_folder(workdir)
@@ -222,6 +237,27 @@ def sample(
       run.kind.write(epath.Path(folder), texts, rows)
   _say(f'{len(texts) * count} {run.kind.noun} in {workdir / "drawn"}')
   return 0
+
+
+def _sounds(
+  config: ConfigDict, texts: Sequence[str], audio: Sequence[str]
+) -> tuple[str, ...] | None:
+  """Returns a file of sound for each prompt, None for a model without ears.
+
+  Raises:
+    InputError: the model needs sounds and gets none, gets some and needs none,
+      or they are neither one nor as many as the prompts.
+  """
+  hears = builders.family_of(config).keys == 'audio'
+  if hears != bool(audio) or len(audio) not in (0, 1, len(texts)):
+    needed = f'one --audio=FILE, or {len(texts)}' if hears else 'no --audio'
+    raise InputError(
+      f'Expected {needed} beside {len(texts)} prompts for a model of the '
+      f'family {config.model.family}, got {len(audio)}.'
+    )
+  if not hears:
+    return None
+  return tuple(audio) if len(audio) == len(texts) else (audio[0],) * len(texts)
 
 
 def export(

@@ -70,6 +70,12 @@ _MODE = flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
 _PROMPT = flags.DEFINE_multi_string(
   'prompt', [], 'A prompt for --mode=sample; may be repeated.'
 )
+_AUDIO = flags.DEFINE_multi_string(
+  'audio',
+  [],
+  'A file of sound for --prompt, to a model that hears: one for each prompt, '
+  'or one for all.',
+)
 _IMAGES = flags.DEFINE_string(
   'images', '', 'Images for --mode=eval to judge, named 00012_03.png.'
 )
@@ -394,7 +400,12 @@ def _run(
     return commands.pretrain_base(config, workdir)
   if _MODE.value == 'sample':
     return commands.sample(
-      config, workdir, _PROMPT.value, _COUNT.value, devices
+      config,
+      workdir,
+      _PROMPT.value,
+      _COUNT.value,
+      devices,
+      [local_paths.expanded(path) for path in _AUDIO.value],
     )
   if _MODE.value == 'export':
     return commands.export(config, workdir, devices)

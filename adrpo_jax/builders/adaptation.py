@@ -1,6 +1,6 @@
 """The trained part of a model: all of its weights, or adapters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import pathlib
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 import optax
 
 from adrpo_jax.builders.generators.base import Generator
+from adrpo_jax.errors import InputError
 from adrpo_jax.models import lora
 from adrpo_jax.types import Array, PyTree, TrainState
 
@@ -34,9 +35,19 @@ class Adaptation(NamedTuple):
 
 
 def make_adaptation(config: ConfigDict) -> Adaptation:
-  """Makes adapters if the config gives them a rank, else trains all weights."""
+  """Makes adapters if the config gives them a rank, else trains all weights.
+
+  Raises:
+    InputError: adapters beside a tower that is trained.
+  """
+  trains_tower = config.get('train_tower', False)
   if config.lora_rank == 0:
-    return ALL_WEIGHTS
+    return all_weights(('params', 'tower')) if trains_tower else ALL_WEIGHTS
+  if trains_tower:
+    raise InputError(
+      'Expected --config.model.lora_rank=0 with --config.model.train_tower, '
+      f'got a rank of {config.lora_rank}: adapters leave the tower as it is.'
+    )
   return low_rank(config.lora_rank, config.lora_alpha, config.lora_targets)
 
 
@@ -63,7 +74,10 @@ def low_rank(rank: int, alpha: float, targets: str) -> Adaptation:
     return generator.save_adapters(params, extrapolation * scale, folder)
 
   return Adaptation(
-    trainable=lambda base, key: lora.init(base, rank, key, targets),
+    # What stands beside 'params' in a base is a constant.
+    trainable=lambda base, key: lora.init(
+      {'params': base['params']}, rank, key, targets
+    ),
     check=lambda params, generator: generator.check_adapters(params),
     materialize=lambda params, frozen: policy(params, frozen, 1.0),
     policy=policy,
@@ -105,16 +119,22 @@ def _save_whole(
   return generator.save(full, folder)
 
 
-ALL_WEIGHTS = Adaptation(
-  # In float32, also if the reference is in bfloat16.
-  trainable=lambda base, key: {
-    'params': jax.tree.map(lambda leaf: leaf.astype('float32'), base['params'])
-  },
-  check=lambda params, generator: None,
-  materialize=overlay,
-  policy=extrapolated,
-  save=_save_whole,
-)
+def all_weights(parts: Sequence[str]) -> Adaptation:
+  """Trains these parts of a base whole; the others are constants."""
+  return Adaptation(
+    # In float32, also if the reference is in bfloat16.
+    trainable=lambda base, key: {
+      part: jax.tree.map(lambda leaf: leaf.astype('float32'), base[part])
+      for part in parts
+    },
+    check=lambda params, generator: None,
+    materialize=overlay,
+    policy=extrapolated,
+    save=_save_whole,
+  )
+
+
+ALL_WEIGHTS = all_weights(('params',))
 
 
 def policy_params(state: TrainState) -> Any:

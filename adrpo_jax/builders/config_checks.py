@@ -14,7 +14,11 @@ from adrpo_jax.system import user_code
 from adrpo_jax.system.config_values import Table, check_values, row_of
 from adrpo_jax.worlds import shapes_prompts
 
-FILES = {'flow': 'configs/t2i.py', 'language': 'configs/llm.py'}
+FILES = {
+  'flow': 'configs/t2i.py',
+  'language': 'configs/llm.py',
+  'audio': 'configs/audio.py',
+}
 
 
 def check_config(config: ConfigDict) -> None:
@@ -93,10 +97,10 @@ def check_text(config: ConfigDict, key: str, text: str) -> None:
 
 def table_of(family: str, *, pretraining: bool) -> tuple[Table, str]:
   """Returns the table of the keys of a family, and the file that has them."""
-  modality = lookup(FAMILIES, family, 'family of models').modality
+  row = lookup(FAMILIES, family, 'family of models')
   if pretraining:
-    return config_table.PRETRAINING[modality], 'configs/pretrain.py'
-  return config_table.FINE_TUNING[modality], FILES[modality]
+    return config_table.PRETRAINING[row.modality], 'configs/pretrain.py'
+  return config_table.FINE_TUNING[row.keys], FILES[row.keys]
 
 
 def flattened(config: ConfigDict) -> dict[str, Any]:

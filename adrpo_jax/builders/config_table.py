@@ -12,6 +12,9 @@ from adrpo_jax.method.kl_estimators import ESTIMATORS, REFUSED
 from adrpo_jax.method.language_methods import ADVANTAGES, AGGREGATIONS, RATIOS
 from adrpo_jax.models.decoder.architectures import ARCHITECTURES
 from adrpo_jax.models.decoder.chat_tokenizer import TEMPLATES
+from adrpo_jax.models.omni.architectures import (
+  ARCHITECTURES as OMNI_ARCHITECTURES,
+)
 from adrpo_jax.models.sd3 import folder as sd3_folder
 from adrpo_jax.rewards.normalizers import NORMALIZERS
 from adrpo_jax.rewards.remote.image_encodings import ENCODINGS
@@ -28,7 +31,7 @@ from adrpo_jax.system.config_values import (
   only,
   whole,
 )
-from adrpo_jax.worlds import TEXT_WORLDS, WORLDS
+from adrpo_jax.worlds import AUDIO_WORLDS, TEXT_WORLDS, WORLDS
 
 NONE = ('',)
 COUNT = whole(1)
@@ -203,6 +206,19 @@ TEXTS: dict[str, Values] = {
   'reward.reward_model.tensor': SIZE,
 }
 
+# Beside the keys of texts.
+AUDIO: dict[str, Values] = {
+  'world': choice(NONE, AUDIO_WORLDS),
+  'model.architecture': choice(NONE, OMNI_ARCHITECTURES),
+  'model.train_tower': FLAG,
+  'model.template': choice(['chat']),
+  'prompts.audio_column': TEXT,
+  'prompts.choices_column': TEXT,
+  'prompts.choices': choice(['shuffled', 'given']),
+  'prompts.instruction': TEXT,
+  'audio.max_seconds': POSITIVE,
+}
+
 PRETRAIN: dict[str, Values] = {
   'seed': NONE_OR_COUNT,
   'model.family': choice(FAMILIES),
@@ -240,8 +256,13 @@ PRETRAIN_TEXTS: dict[str, Values] = {
   'pretrain.max_completion_length': SIZE,
 }
 
-# Modality of a family -> rows of its config of fine-tuning, of pre-training.
-FINE_TUNING = {'flow': RUN | IMAGES, 'language': RUN | TEXTS}
+# Keys of a family -> rows of its config of fine-tuning; modality -> of
+# pre-training.
+FINE_TUNING = {
+  'flow': RUN | IMAGES,
+  'language': RUN | TEXTS,
+  'audio': RUN | TEXTS | AUDIO,
+}
 PRETRAINING = {
   'flow': PRETRAIN | PRETRAIN_IMAGES,
   'language': PRETRAIN | PRETRAIN_TEXTS,

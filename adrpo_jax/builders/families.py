@@ -9,9 +9,10 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.builders import pretraining
 from adrpo_jax.builders.checks import lookup
-from adrpo_jax.builders.generators import qwen, sd3
+from adrpo_jax.builders.generators import omni, qwen, sd3
 from adrpo_jax.builders.generators.base import Generator
 from adrpo_jax.builders.generators.shapes import make_world_generator
+from adrpo_jax.builders.tasks.audio import make_audio_task
 from adrpo_jax.builders.tasks.base import Task
 from adrpo_jax.builders.tasks.images import make_image_task
 from adrpo_jax.builders.tasks.texts import make_text_task
@@ -25,6 +26,7 @@ class Family(NamedTuple):
   """A family of models: one row of `FAMILIES`.
 
   modality:  'flow' or 'language', which says what the figures of a report are
+  keys:      'flow', 'language' or 'audio', the table of its config's keys
   methods:   the table of methods
   task:      (config) -> Task
   generator: (config, mesh) -> the base that the config names, from its folder
@@ -35,6 +37,7 @@ class Family(NamedTuple):
   """
 
   modality: str
+  keys: str
   methods: Table
   task: Callable[[ConfigDict], Task]
   generator: Make
@@ -43,13 +46,26 @@ class Family(NamedTuple):
 
 
 _images = partial(
-  Family, modality='flow', methods=methods.METHODS, task=make_image_task
+  Family,
+  modality='flow',
+  keys='flow',
+  methods=methods.METHODS,
+  task=make_image_task,
 )
 _texts = partial(
   Family,
   modality='language',
+  keys='language',
   methods=language_methods.LANGUAGE_METHODS,
   task=make_text_task,
+)
+_sounds = partial(
+  Family,
+  modality='language',
+  keys='audio',
+  methods=language_methods.LANGUAGE_METHODS,
+  task=make_audio_task,
+  generator=omni.make_omni_generator,
 )
 
 FAMILIES: dict[str, Family] = {
@@ -67,6 +83,8 @@ FAMILIES: dict[str, Family] = {
     generator=qwen.make_qwen_generator, shapes=qwen.make_abstract_qwen
   ),
   'qwen_tiny': _texts(generator=qwen.make_qwen_generator),
+  'omni': _sounds(shapes=omni.make_abstract_omni),
+  'omni_tiny': _sounds(),
 }
 
 

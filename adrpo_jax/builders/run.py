@@ -20,6 +20,7 @@ from adrpo_jax.builders.parts import make_optimizer
 from adrpo_jax.builders.programs import make_programs
 from adrpo_jax.builders.tasks.base import Task
 from adrpo_jax.data import prompts as prompt_sources
+from adrpo_jax.data.read_ahead import read_ahead
 from adrpo_jax.evaluate import Evaluate, make_evaluate
 from adrpo_jax.method.record import Method
 from adrpo_jax.report.sample_kinds import SampleKind
@@ -131,11 +132,13 @@ def build(
   encode = _encoder(generator, task)
   prompts_of = encode(task.training)
 
-  def prompts_at(step: int) -> PromptBatch:
+  def read(step: int) -> PromptBatch:
     ids = prompt_sources.step_ids(
       len(task.training), groups[0], step, config.seed
     )
-    return place(prompts_of(ids))
+    return prompts_of(ids)
+
+  ahead = read_ahead(read)
 
   programs = make_programs(
     config,
@@ -162,7 +165,7 @@ def build(
   return Run(
     method=method,
     frozen=generator.frozen,
-    prompts_at=prompts_at,
+    prompts_at=lambda step: place(ahead(step)),
     prompts_of=prompts_of,
     prompt_count=len(task.training),
     id_limits=generator.id_limits,

@@ -37,7 +37,7 @@ def sound_lengths(
     try:
       for i, name in enumerate(names):
         try:
-          _check_length(name, waiting[name].result(), rate, shortest, seconds)
+          check_length(name, waiting[name].result(), rate, shortest, seconds)
         except InputError as error:
           raise InputError(f'{place(prompts, source, i)}: {error}') from error
     finally:
@@ -104,9 +104,14 @@ def place(prompts: PromptSet, source: str, i: int) -> str:
   return f'{source}, {source_unit(source)} {prompts.lines[i]}'
 
 
-def _check_length(
+def check_length(
   name: str, samples: int, rate: int, shortest: int, seconds: float
 ) -> None:
+  """Checks that a sound has features, and is no longer than is allowed.
+
+  Raises:
+    InputError: it is shorter or longer.
+  """
   if samples < shortest:
     raise InputError(
       f'{name}: expected a sound of at least {shortest} samples at {rate} Hz, '

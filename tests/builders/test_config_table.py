@@ -20,6 +20,7 @@ from adrpo_jax.system import config_values
 TABLES = {
   'images': ('t2i', None, config_table.FINE_TUNING['flow']),
   'texts': ('llm', None, config_table.FINE_TUNING['language']),
+  'sounds': ('audio', None, config_table.FINE_TUNING['audio']),
   'base of images': (
     'pretrain',
     ['shapes', 'debug'],
@@ -77,7 +78,8 @@ def test_every_preset_passes(name):
 def refusal(name, changes, preset=''):
   """What the check says to changes of a config, '' where they pass."""
   file, presets, _ = TABLES[name]
-  config = module_of(file).get_config(preset or (presets or ['default'])[0])
+  named = [preset] if preset else (presets or [])[:1]
+  config = module_of(file).get_config(*named)
   for key, value in changes.items():
     *path, last = key.split('.')
     group = config

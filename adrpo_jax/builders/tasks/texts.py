@@ -8,7 +8,11 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators.language_folder import make_chat_tokenizer
-from adrpo_jax.builders.parts import make_text_reward, reward_terms
+from adrpo_jax.builders.parts import (
+  RewardTerms,
+  make_text_reward,
+  reward_terms,
+)
 from adrpo_jax.builders.tasks.base import (
   Task,
   prompt_reader,
@@ -54,13 +58,35 @@ def make_text_task(config: ConfigDict) -> Task:
 
   for text in (*training.texts[:1], *held_out.texts[:1]):
     check(text)
+  return answered_task(terms, tokenizer, training, held_out, check=check)
+
+
+def answered_task(
+  terms: RewardTerms,
+  tokenizer: ChatTokenizer,
+  training: PromptSet,
+  held_out: PromptSet,
+  *,
+  check: Callable[[str], object],
+  **kept: Callable[..., object],
+) -> Task:
+  """Makes the task of prompts that a decoder answers.
+
+  Args:
+    terms: of the reward.
+    tokenizer: spells the answers.
+    training: see `Task`.
+    held_out: see there.
+    check: see there.
+    kept: what is kept beside the answers, see `SampleKind.bind`.
+  """
   return Task(
     training=training,
     held_out=held_out,
     check=check,
     facts=lambda texts: (),
     measure=lambda samples, facts: {},
-    kind=TEXTS.bind(tokenizer),
+    kind=TEXTS.bind(tokenizer, **kept),
     reward=lambda prompts, normalizers: make_text_reward(
       terms, prompts, tokenizer.decode, normalizers
     ),

@@ -42,6 +42,7 @@ def below(folders: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
 
 
 DECODER = ('config.json', 'generation_config.json', *WEIGHTS, *TOKENIZER)
+OMNI = ('preprocessor_config.json', 'processor_config.json', *DECODER)
 CLIP_BASE = (
   'config.json',
   'preprocessor_config.json',

@@ -1,0 +1,117 @@
+"""Models that hear, by online RL: the thinker of Qwen2.5-Omni, text out.
+
+  python -m adrpo_jax.main --config=configs/audio.py:tiny_hf  the whole path of
+                                                  a thinker, small, on a CPU
+  python -m adrpo_jax.main --config=configs/audio.py:qwen2p5_omni_7b \\
+    --config.model.path=DIR --config.prompts.source=FILE \\
+    --config.prompts.eval_prompts=FILE --workdir=DIR          :qwen2p5_omni_3b
+
+The keys are those of configs/llm.py, and those of HEARING. A preset is a list
+of updates, applied in order. All values are plain; only `adrpo_jax/builders/`
+reads them.
+"""
+
+import pathlib
+import runpy
+
+from ml_collections import ConfigDict
+
+from adrpo_jax.data.questions import THINKING
+from adrpo_jax.errors import unknown_name
+
+LLM = runpy.run_path(str(pathlib.Path(__file__).parent / 'llm.py'))
+
+
+def get_config(preset: str = 'tiny_hf') -> ConfigDict:
+  """Returns the config of a preset: tiny_hf, qwen2p5_omni_7b, ..."""
+  if preset not in PRESETS:
+    raise unknown_name(preset, PRESETS, 'preset')
+  config = ConfigDict(LLM['MAIN'])
+  shared = (LLM[name] for name in ('SETTINGS', 'METHOD_PARAMETERS', 'COMPUTE'))
+  for update in (*shared, HEARING, *PRESETS[preset]):
+    config.update(update)
+  return config
+
+
+HEARING = {
+  'model': {
+    # True trains the audio tower as well, False leaves it as it is. Only
+    # without adapters.
+    'train_tower': False,
+  },
+  'prompts': {
+    'audio_column': '',  # of files of sound; '' for audio, audio_path, ...
+    'choices_column': '',  # of options; '' for choices, multi_choice, options
+    # The order of options in training: shuffled, by seed and prompt, or given.
+    # Evaluations show them as given.
+    'choices': 'shuffled',
+    'instruction': THINKING,  # how to answer, behind the options
+  },
+  'audio': {'max_seconds': 30.0},  # of a sound; longer ones are refused
+}
+
+# After the settings of R1-AQA and Ke-Omni-R, which train this model by GRPO:
+# eight answers, 1 000 steps of rate 1e-6, the right option twice as heavy as
+# the form (Ke-Omni-R), 256 tokens of an answer (R1-AQA). Batches and all of
+# ADRPO but its β₀ − A are not published for audio, and our choice.
+OMNI = {
+  'world': '',
+  'steps': 1000,
+  'model': {'family': 'omni', 'dtype': 'bfloat16', 'param_dtype': 'bfloat16'},
+  'prompts': {
+    'max_prompt_length': 1024,  # 750 of them for 30 s of sound
+    'prompts_per_step': 32,
+    'group_size': 8,
+  },
+  'sampler': {'max_completion_length': 256},
+  'training': {
+    'updates_per_rollout': 1,
+    'learning_rate': 1e-6,
+    'warmup_steps': 10,
+  },
+  'reward': {
+    'weights': {'sort': 0.0, 'choice_match': 2.0, 'regex_format': 1.0},
+    # Tags that cannot be nested.
+    'regex_format': {
+      'pattern': r'<think>[^<]+</think>\s*<answer>[^<]+</answer>',
+    },
+  },
+  'eval': {'num_prompts': 256, 'group_size': 2, 'batch_size': 32, 'every': 100},
+  'checkpoint': {'every': 100},
+  'mesh': {'data': -1, 'fsdp': 8},
+  'compute': {
+    'scan_layers': True,
+    'remat_policy': 'nothing',
+    'microbatches': 4,
+    'reward_chunks': 2,
+  },
+}
+
+# A random thinker of the same layout, with twelve sounds that are made for it:
+# every step of the path, on a CPU.
+TINY_HF = {
+  'steps': 2,
+  'model': {
+    'family': 'omni_tiny',
+    'dtype': 'float32',
+    'param_dtype': 'float32',
+  },
+  'prompts': {
+    'max_prompt_length': 512,
+    'prompts_per_step': 4,
+    'group_size': 4,
+  },
+  'sampler': {'max_completion_length': 16},
+  'training': {'learning_rate': 1e-3},
+  'eval': {'num_prompts': 8, 'group_size': 2, 'batch_size': 4, 'every': 0},
+  'checkpoint': {'every': 1},
+  'log': {'tensorboard': False},
+  'mesh': {'fsdp': 1},
+  'compute': {'microbatches': 2, 'reward_chunks': 1},
+}
+
+PRESETS = {
+  'qwen2p5_omni_7b': (OMNI, {'model': {'architecture': 'qwen2p5_omni_7b'}}),
+  'qwen2p5_omni_3b': (OMNI, {'model': {'architecture': 'qwen2p5_omni_3b'}}),
+  'tiny_hf': (OMNI, TINY_HF),
+}
