@@ -9,6 +9,9 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 FLAGS = [
   # Most of the time of a test is that of the compiler, and programs are small.
   '--xla_backend_optimization_level=0',
+  # A program that is split to be compiled in parallel takes a tenth longer on
+  # cores that have other tests to run.
+  '--xla_cpu_parallel_codegen_split_count=1',
   # XLA ends a process whose collective has waited for a minute. Where eight
   # devices share few cores, one device may keep the others waiting for longer.
   '--xla_cpu_collective_call_terminate_timeout_seconds=600',

@@ -345,11 +345,12 @@ def test_a_run_that_diverges_stops_without_a_traceback(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['nft', 'dpo', 'flow_grpo'])
+@pytest.mark.parametrize('name', ['dpo', 'flow_grpo'])
 def test_another_method_runs_from_start_to_report(tmp_path, name):
-  """One with a copy of the policy, of pairs, of whole trajectories.
+  """One of pairs, and one of whole trajectories.
 
-  `trained` is ADRPO's; test_devices.py has an update of every method.
+  `trained` is ADRPO's; test_resume.py has one with a copy of the policy, and
+  test_devices.py an update of every method.
   """
   flags = small_run.arguments(steps=2, method__name=name)
   status, _, err = small_run.call(*flags, f'--workdir={tmp_path}')

@@ -236,11 +236,11 @@ MOMENTS = {
     later(lines(3), RANDOM.uniform(0, 0.5)),
     sealed(STEPS),  # before the last evaluation
   ],
-  'nft': [
-    lines(2, 'evaluations.jsonl'),  # after the evaluation before step 3
+  'nft': [lines(2, 'evaluations.jsonl')],  # after the one before step 3
+  'language': [
+    later(begun(4), RANDOM.uniform(0, 0.2)),
     lines(STEPS),  # before the last checkpoint
   ],
-  'language': [lines(2), later(begun(4), RANDOM.uniform(0, 0.2))],
 }
 
 
