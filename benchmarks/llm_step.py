@@ -143,37 +143,49 @@ def sizes(args) -> tuple[int, int, int]:
   return prompts, samples, max_completion_length
 
 
+def make_config(
+  folder: str, prompts: pathlib.Path, work: tuple[int, int, int], longest: int
+):
+  """Returns the config of a workload.
+
+  Args:
+    folder: of the model.
+    prompts: a file with a prompt on each line.
+    work: P, G and T.
+    longest: the tokens of the longest prompt.
+  """
+  from configs import llm
+
+  config = llm.get_config('tiny_hf')
+  config.model.update(family='qwen', path=folder, template='none')
+  config.compute.update(scan_layers=False, remat_policy='everything')
+  config.prompts.update(
+    source=str(prompts),
+    eval_prompts=str(prompts),
+    prompts_per_step=work[0],
+    group_size=work[1],
+    max_prompt_length=longest,
+  )
+  config.sampler.max_completion_length = work[2]
+  config.training.updates_per_rollout = 1
+  config.compute.microbatches = 1
+  config.method.name = 'grpo'
+  config.method.grpo.update(beta=BETA, kl='k3')
+  config.reward.regex_format.pattern = PATTERN
+  return config
+
+
 def jax_side(args) -> dict[str, float]:
   """Times adrpo_jax, built from the config of language models."""
   import jax
 
   from adrpo_jax import builders
-  from configs import llm
 
-  prompts, samples, max_completion_length = sizes(args)
+  work = sizes(args)
   with tempfile.TemporaryDirectory() as folder:
     file = pathlib.Path(folder) / 'prompts.txt'
-    file.write_text('\n'.join(texts(prompts)))
-    config = llm.get_config('tiny_hf')
-    config.model.update(
-      family='qwen',
-      path=args.folder,
-      template='none',
-    )
-    config.compute.update(scan_layers=False, remat_policy='everything')
-    config.prompts.update(
-      source=str(file),
-      eval_prompts=str(file),
-      prompts_per_step=prompts,
-      group_size=samples,
-      max_prompt_length=40,
-    )
-    config.sampler.max_completion_length = max_completion_length
-    config.training.updates_per_rollout = 1
-    config.compute.microbatches = 1
-    config.method.name = 'grpo'
-    config.method.grpo.update(beta=BETA, kl='k3')
-    config.reward.regex_format.pattern = PATTERN
+    file.write_text('\n'.join(texts(work[0])))
+    config = make_config(args.folder, file, work, longest=40)
     run = builders.build(config, builders.make_mesh(config))
   state, seconds, tokens = run.init(), [], []
   for step in range(timing.WARM_UP + args.repeats):

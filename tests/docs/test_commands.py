@@ -157,8 +157,8 @@ def _check(command):
       _parse(_known(flags, ROOT / 'adrpo_jax' / name / '__main__.py'))
     case ['python', '-m', 'adrpo_jax.rewards.server', *flags]:
       _known(flags, ROOT / 'adrpo_jax' / 'rewards' / 'server.py')
-    case ['python', 'benchmarks/t2i_step.py' | 'benchmarks/llm_step.py']:
-      assert (ROOT / words[1]).exists()
+    case ['python', script] if script.startswith('benchmarks/'):
+      assert (ROOT / script).exists()
     case ['python', script, *flags] if os.path.exists(script):
       runpy.run_path(script)  # It adds rows to tables.
       _check_worlds(TEXT_WORLDS.keys() - OURS)
