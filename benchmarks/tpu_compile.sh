@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Compiles SD3-medium and Qwen for TPUs, without any: the reports in results/tpu/.
+# Compiles SD3-medium, Qwen and Qwen2.5-Omni for TPUs, without any: the reports in
+# results/tpu/.
 #
-#   benchmarks/tpu_compile.sh                    all of them, two hours or three
+#   benchmarks/tpu_compile.sh                    all of them, three hours or four
 #   benchmarks/tpu_compile.sh lora_512_v5e_2x2   these
 #
 # Needs the tpu extra. Of SD3 a chip has two prompts a step, each a microbatch: of
 # 8 samples at 512², 4 at 1024², and the preset's 16 on v5e:2x2. Guidance doubles
 # the rows of all of them. Of Qwen a chip has 8 answers to each of 4 prompts, and
-# of the 7B model, whose layers four chips share, four chips have.
+# of the 7B model, whose layers four chips share, four chips have. A prompt of Omni
+# is 30 s of sound with its question, 896 tokens at most, and has 8 answers of 128;
+# its name says `repeated` where an update reads the prompt once for each of them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=benchmarks/results/tpu
@@ -50,3 +53,17 @@ compile qwen2p5_7b_v5p_4x4x4 llm.py:qwen2p5_7b --prompts_per_chip=4 \
   --topology=v5p:4x4x4
 compile qwen2p5_7b_v5e_16x16 llm.py:qwen2p5_7b --prompts_per_chip=4 \
   --topology=v5e:16x16
+
+omni=(audio.py:qwen2p5_omni_7b --prompts_per_chip=4
+  --config.prompts.max_prompt_length=896
+  --config.sampler.max_completion_length=128)
+for reads in ' True' '_repeated False'; do
+  shared=(--config.compute.shared_prefix="${reads#* }")
+  for place in 'lora v5e:2x2 1 4 16' 'lora v6e:2x2 1 4 16' \
+    'full v5p:2x2x2 8 1 0' 'full v5e:4x8 8 4 0'; do
+    read -r kind topology fsdp tensor rank <<<"$place"
+    compile "omni_7b_${kind}_${topology/:/_}${reads% *}" "${omni[@]}" \
+      "${shared[@]}" --topology="$topology" --config.model.lora_rank="$rank" \
+      --config.mesh.fsdp="$fsdp" --config.mesh.tensor="$tensor"
+  done
+done

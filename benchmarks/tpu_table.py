@@ -45,7 +45,8 @@ def program(config: dict) -> str:
     return f'{name}, {kind}, {config["model.resolution"]}²'
   prompt = config['prompts.max_prompt_length']
   completion = config['sampler.max_completion_length']
-  return f'{name}, {kind}, {prompt} + {completion} tokens'
+  once = ', a prompt read once' if config.get('compute.shared_prefix') else ''
+  return f'{name}, {kind}, {prompt} + {completion} tokens{once}'
 
 
 def sort_key(report: dict) -> tuple:
@@ -58,6 +59,7 @@ def sort_key(report: dict) -> tuple:
     config.get('model.resolution', 0),
     report['chips'],
     report['topology'],
+    bool(config.get('compute.shared_prefix')),
   )
 
 

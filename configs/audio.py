@@ -84,6 +84,7 @@ OMNI = {
     'remat_policy': 'nothing',
     'microbatches': 4,
     'reward_chunks': 2,
+    'shared_prefix': True,  # Prompts are long beside answers.
   },
 }
 

@@ -175,7 +175,10 @@ def _check(command):
       )
     case ['launch/quickstart.sh', *flags]:
       _parse(flags or ['--config=configs/t2i.py'])
-    case ['tests/run' | 'docs/build' as script, *_]:
+    case [
+      'tests/run' | 'docs/build' | 'benchmarks/tpu_compile.sh' as script,
+      *_,
+    ]:
       assert os.access(ROOT / script, os.X_OK), script
     case _:
       raise AssertionError(f'No test understands this command: {command}')
