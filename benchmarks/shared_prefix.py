@@ -25,7 +25,7 @@ import jax
 from adrpo_jax import builders
 from benchmarks import llm_step, timing
 
-WORKS = ('4x8x32x40', '4x8x32x160', '2x8x128x850')
+WORKS = ('4x8x32x40', '4x8x32x160', '1x8x128x850')
 FORMS = {'repeated': False, 'shared': True}
 
 
@@ -48,8 +48,8 @@ def main() -> None:
     for work in args.works:
       report['works'][work] = of_text(folder, work, args.repeats)
       print(work, json.dumps(report['works'][work], indent=1), flush=True)
-  if args.out:
-    args.out.write_text(json.dumps(report, indent=1) + '\n')
+      if args.out:
+        args.out.write_text(json.dumps(report, indent=1) + '\n')
 
 
 def of_text(folder: str, work: str, repeats: int) -> dict:
