@@ -1,4 +1,9 @@
-"""Models that hear, by online RL: the thinker of Qwen2.5-Omni, text out.
+"""Models that hear, by online RL: the tones world, the thinker of Qwen2.5-Omni.
+
+  python -m adrpo_jax.main --config=configs/audio.py           the main job
+  python -m adrpo_jax.main --config=configs/audio.py:debug     the whole path
+  python -m adrpo_jax.compare --config=configs/audio.py:compare --seeds=3 ...
+  python -m adrpo_jax.main --config=configs/audio.py:paper     as published
 
   python -m adrpo_jax.main --config=configs/audio.py:tiny_hf  the whole path of
                                                   a thinker, small, on a CPU
@@ -22,8 +27,8 @@ from adrpo_jax.errors import unknown_name
 LLM = runpy.run_path(str(pathlib.Path(__file__).parent / 'llm.py'))
 
 
-def get_config(preset: str = 'tiny_hf') -> ConfigDict:
-  """Returns the config of a preset: tiny_hf, qwen2p5_omni_7b, ..."""
+def get_config(preset: str = 'default') -> ConfigDict:
+  """Returns the config of a preset: default, debug, tiny_hf, qwen*, ..."""
   if preset not in PRESETS:
     raise unknown_name(preset, PRESETS, 'preset')
   config = ConfigDict(LLM['MAIN'])
@@ -48,6 +53,16 @@ HEARING = {
     'instruction': THINKING,  # how to answer, behind the options
   },
   'audio': {'max_seconds': 30.0},  # of a sound; longer ones are refused
+}
+
+# The base of the tones world hears clips of 2.4 s: 120 frames, 30 tokens.
+WORLD = {
+  'world': 'tones',
+  'model': {'family': 'audio_world'},
+  'prompts': {'max_prompt_length': 46, 'instruction': ''},
+  'sampler': {'max_completion_length': 11},
+  'reward': {'weights': {'sort': 0.0, 'tones': 1.0}},
+  'audio': {'max_seconds': 2.4},
 }
 
 # After the settings of R1-AQA and Ke-Omni-R, which train this model by GRPO:
@@ -111,7 +126,27 @@ TINY_HF = {
   'compute': {'microbatches': 2, 'reward_chunks': 1},
 }
 
+DEBUG, PAPER = LLM['DEBUG'], LLM['PAPER']
+
+# The variants of language models in half of the steps, and A clipped at half
+# of β₀ = 0.1, at β₀ and at twice β₀: only there can the weight be negative.
+COMPARE = LLM['COMPARE'] | {
+  'steps': 50,
+  'compare': LLM['COMPARE']['compare']
+  | {
+    f'adrpo_clip_{name}': {
+      'title': f'ADRPO, A clipped at {clip}',
+      'method': {'name': 'adrpo', 'adrpo': {'clip': clip}},
+    }
+    for name, clip in (('half', 0.05), ('one', 0.1), ('two', 0.2))
+  },
+}
+
 PRESETS = {
+  'default': (WORLD,),
+  'debug': (WORLD, DEBUG),
+  'compare': (WORLD, COMPARE),
+  'paper': (WORLD, PAPER),
   'qwen2p5_omni_7b': (OMNI, {'model': {'architecture': 'qwen2p5_omni_7b'}}),
   'qwen2p5_omni_3b': (OMNI, {'model': {'architecture': 'qwen2p5_omni_3b'}}),
   'tiny_hf': (OMNI, TINY_HF),

@@ -5,6 +5,7 @@
   python -m adrpo_jax.main --config=configs/pretrain.py:sort \\
     --mode=pretrain --workdir=DIR
     :sort_or_pass  the base of the task with a cheap way out
+    :tones         the base that hears, of the default of configs/audio.py
     :debug         the base of shapes, every stage for a few steps
 
 The base is then in DIR/base. All values are plain; only `adrpo_jax/builders/`
@@ -19,7 +20,7 @@ from adrpo_jax.errors import unknown_name
 
 
 def get_config(preset: str = 'shapes') -> ConfigDict:
-  """Returns the config of a preset: shapes, sort, sort_or_pass, debug."""
+  """Returns the config of a preset: shapes, sort, tones, debug, ..."""
   if preset not in PRESETS:
     raise unknown_name(preset, PRESETS, 'preset')
   config = ConfigDict()
@@ -90,6 +91,21 @@ SORT = {
 
 SORT_OR_PASS = {'world': 'sort_or_pass', 'pretrain': {'steps': 300}}
 
+TONES = {
+  'seed': 0,  # of the initial weights, the data and the measurement
+  'world': 'tones',  # a world of clips
+  'model': {'family': 'audio_world'},  # of the base
+  'pretrain': {
+    'steps': 700,  # more steps leave less for RL to improve
+    'batch_size': 64,  # examples of a step, each a clip with a question
+    'learning_rate': 2.5e-3,  # the highest, after the warm-up
+    'ema_decay': 0.98,  # decay of the averaged weights, which are saved
+    'save_every': 100,  # steps; 0 saves after the last alone
+    'samples': 600,  # completions that measure the ability of the base
+    'max_completion_length': 11,  # tokens, with the end token
+  },
+}
+
 # Every stage for a few steps: for tests and for a first look.
 DEBUG = {
   'pretrain': {
@@ -105,5 +121,6 @@ PRESETS = {
   'shapes': (SHAPES,),
   'sort': (SORT,),
   'sort_or_pass': (SORT, SORT_OR_PASS),
+  'tones': (TONES,),
   'debug': (SHAPES, DEBUG),
 }

@@ -1,5 +1,7 @@
 """The whole path of a thinker: prompts with sounds, training, export."""
 
+import base64
+import io
 import json
 import re
 import wave
@@ -13,6 +15,7 @@ import small_run
 from adrpo_jax.builders.tasks import tiny_sounds
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.tiny import omni as omni_tiny
+from adrpo_jax.worlds import AUDIO_WORLDS
 
 
 def config_of(**changes):
@@ -135,3 +138,22 @@ def test_train_sample_export(tmp_path):
   tensors = load_file(tmp_path / 'export/model.safetensors')
   assert 'audio_tower.conv1.weight' in tensors
   assert 'visual.merger.ln_q.weight' in tensors
+
+
+@pytest.mark.slow
+def test_the_report_of_the_world_plays_its_clips(tmp_path):
+  path = f'{small_run.ROOT}/configs/audio.py:debug'
+  status, _, err = small_run.call(f'--config={path}', f'--workdir={tmp_path}')
+  assert status == 0, err
+  final = json.loads((tmp_path / 'summary.json').read_text())['final']
+  assert final.keys() >= {'success', 'format', 'heard', 'consistent'}
+  html = (tmp_path / 'report.html').read_text()
+  sounds = re.findall('src="data:audio/wav;base64,([^"]*)"', html)
+  world = AUDIO_WORLDS['tones']
+  item = next(i for i in world.items('held_out') if i.text in html)
+  assert world.heard(item.audio) in html
+  with wave.open(io.BytesIO(base64.b64decode(sounds[0]))) as file:
+    assert file.getframerate() == world.rate
+    levels = np.frombuffer(file.readframes(38400), '<i2') / 32767
+  clips = [world.wave(i.audio) for i in world.items('held_out')]
+  assert min(np.abs(clip - levels).max() for clip in clips) <= 1 / 32767

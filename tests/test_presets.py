@@ -34,6 +34,9 @@ STARTS = [
   ('llm', 'compare_sort_or_pass', 'sort_or_pass', 'COMPARE'),
   ('llm', 'paper', 'default', 'PAPER'),
   ('llm', 'debug', 'default', 'DEBUG'),
+  ('audio', 'debug', 'default', 'DEBUG'),
+  ('audio', 'compare', 'default', 'COMPARE'),
+  ('audio', 'paper', 'default', 'PAPER'),
   ('pretrain', 'sort_or_pass', 'sort', 'SORT_OR_PASS'),
   ('pretrain', 'debug', 'shapes', 'DEBUG'),
 ]

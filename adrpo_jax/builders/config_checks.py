@@ -99,7 +99,7 @@ def table_of(family: str, *, pretraining: bool) -> tuple[Table, str]:
   """Returns the table of the keys of a family, and the file that has them."""
   row = lookup(FAMILIES, family, 'family of models')
   if pretraining:
-    return config_table.PRETRAINING[row.modality], 'configs/pretrain.py'
+    return config_table.PRETRAINING[row.keys], 'configs/pretrain.py'
   return config_table.FINE_TUNING[row.keys], FILES[row.keys]
 
 

@@ -256,8 +256,7 @@ PRETRAIN_TEXTS: dict[str, Values] = {
   'pretrain.max_completion_length': SIZE,
 }
 
-# Keys of a family -> rows of its config of fine-tuning; modality -> of
-# pre-training.
+# Keys of a family -> rows of its config of fine-tuning, of pre-training.
 FINE_TUNING = {
   'flow': RUN | IMAGES,
   'language': RUN | TEXTS,
@@ -266,4 +265,5 @@ FINE_TUNING = {
 PRETRAINING = {
   'flow': PRETRAIN | PRETRAIN_IMAGES,
   'language': PRETRAIN | PRETRAIN_TEXTS,
+  'audio': PRETRAIN | PRETRAIN_TEXTS | {'world': choice(AUDIO_WORLDS)},
 }

@@ -85,6 +85,7 @@ FAMILIES: dict[str, Family] = {
   'qwen_tiny': _texts(generator=qwen.make_qwen_generator),
   'omni': _sounds(shapes=omni.make_abstract_omni),
   'omni_tiny': _sounds(),
+  'audio_world': _sounds(pretrain=pretraining.pretrain_audio),
 }
 
 

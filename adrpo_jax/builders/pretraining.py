@@ -1,12 +1,13 @@
 """Pre-training of the bases of the embedded worlds, from a config."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import pathlib
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from adrpo_jax.models.shapes import base as base_models
-from adrpo_jax.pretrain import shapes, texts
+from adrpo_jax.pretrain import audio, shapes, texts
 
 
 def pretrain_images(
@@ -41,7 +42,23 @@ def pretrain_texts(
   config: ConfigDict, workdir: pathlib.Path, versions: Mapping[str, str]
 ) -> None:
   """Makes workdir/base for the world of the config."""
-  texts.run(
+  _pretrain(texts.run, config, workdir, versions)
+
+
+def pretrain_audio(
+  config: ConfigDict, workdir: pathlib.Path, versions: Mapping[str, str]
+) -> None:
+  """Makes workdir/base, a thinker, for the world of clips of the config."""
+  _pretrain(audio.run, config, workdir, versions)
+
+
+def _pretrain(
+  run: Callable[..., Any],
+  config: ConfigDict,
+  workdir: pathlib.Path,
+  versions: Mapping[str, str],
+) -> None:
+  run(
     workdir,
     world=config.world,
     **config.pretrain.to_dict(),

@@ -44,10 +44,11 @@ from adrpo_jax.rewards.text.protocol import (
   in_batches,
 )
 from adrpo_jax.rewards.text.reasoning import has_entry, reasoning_gym
-from adrpo_jax.rewards.text.worlds import sort, sort_or_pass
+from adrpo_jax.rewards.text.worlds import sort, sort_or_pass, tones
 from adrpo_jax.types import Scores
 from adrpo_jax.worlds import sort as sort_world
 from adrpo_jax.worlds import sort_or_pass as sort_or_pass_world
+from adrpo_jax.worlds.tones import judge as tones_judge
 
 
 def host_row(
@@ -157,6 +158,9 @@ TEXT_REWARDS: dict[str, RewardRow] = {
   'sort': text_row('sort', sort, measures=sort_world.FACTS),
   'sort_or_pass': text_row(
     'sort_or_pass', sort_or_pass, measures=sort_or_pass_world.FACTS
+  ),
+  'tones': text_row(
+    'tones', tones, applies=has_answer, measures=tones_judge.FACTS
   ),
   'remote': host_row('remote', remote, url=''),
   'reward_model': device_row(reward_model, path=''),

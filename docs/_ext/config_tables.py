@@ -20,21 +20,25 @@ from adrpo_jax.rewards.image_table import REWARDS
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
 from adrpo_jax.system.config_values import row_of
 
-FILES = ('t2i', 'llm', 'pretrain')
+FILES = ('t2i', 'llm', 'audio', 'pretrain')
 # The dicts of a file -> their heading.
 GROUPS = {
   'MAIN': 'To decide first',
   'SETTINGS': 'The rest',
   'COMPUTE': 'Speed and memory; no result changes',
+  'HEARING': 'Beside the keys of configs/llm.py',
   'SHAPES': 'The base of shapes',
   'SORT': 'The bases of sort and sort_or_pass',
+  'TONES': 'The base of tones',
 }
 # File -> the table of the values of its keys; dict of a file -> the same.
 TABLES = {
   't2i': FINE_TUNING['flow'],
   'llm': FINE_TUNING['language'],
+  'audio': FINE_TUNING['audio'],
   'SHAPES': PRETRAINING['flow'],
   'SORT': PRETRAINING['language'],
+  'TONES': PRETRAINING['audio'],
 }
 
 

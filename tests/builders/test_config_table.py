@@ -31,6 +31,7 @@ TABLES = {
     ['sort', 'sort_or_pass'],
     config_table.PRETRAINING['language'],
   ),
+  'base of sounds': ('pretrain', ['tones'], config_table.PRETRAINING['audio']),
 }
 
 

@@ -27,7 +27,7 @@ def test_files_exist(page):
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_config_keys_exist(page):
   known = set()
-  for name in ('t2i', 'llm', 'pretrain'):
+  for name in ('t2i', 'llm', 'audio', 'pretrain'):
     scope = runpy.run_path(str(ROOT / 'configs' / f'{name}.py'))
     known |= set(flatten_dict(scope['get_config']().to_dict(), sep='.'))
   keys = in_code(page, rf'(?:{SECTIONS})\.[a-z][a-z0-9_.]+')

@@ -87,7 +87,8 @@ def test_the_wheel_has_the_files_of_configs(installed):
   files = {file.name for file in configs.iterdir()} - {'__pycache__'}
   ours = {f.name for f in (small_run.ROOT / 'configs').glob('*.*')}
   assert files == ours >= {'t2i.py', 'llm.py', 'prompts.csv'}
-  assert (installed / 'adrpo_jax' / 'worlds' / 'sort_base').is_dir()
+  for base in ('sort_base', 'tones_base'):
+    assert (installed / 'adrpo_jax' / 'worlds' / base).is_dir()
 
 
 def test_a_command_is_that_of_a_module(monkeypatch, capsys):

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from adrpo_jax import worlds
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.audio.prompts import SILENCE
 from adrpo_jax.models.files.tokenizers import load_tokenizer
@@ -16,6 +18,7 @@ from adrpo_jax.pretrain import audio, heard_prompts
 from adrpo_jax.worlds import AUDIO_WORLDS
 
 WORLD = AUDIO_WORLDS['tones']
+SHIPPED = pathlib.Path(worlds.__file__).parent / 'tones_base'
 TOWER = dataclasses.replace(
   audio.SMALL_TOWER,
   d_model=8,
@@ -155,3 +158,55 @@ def test_what_is_made_is_a_folder_of_a_thinker(tmp_path):
 def test_what_cannot_be_made_is_refused(tmp_path, changes, said):
   with pytest.raises(InputError, match=said):
     made(tmp_path, **changes)
+
+
+def told():
+  return json.loads((SHIPPED / 'pretraining.json').read_text())
+
+
+def test_the_shipped_base_is_small_and_says_how_it_was_made():
+  assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 2e6
+  record, model = told(), omni_folder.read(SHIPPED)
+  assert (record['world'], record['max_completion_length']) == ('tones', 11)
+  assert record['versions']['jax']
+  assert (model.decoder.config, model.tower) == (
+    audio.SMALL_DECODER,
+    audio.SMALL_TOWER,
+  )
+  assert len(load_tokenizer(SHIPPED)) == model.decoder.config.vocab_size
+
+
+def test_the_shipped_base_hears_answers_half_and_is_lost_in_silence():
+  heard, silent = told()['ability'], told()['ability_silent']
+  assert 0.4 < heard['success'] < 0.55
+  assert heard['format'] > 0.9
+  assert heard['heard'] > 0.85
+  chance = np.mean([1 / len(item.choices) for item in WORLD.items('held_out')])
+  assert silent['success'] < chance + 3 * silent['success_se']
+  assert silent['heard'] < 0.25
+
+
+@pytest.mark.slow
+def test_the_shipped_base_is_as_able_as_it_says():
+  """Within three standard errors, on other samples of the same prompts."""
+  model = omni_folder.read(SHIPPED)
+  tower = omni_folder.load_tower(model, jnp.float32, lambda shapes: shapes)
+  found = audio.ability(
+    WORLD,
+    audio.language_model(audio.Decoder(model.decoder.config)),
+    omni_folder.load_decoder(model, jnp.float32, lambda shapes: shapes),
+    load_tokenizer(SHIPPED),
+    heard_prompts.make_prompts(WORLD, SHIPPED, model.tower.n_window).arrays,
+    jax.jit(
+      lambda prompts: audio.features(
+        audio.AudioTower(model.tower), tower, prompts
+      )
+    ),
+    samples=300,
+    max_length=audio.MAX_LENGTH,
+    seed=1,
+  )
+  for fact in ('success', 'format', 'heard', 'consistent'):
+    expected = told()['ability']
+    error = np.hypot(found[f'{fact}_se'], expected[f'{fact}_se'])
+    assert abs(found[fact] - expected[fact]) <= 3 * error + 1e-4, fact

@@ -25,7 +25,7 @@ from adrpo_jax.rewards.text.match import exact_match
 from adrpo_jax.rewards.text.protocol import in_batches, text_prompts
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
 from adrpo_jax.types import PromptBatch
-from adrpo_jax.worlds import shapes, shapes_prompts
+from adrpo_jax.worlds import AUDIO_WORLDS, shapes, shapes_prompts
 
 # Of rewards of text that need one, which an extra brings.
 LIBRARIES = {'math_match': 'math_verify', 'reasoning_gym': 'reasoning_gym'}
@@ -116,6 +116,11 @@ def of_text(request, needed_of_text):
     decode = in_tags
   if name == 'choice_match':
     decode = in_tags
+  if name == 'tones':
+    items = AUDIO_WORLDS['tones'].items('train')[:3]
+    asked = [item.text for item in items]
+    known = [item.answer for item in items]
+    decode = after_a_thought
   reward = TEXT_REWARDS[name].make(
     text_prompts(asked, known, [OPTIONS] * 3),
     0.1,
@@ -132,6 +137,11 @@ def of_text(request, needed_of_text):
 def in_tags(ids):
   """What the tokens say, as an answer that reasoning-gym finds."""
   return f'<answer>{made_answers.decode(ids)}</answer>'
+
+
+def after_a_thought(ids):
+  """The same behind a thought, in the format of the world of clips."""
+  return f'<think> hiss </think> {in_tags(ids)}'
 
 
 def test_contract(of_images):

@@ -7,6 +7,7 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.rewards.text.protocol import TextReward
 from adrpo_jax.worlds import sort as sort_world
 from adrpo_jax.worlds import sort_or_pass as sort_or_pass_world
+from adrpo_jax.worlds.tones import judge as tones_judge
 
 
 def sort(*, success_weight: float = 1.0) -> TextReward:
@@ -29,6 +30,24 @@ def sort_or_pass() -> TextReward:
   Measures: the numbers of its judge, worked, passed and success.
   """
   return _reward_of(sort_or_pass_world.judge)
+
+
+def tones() -> TextReward:
+  """The reward of the tones world, see `worlds.tones.judge`; in [0, 1].
+
+  Measures: the numbers of its judge, success, format, heard and consistent. The
+  reference answer is the right completion, which states what is in the clip.
+  """
+
+  def reward(
+    prompt: str, text: str, reference: str | None
+  ) -> Mapping[str, float] | None:
+    try:
+      return tones_judge.judge(prompt, text, reference or '')
+    except ValueError:  # The prompt is of another world.
+      return None
+
+  return reward
 
 
 def _reward_of(

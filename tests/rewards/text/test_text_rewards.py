@@ -10,13 +10,14 @@ from adrpo_jax.rewards.text import match as text_match
 from adrpo_jax.rewards.text.form import overlong_punishment, regex_format
 from adrpo_jax.rewards.text.protocol import TextPrompt, in_batches, text_prompts
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
-from adrpo_jax.worlds import TEXT_WORLDS, sort_tokenizer
+from adrpo_jax.worlds import AUDIO_WORLDS, TEXT_WORLDS, sort_tokenizer
 
 PIECES = (
   *'0123456789',
   *(',', '.', '-', '−', '+', '$', '{', '}', '\\', ' ', '\n', 'x', '=', '^'),
   *(r'\boxed{', r'\frac', r'\{', '<answer>', '</answer>', '1,234', 'pass'),
 )
+TONES = AUDIO_WORLDS['tones']
 R1 = r'<think>.*</think>\s*<answer>.*</answer>'
 MADE = {  # Every row of one text but two that need a library.
   'exact_match': [{}, {'answer': 'boxed'}, {'answer': 'tagged'}],
@@ -25,6 +26,7 @@ MADE = {  # Every row of one text but two that need a library.
   'soft_overlong': [{'limit': 10, 'margin': 4}],
   'sort': [{}, {'success_weight': 0.5}],
   'sort_or_pass': [{}],
+  'tones': [{}],
 }
 
 
@@ -186,6 +188,12 @@ def test_the_worlds_judge_by_their_prompt():
     **{'reward': 0.3, 'worked': 0, 'passed': 1, 'success': 0}
   }
   assert lured('sort: 2 1 =', 'pass', None) is None
+  heard, item = factory('tones')(), TONES.items('train')[0]
+  assert heard(item.text, item.answer, item.answer) == dict.fromkeys(
+    ('reward', 'success', 'format', 'heard', 'consistent'), 1
+  )
+  assert heard('sort: 2 1 =', item.answer, item.answer) is None
+  assert heard(item.text, item.answer, None) is None
 
 
 def test_length_is_counted_in_tokens_where_a_tokenizer_is_given(tmp_path):
