@@ -8,7 +8,8 @@ Both forms take the same prompts and keys, in one process and in turns, so that
 a machine that slows down slows both. A work is P prompts of L tokens with G
 answers of T each, P x G x T x L, on the small Qwen2 of llm_step.py. No layer is
 computed again. Seconds of a step are those of its update and of a rollout,
-which is the same for both; `update_cpu` adds up the cores.
+which is the same for both; `update_cpu` adds up the cores. A work may also be a
+config, as configs/audio.py:tiny_hf.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import json
 import os
 import pathlib
 import platform
+import runpy
 import statistics
 import tempfile
 import time
@@ -25,14 +27,20 @@ import jax
 from adrpo_jax import builders
 from benchmarks import llm_step, timing
 
-WORKS = ('4x8x32x40', '4x8x32x160', '1x8x128x850')
+WORKS = (
+  'configs/audio.py',
+  'configs/audio.py:tiny_hf',
+  '4x8x32x40',
+  '4x8x32x160',
+  '1x8x128x850',
+)
 FORMS = {'repeated': False, 'shared': True}
 
 
 def main() -> None:
   """Times both forms for each work and prints medians and ratios."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--works', nargs='+', default=WORKS, help='P x G x T x L')
+  parser.add_argument('--works', nargs='+', default=WORKS, help='see above')
   parser.add_argument('--repeats', type=int, default=5, help='steps timed')
   parser.add_argument('--out', type=pathlib.Path)
   args = parser.parse_args()
@@ -46,19 +54,29 @@ def main() -> None:
   with tempfile.TemporaryDirectory() as folder:
     llm_step.write_model(pathlib.Path(folder))
     for work in args.works:
-      report['works'][work] = of_text(folder, work, args.repeats)
+      preset = work.partition('.py')[1]
+      config = of_preset(work) if preset else of_text(folder, work)
+      report['works'][work] = compare(config, args.repeats)
       print(work, json.dumps(report['works'][work], indent=1), flush=True)
       if args.out:
         args.out.write_text(json.dumps(report, indent=1) + '\n')
 
 
-def of_text(folder: str, work: str, repeats: int) -> dict:
-  """Returns the figures of prompts of words."""
+def of_preset(work: str):
+  """Returns the config of FILE or FILE:PRESET."""
+  file, _, preset = work.partition(':')
+  return runpy.run_path(file)['get_config'](*filter(None, [preset]))
+
+
+def of_text(folder: str, work: str):
+  """Returns the config of P x G x T x L on prompts of words."""
   *sizes, length = map(int, work.split('x'))
   texts = [f'{i:03d} '.ljust(length, '-') for i in range(sizes[0])]
   file = pathlib.Path(folder) / 'prompts.txt'
   file.write_text('\n'.join(texts))
-  return compare(llm_step.make_config(folder, file, sizes, length), repeats)
+  config = llm_step.make_config(folder, file, sizes, length)
+  config.compute.reward_chunks = 1
+  return config
 
 
 def compare(config, repeats: int) -> dict:
