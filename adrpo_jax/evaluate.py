@@ -4,6 +4,7 @@ Standard errors are over prompts: the samples of one prompt are not independent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -23,6 +24,9 @@ from adrpo_jax.types import (
 )
 
 KEY = 20_250_206  # of evaluation noise; does not depend on a run's seed
+
+# (prompts of a batch, on the host) -> other ones, [P] as before
+Change = Callable[[PromptBatch], PromptBatch]
 
 
 class Evaluation(NamedTuple):
@@ -65,6 +69,7 @@ def make_evaluate(
   batch: int,
   place: Callable[[PyTree], PyTree] = lambda batch: batch,
   gather: Callable[[PyTree], PyTree] = lambda tree: tree,
+  controls: Mapping[str, Change] = MappingProxyType({}),
 ) -> Evaluate:
   """Makes (params, frozen) -> Evaluation, on P held-out prompts in batches.
 
@@ -83,6 +88,8 @@ def make_evaluate(
     batch: prompts in a batch; the last prompt fills up the last batch.
     place: puts a batch of prompts onto the mesh.
     gather: gives every process all of a tree.
+    controls: name -> what is changed of a batch for a second rollout of the
+      same noise. Its success, or else its reward, is the figure of that name.
   """
   total = len(categories)
   rollout = jax.jit(modality.rollout)
@@ -125,13 +132,21 @@ def make_evaluate(
       gap, diagnostics = diagnose(params, frozen, samples, part, key)
       groups = of_groups(decoded, part.facts)
       shown = dict(show(decoded)) | diagnostics
-      parts.append(gather((shown, scores, groups | gap)))
-    shown, scores, groups = jax.tree.map(
+      changed = {}
+      for name, change in controls.items():
+        other = place(change(prompts(ids)))
+        answered = decode(frozen, rollout(params, frozen, other, key))
+        changed[name] = reward(other, answered)
+      parts.append(gather((shown, scores, groups | gap, changed)))
+    shown, scores, groups, changed = jax.tree.map(
       lambda *leaves: np.concatenate(leaves)[:total],
       *map(jax.device_get, parts),
     )
     samples = shown | {'rewards': scores.rewards, 'valid': scores.valid}
     figures = evaluation_figures(scores, groups, categories)
+    for name, of_change in changed.items():
+      mean_and_se = mean_and_error(judged(of_change))
+      figures[name], figures[f'{name}_se'] = mean_and_se
     return Evaluation(figures, samples | scores.measures, judged(scores))
 
   return evaluate

@@ -53,6 +53,11 @@ HEARING = {
     'instruction': THINKING,  # how to answer, behind the options
   },
   'audio': {'max_seconds': 30.0},  # of a sound; longer ones are refused
+  'eval': {
+    # Evaluations ask the same about silence as well, which tells hearing from
+    # guessing by the text. It nearly doubles their price.
+    'silent_audio': True,
+  },
 }
 
 # The base of the tones world hears clips of 2.4 s: 120 frames, 30 tokens. The
@@ -94,7 +99,13 @@ OMNI = {
       'pattern': r'<think>[^<]+</think>\s*<answer>[^<]+</answer>',
     },
   },
-  'eval': {'num_prompts': 256, 'group_size': 2, 'batch_size': 32, 'every': 100},
+  'eval': {
+    'num_prompts': 256,
+    'group_size': 2,
+    'batch_size': 32,
+    'every': 100,
+    'silent_audio': False,
+  },
   'checkpoint': {'every': 100},
   'mesh': {'data': -1, 'fsdp': 8},
   'compute': {
@@ -122,7 +133,13 @@ TINY_HF = {
   },
   'sampler': {'max_completion_length': 16},
   'training': {'learning_rate': 1e-3},
-  'eval': {'num_prompts': 8, 'group_size': 2, 'batch_size': 4, 'every': 0},
+  'eval': {
+    'num_prompts': 8,
+    'group_size': 2,
+    'batch_size': 4,
+    'every': 0,
+    'silent_audio': True,
+  },
   'checkpoint': {'every': 1},
   'log': {'tensorboard': False},
   'mesh': {'fsdp': 1},

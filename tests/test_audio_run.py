@@ -128,6 +128,7 @@ def test_train_sample_export(tmp_path):
   assert call(tmp_path)[0] == 0
   summary = json.loads((tmp_path / 'summary.json').read_text())
   assert summary['steps'] == 2
+  assert 'silent_audio' in summary['final']
   assert '<audio' in (tmp_path / 'report.html').read_text()
   sound = str(tiny_sounds.write(tmp_path / 'sounds') / 'clip_03.wav')
   words = ['--mode=sample', '--prompt=What is heard?', f'--audio={sound}']

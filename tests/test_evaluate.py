@@ -11,7 +11,7 @@ PROMPTS, GROUP = 5, 2
 LENGTHS = np.array([1.0, 2.0, 3.0, 4.0, 10.0])  # of the prompts
 
 
-def by_length(batch):
+def by_length(batch, **more):
   """An evaluation whose samples and scores are the lengths of prompts."""
 
   def loss_terms(params, frozen, anchors, samples, prompts, weights, keys):
@@ -38,7 +38,17 @@ def by_length(batch):
     diagnosed=(),
     samples_per_prompt=GROUP,
     batch=batch,
+    **more,
   )
+
+
+def test_a_control_asks_other_prompts_and_changes_no_other_figure():
+  def first(batch):
+    return batch.replace(ids=np.zeros_like(batch.ids))
+
+  plain = by_length(2)({}, {'reference': {}})
+  controlled = by_length(2, controls={'same': first})({}, {'reference': {}})
+  assert controlled.figures == plain.figures | {'same': 1.0, 'same_se': 0.0}
 
 
 @pytest.mark.parametrize('batch', [1, 2, 5, 8])

@@ -217,6 +217,7 @@ AUDIO: dict[str, Values] = {
   'prompts.choices': choice(['shuffled', 'given']),
   'prompts.instruction': TEXT,
   'audio.max_seconds': POSITIVE,
+  'eval.silent_audio': FLAG,
 }
 
 PRETRAIN: dict[str, Values] = {

@@ -1,6 +1,7 @@
 """A run of a config: its stages as functions, its arrays on the mesh."""
 
 from collections.abc import Callable, Mapping, Sequence
+import dataclasses
 from functools import partial
 import pathlib
 from typing import Any, NamedTuple
@@ -248,4 +249,14 @@ def _evaluator(
     batch=config.eval.batch_size,
     place=place,
     gather=gather,
+    controls={
+      name: partial(_with_condition, change)
+      for name, change in generator.controls.items()
+    },
   )
+
+
+def _with_condition(
+  change: Callable[[PyTree], PyTree], batch: PromptBatch
+) -> PromptBatch:
+  return dataclasses.replace(batch, condition=change(batch.condition))

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+SHOWN = ('reward', 'success', 'fidelity', 'diversity', 'divergence')
+CONTROLS = ('silent_audio',)
+
 
 def make_summary(
   lines: Sequence[Mapping[str, Any]],
@@ -62,9 +65,10 @@ def predicted_ceiling(beta0: float, base: Mapping[str, Any]) -> float:
 def as_text(summary: Mapping[str, Any]) -> str:
   """Returns the main figures before and after, one in a line."""
   base, final = summary['base'], summary['final']
+  width = max(map(len, (*SHOWN, *(n for n in CONTROLS if n in final))))
   return '\n'.join(
-    f'{name:>10}  {base[name]:.3f} → {final[name]:.3f}  '
+    f'{name:>{width}}  {base[name]:.3f} → {final[name]:.3f}  '
     f'(± {final[f"{name}_se"]:.3f})'
-    for name in ('reward', 'success', 'fidelity', 'diversity', 'divergence')
+    for name in (*SHOWN, *CONTROLS)
     if name in final
   )

@@ -46,6 +46,7 @@ class Generator(NamedTuple):
   save_adapters:  (adapters, alpha/r, folder) -> the file of adapters
   identity:       a digest of the weights
   id_limits:      name -> n, of arrays of samples that hold ids from 0 to n − 1
+  controls:       name -> (conditions) -> those of a control of evaluations
   """
 
   modality: Callable[[Method, Materialize], Modality]
@@ -58,6 +59,7 @@ class Generator(NamedTuple):
   save_adapters: Callable[[PyTree, float, pathlib.Path], pathlib.Path]
   identity: str
   id_limits: Mapping[str, int] = MappingProxyType({})
+  controls: Mapping[str, Callable[[PyTree], PyTree]] = MappingProxyType({})
 
 
 def refuse_prompts(prompts: PromptSet) -> Rows:

@@ -33,7 +33,7 @@ from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.language import FeaturesOf, PromptFeatures
 from adrpo_jax.models.audio import tower as audio_tower
-from adrpo_jax.models.audio.prompts import audio_prompts
+from adrpo_jax.models.audio.prompts import audio_prompts, silenced
 from adrpo_jax.models.audio.tower import (
   AudioTower,
   tokens_of,
@@ -132,7 +132,7 @@ def _generator(
 ) -> Generator:
   window, bins = 2 * model.tower.n_window, model.tower.num_mel_bins
   length = config.prompts.max_prompt_length
-  return make_language_generator(
+  generator = make_language_generator(
     config,
     mesh,
     model.decoder,
@@ -148,6 +148,8 @@ def _generator(
     save_adapters=partial(_save_adapters, model, config.model.path),
     **parts,
   )
+  silent = {'silent_audio': silenced} if config.eval.silent_audio else {}
+  return generator._replace(controls=silent)
 
 
 def _features_of(tower: AudioTower) -> FeaturesOf:

@@ -68,6 +68,16 @@ def audio_prompts(
   )
 
 
+def silenced(condition: AudioPrompts) -> AudioPrompts:
+  """Returns the prompts with a clip of zeros, as long, in place of each."""
+  mel = np.asarray(condition['mel'])
+  clips, chunks, size, _ = mel.shape
+  ends = np.asarray(condition['frames'])[:, None]
+  heard = (np.arange(chunks * size) < ends).reshape(clips, chunks, size, 1)
+  silence = np.where(heard, np.float32(SILENCE), np.zeros_like(mel))
+  return AudioPrompts(**{**condition, 'mel': silence})
+
+
 def room(length: int, longest: int) -> int:
   """Returns the positions of a row that holds so many tokens.
 

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.audio.prompts import audio_prompts, most_chunks, room
+from adrpo_jax.models.audio.log_mel import MelSettings, make_log_mel
+from adrpo_jax.models.audio.prompts import (
+  audio_prompts,
+  most_chunks,
+  room,
+  silenced,
+)
 from adrpo_jax.models.audio.tower import tokens_of
 
 MARKER, PAD = 9, 0
@@ -52,3 +58,20 @@ def test_the_most_chunks_hold_the_longest_clip(n_window):
 def test_rooms_are_few():
   rooms = {room(length, 1000) for length in range(1, 1001)}
   assert rooms == {16, 32, 64, 128, 256, 384, 512, 640, 768, 896, 1000}
+
+
+def test_silence_is_as_long_as_the_clip():
+  settings = MelSettings(16, 16000, 160, 400, 30)
+  zeros = make_log_mel(settings)(np.zeros(5 * settings.hop_length, np.float32))
+  mel = np.ones((2, 2, 4, settings.feature_size), np.float32)
+  frames = np.array([5, 8], np.int32)
+  rows = [[MARKER] * tokens_of(int(f)) for f in frames]
+  heard = audio_prompts(rows, mel, frames, marker=MARKER, pad=PAD, longest=40)
+  silent = silenced(heard)
+  assert zeros.shape[0] == 5
+  laid = silent['mel'].reshape(2, 8, -1)
+  np.testing.assert_array_equal(laid[0, :5], zeros)
+  np.testing.assert_array_equal(laid[0, 5:], 0)
+  np.testing.assert_array_equal(laid[1], zeros[0, 0])
+  assert all(silent[name] is heard[name] for name in heard if name != 'mel')
+  assert mel.min() == 1
