@@ -54,16 +54,16 @@ compile qwen2p5_7b_v5p_4x4x4 llm.py:qwen2p5_7b --prompts_per_chip=4 \
 compile qwen2p5_7b_v5e_16x16 llm.py:qwen2p5_7b --prompts_per_chip=4 \
   --topology=v5e:16x16
 
-omni=(audio.py:qwen2p5_omni_7b --prompts_per_chip=4
-  --config.prompts.max_prompt_length=896
-  --config.sampler.max_completion_length=128)
-for reads in ' True' '_repeated False'; do
-  shared=(--config.compute.shared_prefix="${reads#* }")
-  for place in 'lora v5e:2x2 1 4 16' 'lora v6e:2x2 1 4 16' \
-    'full v5p:2x2x2 8 1 0' 'full v5e:4x8 8 4 0'; do
-    read -r kind topology fsdp tensor rank <<<"$place"
-    compile "omni_7b_${kind}_${topology/:/_}${reads% *}" "${omni[@]}" \
-      "${shared[@]}" --topology="$topology" --config.model.lora_rank="$rank" \
-      --config.mesh.fsdp="$fsdp" --config.mesh.tensor="$tensor"
-  done
-done
+omni() { # NAME TOPOLOGY FSDP TENSOR LORA_RANK SHARED_PREFIX
+  compile "omni_7b_$1" audio.py:qwen2p5_omni_7b --prompts_per_chip=4 \
+    --config.prompts.max_prompt_length=896 \
+    --config.sampler.max_completion_length=128 \
+    --config.compute.shared_prefix="$6" --topology="$2" \
+    --config.model.lora_rank="$5" --config.mesh.fsdp="$3" \
+    --config.mesh.tensor="$4"
+}
+omni lora_v5e_2x2_repeated v5e:2x2 1 4 16 False
+omni lora_v5e_2x2 v5e:2x2 1 4 16 True
+omni lora_v6e_2x2 v6e:2x2 1 4 16 True
+omni full_v5p_2x2x2 v5p:2x2x2 8 1 0 True
+omni full_v5e_4x8 v5e:4x8 8 4 0 True
