@@ -38,7 +38,11 @@ OPTIONS = {
   'checkpoint.every': 1,
   'log.tensorboard': False,
 }
-SMALLEST = {'t2i': 'debug', 'llm': 'tiny_hf'}  # presets of the files
+SMALLEST = {
+  't2i': 'debug',
+  'llm': 'tiny_hf',
+  'audio': 'tiny_hf',
+}  # presets of the files
 MODELS = shapes.SMALL_BASE._replace(
   mmdit=dataclasses.replace(
     shapes.SMALL_BASE.mmdit,

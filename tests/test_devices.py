@@ -31,6 +31,7 @@ LORA = (('model__lora_rank', 2),)
 TWICE = (('training__updates_per_rollout', 2),)
 PARTED = (('compute__microbatches', 2),)
 LANGUAGE = (('file', 'llm'),)
+AUDIO = (('file', 'audio'),)
 # Each row of the table on one mesh or another; `adrpo` on all of them.
 CASES = [
   *[('adrpo', mesh, ()) for mesh in MESHES],
@@ -52,6 +53,7 @@ CASES = [
   ('grpo', (1, 4, 2), LANGUAGE + TWICE),
   ('rloo', (8, 1, 1), LANGUAGE + LORA),
   ('dpo', (2, 2, 2), LANGUAGE),
+  ('adrpo', (2, 2, 2), AUDIO),
 ]
 
 
