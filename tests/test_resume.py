@@ -35,6 +35,7 @@ VARIANTS = {
   # It samples from a slowly moving copy; the averaged weights are a third.
   'nft': EVERY | {'method__name': 'nft', 'training__ema_decay': 0.9},
   'language': EVERY | {'file': 'llm'},
+  'audio': EVERY | {'file': 'audio'},
 }
 # Few, since collectives between processes are slow on CPUs.
 SHORT = {'steps': 3, 'training__updates_per_rollout': 1}
@@ -241,6 +242,7 @@ MOMENTS = {
     later(begun(4), RANDOM.uniform(0, 0.2)),
     lines(STEPS),  # before the last checkpoint
   ],
+  'audio': [begun(3)],
 }
 
 
