@@ -300,7 +300,7 @@ def _start_jax() -> None:
     cache_files.cache_folder() / 'compiled'
   )
   jax.config.update('jax_compilation_cache_dir', cache)
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
 def _join() -> None:

@@ -30,7 +30,7 @@ jax.config.update(
   os.environ.get('JAX_COMPILATION_CACHE_DIR')
   or os.path.join(tempfile.gettempdir(), 'adrpo_jax_cache'),
 )
-jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 # Tracing makes millions of small objects. At the usual threshold the search for
 # cycles among them takes a twentieth of the time.

@@ -109,5 +109,5 @@ def test_a_config_file_is_looked_for_here_and_in_the_package(
     assert config_files.resolved(f'{path}:debug') == f'{ours}:debug'
   (tmp_path / 't2i.py').write_text('')
   assert config_files.resolved('t2i.py') == 't2i.py'
-  with pytest.raises(ValueError, match='the package has llm'):
+  with pytest.raises(ValueError, match=r'the package has audio\.py, llm'):
     config_files.resolved('t3i.py')

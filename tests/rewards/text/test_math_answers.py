@@ -166,7 +166,10 @@ def test_no_string_breaks_the_judge(reward):
 
 
 @needs_library
-def test_a_judgment_without_end_is_none_and_the_next_is_made(started):
+def test_a_judgment_without_end_is_none_and_the_next_is_made(
+  started, monkeypatch
+):
+  monkeypatch.setattr(child_process, 'WAITING', 10.0)  # in place of 30 s
   made = math_answers.math_match(seconds=1)
   assert made('?', FOREVER, '4') is None
   # The timer of the process, or else the parent's clock.
