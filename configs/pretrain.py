@@ -96,7 +96,8 @@ TONES = {
   'world': 'tones',  # a world of clips
   'model': {'family': 'audio_world'},  # of the base
   'pretrain': {
-    'steps': 700,  # more steps leave less for RL to improve
+    'solved_steps': 2500,  # on right answers, which teach the rules
+    'steps': 200,  # then, on answers of which a share is wrong
     'batch_size': 64,  # examples of a step, each a clip with a question
     'learning_rate': 2.5e-3,  # the highest, after the warm-up
     'ema_decay': 0.98,  # decay of the averaged weights, which are saved

@@ -257,6 +257,12 @@ PRETRAIN_TEXTS: dict[str, Values] = {
   'pretrain.max_completion_length': SIZE,
 }
 
+# Beside the keys of texts.
+PRETRAIN_AUDIO: dict[str, Values] = {
+  'world': choice(AUDIO_WORLDS),
+  'pretrain.solved_steps': NONE_OR_COUNT,
+}
+
 # Keys of a family -> rows of its config of fine-tuning, of pre-training.
 FINE_TUNING = {
   'flow': RUN | IMAGES,
@@ -266,5 +272,5 @@ FINE_TUNING = {
 PRETRAINING = {
   'flow': PRETRAIN | PRETRAIN_IMAGES,
   'language': PRETRAIN | PRETRAIN_TEXTS,
-  'audio': PRETRAIN | PRETRAIN_TEXTS | {'world': choice(AUDIO_WORLDS)},
+  'audio': PRETRAIN | PRETRAIN_TEXTS | PRETRAIN_AUDIO,
 }

@@ -68,8 +68,10 @@ def table_columns(comparison: Comparison) -> list[TableColumn]:
     (measures['divergence'].head, divergence),
     ('On front', partial(fronts_of, measures)),
   ]
-  if 'entropy' in measures:
-    columns.insert(-2, (measures['entropy'].head, _cell_of('entropy', decimal)))
+  for key in ('heard', 'consistent', 'silent_audio', 'entropy'):
+    if any(key in row.measures for row in comparison.methods):
+      measure = measures[key]
+      columns.insert(-2, (measure.head, _cell_of(key, measure.format)))
   if comparison.escape:
     columns.insert(4, ('Escaped', _escaped))
   if any(is_finite(row.predicted_ceiling) for row in comparison.methods):

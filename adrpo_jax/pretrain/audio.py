@@ -3,7 +3,10 @@
   L = −Σ_t log p(a_t | clip, prompt, a_<t) / Σ_t 1
 
 over the tokens a of a completion and its end token, as in `texts`. Tower and
-decoder are trained together. The result is a folder of Qwen2.5-Omni's thinker:
+decoder are trained together. All answers are right at first: these teach the
+rules of the world, which wrong ones hide. Then a share of them is wrong, which
+leaves RL something to improve. The result is a folder of Qwen2.5-Omni's
+thinker:
 
   config.json, model.safetensors   tower and decoder
   preprocessor_config.json         of the features of clips
@@ -14,6 +17,7 @@ decoder are trained together. The result is a folder of Qwen2.5-Omni's thinker:
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+from functools import partial
 import pathlib
 from typing import Any
 
@@ -65,11 +69,15 @@ SMALL_DECODER = DecoderConfig(
 MAX_LENGTH = 11  # tokens: two pairs of tags, four kinds, an option, the end
 _SEEDS = 2**62  # number of seeds for the examples of a step
 
+# (count, seed) -> items and their completions.
+Examples = Callable[[int, int], Sequence[tuple[Item, str]]]
+
 
 def run(
   workdir: pathlib.Path,
   *,
   world: str,
+  solved_steps: int,
   steps: int,
   batch_size: int,
   learning_rate: float,
@@ -87,7 +95,9 @@ def run(
   Args:
     workdir: folder for the state; the same call continues from it.
     world: a name in AUDIO_WORLDS.
-    steps: steps of AdamW with warm-up and cosine decay, see `make_stage`.
+    solved_steps: steps of AdamW with warm-up and cosine decay, see
+      `make_stage`, on right answers.
+    steps: the same after these, on answers of which a share is wrong.
     batch_size: examples per step.
     learning_rate: the peak learning rate.
     ema_decay: decay of the averaged parameters, which are the ones it writes.
@@ -125,27 +135,32 @@ def run(
     heard = features(hears, params['tower'], prompts)
     return answer_loss(reads, params['decoder'], rows, max_length, heard)
 
-  def batch_of(numbers: np.ndarray) -> Any:
-    drawn = task.examples(len(numbers), int(numbers[0]))
+  def batch_of(examples: Examples, numbers: np.ndarray) -> Any:
+    drawn = examples(len(numbers), int(numbers[0]))
     prompts = prompts_of([item for item, _ in drawn])
     texts = prompts['tokens'], prompts['mask']
     completions = [completion for _, completion in drawn]
     return prompts, answered(texts, completions, tokenizer, max_length)
 
   stage = StageConfig(steps, batch_size, learning_rate, ema_decay, save_every)
-  params = train_stage(
-    'answers',
-    stage,
-    loss,
-    {
-      'tower': _initialized_tower(tower, jax.random.key(seed)),
-      'decoder': initialized(Decoder(decoder), jax.random.key(seed + 1)),
-    },
-    batch_of,
-    _SEEDS,
-    workdir,
-    seed=seed,
-  )
+  params = {
+    'tower': _initialized_tower(tower, jax.random.key(seed)),
+    'decoder': initialized(Decoder(decoder), jax.random.key(seed + 1)),
+  }
+  for name, count, examples in (
+    ('solved', solved_steps, task.solved),
+    ('answers', steps, task.examples),
+  ):
+    params = train_stage(
+      name,
+      dataclasses.replace(stage, steps=count),
+      loss,
+      params,
+      partial(batch_of, examples),
+      _SEEDS,
+      workdir,
+      seed=seed,
+    )
 
   def measured(silent: bool) -> dict[str, Any]:
     return ability(
@@ -163,6 +178,7 @@ def run(
 
   record = {
     'world': world,
+    'solved_steps': solved_steps,
     **dataclasses.asdict(stage),
     'seed': seed,
     'max_completion_length': max_length,

@@ -141,6 +141,28 @@ LANGUAGE = _by_key(
     +1,
     share=True,
   ),
+  Measure(
+    'heard',
+    'Heard',
+    'share of the transcription of a clip that is right',
+    +1,
+    share=True,
+  ),
+  Measure(
+    'consistent',
+    'Consistent',
+    'share of answers that follow from their own transcription',
+    +1,
+    share=True,
+  ),
+  Measure(
+    'silent_audio',
+    'Silent audio',
+    'success on silence in place of the sound: what needs no hearing',
+    0,
+    share=True,
+    short='Silent',
+  ),
   REWARD,
   Measure(
     'diversity',

@@ -1,6 +1,7 @@
 """Worlds: embedded tasks with a generator, an exact judge, training data."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 import pathlib
 from typing import NamedTuple
 
@@ -121,6 +122,7 @@ class AudioWorld(NamedTuple):
   judge:     (text, completion, right completion) -> 'reward', 'success' and
              further facts, each in [0, 1]; every completion is judged
   examples:  (count, seed) -> (item, completion), the training data of a base
+  solved:    the same with right completions only, from which rules are learned
   tokenizer: (folder) -> None, writes one in Hugging Face's format
   heard:     (address of a clip) -> what is in it, as text
   verdict:   (text, completion, right completion) -> the judge's words
@@ -131,6 +133,7 @@ class AudioWorld(NamedTuple):
   rate: int
   judge: Callable[[str, str, str], Mapping[str, float]]
   examples: Callable[[int, int], list[tuple[Item, str]]]
+  solved: Callable[[int, int], list[tuple[Item, str]]]
   tokenizer: Callable[[pathlib.Path], None]
   heard: Callable[[str], str]
   verdict: Callable[[str, str, str], str]
@@ -143,6 +146,7 @@ AUDIO_WORLDS = {
     rate=clips.RATE,
     judge=judge.judge,
     examples=examples.examples,
+    solved=partial(examples.examples, wrong_share=0.0, plain_share=0.0),
     tokenizer=tokenizer.write_tokenizer,
     heard=verdicts.heard,
     verdict=verdicts.verdict,

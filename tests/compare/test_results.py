@@ -6,6 +6,7 @@ import json
 import math
 
 from html_pages import assert_stands_alone, text_of
+import made_texts
 from PIL import Image
 import pytest
 import scored_runs
@@ -233,3 +234,17 @@ def test_scores_are_compared_in_their_own_units(tmp_path):
 def test_a_folder_without_finished_runs_is_refused(tmp_path):
   with pytest.raises(FileNotFoundError, match='found none'):
     write_comparison(tmp_path)
+
+
+def test_what_was_heard_is_in_the_table_of_models_that_hear(tmp_path):
+  for name, final in (
+    ('reads', {'success': 0.5}),
+    ('hears', {'success': 0.5, 'heard': 0.9, 'silent_audio': 0.25}),
+  ):
+    made_texts.write_run(tmp_path / name / 'adrpo' / 'seed_0', final=final)
+  table = as_markdown(read_comparison(tmp_path / 'hears'))
+  heads = table.splitlines()[0].split(' | ')
+  assert 'Heard' in heads
+  assert 'Silent' in heads
+  assert 'Consistent' not in heads
+  assert 'Heard' not in as_markdown(read_comparison(tmp_path / 'reads'))

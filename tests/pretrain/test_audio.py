@@ -41,6 +41,7 @@ DECODER = dataclasses.replace(
 def made(workdir, **changes):
   settings = {
     'world': 'tones',
+    'solved_steps': 2,
     'steps': 3,
     'batch_size': 4,
     'learning_rate': 1e-2,

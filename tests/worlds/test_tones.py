@@ -171,6 +171,9 @@ def test_a_world_of_clips_keeps_its_contract(world):
     assert world.wave(item.audio).ndim == 1
     assert 0 <= world.judge(item.text, completion, item.answer)['reward'] <= 1
     assert world.judge(item.text, item.answer, item.answer)['success'] == 1
+  assert all(
+    completion == item.answer for item, completion in world.solved(8, 0)
+  )
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from adrpo_jax.worlds.tones.items import (
 )
 from adrpo_jax.worlds.tones.judge import stated
 
-WRONG_SHARE = 0.38  # of the completions
+WRONG_SHARE = 0.42  # of the completions
 TRIES = 20  # to mishear a kind in a way that changes the answer
 PLAIN_SHARE = 0.05  # of the completions: an answer without a thought
 
