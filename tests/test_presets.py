@@ -70,11 +70,11 @@ def test_released_models_differ_by_their_architecture_alone(file, one, other):
   assert second['model.architecture'] == other
 
 
-@pytest.mark.parametrize('file', ['t2i', 'llm', 'pretrain'])
+@pytest.mark.parametrize('file', ['t2i', 'llm', 'audio', 'pretrain'])
 def test_a_preset_adds_no_key(file):
   """A mistyped key of a preset would be one that nothing reads."""
   presets = module(file).PRESETS
-  starts = {'pretrain': ['shapes', 'sort']}.get(file, ['default'])
+  starts = {'pretrain': ['shapes', 'sort', 'tones']}.get(file, ['default'])
   known = {key for start in starts for key in flat(file, start)}
   for preset in presets:
     added = flat(file, preset).keys() - known
