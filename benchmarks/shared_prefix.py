@@ -45,8 +45,8 @@ def main() -> None:
   parser.add_argument('--out', type=pathlib.Path)
   args = parser.parse_args()
   report = {
-    'command': 'PYTHONPATH=. python benchmarks/shared_prefix.py',
-    'repeats': args.repeats,
+    'command': 'PYTHONPATH=. python benchmarks/shared_prefix.py '
+    f'--repeats={args.repeats}',
     'machine': f'{platform.processor() or platform.machine()}, '
     f'{os.cpu_count()} cores',
     'works': {},
