@@ -63,6 +63,8 @@ install_package() {
     target=(-r "$repository/requirements.txt")
   fi
   echo "+ pip install ${target[*]}   (into $VIRTUAL_ENV)"
-  (cd "$repository" && python -m pip install --quiet "${target[@]}") || return 1
+  # Python compiles a module when it is first imported; most never are.
+  (cd "$repository" && python -m pip install --quiet --no-compile \
+    "${target[@]}") || return 1
   echo "$wanted" >"$stamp"
 }
