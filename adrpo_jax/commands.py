@@ -213,13 +213,16 @@ def sample(
   with config.unlocked():
     config.prompts.group_size = max(count, 2)  # a group, whatever the method
   mesh = builders.make_mesh(config, devices)
+  # The last prompt again and again fills up the mesh.
+  padded = [*range(len(texts)), *([len(texts) - 1] * (-len(texts) % mesh.size))]
+  if 'decode_chunks' in config.compute:
+    config.compute.decode_chunks = _chunks(
+      len(padded) // mesh.size * config.prompts.group_size,
+      config.compute.decode_chunks,
+    )
   run = builders.build(config, mesh)
-  try:  # The last prompt again and again fills up the mesh.
+  try:
     asked = PromptSet(tuple(texts), ('',) * len(texts), audio=sounds)
-    padded = [
-      *range(len(texts)),
-      *([len(texts) - 1] * (-len(texts) % mesh.size)),
-    ]
     prompts = run.encode(asked)(np.array(padded))
   except ValueError as error:
     raise InputError(str(error)) from error
@@ -234,9 +237,21 @@ def sample(
   if jax.process_index() == 0:
     rows = {k: leaf[: len(texts), :count] for k, leaf in arrays.items()}
     with output_folder(workdir / 'drawn') as folder:
-      run.kind.write(epath.Path(folder), texts, rows)
+      run.kind.write(epath.Path(folder), asked, rows)
   _say(f'{len(texts) * count} {run.kind.noun} in {workdir / "drawn"}')
   return 0
+
+
+def _chunks(samples: int, wanted: int) -> int:
+  """Returns the fewest chunks, but `wanted` or more, that divide samples.
+
+  Fewer samples than `wanted` are decoded one by one.
+
+  >>> _chunks(6, 4), _chunks(2, 4)
+  (6, 2)
+  """
+  least = min(wanted, samples)
+  return next(n for n in range(least, samples + 1) if samples % n == 0)
 
 
 def _sounds(

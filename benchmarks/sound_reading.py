@@ -19,7 +19,7 @@ import time
 import numpy as np
 import soundfile
 
-from adrpo_jax.data.clips import make_clip_reader
+from adrpo_jax.data.clip_features import make_clip_reader
 from adrpo_jax.data.read_ahead import read_ahead
 from adrpo_jax.data.sound_files import read_sound
 from adrpo_jax.models.audio.log_mel import MelSettings, make_log_mel
@@ -59,7 +59,7 @@ def write_clips(folder: pathlib.Path, count: int) -> list[str]:
 
 
 def readings(names: list[str]) -> dict:
-  """Returns the ways to read, (step) -> `Clips`, by name."""
+  """Returns the ways to read, (step) -> `ClipFeatures`, by name."""
   log_mel = make_log_mel(SETTINGS)
 
   def features(name: str) -> np.ndarray:

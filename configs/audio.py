@@ -94,10 +94,7 @@ OMNI = {
   },
   'reward': {
     'weights': {'sort': 0.0, 'choice_match': 2.0, 'regex_format': 1.0},
-    # Tags that cannot be nested.
-    'regex_format': {
-      'pattern': r'<think>[^<]+</think>\s*<answer>[^<]+</answer>',
-    },
+    'regex_format': {'pattern': 'think_answer'},
   },
   'eval': {
     'num_prompts': 256,

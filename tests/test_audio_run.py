@@ -134,7 +134,9 @@ def test_train_sample_export(tmp_path):
   words = ['--mode=sample', '--prompt=What is heard?', f'--audio={sound}']
   assert call(tmp_path, *words, '--count=2')[0] == 0
   (line,) = (tmp_path / 'drawn/answers.jsonl').read_text().splitlines()
-  assert len(json.loads(line)['answers']) == 2
+  drawn = json.loads(line)
+  assert (drawn['prompt'], drawn['audio']) == ('What is heard?', sound)
+  assert len(drawn['answers']) == 2
   assert call(tmp_path, '--mode=export')[0] == 0
   tensors = load_file(tmp_path / 'export/model.safetensors')
   assert 'audio_tower.conv1.weight' in tensors

@@ -227,8 +227,10 @@ def test_sample_draws_images_of_the_trained_policy(trained, tmp_path):
     drawn.append(np.stack([np.asarray(Image.open(f)) for f in files]))
   assert drawn[0].shape == (6, 256, 256, 3)
   assert (drawn[0] != drawn[1]).any()  # the policy has left the base
-  # A second draw leaves nothing of the first to be judged with it.
-  flags = [*flags[:-1], '--count=1', f'--workdir={tmp_path / "none"}']
+  # A second draw leaves nothing of the first to be judged with it. Its chunks
+  # are those that divide its samples.
+  flags = [*flags[:-1], '--count=1', '--config.compute.decode_chunks=3']
+  flags += [f'--workdir={tmp_path / "none"}']
   status, _, err = small_run.call(*flags)
   assert status == 0, err
   assert sorted(p.name for p in (tmp_path / 'none' / 'drawn').iterdir()) == [

@@ -24,14 +24,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from adrpo_jax.errors import InputError, unknown_name
+from adrpo_jax.errors import unknown_name
 from adrpo_jax.modalities.decoder_model import language_model
 from adrpo_jax.modalities.language import LanguageModel, PromptFeatures
 from adrpo_jax.models.audio import tower as audio_tower
 from adrpo_jax.models.audio.prompts import SILENCE, AudioPrompts
 from adrpo_jax.models.audio.tower import AudioTower, AudioTowerConfig
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
-from adrpo_jax.models.files.tokenizers import load_tokenizer
+from adrpo_jax.pretrain.base_files import make_tokenizer
 from adrpo_jax.pretrain.heard_prompts import MEL, make_prompts
 from adrpo_jax.pretrain.shapes import StageConfig, train_stage
 from adrpo_jax.pretrain.text_ability import sampled, summary
@@ -117,13 +117,7 @@ def run(
   if world not in AUDIO_WORLDS:
     raise unknown_name(world, AUDIO_WORLDS, 'world of clips')
   task, folder = AUDIO_WORLDS[world], workdir / 'base'
-  task.tokenizer(folder)
-  tokenizer = load_tokenizer(folder)
-  if len(tokenizer) != decoder.vocab_size:
-    raise InputError(
-      f'Expected vocab_size {len(tokenizer)}, as the tokenizer of the world '
-      f'{world} has, got {decoder.vocab_size}.'
-    )
+  tokenizer = make_tokenizer(task.tokenizer, folder, world, decoder.vocab_size)
   max_length = max_completion_length
   heard_prompts = make_prompts(task, folder, tower.n_window)
   prompts_of = heard_prompts.arrays

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adrpo_jax.data.clips import in_chunks
+from adrpo_jax.data.clip_features import in_chunks
 from adrpo_jax.models.audio.log_mel import MelSettings, make_log_mel
 from adrpo_jax.models.audio.prompts import AudioPrompts, audio_prompts
 from adrpo_jax.models.audio.tower import tokens_of

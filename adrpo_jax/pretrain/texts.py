@@ -15,7 +15,6 @@ folder in the layout of Hugging Face:
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -29,10 +28,13 @@ from adrpo_jax.modalities.language import LanguageModel, PromptFeatures
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
 from adrpo_jax.models.decoder.log_probs import logits, softmax_log_probs
-from adrpo_jax.models.files.tokenizers import load_tokenizer
+from adrpo_jax.pretrain.base_files import (
+  end_fields,
+  make_tokenizer,
+  write_records,
+)
 from adrpo_jax.pretrain.shapes import StageConfig, train_stage
 from adrpo_jax.pretrain.text_ability import ability, padded_prompts
-from adrpo_jax.system.files import replacing
 from adrpo_jax.system.records import read_lines
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import TEXT_WORLDS, TextWorld, sort_tokenizer
@@ -95,13 +97,7 @@ def run(
   if world not in TEXT_WORLDS:
     raise unknown_name(world, TEXT_WORLDS, 'world')
   task, folder = TEXT_WORLDS[world], workdir / 'base'
-  task.tokenizer(folder)
-  tokenizer = load_tokenizer(folder)
-  if len(tokenizer) != sizes.vocab_size:
-    raise InputError(
-      f'Expected vocab_size {len(tokenizer)}, as the tokenizer of the world '
-      f'{world} has, got {sizes.vocab_size}.'
-    )
+  tokenizer = make_tokenizer(task.tokenizer, folder, world, sizes.vocab_size)
   module = Decoder(sizes)
   model = language_model(module)
   room = prompt_length(task, tokenizer)
@@ -125,7 +121,7 @@ def run(
     'seed': seed,
     'max_completion_length': max_length,
     'parameters': sum(leaf.size for leaf in jax.tree.leaves(params)),
-    'loss': _last_loss(workdir / 'answers.jsonl'),
+    'loss': read_lines(workdir / 'answers.jsonl')[-1]['loss'],
     'ability': ability(
       task,
       model,
@@ -235,22 +231,6 @@ def write(
   record: Mapping[str, Any],
 ) -> None:
   """Writes a base beside its tokenizer. `record` describes its training."""
-  ends = {
-    'eos_token_id': tokenizer.eos_token_id,
-    'pad_token_id': tokenizer.pad_token_id,
-  }
-  fields = decoder_folder.config_fields(sizes) | {'bos_token_id': None, **ends}
-  decoder_folder.save(folder, fields, params)
-  generation = ends | {
-    'do_sample': True,
-    'temperature': 1.0,
-    'max_new_tokens': record['max_completion_length'],
-  }
-  contents = {'generation_config': generation, 'pretraining': record}
-  for name, content in contents.items():
-    with replacing(folder / f'{name}.json') as new:
-      new.write_text(json.dumps(content, indent=1) + '\n')
-
-
-def _last_loss(path: pathlib.Path) -> float:
-  return read_lines(path)[-1]['loss']
+  fields = decoder_folder.config_fields(sizes) | {'bos_token_id': None}
+  decoder_folder.save(folder, fields | end_fields(tokenizer), params)
+  write_records(folder, tokenizer, record)

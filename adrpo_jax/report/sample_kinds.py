@@ -21,8 +21,8 @@ class SampleKind(NamedTuple):
   diagnosed: diagnostics of a loss that are kept with them
   keep:      (words, path, kept arrays of some prompts with their scores, these
              prompts) -> None: writes the file that a report reads
-  write:     (words, folder, prompts, kept arrays) -> None: writes the files of
-             --mode=sample
+  write:     (words, folder, PromptSet, kept arrays) -> None: writes the files
+             of --mode=sample
   logged:    (file that `keep` wrote) -> name -> what W&B logs of its samples
   title:     of the section of a report that compares base and tuned
   lead:      how to read that section

@@ -1,6 +1,6 @@
 """Images: what a run keeps of them, writes and logs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 import re
 from typing import Any
 
@@ -53,12 +53,13 @@ def keep(
 
 
 def write(
-  describe: Describe, folder: epath.Path, texts: Sequence[str], fields: Arrays
+  describe: Describe, folder: epath.Path, prompts: PromptSet, fields: Arrays
 ) -> None:
   """Writes images as PNG, and their prompts; see `scoring.image_folder`."""
   del describe  # Who looks at the images sees what is in them.
   from PIL import Image
 
+  texts = prompts.texts
   lines = [' '.join(text.split()) for text in texts]
   (folder / 'prompts.txt').write_text('\n'.join(lines) + '\n', encoding='utf-8')
   for p, (text, row) in enumerate(zip(texts, fields['images'], strict=True)):

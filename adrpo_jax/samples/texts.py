@@ -115,14 +115,20 @@ def _with_ends(verdicts: np.ndarray, ended: np.ndarray) -> np.ndarray:
 def write(
   tokenizer: ChatTokenizer,
   folder: epath.Path,
-  prompts: Sequence[str],
+  prompts: PromptSet,
   fields: Arrays,
 ) -> None:
-  """Writes a line of answers.jsonl for each prompt, and prints it."""
+  """Writes a line of answers.jsonl for each prompt, and prints it.
+
+  A line has the prompt, the file of its sound if there is one, and the answers.
+  """
   answers = answers_of(tokenizer, fields)
+  sounds: Sequence[dict[str, str]] = [{}] * len(prompts.texts)
+  if prompts.audio is not None:
+    sounds = [{'audio': name} for name in prompts.audio]
   lines = [
-    {'prompt': text, 'answers': list(row)}
-    for text, row in zip(prompts, answers, strict=True)
+    {'prompt': text, **sound, 'answers': list(row)}
+    for text, sound, row in zip(prompts.texts, sounds, answers, strict=True)
   ]
   (folder / 'answers.jsonl').write_text(
     ''.join(json.dumps(line, ensure_ascii=False) + '\n' for line in lines),

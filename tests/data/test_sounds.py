@@ -15,7 +15,7 @@ from adrpo_jax.data import (
   sound_files,
   tfds_prompts,
 )
-from adrpo_jax.data.clips import in_chunks, make_clip_reader
+from adrpo_jax.data.clip_features import in_chunks, make_clip_reader
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.audio.log_mel import MelSettings, make_log_mel
 

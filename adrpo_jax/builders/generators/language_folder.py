@@ -5,7 +5,7 @@ import pathlib
 from ml_collections import ConfigDict
 import numpy as np
 
-from adrpo_jax.builders.generators.shapes import base_folder
+from adrpo_jax.builders.generators.model_folder import model_folder
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.decoder.chat_tokenizer import (
   ChatTokenizer,
@@ -13,25 +13,20 @@ from adrpo_jax.models.decoder.chat_tokenizer import (
 )
 from adrpo_jax.models.decoder.folder import LONGEST, DecoderFolder
 from adrpo_jax.models.files import opened_files
-from adrpo_jax.models.files.hub import local_folder
 from adrpo_jax.models.files.tokenizers import check_token_ids
 from adrpo_jax.models.tiny import qwen as qwen_tiny
-from adrpo_jax.system.cache_files import cache_folder, made_folder
 from adrpo_jax.system.user_code import read_arguments
 
 
 def language_folder(config: ConfigDict) -> pathlib.Path:
-  """The folder in the layout of transformers; a tiny one is made if needed."""
-  if config.model.family == 'text_world':
-    return base_folder(config)
-  if config.model.family == 'qwen_tiny':
-    return made_folder(cache_folder() / 'qwen_tiny', qwen_tiny.write)
-  if not config.model.path:
-    raise InputError(
-      'Expected --config.model.path, a folder of Qwen2, Qwen2.5 or Qwen3 in '
-      'the layout of transformers, gs:// or an id on the Hub; got none.'
-    )
-  return local_folder(config.model.path, opened_files.DECODER)
+  """The folder of a decoder; a tiny one is made if needed."""
+  return model_folder(
+    config,
+    opened_files.DECODER,
+    world='text_world',
+    tiny={'qwen_tiny': qwen_tiny.write},
+    models='Qwen2, Qwen2.5 or Qwen3',
+  )
 
 
 def make_chat_tokenizer(config: ConfigDict) -> ChatTokenizer:

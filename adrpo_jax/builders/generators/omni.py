@@ -28,7 +28,7 @@ from adrpo_jax.builders.generators.language import make_language_generator
 from adrpo_jax.builders.generators.language_folder import check_tokens
 from adrpo_jax.builders.generators.omni_folder import Hearing, make_hearing
 from adrpo_jax.builders.generators.qwen import companions
-from adrpo_jax.data.clips import make_clip_reader
+from adrpo_jax.data.clip_features import make_clip_reader
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.modalities.language import FeaturesOf, PromptFeatures

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from adrpo_jax.builders.checks import lookup
-from adrpo_jax.builders.generators.shapes import base_folder
+from adrpo_jax.builders.generators.model_folder import model_folder
 from adrpo_jax.data.sound_checks import check_length
 from adrpo_jax.data.sound_files import read_sound
 from adrpo_jax.errors import InputError
@@ -20,11 +20,9 @@ from adrpo_jax.models.decoder.sound_prompts import (
   load_sound_tokenizer,
 )
 from adrpo_jax.models.files import opened_files
-from adrpo_jax.models.files.hub import local_folder
 from adrpo_jax.models.omni import folder as omni_folder
 from adrpo_jax.models.omni.folder import OmniFolder
 from adrpo_jax.models.tiny import omni as omni_tiny
-from adrpo_jax.system.cache_files import cache_folder, made_folder
 from adrpo_jax.system.user_code import read_arguments
 from adrpo_jax.worlds import AUDIO_WORLDS
 
@@ -58,16 +56,13 @@ class Hearing(NamedTuple):
 
 def thinker_folder(config: ConfigDict) -> pathlib.Path:
   """The folder of a thinker; a tiny one is made if needed."""
-  if config.model.family == 'audio_world':
-    return base_folder(config)
-  if config.model.family == 'omni_tiny':
-    return made_folder(cache_folder() / 'omni_tiny', omni_tiny.write)
-  if not config.model.path:
-    raise InputError(
-      'Expected --config.model.path, a folder of Qwen2.5-Omni in the layout of '
-      'transformers, gs:// or an id on the Hub; got none.'
-    )
-  return local_folder(config.model.path, opened_files.OMNI)
+  return model_folder(
+    config,
+    opened_files.OMNI,
+    world='audio_world',
+    tiny={'omni_tiny': omni_tiny.write},
+    models='Qwen2.5-Omni',
+  )
 
 
 def make_hearing(config: ConfigDict) -> Hearing:

@@ -1,7 +1,6 @@
 """The base of an embedded world: small, with a text encoder of its own."""
 
 from functools import partial
-import pathlib
 
 import jax
 from ml_collections import ConfigDict
@@ -15,8 +14,8 @@ from adrpo_jax.builders.generators.flow import (
   make_flow_generator,
   null_condition,
 )
+from adrpo_jax.builders.generators.model_folder import base_folder
 from adrpo_jax.data.prompts import PromptSet
-from adrpo_jax.errors import InputError
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.models.shapes import base as base_models
@@ -25,22 +24,6 @@ from adrpo_jax.sampling import noise_levels
 from adrpo_jax.system.fingerprint import fingerprint
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import WORLDS
-
-
-def base_folder(config: ConfigDict) -> pathlib.Path:
-  """Returns the folder of a world's base: of the config, or of the package.
-
-  Raises:
-    InputError: the config names neither a world nor a base.
-  """
-  if not (config.world or config.model.path):
-    raise InputError(
-      'Expected config.world, whose base is taken, or a folder of a base in '
-      f'config.model.path for the family {config.model.family!r}, got neither.'
-    )
-  package = pathlib.Path(__file__).parents[2]
-  shipped = package / 'worlds' / f'{config.world}_base'
-  return pathlib.Path(config.model.path or shipped)
 
 
 @partial(jax.jit, static_argnums=0)

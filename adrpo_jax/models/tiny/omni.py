@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from adrpo_jax.models.audio import tower as audio_tower
+from adrpo_jax.models.audio.log_mel import MelSettings
 from adrpo_jax.models.audio.weight_table import tower_rows
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder
@@ -22,6 +23,8 @@ from adrpo_jax.models.decoder.weight_table import decoder_rows
 from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.config_files import write_json
 from adrpo_jax.models.files.safetensors_trees import save_tree
+from adrpo_jax.models.omni.config_fields import mel_fields, thinker_fields
+from adrpo_jax.models.omni.folder import THINKER, WHOLE
 from adrpo_jax.models.tiny import qwen
 
 SPECIAL = (
@@ -52,17 +55,14 @@ TOWER = audio_tower.AudioTowerConfig(
   n_window=20,  # chunks of 0.8 s at a hop of 20 ms, 12.5 tokens a second
   output_dim=32,
 )
-VISION = {
-  'model_type': 'qwen2_5_omni_vision_encoder',
-  'depth': 1,
-  'hidden_size': 16,
-  'intermediate_size': 16,
-  'num_heads': 2,
-  'out_hidden_size': 32,
-  'patch_size': 14,
-  'fullatt_block_indexes': [0],
-}
-# The tensors of that vision tower, which is neither read nor trained.
+MEL = MelSettings(
+  feature_size=TOWER.num_mel_bins,
+  sampling_rate=16000,
+  hop_length=320,
+  n_fft=400,
+  chunk_length=30,
+)
+# The tensors of the vision tower in VISION, which is neither read nor trained.
 _SQUARE: dict[str, tuple[int, ...]] = {'weight': (16, 16), 'bias': (16,)}
 _WIDE = 64
 VISION_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
@@ -74,28 +74,13 @@ VISION_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
   **{f'blocks.0.attn.{name}': _SQUARE for name in ('q', 'k', 'v', 'proj')},
   **{f'blocks.0.mlp.{n}_proj': _SQUARE for n in ('gate', 'up', 'down')},
 }
-FEATURES = {
-  'feature_extractor_type': 'WhisperFeatureExtractor',
-  'processor_class': 'Qwen2_5OmniProcessor',
-  'feature_size': TOWER.num_mel_bins,
-  'sampling_rate': 16000,
-  'hop_length': 320,
-  'n_fft': 400,
-  'chunk_length': 30,
-  'n_samples': 480000,
-  'nb_max_frames': 1500,
-  'dither': 0.0,
-  'padding_side': 'right',
-  'padding_value': 0.0,
-  'return_attention_mask': True,
-}
 
 
 def write(folder: pathlib.Path) -> pathlib.Path:
   """Writes the model, and returns its folder."""
   folder.mkdir(parents=True, exist_ok=True)
   qwen.write_tokenizer(folder, SPECIAL, CHAT_TEMPLATE)
-  write_json(folder / 'preprocessor_config.json', FEATURES)
+  write_json(folder / 'preprocessor_config.json', mel_fields(MEL))
   write_json(
     folder / 'generation_config.json',
     {
@@ -116,47 +101,13 @@ def whole_fields() -> dict[str, Any]:
   """Returns the config.json, in the spelling of the files on the Hub."""
   return {
     'architectures': ['Qwen2_5OmniModel'],
-    'model_type': 'qwen2_5_omni',
+    'model_type': WHOLE,
     'enable_audio_output': False,
     'torch_dtype': 'float32',
     'thinker_config': {
-      'model_type': 'qwen2_5_omni_thinker',
-      'audio_config': _audio_fields(),
-      'text_config': _text_fields(),
-      'vision_config': VISION,
-      'audio_token_index': IDS['<|AUDIO|>'],
-      'audio_start_token_id': IDS['<|audio_bos|>'],
-      'audio_end_token_id': IDS['<|audio_eos|>'],
-      'image_token_index': IDS['<|IMAGE|>'],
-      'video_token_index': IDS['<|VIDEO|>'],
-      'vision_start_token_id': IDS['<|vision_bos|>'],
-      'vision_end_token_id': IDS['<|vision_eos|>'],
+      'model_type': THINKER,
+      **thinker_fields(TOWER, DECODER, IDS.__getitem__),
       'pad_token_id': IDS['<|endoftext|>'],
-      'position_id_per_seconds': 25,
-      'seconds_per_chunk': 2,
-    },
-  }
-
-
-def _audio_fields() -> dict[str, Any]:
-  return {
-    'model_type': 'qwen2_5_omni_audio_encoder',
-    **vars(TOWER),
-    'activation_function': 'gelu',
-    'max_source_positions': 1500,
-  }
-
-
-def _text_fields() -> dict[str, Any]:
-  fields = decoder_folder.config_fields(DECODER)
-  del fields['architectures']
-  return fields | {
-    'model_type': 'qwen2_5_omni_text',
-    'max_position_embeddings': 4096,
-    'rope_scaling': {
-      'mrope_section': [2, 1, 1],  # of half a head: time, height, width
-      'rope_type': 'default',
-      'type': 'default',
     },
   }
 

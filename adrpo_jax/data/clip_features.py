@@ -11,7 +11,7 @@ import numpy as np
 Features = Callable[[str], np.ndarray]
 
 
-class Clips(NamedTuple):
+class ClipFeatures(NamedTuple):
   """Features of P sounds in chunks, as an audio tower takes them.
 
   mel:    [P, C, 2n, M] float32, 0 behind the end of a sound
@@ -28,8 +28,8 @@ def make_clip_reader(
   n_window: int,
   chunks: Callable[[int], int],
   threads: int = 0,
-) -> Callable[[Sequence[str]], Clips]:
-  """Makes the function (names [P]) -> their `Clips`, whatever finishes first.
+) -> Callable[[Sequence[str]], ClipFeatures]:
+  """Makes the function (names [P]) -> features, whatever finishes first.
 
   A name that repeats is read once. The first error in the order of the names
   is raised; what is not yet read then is not read.
@@ -45,7 +45,7 @@ def make_clip_reader(
     threads or min(8, os.cpu_count() or 1), thread_name_prefix='sounds'
   )
 
-  def read(names: Sequence[str]) -> Clips:
+  def read(names: Sequence[str]) -> ClipFeatures:
     waiting = {n: pool.submit(features, n) for n in dict.fromkeys(names)}
     try:
       mels = {name: future.result() for name, future in waiting.items()}
@@ -59,7 +59,7 @@ def make_clip_reader(
 
 def in_chunks(
   mels: Sequence[np.ndarray], n_window: int, chunks: Callable[[int], int]
-) -> Clips:
+) -> ClipFeatures:
   """Lays features [f, M] of P sounds into chunks of 2n frames."""
   size = 2 * n_window
   frames = np.array([len(mel) for mel in mels], np.int32)
@@ -67,4 +67,4 @@ def in_chunks(
   laid = np.zeros((len(mels), count * size, mels[0].shape[1]), np.float32)
   for row, mel in zip(laid, mels, strict=True):
     row[: len(mel)] = mel
-  return Clips(laid.reshape(len(mels), count, size, -1), frames)
+  return ClipFeatures(laid.reshape(len(mels), count, size, -1), frames)
