@@ -365,7 +365,7 @@ def test_a_run_goes_on_with_another_number_of_devices(uninterrupted, tmp_path):
 
 
 def start_two(folder, **changes):
-  """Two processes with four devices each, and what only the second sees.
+  """Two processes with two devices each, and what only the second sees.
 
   They share the checkpoints. For all else each has a folder of its own, so that
   what the second writes cannot be taken for the first's. Their compile cache is
@@ -387,7 +387,7 @@ def start_two(folder, **changes):
       Job(
         command(workdir, **changes),
         workdir,
-        devices=4,
+        devices=2,
         JAX_COORDINATOR_ADDRESS=f'localhost:{port}',
         JAX_NUM_PROCESSES='2',
         JAX_PROCESS_ID=str(rank),
@@ -399,7 +399,7 @@ def start_two(folder, **changes):
 
 def test_two_processes_are_killed_go_on_and_agree_with_one(tmp_path):
   alone = tmp_path / 'one'
-  Job(command(alone, **SHORT), alone, devices=8).ended()
+  Job(command(alone, **SHORT), alone, devices=4).ended()
   first, second = start_two(tmp_path, **SHORT)
   first.reaches(begun(2))
   for job in (first, second):
@@ -409,7 +409,7 @@ def test_two_processes_are_killed_go_on_and_agree_with_one(tmp_path):
   assert first_step(err) in (2, 3)
   assert 'Report: ' in out
   assert_same_to_rounding(first.workdir, alone)
-  assert summary_of(first.workdir)['device'] == 'cpu x8'
+  assert summary_of(first.workdir)['device'] == 'cpu x4'
   # The first alone writes and speaks, but for gloo, whose threads write their
   # lines into each other.
   assert [path.name for path in second.workdir.iterdir()] == ['checkpoints']

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import contextlib
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -25,7 +26,7 @@ from test_resume import arrays, untimed
 PRETRAIN = f'--config={small_run.ROOT}/configs/pretrain.py:debug'
 SHORT = {'steps': 4, 'eval__every': 2, 'checkpoint__max_to_keep': 4}
 PATIENCE = 1800.0  # seconds that a command may take
-POLL = 0.002
+POLL = 0.005
 
 
 class Family(NamedTuple):
@@ -34,11 +35,13 @@ class Family(NamedTuple):
   command: (folder) -> its words
   prepare: (folder) -> None, what has to be there before
   finals:  (folder) -> what it leaves, by name, without times
+  share:   of the kills; commands that take seconds have more of them
   """
 
   command: Callable[[pathlib.Path], list[str]]
   prepare: Callable[[pathlib.Path], Any]
   finals: Callable[[pathlib.Path], dict[str, Any]]
+  share: float
 
 
 def training(file: str, **changes: Any) -> Callable[[pathlib.Path], list[str]]:
@@ -118,27 +121,31 @@ def trained(folder: pathlib.Path) -> None:
 
 
 FAMILIES = {
-  't2i': Family(training('t2i'), lambda folder: None, finals_of_run),
+  't2i': Family(training('t2i'), lambda folder: None, finals_of_run, 1.5),
   'nft': Family(
     training('t2i', method__name='nft', training__ema_decay=0.9),
     lambda folder: None,
     finals_of_run,
+    1.5,
   ),
-  'llm': Family(training('llm'), lambda folder: None, finals_of_run),
-  'compare': Family(comparing, lambda folder: None, finals_of_comparison),
+  'llm': Family(training('llm'), lambda folder: None, finals_of_run, 3),
+  'audio': Family(training('audio'), lambda folder: None, finals_of_run, 1.5),
+  'compare': Family(comparing, lambda folder: None, finals_of_comparison, 0.5),
   'pretrain': Family(
-    pretraining, lambda folder: None, finals_of_weights('base')
+    pretraining, lambda folder: None, finals_of_weights('base'), 0.5
   ),
   'export': Family(
     lambda folder: [*training('llm')(folder), '--mode=export'],
     trained,
     finals_of_weights('export'),
+    8,
   ),
   # The report alone is missing: the command writes it.
   'report': Family(
     training('llm'),
     lambda folder: (trained(folder), (folder / 'report.html').unlink()),
     finals_of_run,
+    8,
   ),
 }
 
@@ -150,11 +157,12 @@ def run(
   show: Callable[[str], None],
   names: tuple[str, ...] = tuple(FAMILIES),
 ) -> dict[str, Any]:
-  """Kills each family the same number of times -> counts, and differences."""
+  """Kills each family its share of times -> counts, and differences."""
   told: dict[str, Any] = {'kills': 0, 'seed': seed, 'families': {}, 'found': []}
+  scale = kills / sum(FAMILIES[name].share for name in names)
   for index, name in enumerate(names):
     rng = np.random.default_rng([seed, index])
-    wanted = -(-kills // len(names))
+    wanted = math.ceil(FAMILIES[name].share * scale)
     counts = {'kills': 0, 'lives': 0}
     told['families'][name] = counts
     began = time.monotonic()
@@ -186,12 +194,11 @@ def lives(
     folder = root / name / 'life' / 'run'
     folder.parent.mkdir()
     _copied(ready, folder)
-    planned = min(int(rng.integers(1, 6)), kills - done)
-    landed = sum(
+    landed = sum(  # Some commands end before their kill.
       _killed(family.command(folder), folder, rng, seconds, changes)
-      for _ in range(planned)
+      for _ in range(min(int(rng.integers(1, 6)), kills - done))
     )
-    done += planned  # Some commands end before their kill.
+    done += landed
     try:
       _ended(family.command(folder), folder)
       differing = [

@@ -230,7 +230,7 @@ def right_record(value, whole, folder):
     path = folder / 'run' / f'{name}.jsonl'
     raw = path.read_bytes().decode(errors='replace') if path.is_file() else ''
     written = []
-    for line in raw.splitlines():
+    for line in raw.split('\n'):  # Other ends of lines stand within texts.
       try:
         written.append(json.loads(line))
       except (ValueError, RecursionError):

@@ -22,7 +22,7 @@ from adrpo_jax import main, preferences
 from adrpo_jax.builders import workdir as workdirs
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.errors import InputError, RunError
-from adrpo_jax.system import cache_files, user_code
+from adrpo_jax.system import cache_files, local_paths, user_code
 from adrpo_jax.system.records import cut_back, line_of, parsed
 
 STATE = {
@@ -203,12 +203,13 @@ def right_flags(value, whole, folder):
 
 
 def reads_as(value, text):
-  """Tells if a text stands for a value, in Python's spelling."""
+  """Tells if a text stands for a value, in the spelling of flags."""
   if isinstance(value, bool):
-    return text.strip().lower() == str(value).lower()
+    spellings = ('true', 't', '1') if value else ('false', 'f', '0')
+    return text.lower() in spellings
   if isinstance(value, int | float):
     return same(float(value), float(text))
-  return value == text
+  return value in (text, local_paths.absolute(text))
 
 
 def make_calls(folder):

@@ -10,6 +10,7 @@ Its parent ends it where it hangs; the last number then says by what.
 import collections
 import hashlib
 import json
+import os
 import pathlib
 import resource
 import shutil
@@ -41,7 +42,9 @@ def main() -> None:
   """Works until stdin ends."""
   signal.signal(signal.SIGPROF, _too_slow)
   _limit_memory()
-  answers, sys.stdout = sys.stdout, sys.stderr
+  # Libraries that are not written in Python print past sys.stdout.
+  answers = os.fdopen(os.dup(1), 'w')
+  os.dup2(2, 1)
   for line in sys.stdin:
     job = json.loads(line)
     with tempfile.TemporaryDirectory(prefix='faults_', dir=MEMORY) as root:

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+import json
+import pathlib
 from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 import numpy as np
 
+from adrpo_jax import worlds
 from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.parts import make_reward, reward_terms
 from adrpo_jax.builders.tasks.base import (
@@ -23,6 +26,10 @@ from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
 from adrpo_jax.report.sample_kinds import IMAGES
 from adrpo_jax.rewards.user_rewards import IMAGE_FORMS
+from adrpo_jax.system import cache_files
+from adrpo_jax.system.cache_files import cache_folder
+from adrpo_jax.system.fingerprint import fingerprint
+from adrpo_jax.system.versions import device_name
 from adrpo_jax.types import Array, PyTree
 from adrpo_jax.worlds import WORLDS, World
 
@@ -111,13 +118,30 @@ def _judge_of(config: ConfigDict, world: World) -> Judge:
 
 @cache
 def _spread_of_truth(world: World, num_prompts: int, group_size: int) -> float:
-  """The mean spread of images that are drawn right; once in a process."""
+  """The mean spread of images that are drawn right; once in a process.
+
+  That of a world of this package is kept in the cache: its code is known.
+  """
   held_out = in_turn(_listed(world, 'held_out'), num_prompts)
 
   def spread(facts: PyTree) -> tuple[Array, Array]:
     return world.spread(world.truth(facts, group_size), facts)
 
-  return float(np.nanmean(jax.jit(spread)(world.facts(held_out.texts))[0]))
+  def computed() -> float:
+    return float(np.nanmean(jax.jit(spread)(world.facts(held_out.texts))[0]))
+
+  if worlds.__name__ not in getattr(world.truth, '__module__', ''):
+    return computed()
+  code = pathlib.Path(worlds.__file__).parent
+  name = fingerprint(
+    [code], held_out.texts, group_size, jax.__version__, device_name()
+  )
+  file = cache_folder() / f'spread_{name}.json'
+  if (stored := cache_files.read(file)) is not None:
+    return json.loads(stored)
+  value = computed()
+  cache_files.write(file, json.dumps(value).encode())
+  return value
 
 
 def _of_world(config: ConfigDict, judge: Judge) -> tuple[PromptSet, PromptSet]:
