@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import functools
+import logging as standard_logging
 import pathlib
 from typing import Any
 
@@ -57,6 +58,11 @@ def load_tokenizer(folder: pathlib.Path) -> Any:
   """
   import transformers
 
+  # A tokenizer needs one word of the model's config, and transformers warns of
+  # all its other fields.
+  configs = standard_logging.getLogger('transformers.configuration_utils')
+  level = configs.level
+  configs.setLevel(standard_logging.ERROR)
   try:
     return transformers.AutoTokenizer.from_pretrained(str(folder))
   except Exception as error:  # Any: each file has a reader of its own.
@@ -65,6 +71,8 @@ def load_tokenizer(folder: pathlib.Path) -> Any:
       f'Expected a tokenizer in {folder} that transformers can read. It says: '
       f'{said[:300] or type(error).__name__}'
     ) from error
+  finally:
+    configs.setLevel(level)
 
 
 def token_ids(tokenizer: Any) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Checks folders of Qwen2.5-Omni: layouts, spellings, what is refused."""
 
 import json
+import logging
 import re
 
 import jax
@@ -8,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+import transformers
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.models import lora
 from adrpo_jax.models.audio import tower as audio_tower
 from adrpo_jax.models.decoder.decoder import Decoder
 from adrpo_jax.models.decoder.folder import param_shapes
+from adrpo_jax.models.files.tokenizers import load_tokenizer
 from adrpo_jax.models.omni import export
 from adrpo_jax.models.omni import folder as omni_folder
 from adrpo_jax.models.omni.architectures import ARCHITECTURES
@@ -75,6 +78,22 @@ def test_a_whole_folder(whole):
     tower['params/conv2/kernel'],
     stored['thinker.audio_tower.conv2.weight'].transpose(2, 1, 0),
   )
+
+
+def test_the_tokenizer_is_read_without_words_on_other_fields(whole, caplog):
+  """transformers finds ids of the 7B's tokens too large for this model."""
+  logger = logging.getLogger('transformers.configuration_utils')
+  level = logger.level
+  logger.addHandler(caplog.handler)
+  try:
+    transformers.AutoTokenizer.from_pretrained(str(whole))
+    assert any('within the vocabulary' in r.message for r in caplog.records)
+    caplog.clear()
+    assert load_tokenizer.__wrapped__(whole).eos_token_id is not None
+  finally:
+    logger.removeHandler(caplog.handler)
+  assert not caplog.records
+  assert logger.level == level
 
 
 def in_memory(name):
