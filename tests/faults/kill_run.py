@@ -27,6 +27,7 @@ PRETRAIN = f'--config={small_run.ROOT}/configs/pretrain.py:debug'
 SHORT = {'steps': 4, 'eval__every': 2, 'checkpoint__max_to_keep': 4}
 PATIENCE = 1800.0  # seconds that a command may take
 POLL = 0.005
+EARLY = 0.7  # of the time and of the changes of a whole command
 
 
 class Family(NamedTuple):
@@ -179,7 +180,7 @@ def run(
 def lives(
   name: str, kills: int, rng: np.random.Generator, root: pathlib.Path
 ) -> Iterator[dict[str, Any]]:
-  """Yields what became of each command that was killed up to five times."""
+  """Yields what became of each command that was killed up to eight times."""
   family = FAMILIES[name]
   ready = root / name / 'ready' / 'run'
   ready.parent.mkdir(parents=True)
@@ -196,7 +197,7 @@ def lives(
     _copied(ready, folder)
     landed = sum(  # Some commands end before their kill.
       _killed(family.command(folder), folder, rng, seconds, changes)
-      for _ in range(min(int(rng.integers(1, 6)), kills - done))
+      for _ in range(min(int(rng.integers(1, 9)), kills - done))
     )
     done += landed
     try:
@@ -254,7 +255,9 @@ def _killed(
   changes: int,
 ) -> bool:
   """Kills a command at a random moment; False if it ended before."""
-  at, after = rng.uniform(0, seconds), rng.integers(1, changes + 2)
+  # A command that goes on ends sooner than the first one did.
+  at = rng.uniform(0, EARLY * seconds)
+  after = rng.integers(1, int(EARLY * changes) + 2)
   by_change, pause = rng.random() < 0.5, rng.exponential(0.02)
   began, seen, last = time.monotonic(), 0, _state(folder)
   process = _started(command, folder)
