@@ -43,10 +43,11 @@ SMALLEST = {
   'llm': 'tiny_hf',
   'audio': 'tiny_hf',
 }  # presets of the files
+# With one block, the last, which is of another kind than those before it.
 MODELS = shapes.SMALL_BASE._replace(
   mmdit=dataclasses.replace(
     shapes.SMALL_BASE.mmdit,
-    num_layers=2,
+    num_layers=1,
     num_attention_heads=2,
     attention_head_dim=16,
     joint_attention_dim=32,
@@ -67,13 +68,20 @@ def folder_of_session():
   return tempfile.TemporaryDirectory(prefix='adrpo_jax_tests_')
 
 
+def models(blocks=1):
+  """The configs of the models of a base, with so many blocks of the MMDiT."""
+  mmdit = dataclasses.replace(MODELS.mmdit, num_layers=blocks)
+  return MODELS._replace(mmdit=mmdit)
+
+
 @functools.cache
-def base_folder():
+def base_folder(blocks=1):
   """A random base, saved once; no weight of it is zero."""
-  folder = pathlib.Path(folder_of_session().name) / 'base'
-  params = jax.jit(lambda key: base_models.initialize(MODELS, key))
+  folder = pathlib.Path(folder_of_session().name) / f'base_{blocks}'
+  configs = models(blocks)
+  params = jax.jit(lambda key: base_models.initialize(configs, key))
   drawn = shaken(params(jax.random.key(0)), 0.05)
-  base_models.save(folder, MODELS._replace(params=drawn), {'made by': 'tests'})
+  base_models.save(folder, configs._replace(params=drawn), {'made by': 'tests'})
   return folder
 
 

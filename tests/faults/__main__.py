@@ -1,20 +1,25 @@
 """The long form: python -m tests.faults --mutations=100000 --kills=1000.
 
 It prints its progress, and writes what was tried and what was wrong as JSON.
-Its exit status is 1 where anything was wrong.
+The same command goes on where it was stopped. Its exit status is 1 where
+anything was wrong.
 """
 
 import argparse
+from functools import partial
 import json
 import pathlib
 import sys
 import tempfile
 import time
+from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import conftest  # noqa: E402, F401 (its flags of XLA, for all processes)
+
+from adrpo_jax.system.files import replacing  # noqa: E402
 
 
 def main() -> int:
@@ -28,42 +33,49 @@ def main() -> int:
   add('--families', default='', help='to kill, joined by commas')
   add('--out', default='', help='the file of JSON')
   flags = parser.parse_args()
-  told = {'command': ' '.join(['python -m tests.faults', *sys.argv[1:]])}
-  parts = []
-  began = time.monotonic()
+  command = ' '.join(['python -m tests.faults', *sys.argv[1:]])
+  out, began = pathlib.Path(flags.out), time.monotonic()
+  told = {'command': command, 'seconds': 0}
+  if flags.out and out.exists():
+    told = json.loads(out.read_text())
+    if told['command'] != command:
+      parser.error(f'{out} is of another command, {told["command"]!r}')
+  before = told['seconds']
 
   def show(line: str) -> None:
     print(f'{time.monotonic() - began:7.0f} s  {line}', flush=True)
 
-  if flags.mutations:
+  def keep(part: str, record: dict[str, Any]) -> None:
+    told[part] = record
+    told['seconds'] = round(before + time.monotonic() - began)
+    if flags.out:
+      with replacing(out) as new:
+        new.write_text(json.dumps(told, indent=1) + '\n')
+
+  if flags.mutations and 'files' not in told:
     import mutation_run
 
-    parts.append(mutation_run.run(flags.mutations, flags.seed, show))
-    told['files'] = parts[-1]
-  if flags.clients:
+    keep('files', mutation_run.run(flags.mutations, flags.seed, show))
+  if flags.clients and 'clients' not in told:
     import client_run
 
-    parts.append(client_run.run(flags.clients, flags.seed, show))
-    told['clients'] = parts[-1]
+    keep('clients', client_run.run(flags.clients, flags.seed, show))
   if flags.kills:
     import kill_run
 
     names = tuple(flags.families.split(',')) if flags.families else ()
     with tempfile.TemporaryDirectory(prefix='faults_') as root:
-      parts.append(
-        kill_run.run(
-          flags.kills,
-          flags.seed,
-          pathlib.Path(root),
-          show,
-          names or tuple(kill_run.FAMILIES),
-        )
+      kill_run.run(
+        flags.kills,
+        flags.seed,
+        pathlib.Path(root),
+        show,
+        names or tuple(kill_run.FAMILIES),
+        told.get('kills'),
+        partial(keep, 'kills'),
       )
-    told['kills'] = parts[-1]
-  told['seconds'] = round(time.monotonic() - began)
+  parts = [told[p] for p in ('files', 'clients', 'kills') if p in told]
   found = sum(len(part['found']) for part in parts)
-  if flags.out:
-    pathlib.Path(flags.out).write_text(json.dumps(told, indent=1) + '\n')
   show(f'{found} things were wrong.')
   return 1 if found else 0
 

@@ -5,7 +5,7 @@ kills it. Half of the kills come at a random time, half just after a random
 change of a file, which is where a kill can do harm.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import contextlib
 import hashlib
 import json
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from typing import Any, NamedTuple
+import zlib
 
 import numpy as np
 import small_run
@@ -151,65 +152,98 @@ FAMILIES = {
 }
 
 
+class Whole(NamedTuple):
+  """A command that nobody killed.
+
+  ready:    the folder before it
+  expected: what it left, see `Family.finals`
+  seconds:  that it took
+  changes:  of its folder
+  """
+
+  ready: pathlib.Path
+  expected: dict[str, Any]
+  seconds: float
+  changes: int
+
+
 def run(
   kills: int,
   seed: int,
   root: pathlib.Path,
   show: Callable[[str], None],
   names: tuple[str, ...] = tuple(FAMILIES),
+  told: dict[str, Any] | None = None,
+  keep: Callable[[dict[str, Any]], None] = lambda told: None,
 ) -> dict[str, Any]:
-  """Kills each family its share of times -> counts, and differences."""
-  told: dict[str, Any] = {'kills': 0, 'seed': seed, 'families': {}, 'found': []}
+  """Kills each family its share of times -> counts, and differences.
+
+  Args:
+    kills: in all.
+    seed: of when they come.
+    root: a folder for the commands.
+    show: prints a line.
+    names: of families.
+    told: what an earlier call has kept; this one goes on from it.
+    keep: called with what has been told so far, after each command.
+  """
+  told = told or {'kills': 0, 'seed': seed, 'families': {}, 'found': []}
   scale = kills / sum(FAMILIES[name].share for name in names)
-  for index, name in enumerate(names):
-    rng = np.random.default_rng([seed, index])
+  for name in names:
     wanted = math.ceil(FAMILIES[name].share * scale)
-    counts = {'kills': 0, 'lives': 0}
-    told['families'][name] = counts
-    began = time.monotonic()
-    for life in lives(name, wanted, rng, root):
-      counts['kills'] += life['kills']
+    counts = told['families'].setdefault(name, {'kills': 0, 'lives': 0})
+    if counts['kills'] >= wanted:
+      continue
+    began, whole = time.monotonic(), made(name, root / name)
+    while counts['kills'] < wanted:
+      draw = [seed, zlib.crc32(name.encode()), counts['lives']]
+      rng = np.random.default_rng(draw)
+      life = lived(name, whole, rng, wanted - counts['kills'])
+      for count in (counts, told):
+        count['kills'] += life['kills']
       counts['lives'] += 1
-      told['kills'] += life['kills']
       if life['differing']:
-        told['found'].append({'family': name, 'life': counts['lives'], **life})
+        told['found'].append({'family': name, 'draw': draw, **life})
+      keep(told)
       show(f'{name}: {counts}, {time.monotonic() - began:.0f} s, {life}')
   return told
 
 
-def lives(
-  name: str, kills: int, rng: np.random.Generator, root: pathlib.Path
-) -> Iterator[dict[str, Any]]:
-  """Yields what became of each command that was killed up to eight times."""
+def made(name: str, root: pathlib.Path) -> Whole:
+  """Runs the command of a family to its end."""
   family = FAMILIES[name]
-  ready = root / name / 'ready' / 'run'
+  ready, folder = root / 'ready' / 'run', root / 'whole' / 'run'
   ready.parent.mkdir(parents=True)
   family.prepare(ready)
-  whole = root / name / 'whole' / 'run'
-  whole.parent.mkdir()
-  _copied(ready, whole)
-  seconds, changes = _ended(family.command(whole), whole)
-  expected, done = family.finals(whole), 0
-  while done < kills:
-    shutil.rmtree(root / name / 'life', ignore_errors=True)
-    folder = root / name / 'life' / 'run'
-    folder.parent.mkdir()
-    _copied(ready, folder)
-    landed = sum(  # Some commands end before their kill.
-      _killed(family.command(folder), folder, rng, seconds, changes)
-      for _ in range(min(int(rng.integers(1, 9)), kills - done))
+  folder.parent.mkdir()
+  _copied(ready, folder)
+  seconds, changes = _ended(family.command(folder), folder)
+  return Whole(ready, family.finals(folder), seconds, changes)
+
+
+def lived(
+  name: str, whole: Whole, rng: np.random.Generator, most: int
+) -> dict[str, Any]:
+  """Kills a command up to eight times -> what became of it."""
+  family, folder = FAMILIES[name], whole.ready.parents[1] / 'life' / 'run'
+  shutil.rmtree(folder.parent, ignore_errors=True)
+  folder.parent.mkdir()
+  _copied(whole.ready, folder)
+  landed = sum(  # Some commands end before their kill.
+    _killed(family.command(folder), folder, rng, whole.seconds, whole.changes)
+    for _ in range(min(int(rng.integers(1, 9)), most))
+  )
+  try:
+    _ended(family.command(folder), folder)
+    left = family.finals(folder)
+    differing = sorted(
+      key
+      for key in left.keys() | whole.expected.keys()
+      if left.get(key) != whole.expected.get(key)
     )
-    done += landed
-    try:
-      _ended(family.command(folder), folder)
-      differing = [
-        key
-        for key, value in family.finals(folder).items()
-        if value != expected.get(key)
-      ] + sorted(expected.keys() - family.finals(folder).keys())
-    except Exception as error:
-      differing = [f'{type(error).__name__}: {str(error)[-1500:]}']
-    yield {'kills': landed, 'differing': differing}
+  except Exception as error:
+    differing = [f'{type(error).__name__}: {str(error)[-1500:]}']
+  return {'kills': landed, 'differing': differing}
 
 
 def _copied(ready: pathlib.Path, folder: pathlib.Path) -> None:

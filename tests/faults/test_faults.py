@@ -27,8 +27,17 @@ def test_damaged_files_are_refused_or_read_as_they_are():
 @pytest.mark.slow
 def test_a_killed_export_ends_as_another(tmp_path):
   """Runs are killed in test_resume; this is the harness with another kind."""
-  told = kill_run.run(1, 0, tmp_path, print, ('export',))
+  names, kept = ('export',), []
+  told = kill_run.run(1, 0, tmp_path, print, names)
   assert told['found'] == []
+  assert told['kills'] == told['families']['export']['kills'] == 1
+  # What was done is not done again.
+  place = tmp_path / 'again'
+  assert (
+    kill_run.run(1, 0, place, print, ('export',), told, kept.append) == told
+  )
+  assert not kept
+  assert not place.exists()
 
 
 def test_bad_clients_keep_nobody_waiting():

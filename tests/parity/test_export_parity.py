@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.parity, pytest.mark.slow]
 @pytest.mark.parametrize('rank', [0, 2])
 def test_diffusers_loads_what_a_run_exports(rank, tmp_path):
   settings = {
+    'model__path': str(small_run.base_folder(blocks=2)),
     'steps': 2,
     'model__lora_rank': rank,
     'training__learning_rate': 0.03,
@@ -34,7 +35,7 @@ def test_diffusers_loads_what_a_run_exports(rank, tmp_path):
     state = checkpoints.restore(run.abstract).state
   policy = run.policy(state, run.frozen)
 
-  mmdit, folder = small_run.MODELS.mmdit, tmp_path / 'export'
+  mmdit, folder = small_run.models(blocks=2).mmdit, tmp_path / 'export'
   if rank:
     folder = tmp_path / 'base'
     save_transformer(folder, mmdit, jax.device_get(run.frozen['reference']))
