@@ -130,7 +130,7 @@ def _spread_of_truth(world: World, num_prompts: int, group_size: int) -> float:
   def computed() -> float:
     return float(np.nanmean(jax.jit(spread)(world.facts(held_out.texts))[0]))
 
-  if worlds.__name__ not in getattr(world.truth, '__module__', ''):
+  if not getattr(world.truth, '__module__', '').startswith(worlds.__name__):
     return computed()
   code = pathlib.Path(worlds.__file__).parent
   name = fingerprint(
