@@ -85,10 +85,13 @@ def test_the_tokenizer_is_read_without_words_on_other_fields(whole, caplog):
   logger = logging.getLogger('transformers.configuration_utils')
   level = logger.level
   logger.addHandler(caplog.handler)
+  said_before = transformers.utils.logging.warning_once
   try:
+    said_before.cache_clear()
     transformers.AutoTokenizer.from_pretrained(str(whole))
     assert any('within the vocabulary' in r.message for r in caplog.records)
     caplog.clear()
+    said_before.cache_clear()
     assert load_tokenizer.__wrapped__(whole).eos_token_id is not None
   finally:
     logger.removeHandler(caplog.handler)
