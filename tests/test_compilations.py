@@ -72,8 +72,8 @@ def trained(run, workdir, steps):
 @pytest.mark.slow
 @pytest.mark.parametrize(
   ('method', 'mesh'),
-  [('adrpo', {}), ('nft', {'fsdp': 2, 'tensor': 2, 'data': 2})],
-  ids=['adrpo-1', 'nft-8'],
+  [('adrpo', {}), ('nft', {'fsdp': 2, 'tensor': 2})],
+  ids=['adrpo-1', 'nft-4'],
 )
 def test_each_function_compiles_once_in_a_process(method, mesh, tmp_path):
   """Also after an evaluation, and in a second process that goes on."""

@@ -1,7 +1,13 @@
-"""--mode=export: what it writes is the policy that evaluation judged."""
+"""--mode=export: what it writes is the policy that evaluation judged.
+
+We read it back, and diffusers makes the same images from it.
+"""
 
 import json
+import pathlib
+from typing import NamedTuple
 
+from closeness import distance
 import jax
 import jax.numpy as jnp
 import merged_lora
@@ -10,14 +16,18 @@ import pytest
 import small_run
 
 from adrpo_jax.checkpoint import Checkpoints
+from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.files import lora_files, weight_table
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.sd3 import weight_tables as sd3_tables
-from adrpo_jax.models.sd3.export import POSITIONS
-from adrpo_jax.models.sd3.mmdit import position_table
+from adrpo_jax.models.sd3.export import POSITIONS, save_transformer
+from adrpo_jax.models.sd3.mmdit import MMDiT, position_table
 from adrpo_jax.tree_names import leaf_names
+from adrpo_jax.types import PyTree
 
-ROWS = sd3_tables.transformer_rows(2)
+BLOCKS = 2  # both kinds of blocks
+MMDIT = small_run.models(BLOCKS).mmdit
+ROWS = sd3_tables.transformer_rows(BLOCKS)
 # The average is ahead of the base by 1.5 of its way; alpha/r is 4.
 SETTINGS = {
   'steps': 2,
@@ -28,9 +38,18 @@ SETTINGS = {
 }
 
 
+class Exported(NamedTuple):
+  """The folder of an export, and what the run has of the transformer."""
+
+  folder: pathlib.Path
+  policy: PyTree
+  reference: PyTree
+
+
 def exported(workdir, **changes):
-  """(folder, policy, reference) of a run of two steps."""
-  settings = SETTINGS | changes
+  """Trains a run of two steps and exports it."""
+  path = str(small_run.base_folder(BLOCKS))
+  settings = SETTINGS | {'model__path': path} | changes
   flags = [*small_run.arguments(**settings), f'--workdir={workdir}']
   for mode in ('train', 'export'):
     status, out, err = small_run.call(*flags, f'--mode={mode}')
@@ -40,7 +59,20 @@ def exported(workdir, **changes):
   with Checkpoints(workdir / 'checkpoints') as checkpoints:
     state = checkpoints.restore(run.abstract).state
   policy = jax.device_get(run.policy(state, run.frozen))
-  return workdir / 'export', policy, jax.device_get(run.frozen['reference'])
+  reference = jax.device_get(run.frozen['reference'])
+  return Exported(workdir / 'export', policy, reference)
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+  """An export of all weights."""
+  return exported(tmp_path_factory.mktemp('whole'))
+
+
+@pytest.fixture(scope='module')
+def adapted(tmp_path_factory):
+  """An export of adapters."""
+  return exported(tmp_path_factory.mktemp('adapted'), model__lora_rank=2)
 
 
 def largest_change(tree, base):
@@ -49,32 +81,87 @@ def largest_change(tree, base):
 
 
 @pytest.mark.slow
-def test_the_whole_model(tmp_path):
-  folder, policy, base = exported(tmp_path)
-  assert largest_change(policy, base) > 1e-3
-  with tensor_files(folder / 'transformer') as files:
+def test_the_whole_model(whole):
+  assert largest_change(whole.policy, whole.reference) > 1e-3
+  with tensor_files(whole.folder / 'transformer') as files:
     table = files.read(POSITIONS)
-    shapes = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, policy))
+    shapes = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, whole.policy))
     tree = weight_table.load(files, ROWS, shapes, '^pos_embed.pos_embed$')
   for name, leaf in leaf_names(tree).items():
-    np.testing.assert_array_equal(leaf, leaf_names(policy)[name], name)
-  stored = json.loads((folder / 'transformer' / 'config.json').read_text())
+    np.testing.assert_array_equal(leaf, leaf_names(whole.policy)[name], name)
+  config = whole.folder / 'transformer' / 'config.json'
+  stored = json.loads(config.read_text())
   assert stored['_class_name'] == 'SD3Transformer2DModel'
   assert stored['sample_size'] == 8
-  config = small_run.MODELS.mmdit
-  np.testing.assert_array_equal(table[0], position_table(config, 4, 4))
+  np.testing.assert_array_equal(table[0], position_table(MMDIT, 4, 4))
 
 
 @pytest.mark.slow
-def test_adapters(tmp_path):
-  folder, policy, base = exported(tmp_path, model__lora_rank=2)
-  beside, adapters = merged_lora.split(policy)
-  for a, b in zip(*map(jax.tree.leaves, (beside, base)), strict=True):
+def test_adapters(adapted):
+  beside, adapters = merged_lora.split(adapted.policy)
+  pairs = zip(*map(jax.tree.leaves, (beside, adapted.reference)), strict=True)
+  for a, b in pairs:
     np.testing.assert_array_equal(a, b)
-  read = leaf_names(lora_files.load(folder, ROWS, base))
+  loaded = lora_files.load(adapted.folder, ROWS, adapted.reference)
+  read = leaf_names(loaded)
   assert max(np.abs(leaf).max() for leaf in read.values()) > 1e-3
   for name, leaf in leaf_names(adapters).items():
     np.testing.assert_allclose(leaf, read[name], atol=1e-6)
+
+
+def velocities():
+  """Two functions, (params) and (a model of diffusers) -> velocities."""
+  torch = pytest.importorskip('torch')
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(2, 8, 8, 8)).astype(np.float32)
+  states = rng.normal(size=(2, 5, 32)).astype(np.float32)
+  pooled = rng.normal(size=(2, 32)).astype(np.float32)
+  sigma = np.array([0.2, 0.9], np.float32)
+
+  def ours(params):
+    return MMDiT(MMDIT).apply(params, x, sigma, Condition(states, pooled))
+
+  def theirs(model):
+    with torch.no_grad():
+      return model(
+        torch.tensor(x.transpose(0, 3, 1, 2)),
+        torch.tensor(states),
+        torch.tensor(pooled),
+        1000 * torch.tensor(sigma),
+      )[0].permute(0, 2, 3, 1)
+
+  return ours, theirs
+
+
+def transformer_of(folder):
+  """Loads the transformer of a folder as diffusers does."""
+  diffusers = pytest.importorskip('diffusers')
+  return diffusers.SD3Transformer2DModel.from_pretrained(
+    folder, subfolder='transformer'
+  )
+
+
+@pytest.mark.parity
+@pytest.mark.slow
+def test_diffusers_loads_the_whole_model(whole):
+  ours, theirs = velocities()
+  model = transformer_of(whole.folder)
+  assert distance(ours(whole.reference), theirs(model)) > 1e-3
+  assert distance(ours(whole.policy), theirs(model)) < 1e-4
+
+
+@pytest.mark.parity
+@pytest.mark.slow
+def test_diffusers_loads_adapters(adapted, tmp_path):
+  ours, theirs = velocities()
+  save_transformer(tmp_path, MMDIT, adapted.reference)
+  model = transformer_of(tmp_path)
+  assert distance(ours(adapted.reference), theirs(model)) < 2e-5
+  model.load_lora_adapter(
+    str(adapted.folder), use_safetensors=True, prefix='transformer'
+  )
+  assert distance(ours(adapted.reference), theirs(model)) > 1e-3
+  assert distance(ours(adapted.policy), theirs(model)) < 1e-4
 
 
 def test_without_a_run_there_is_nothing_to_export(tmp_path):

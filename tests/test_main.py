@@ -21,6 +21,7 @@ from adrpo_jax.compile import __main__ as compilation
 from adrpo_jax.method.methods import METHODS
 from adrpo_jax.modalities.flow import pixel_diversity
 from adrpo_jax.models.shapes import base as base_models
+from adrpo_jax.pretrain import shapes
 from adrpo_jax.rewards.image_table import REWARDS, make_reward
 from adrpo_jax.samples import image_file
 from adrpo_jax.system import run_folder
@@ -366,7 +367,9 @@ def test_another_method_runs_from_start_to_report(tmp_path, name):
 
 
 @pytest.mark.slow
-def test_pretraining_makes_a_base_that_loads(tmp_path):
+def test_pretraining_makes_a_base_that_loads(tmp_path, monkeypatch):
+  """Of all stages, on models of the size that tests train."""
+  monkeypatch.setattr(shapes, 'SMALL_BASE', small_run.MODELS)
   config = f'--config={small_run.ROOT}/configs/pretrain.py:debug'
   status, out, err = small_run.call(
     config, '--mode=pretrain', f'--workdir={tmp_path}'

@@ -260,23 +260,6 @@ def test_killed_at_any_moment_it_ends_in_the_same_bits(
   assert_same_bits(workdir, uninterrupted(name))
 
 
-def test_told_to_stop_it_saves_and_says_how_to_go_on(uninterrupted, tmp_path):
-  """By SIGINT; test_stop_signals.py has both signals."""
-  workdir = tmp_path / 'run'
-  job = start(workdir, **VARIANTS['adrpo'], checkpoint__every=2 * STEPS)
-  job.reaches(lines(2))
-  job.process.send_signal(signal.SIGINT)
-  out, _ = job.ended(75)
-  with Checkpoints(workdir / 'checkpoints') as checkpoints:
-    step = checkpoints.steps()[-1]
-  assert 2 <= step < STEPS
-  assert len(small_run.records(workdir / 'metrics.jsonl')) == step
-  assert f'Stopped at step {step} and saved.' in out
-  words = shlex.split(out[out.index('To go on: ') :].splitlines()[0])[3:]
-  Job(words, workdir).ended()
-  assert_same_bits(workdir, uninterrupted('adrpo'))
-
-
 def test_told_to_stop_while_it_starts_it_ends_at_once(tmp_path):
   workdir = tmp_path / 'run'
   job = start(workdir)
@@ -330,8 +313,12 @@ def test_damaged_checkpoints_are_named_and_the_one_before_is_taken(
     assert checkpoint.damage(folder) is None
 
 
-def test_more_steps_go_on_from_the_last_checkpoint(uninterrupted, tmp_path):
-  """Only steps and what is kept may change; the rest is refused."""
+def test_more_steps_are_stopped_and_go_on(uninterrupted, tmp_path):
+  """A finished run takes more steps, saves when told to stop, and goes on.
+
+  Only steps and what is kept may change; the rest is refused. The signal is
+  SIGINT; test_stop_signals.py has both.
+  """
   workdir = tmp_path / 'run'
   changes = {
     'eval__every': 0,
@@ -346,8 +333,19 @@ def test_more_steps_go_on_from_the_last_checkpoint(uninterrupted, tmp_path):
   assert status == 2
   assert 'training.learning_rate' in err
   assert summary_of(workdir)['steps'] == 2
-  _, err = start(workdir, **VARIANTS['adrpo']).ended()
+  job = start(workdir, **VARIANTS['adrpo'], checkpoint__every=2 * STEPS)
+  job.reaches(lines(4))
+  job.process.send_signal(signal.SIGINT)
+  out, err = job.ended(75)
   assert first_step(err) == 3
+  with Checkpoints(workdir / 'checkpoints') as checkpoints:
+    step = checkpoints.steps()[-1]
+  assert 4 <= step < STEPS
+  assert len(small_run.records(workdir / 'metrics.jsonl')) == step
+  assert f'Stopped at step {step} and saved.' in out
+  words = shlex.split(out[out.index('To go on: ') :].splitlines()[0])[3:]
+  _, err = Job(words, workdir).ended()
+  assert first_step(err) == step + 1
   assert_same_bits(workdir, uninterrupted('adrpo'))
 
 

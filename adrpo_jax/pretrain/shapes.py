@@ -291,7 +291,10 @@ def run(
   def pixels(rows: np.ndarray) -> np.ndarray:
     return data.images[rows].astype(np.float32) / 127.5 - 1
 
-  fresh = start.params if start else initialize(SMALL_BASE, key)
+  # In one program: the forward passes that shape the weights are not run.
+  fresh = (
+    start.params if start else jax.jit(partial(initialize, SMALL_BASE))(key)
+  )
   coder = Autoencoder(SMALL_BASE.autoencoder)
   autoencoder = fresh['autoencoder']
   if start is None:
