@@ -7,7 +7,7 @@
 The largest of these times is a lower bound on the time of one execution. It
 gives an upper bound on the model-FLOP utilization (MFU):
 
-  MFU ≤ model operations / (time · peak)     recomputed operations left out
+  MFU ≤ model operations / (time · peak)     see `model_flops`
 
 These are bounds, not forecasts: they assume that everything overlaps and that
 every collective uses all links of the torus.
@@ -45,7 +45,7 @@ def program_costs(
     chips: the number of chips.
     slices: the number of slices that these chips form.
     executed: operations of one execution on all chips, see `flops.count`.
-    model: operations of the model alone, without recomputed ones.
+    model: operations that the model asks for, see `model_flops`.
   """
   text, memory = compiled.as_text() or '', compiled.memory_analysis()
   if memory is None:

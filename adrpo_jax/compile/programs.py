@@ -12,6 +12,7 @@ from adrpo_jax import sharding
 from adrpo_jax.builders.abstract_stages import Stage, stages_of
 from adrpo_jax.compile import chips as chip_table
 from adrpo_jax.compile import costs, flops, memory
+from adrpo_jax.compile.model_flops import model_flops
 from adrpo_jax.errors import InputError
 
 
@@ -39,14 +40,15 @@ def compile_stages(
     config.prompts.prompts_per_step = per_chip * rows
     config.eval.batch_size = rows * -(-config.eval.batch_size // rows)
   stages = stages_of(config, mesh)
-  plain = stages_of(_without_recomputation(config), mesh)
+  asked = model_flops(config)
   programs = {
-    name: _program(stages[name], plain[name], chip, len(devices), slices)
+    name: _program(stages[name], asked[name], chip, len(devices), slices)
     for name in stages
   }
   peak = max(program['hbm_peak_bytes'] for program in programs.values())
+  refused = any('refused' in program for program in programs.values())
   return {
-    'fits': peak <= chip.hbm,
+    'fits': peak <= chip.hbm and not refused,
     'topology': topology,
     'num_slices': slices,
     'chips': len(devices),
@@ -88,9 +90,9 @@ def devices_of(topology: str, slices: int) -> Sequence[jax.Device]:
 
 
 def _program(
-  stage: Stage, plain: Stage, chip: chip_table.Chip, chips: int, slices: int
+  stage: Stage, asked: int, chip: chip_table.Chip, chips: int, slices: int
 ) -> dict[str, Any]:
-  """Compiles one stage. `plain` is that stage without recomputation."""
+  """Compiles one stage; the model asks for `asked` operations in it."""
   function, arguments = stage
   try:
     compiled, memory_use = memory.compile_and_measure(
@@ -105,11 +107,5 @@ def _program(
     chips=chips,
     slices=slices,
     executed=flops.count(function, *arguments),
-    model=flops.count(plain[0], *plain[1]),
+    model=asked,
   )
-
-
-def _without_recomputation(config: ConfigDict) -> ConfigDict:
-  config = config.copy_and_resolve_references()
-  config.compute.remat_policy = 'everything'
-  return config

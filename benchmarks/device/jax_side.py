@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
 from adrpo_jax.builders.abstract_stages import stages_of
-from adrpo_jax.compile import flops
+from adrpo_jax.compile.model_flops import model_flops
 from benchmarks import timing
 from benchmarks.device.random_arrays import random_arrays
 
@@ -51,22 +51,6 @@ def make_step(config: ConfigDict, *, judged: bool) -> timing.Step:
   )
 
 
-def model_flops(config: ConfigDict) -> dict[str, int]:
-  """Stage -> operations of one step that the model asks for.
-
-  Counted without recomputation, and on a CPU's mesh, where attention is plain
-  products rather than a kernel.
-  """
-  config = config.copy_and_resolve_references()
-  config.compute.remat_policy = 'everything'
-  mesh = sharding.make_mesh(1, 1, 1, devices=jax.devices('cpu')[:1])
-  stages = stages_of(config, mesh)
-  return {
-    name: flops.count(stages[name][0], *stages[name][1])
-    for name in ('rollout', 'update')
-  }
-
-
 def measure(
   config: ConfigDict,
   *,
@@ -85,7 +69,11 @@ def measure(
     report: is called with the result so far.
   """
   device = jax.devices()[0]
-  facts = {'device': device.device_kind, 'model_flops': model_flops(config)}
+  asked = model_flops(config)
+  facts = {
+    'device': device.device_kind,
+    'model_flops': {stage: asked[stage] for stage in ('rollout', 'update')},
+  }
 
   def with_peak(result: dict[str, Any]) -> None:
     stats = device.memory_stats() or {}
