@@ -30,7 +30,10 @@ from adrpo_jax.system.files import replacing
 from adrpo_jax.system.steady_output import steady_output
 
 _TOPOLOGY = flags.DEFINE_string(
-  'topology', '', 'Chips and their layout: v5e:4x4, v5p:2x2x2, v6e:8x8, ...'
+  'topology',
+  '',
+  'Chips and their layout: v5e:4x4, v5p:2x2x2, v6e:8x8, ...; or the type of a '
+  'slice: v5litepod-16, v6e-8, ...',
 )
 _SLICES = flags.DEFINE_integer('num_slices', 1, 'Number of slices.')
 _PER_CHIP = flags.DEFINE_integer(

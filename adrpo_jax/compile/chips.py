@@ -1,11 +1,14 @@
-"""Published speeds and memory sizes of TPU chips, by generation.
+"""Published speeds and memory sizes of TPU chips, and the names of slices.
 
-Source: the Google Cloud documentation of each version, November 2026.
-Bandwidths are in bytes per second. The bandwidth of the interconnect is the sum
-over all links of a chip in one direction; a collective along one axis of a
-torus reaches only a part of it.
+Source: the Google Cloud documentation of v4, v5e, v5p, v6e and TPU7x, November
+2026. Bandwidths are in bytes per second. The bandwidth of the interconnect is
+the sum over all links of a chip in one direction, half of the published one; a
+collective along one axis of a torus reaches only a part of it.
 """
 
+from collections.abc import Mapping
+import math
+import re
 from typing import NamedTuple
 
 from adrpo_jax.errors import InputError, unknown_name
@@ -14,14 +17,15 @@ GIB = 2**30
 
 
 class Chip(NamedTuple):
-  """The speeds of one chip.
+  """The speeds of one device of JAX, which is a chip or a part of it.
 
   flops: bfloat16 operations per second
   hbm: bytes of memory
   hbm_rate: bandwidth of the memory
   ici_rate: bandwidth of the interconnect within a slice
-  dcn_rate: bandwidth of the network between slices: the share of one chip in
+  dcn_rate: bandwidth of the network between slices: the share of one device in
     the bandwidth of its host
+  devices: of a chip
   """
 
   flops: float
@@ -29,14 +33,77 @@ class Chip(NamedTuple):
   hbm_rate: float
   ici_rate: float
   dcn_rate: float
+  devices: int = 1
 
 
 CHIPS = {
   'v4': Chip(275e12, 32 * GIB, 1228e9, 300e9, 3.1e9),
-  'v5e': Chip(197e12, 16 * GIB, 819e9, 200e9, 3.1e9),
-  'v5p': Chip(459e12, 95 * GIB, 2765e9, 600e9, 6.2e9),
-  'v6e': Chip(918e12, 32 * GIB, 1640e9, 448e9, 6.2e9),
+  'v5e': Chip(197e12, 16 * GIB, 819e9, 200e9, 3.125e9),
+  'v5p': Chip(459e12, 95 * GIB, 2765e9, 600e9, 6.25e9),
+  'v6e': Chip(918e12, 32 * GIB, 1600e9, 400e9, 12.5e9),
+  # Two devices, which share the links of their chip.
+  'tpu7x': Chip(1153.5e12, 96 * GIB, 3690e9, 300e9, 6.25e9, devices=2),
 }
+
+# Slices by their number of chips, as Google Cloud offers them.
+_FLAT = {
+  math.prod(sides): sides
+  for sides in (
+    *((1, 1), (2, 2), (2, 4), (4, 4), (4, 8)),
+    *((8, 8), (8, 16), (16, 16)),
+  )
+}
+_SOLID = {
+  math.prod(sides): sides
+  for sides in (
+    *((2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4), (4, 4, 4), (4, 4, 8)),
+    *((4, 8, 8), (8, 8, 8), (8, 8, 16), (8, 16, 16), (16, 16, 16)),
+  )
+}
+
+
+class _Slices(NamedTuple):
+  """How the accelerator types of a generation count.
+
+  kind: of the chip
+  cores: of a chip, where the number in a name is that of cores, else 1
+  sides: number of chips -> the torus
+  """
+
+  kind: str
+  cores: int
+  sides: Mapping[int, tuple[int, ...]]
+
+
+_ACCELERATORS = {
+  'v5litepod': _Slices('v5e', 1, _FLAT),
+  'v5e': _Slices('v5e', 1, _FLAT),
+  'v6e': _Slices('v6e', 1, _FLAT),
+  'v4': _Slices('v4', 2, _SOLID),
+  'v5p': _Slices('v5p', 2, _SOLID),
+}
+
+
+def topology_of(name: str) -> str:
+  """Returns the topology of an accelerator type; a topology stays as it is.
+
+  >>> topology_of('v5litepod-16'), topology_of('v5p-16'), topology_of('v6e:2x4')
+  ('v5e:4x4', 'v5p:2x2x2', 'v6e:2x4')
+
+  Raises:
+    InputError: there is no slice of that size.
+  """
+  matched = re.fullmatch(r'([a-z0-9]+)-(\d+)', name)
+  if not matched:
+    return name
+  if matched[1] not in _ACCELERATORS:
+    raise unknown_name(matched[1], _ACCELERATORS, 'kind of TPU')
+  slices, count = _ACCELERATORS[matched[1]], int(matched[2])
+  sizes = {chips * slices.cores: sides for chips, sides in slices.sides.items()}
+  if count not in sizes:
+    named = ', '.join(f'{matched[1]}-{size}' for size in sizes)
+    raise InputError(f'Expected one of {named}, got {name!r}.')
+  return f'{slices.kind}:{"x".join(map(str, sizes[count]))}'
 
 
 def chip_of(topology: str) -> Chip:
@@ -44,7 +111,8 @@ def chip_of(topology: str) -> Chip:
   kind = topology.partition(':')[0]
   if not topology.partition(':')[2]:
     raise InputError(
-      f'Expected a topology like v5e:4x4 or v5p:2x2x2, got {topology!r}.'
+      'Expected a topology like v5e:4x4 or v5p:2x2x2, or a type like v6e-8, '
+      f'got {topology!r}.'
     )
   if kind not in CHIPS:
     raise unknown_name(kind, CHIPS, 'kind of TPU')

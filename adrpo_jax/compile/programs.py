@@ -1,6 +1,6 @@
 """Compiles the stages of a config for a TPU topology, without a TPU."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import json
 import os
 from typing import Any
@@ -23,7 +23,8 @@ def compile_stages(
 
   Args:
     config: a config whose family can give shapes without weights.
-    topology: the topology of one slice.
+    topology: the topology of one slice, such as 'v5e:4x4', or its accelerator
+      type, such as 'v5litepod-16'.
     slices: the number of slices.
     per_chip: prompts per step for each chip over which the batch is sharded; 0
       keeps the value of the config.
@@ -32,6 +33,7 @@ def compile_stages(
     InputError: the topology is unknown, libtpu is missing, or the mesh does not
       fit the devices.
   """
+  topology = chip_table.topology_of(topology)
   chip = chip_table.chip_of(topology)
   devices = devices_of(topology, slices)
   mesh = sharding.make_mesh(**config.mesh, devices=devices)
@@ -46,12 +48,12 @@ def compile_stages(
     for name in stages
   }
   peak = max(program['hbm_peak_bytes'] for program in programs.values())
-  refused = any('refused' in program for program in programs.values())
   return {
-    'fits': peak <= chip.hbm and not refused,
+    'fits': fits(programs, chip.hbm),
     'topology': topology,
     'num_slices': slices,
-    'chips': len(devices),
+    'chips': len(devices) // chip.devices,
+    'devices': len(devices),
     'mesh': dict(mesh.shape),
     'hbm_capacity_bytes': chip.hbm,
     'hbm_peak_bytes': peak,
@@ -63,6 +65,14 @@ def compile_stages(
   }
 
 
+def fits(programs: Mapping[str, Any], capacity: int) -> bool:
+  """Returns True if the compiler refused no program for its memory."""
+  return not any(
+    'refused' in program or program['hbm_peak_bytes'] > capacity
+    for program in programs.values()
+  )
+
+
 def devices_of(topology: str, slices: int) -> Sequence[jax.Device]:
   """Returns the devices of a topology, as libtpu describes them."""
   from jax.experimental import topologies
@@ -70,9 +80,14 @@ def devices_of(topology: str, slices: int) -> Sequence[jax.Device]:
   # libtpu must not search for a TPU, and several processes may compile.
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
   os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')
+  options: dict[str, Any] = {}
+  if topology.startswith('v4:'):  # Both cores of a chip are one device.
+    options['chip_config_name'] = 'megacore'
+  if topology.endswith(':1x1'):  # A host has more chips.
+    options['chips_per_host_bounds'] = (1, 1, 1)
   try:
     return topologies.get_topology_desc(
-      platform='tpu', topology_name=topology, num_slices=slices
+      platform='tpu', topology_name=topology, num_slices=slices, **options
     ).devices
   except Exception as error:  # A plugin may raise anything.
     reason = str(error).splitlines()[0] if str(error) else repr(error)

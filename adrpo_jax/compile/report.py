@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from adrpo_jax.compile.advice import advice
 from adrpo_jax.compile.chips import GIB
 
 
@@ -16,6 +17,7 @@ def table(report: dict[str, Any]) -> str:
     f'{report["samples"]} samples a step',
     f'{"fits" if report["fits"] else "DOES NOT FIT"}: {peak:.2f} of '
     f'{capacity:.0f} GiB a chip',
+    *advice(report),
     '',
     'program    HBM GiB: args  temps   peak   alive   TFLOP  moved GiB  '
     'sent GiB   roofline s  bound            MFU ≤',

@@ -1,0 +1,73 @@
+"""What to try where a program does not fit, and when a report says so."""
+
+import jax
+import pytest
+
+from adrpo_jax.compile import costs, programs
+from adrpo_jax.compile.advice import advice
+from adrpo_jax.compile.chips import GIB
+
+COMPUTE = {
+  'microbatches': 4,
+  'remat_policy': 'nothing',
+  'reward_chunks': 1,
+  'decode_chunks': 2,
+}
+
+
+def report(**peaks):
+  """A report of programs by their GiB, on eight chips of 16 GiB."""
+  return {
+    'hbm_capacity_bytes': 16 * GIB,
+    'mesh': {'data': 2, 'fsdp': 4, 'tensor': 1},
+    'devices': 8,
+    'config': {'compute': dict(COMPUTE), 'model': {'lora_rank': 0}},
+    'programs': {
+      name: {'hbm_peak_bytes': peak * GIB} for name, peak in peaks.items()
+    },
+  }
+
+
+def test_what_fits_needs_no_advice():
+  assert list(advice(report(rollout=15, reward=1, update=16))) == []
+
+
+def test_keys_are_turned_from_where_they_stand():
+  (line,) = advice(report(rollout=1, reward=1, update=20.5))
+  assert line == (
+    'update needs 20.50 GiB. Try, in this order: '
+    '--config.compute.microbatches=8, --config.mesh.fsdp=8, '
+    '--config.model.lora_rank=32, fewer prompts for each chip.'
+  )
+  (line,) = advice(report(rollout=1, reward=17, update=1))
+  assert 'decode_chunks=4, --config.compute.reward_chunks=2, fewer' in line
+
+
+def test_language_has_fewer_logits_and_adapters_stay():
+  told = report(rollout=1, update=17)
+  told['config']['compute'] |= {'logits_chunk': 128, 'remat_policy': 'dots'}
+  told['config']['model']['lora_rank'] = 8
+  told['mesh']['fsdp'] = 8
+  (line,) = advice(told)
+  assert line.endswith(
+    'microbatches=8, --config.compute.remat_policy=nothing, '
+    '--config.compute.logits_chunk=64, fewer prompts for each chip.'
+  )
+
+
+def test_what_the_compiler_refused_never_fits():
+  """Its message may name less than a chip has, at the limit of a buffer."""
+  error = jax.errors.JaxRuntimeError(
+    'RESOURCE_EXHAUSTED: Ran out of memory; total memory required (15.75G)'
+  )
+  told = report(rollout=1, reward=1, update=1)
+  told['programs']['update'] = costs.refused_costs(error)
+  assert not programs.fits(told['programs'], 16 * GIB)
+  (line,) = advice(told)
+  assert line.startswith('update needs 15.75 GiB.')
+
+
+@pytest.mark.parametrize(('peak', 'fits'), [(15.75, True), (16.1, False)])
+def test_what_was_compiled_fits_by_its_peak(peak, fits):
+  told = report(rollout=1, reward=1, update=peak)
+  assert programs.fits(told['programs'], 16 * GIB) == fits
