@@ -3,8 +3,8 @@
   PYTHONPATH=. python benchmarks/tpu_table.py
 
 Peak memory is that of the largest program. "Sent" is the number of bytes that a
-chip sends in an update. MFU is the bound of the roofline, for the operations of
-the model without recomputation.
+chip sends in a step: in rollout, reward and update. MFU is the bound of the
+roofline of the update, for the operations that the model asks for.
 """
 
 import json
@@ -68,6 +68,7 @@ def row(report: dict) -> list[str]:
   slices, topology = report['num_slices'], report['topology']
   programs = report['programs']
   update = programs['update']
+  sent = sum(costs['collective_bytes'] for costs in programs.values())
   peak, capacity = report['hbm_peak_bytes'], report['hbm_capacity_bytes']
   fits = '' if report['fits'] else ', **does not fit**'
   rollout, own = (
@@ -81,7 +82,7 @@ def row(report: dict) -> list[str]:
     f'{peak / GIB:.1f} of {capacity / GIB:.0f}{fits}',
     f'{rollout:.2f}',
     f'{own:.2f}',
-    f'{update["collective_bytes"] / GIB:.1f}',
+    f'{sent / GIB:.1f}',
     update['roofline']['bound'],
     f'{update["roofline"]["mfu_bound"]:.0%}',
   ]
