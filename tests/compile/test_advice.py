@@ -4,6 +4,7 @@ import jax
 import pytest
 
 from adrpo_jax.compile import costs, programs
+from adrpo_jax.compile import report as compile_report
 from adrpo_jax.compile.advice import advice
 from adrpo_jax.compile.chips import GIB
 
@@ -18,7 +19,13 @@ COMPUTE = {
 def report(**peaks):
   """A report of programs by their GiB, on eight chips of 16 GiB."""
   return {
+    'fits': max(peaks.values()) <= 16,
+    'topology': 'v5e:2x4',
+    'num_slices': 1,
+    'chips': 8,
+    'samples': 64,
     'hbm_capacity_bytes': 16 * GIB,
+    'hbm_peak_bytes': max(peaks.values()) * GIB,
     'mesh': {'data': 2, 'fsdp': 4, 'tensor': 1},
     'devices': 8,
     'config': {'compute': dict(COMPUTE), 'model': {'lora_rank': 0}},
@@ -65,6 +72,14 @@ def test_what_the_compiler_refused_never_fits():
   assert not programs.fits(told['programs'], 16 * GIB)
   (line,) = advice(told)
   assert line.startswith('update needs 15.75 GiB.')
+
+
+def test_a_table_says_what_to_try():
+  told = report(update=40.5)
+  told['programs']['update']['refused'] = 'RESOURCE_EXHAUSTED'
+  verdict, line = compile_report.table(told).splitlines()[1:3]
+  assert verdict == 'DOES NOT FIT: 40.50 of 16 GiB a chip'
+  assert line.startswith('update needs 40.50 GiB. Try, in this order: ')
 
 
 @pytest.mark.parametrize(('peak', 'fits'), [(15.75, True), (16.1, False)])
