@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts that need Python with adrpo_jax in it.
 #
 #   activate_environment REPOSITORY       an active virtual environment is used

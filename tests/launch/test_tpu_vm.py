@@ -85,6 +85,117 @@ def test_install_reaches_all_hosts():
   _, remote = on_hosts(install)
   assert remote.startswith('set -e; ')
   assert remote.endswith(' --python .venv -e .[tpu]')
+  *_, more = commands('install', *WHERE, '--extras=math,wandb')
+  assert on_hosts(more)[1].endswith(' -e .[tpu,math,wandb]')
+
+
+def test_several_slices_are_reached_through_their_place_in_the_queue():
+  slices = (*WHERE, '--num-slices=2')
+  assert commands('create', *slices, '--spot') == [
+    shlex.split(
+      'gcloud compute tpus queued-resources create pod --node-count=2 '
+      '--node-prefix=pod --runtime-version=v2-alpha-tpuv5-lite '
+      '--accelerator-type=v5litepod-8 --spot --zone=us-west4-a'
+    )
+  ]
+  alpha = shlex.split('gcloud alpha compute tpus queued-resources')
+  _, copy, install = commands('install', *slices)
+  for command, word in ((copy, 'scp'), (install, 'ssh')):
+    assert command[:6] == [*alpha, word]
+    assert {'--node=all', '--worker=all'} < {*command}
+  assert 'queued-resources' in commands('delete', *slices)[0]
+
+
+def test_a_project_with_hosts_without_addresses():
+  access = ['--network=lab', '--subnetwork=a', '--service-account=a@b.c']
+  where = (*WHERE, '--project=mine', '--internal-ip')
+  (create,) = commands('create', *where, *access)
+  assert {*access, '--internal-ips', '--project=mine'} < {*create}
+  for command in ('stop', 'logs'):
+    assert {'--internal-ip', '--project=mine'} < {*commands(command, *where)[0]}
+
+
+def test_status_is_that_of_the_tpu_and_of_the_run():
+  about, last = commands('status', *WHERE)
+  assert about[4:6] == ['describe', 'pod']
+  assert on_hosts(last)[1] == 'tail -n 1 adrpo_jax/run.log'
+
+
+def test_compiled_programs_are_kept_in_the_bucket():
+  flags = ('--', '--workdir=gs://bucket/a/run')
+  setting = 'export JAX_COMPILATION_CACHE_DIR=gs://bucket/jax_cache; '
+  assert setting in on_hosts(commands('run', *WHERE, *flags)[0])[1]
+  elsewhere = '--env=JAX_COMPILATION_CACHE_DIR=gs://other/place'
+  *_, run = commands('run', *WHERE, elsewhere, *flags)
+  assert 'export' not in on_hosts(run)[1]
+
+
+FAKE = """#!/bin/sh
+echo "$@" >>"$CALLS/calls"
+for file; do
+  case $file in
+    */adrpo_jax_env*)
+      cp -p "$file" "$CALLS/sent"
+      ls -l "$file" >"$CALLS/mode" ;;
+  esac
+done
+[ "$(wc -l <"$CALLS/calls")" -gt "${FAILURES:-0}" ]
+"""
+
+
+@pytest.fixture
+def with_gcloud(tmp_path):
+  """The environment of a gcloud that notes its calls, and of a short sleep."""
+  for name, script in (('gcloud', FAKE), ('sleep', '#!/bin/sh\n')):
+    program = tmp_path / 'bin' / name
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(script)
+    program.chmod(0o755)
+  path = f'{tmp_path}/bin:/usr/bin:/bin'
+  return {'PATH': path, 'CALLS': str(tmp_path), 'TMPDIR': str(tmp_path)}
+
+
+def test_variables_travel_in_a_file_that_nobody_else_reads(
+  with_gcloud, tmp_path
+):
+  secret = "hf_'$(secret)' two"
+  done = tpu_vm(
+    *('run', *WHERE[:2], '--env=HF_TOKEN', '--env=MODE=a=b'),
+    *('--', '--workdir=gs://bucket/a'),
+    env=with_gcloud | {'HF_TOKEN': secret},
+  )
+  assert done.returncode == 0, done.stderr
+  calls = (tmp_path / 'calls').read_text()
+  assert 'secret' not in calls + done.stdout + done.stderr
+  assert '. ~/.adrpo_jax_env; nohup' in calls
+  assert (tmp_path / 'mode').read_text().startswith('-rw-------')
+  assert not list(tmp_path.glob('adrpo_jax_env*'))
+  read = subprocess.run(
+    [
+      '/bin/bash',
+      '-c',
+      '. "$1"; echo "$HF_TOKEN,$MODE"',
+      '-',
+      tmp_path / 'sent',
+    ],
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert read.stdout == f'{secret},a=b\n'
+
+
+@pytest.mark.parametrize(('failures', 'status'), [(2, 0), (3, 1)])
+def test_a_connection_is_tried_three_times(
+  with_gcloud, tmp_path, failures, status
+):
+  environment = with_gcloud | {'FAILURES': str(failures)}
+  done = tpu_vm('install', *WHERE[:2], env=environment)
+  assert done.returncode == status
+  calls = (tmp_path / 'calls').read_text().splitlines()
+  assert sum('scp' in call for call in calls) == 3
+  assert sum('ssh' in call for call in calls) == (status == 0)
+  assert done.stderr.count('once more in 10 s') == 2
 
 
 @pytest.mark.parametrize('command', ['run', 'resume'])
@@ -129,8 +240,9 @@ def test_a_run_is_stopped_by_the_signal_it_saves_on():
 def test_logs_of_a_host():
   assert commands('logs', *WHERE, '--worker=3') == [
     shlex.split(
-      'gcloud compute tpus tpu-vm ssh pod --worker=3 '
-      "'--command=tail -n 100 -F adrpo_jax/run.log' --zone=us-west4-a"
+      'gcloud compute tpus tpu-vm ssh pod '
+      "'--command=tail -n 100 -F adrpo_jax/run.log' --worker=3 "
+      '--zone=us-west4-a'
     )
   ]
 
@@ -144,6 +256,9 @@ def test_logs_of_a_host():
     (['create', '--name=', '--zone=z', '--dry-run'], 'Expected --name=NAME'),
     (['delete', '--name=n', '--dry-run'], 'Expected --zone=ZONE'),
     (['create', *WHERE, '--type=h100'], 'Expected --type=v4-N'),
+    (['create', *WHERE, '--num-slices=0'], "of at least 1, got '0'"),
+    (['run', *WHERE, '--env=a b=c'], "got a name like 'a b'"),
+    (['run', *WHERE, '--env=NOT_SET_ANYWHERE'], 'but it is not set. Export'),
     (['run', *WHERE, '--config=c.py'], 'got --config=c.py. Flags of adrpo'),
     (['run', *WHERE], 'Expected --workdir=gs://'),
     (['run', *WHERE, '--', '--workdir=runs/a'], 'got: --workdir=runs/a'),
