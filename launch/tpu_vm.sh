@@ -131,7 +131,7 @@ status() {
   else
     tpu tpu-vm describe "$name" '--format=value(state,health)'
   fi
-  on_workers "$worker" 'tail -n 1 adrpo_jax/run.log'
+  on_workers "$worker" 'tail -n 1 adrpo_jax/run.log || echo No run yet.'
 }
 
 # The images have Python 3.10, so uv brings a newer one.

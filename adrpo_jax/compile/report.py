@@ -10,13 +10,14 @@ def table(report: dict[str, Any]) -> str:
   """Returns a verdict, a row for each program, and its collectives."""
   capacity = report['hbm_capacity_bytes'] / GIB
   peak = report['hbm_peak_bytes'] / GIB
+  unit = 'chip' if report['devices'] == report['chips'] else 'device'
   slices = f'{report["num_slices"]} × ' if report['num_slices'] > 1 else ''
   mesh = ', '.join(f'{k} {v}' for k, v in report['mesh'].items())
   lines = [
     f'{slices}{report["topology"]}, {report["chips"]} chips ({mesh}), '
     f'{report["samples"]} samples a step',
     f'{"fits" if report["fits"] else "DOES NOT FIT"}: {peak:.2f} of '
-    f'{capacity:.0f} GiB a chip',
+    f'{capacity:.0f} GiB a {unit}',
     *advice(report),
     '',
     'program    HBM GiB: args  temps   peak   alive   TFLOP  moved GiB  '
