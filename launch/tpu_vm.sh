@@ -249,7 +249,7 @@ while (($#)); do
       flags=("${@:2}")
       break
       ;;
-    *) fail "Expected an option of launch/tpu_vm.sh, written --name=VALUE, got" \
+    *) fail "Expected an option of launch/tpu_vm.sh, as --name=VALUE, got" \
       "$1. Flags of adrpo_jax.main stand after --; see --help." ;;
   esac
   shift
