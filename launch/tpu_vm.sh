@@ -148,17 +148,17 @@ python3 -m uv pip install --quiet --python .venv -e .[tpu${extras:+,$extras}]"
 
 # The values of --env go to all hosts in a file of mode 600.
 send_environment() {
-  local file entry
+  local entry
   if [[ -n $dry_run ]]; then
     copied "${TMPDIR:-/tmp}/adrpo_jax_env" .adrpo_jax_env
     return
   fi
-  file=$(mktemp "${TMPDIR:-/tmp}/adrpo_jax_env.XXXXXX") # of mode 600
+  secrets=$(mktemp "${TMPDIR:-/tmp}/adrpo_jax_env.XXXXXX") # of mode 600
+  trap 'rm -f "$secrets"' EXIT # after Ctrl-C too
   for entry in "${variables[@]}"; do
-    printf 'export %s=%s\n' "${entry%%=*}" "$(quoted "${entry#*=}")" >>"$file"
-  done
-  again copied "$file" .adrpo_jax_env || { rm -f "$file" && return 1; }
-  rm -f "$file"
+    printf 'export %s=%s\n' "${entry%%=*}" "$(quoted "${entry#*=}")"
+  done >"$secrets"
+  again copied "$secrets" .adrpo_jax_env
 }
 
 start() {

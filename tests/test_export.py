@@ -8,6 +8,7 @@ import pathlib
 from typing import NamedTuple
 
 from closeness import distance
+from diffusers_model import velocity_of
 import jax
 import jax.numpy as jnp
 import merged_lora
@@ -111,7 +112,7 @@ def test_adapters(adapted):
 
 def velocities():
   """Two functions, (params) and (a model of diffusers) -> velocities."""
-  torch = pytest.importorskip('torch')
+  pytest.importorskip('torch')
   rng = np.random.default_rng(0)
   x = rng.normal(size=(2, 8, 8, 8)).astype(np.float32)
   states = rng.normal(size=(2, 5, 32)).astype(np.float32)
@@ -122,13 +123,7 @@ def velocities():
     return MMDiT(MMDIT).apply(params, x, sigma, Condition(states, pooled))
 
   def theirs(model):
-    with torch.no_grad():
-      return model(
-        torch.tensor(x.transpose(0, 3, 1, 2)),
-        torch.tensor(states),
-        torch.tensor(pooled),
-        1000 * torch.tensor(sigma),
-      )[0].permute(0, 2, 3, 1)
+    return velocity_of(model, x, sigma, states, pooled)
 
   return ours, theirs
 

@@ -5,11 +5,12 @@ import pathlib
 import numpy as np
 import pytest
 
-torch = pytest.importorskip('torch')
+pytest.importorskip('torch')
 diffusers = pytest.importorskip('diffusers')
 pytest.importorskip('peft')
 
 from closeness import distance
+from diffusers_model import velocity_of
 import jax
 import jax.numpy as jnp
 import small_run
@@ -48,13 +49,7 @@ def test_from_a_folder_to_an_adapter_that_diffusers_loads(rank, tmp_path):
   sigma = np.array([0.2, 0.9], np.float32)
 
   def theirs(model):
-    with torch.no_grad():
-      return model(
-        torch.tensor(x.transpose(0, 3, 1, 2)),
-        torch.tensor(states),
-        torch.tensor(pooled),
-        1000 * torch.tensor(sigma),
-      )[0].permute(0, 2, 3, 1)
+    return velocity_of(model, x, sigma, states, pooled)
 
   base = theirs(pipeline.transformer)
   if rank:
