@@ -230,7 +230,7 @@ def sample(
   restored = _restored(config, run, workdir)
   params = run.policy(restored or run.init(), run.frozen)
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
-  samples = run.draw(params, run.frozen, run.place(prompts), key)
+  samples = run.draw(params, run.frozen, prompts, key)
   arrays = multihost_utils.process_allgather(
     run.kind.arrays(run.decode(run.frozen, samples)), tiled=True
   )
@@ -290,8 +290,10 @@ def export(
   make_folder(workdir)
   with output_folder(workdir / 'export') as folder:
     written = run.export(restored, run.frozen, folder)
-  path = workdir / 'export' / os.fspath(written.relative_to(folder))
-  _say(f'Exported: {path}')
+  if written is not None:
+    path = workdir / 'export' / os.fspath(written.relative_to(folder))
+    _say(f'Exported: {path}')
+  multihost_utils.sync_global_devices('exported')  # All wait for the writer.
   return 0
 
 

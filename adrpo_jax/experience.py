@@ -127,7 +127,7 @@ def offline(
     ids, samples, scores = preferences.as_experience(
       pairs, rows % len(pairs['ids'])
     )
-    prompts, samples = run.place((run.prompts_of(ids), samples))
+    prompts, samples = run.prompts_of(ids), run.place(samples)
     timings = {
       'seconds_rollout': elapsed(samples, since),
       'seconds_reward': 0.0,

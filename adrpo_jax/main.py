@@ -38,6 +38,7 @@ from adrpo_jax.system import (
   cache_files,
   config_files,
   config_keys,
+  joining,
   libtpu_flags,
   local_paths,
   run_folder,
@@ -50,7 +51,7 @@ from adrpo_jax.system.going_on import (
   last_words,
   lost_process,
 )
-from adrpo_jax.system.peers import HEARTBEAT, of_lost_peer, watched_peers
+from adrpo_jax.system.peers import of_lost_peer, watched_peers
 from adrpo_jax.system.steady_output import steady_output
 from adrpo_jax.system.stop_signals import end_at_once, stop_signals
 
@@ -99,6 +100,20 @@ _ITEMS = flags.DEFINE_integer(
   lower_bound=0,
 )
 _COUNT = flags.DEFINE_integer('count', 8, 'Samples of each --prompt.')
+PROMPTS_PER_CHIP = flags.DEFINE_integer(
+  'prompts_per_chip',
+  0,
+  'Sets prompts.prompts_per_step to so many for each chip that shares a batch; '
+  '0 keeps its value.',
+  lower_bound=0,
+)
+EVAL_PROMPTS_PER_CHIP = flags.DEFINE_integer(
+  'eval_prompts_per_chip',
+  0,
+  'Sets eval.batch_size alike; 0 keeps its value. With --prompts_per_chip '
+  'alone it is raised to the next multiple of the chips.',
+  lower_bound=0,
+)
 
 
 @steady_output()
@@ -290,35 +305,12 @@ def _wrong_value(
 def _start_jax() -> None:
   """Joins the other processes, if any, and sets the compilation cache."""
   libtpu_flags.set_flags()
-  platforms = getattr(jax.config, 'jax_platforms', None)
-  if os.environ.get('JAX_COORDINATOR_ADDRESS'):
-    _join()
-  elif 'tpu' in (platforms or ''):  # JAX has set it, on a host with TPUs.
-    with contextlib.suppress(ValueError, OSError):  # A host of no pod.
-      jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT)
+  joining.join()
   cache = os.environ.get('JAX_COMPILATION_CACHE_DIR') or str(
     cache_files.cache_folder() / 'compiled'
   )
   jax.config.update('jax_compilation_cache_dir', cache)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
-
-
-def _join() -> None:
-  """Joins the processes that environment variables name."""
-  names = ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
-  try:
-    count, own = (int(os.environ[name]) for name in names)
-    jax.distributed.initialize(
-      num_processes=count,
-      process_id=own,
-      heartbeat_timeout_seconds=HEARTBEAT,
-    )
-  except (KeyError, ValueError) as error:
-    values = {name: os.environ.get(name) for name in names}
-    raise InputError(
-      'Expected JAX_NUM_PROCESSES and a smaller JAX_PROCESS_ID beside '
-      f'JAX_COORDINATOR_ADDRESS, got {values}.'
-    ) from error
 
 
 def _check_mode(config: ConfigDict) -> None:
@@ -387,7 +379,8 @@ def _run(
   devices: Sequence[jax.Device] | None,
 ) -> int:
   # Imported late: a mistyped key answers at once.
-  from adrpo_jax import commands
+  from adrpo_jax import builders, commands
+  from adrpo_jax.builders.batch_sizes import fit_to_chips
   from adrpo_jax.builders.trained_config import of_trained_weights
 
   if _ANSWERS.value or _BENCHMARK.value:
@@ -398,6 +391,9 @@ def _run(
     config = of_trained_weights(config, workdir, named)
   if _MODE.value == 'pretrain':
     return commands.pretrain_base(config, workdir)
+  per_chip = PROMPTS_PER_CHIP.value, EVAL_PROMPTS_PER_CHIP.value
+  if any(per_chip):
+    fit_to_chips(config, builders.make_mesh(config, devices).shape, *per_chip)
   if _MODE.value == 'sample':
     return commands.sample(
       config,

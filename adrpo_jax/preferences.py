@@ -87,7 +87,7 @@ def draw(
 
 
 def write(path: epath.Path, pairs: dict[str, PyTree]) -> None:
-  """Writes pairs, with the metadata that describe them."""
+  """Writes pairs from process 0, with the metadata that describe them."""
   of_one = {
     name: [leaf.dtype.name, leaf.shape[1:]]
     for name, leaf in pairs['winner'].items()
@@ -98,6 +98,8 @@ def write(path: epath.Path, pairs: dict[str, PyTree]) -> None:
     'pairs': f'{len(pairs["ids"])}{_MARK}{_digest(pairs)}',
     'sample': json.dumps(of_one),
   }
+  if jax.process_index() != 0:
+    return
   with StagedFolder(path.parent) as staged:
     safetensors_trees.save_tree(staged.folder / path.name, pairs, metadata)
 

@@ -20,7 +20,7 @@ import re
 from typing import Any
 
 import jax
-from jax.experimental import mesh_utils
+from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 import numpy as np
@@ -214,6 +214,44 @@ def put_tree(tree: PyTree, shardings: PyTree) -> PyTree:
     )
 
   return jax.tree.map(put, tree, shardings)
+
+
+def own_rows(mesh: Mesh, count: int) -> np.ndarray:
+  """Returns the rows of `count` that lie on the devices of this process."""
+  placed = batch_sharding(mesh).addressable_devices_indices_map((count,))
+  rows = [np.arange(count)[index] for index in placed.values()]
+  return np.unique(np.concatenate(rows))
+
+
+def put_own_rows(mesh: Mesh, rows: PyTree) -> PyTree:
+  """Puts the rows that `own_rows` names onto the mesh, split by prompt.
+
+  Each process gives its own rows alone.
+  """
+  split = batch_sharding(mesh)
+  return jax.tree.map(
+    lambda leaf: jax.make_array_from_process_local_data(
+      split, np.asarray(leaf)
+    ),
+    rows,
+  )
+
+
+def on_first_process(tree: PyTree) -> PyTree | None:
+  """Returns all of a tree as NumPy arrays on process 0, None on the others.
+
+  Every process must call it. Arrays are gathered one after the other, so that
+  the other hosts never hold more than one.
+  """
+  first = jax.process_index() == 0
+
+  def get(leaf: Any) -> np.ndarray | None:
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+      leaf = multihost_utils.process_allgather(leaf, tiled=True)
+    return np.asarray(leaf) if first else None
+
+  host = jax.tree.map(get, tree)
+  return host if first else None
 
 
 def put_rows(mesh: Mesh, rows: PyTree) -> PyTree:

@@ -22,6 +22,9 @@ import optax
 Array = jax.Array
 PyTree = Any
 Metrics = dict[str, Array]
+# Rows of a step's P prompts that one process reads: indices, or all.
+OwnRows = np.ndarray | slice
+ALL_ROWS = slice(None)
 
 
 def append_axes(values: Array, like: Array) -> Array:
@@ -77,11 +80,22 @@ class PromptBatch:
 
   @classmethod
   def of_step(
-    cls, ids: Any, condition: PyTree = (), facts: PyTree = ()
+    cls,
+    ids: Any,
+    condition: PyTree = (),
+    facts: PyTree = (),
+    own: OwnRows = ALL_ROWS,
   ) -> Self:
-    """A whole step: its prompts have the index 0 to P − 1."""
+    """The rows `own` of a step, whose prompts have the index 0 to P − 1.
+
+    Args:
+      ids: [P], of all prompts of the step.
+      condition: of its own rows.
+      facts: of its own rows.
+      own: all by default.
+    """
     index: Any = np.arange(len(ids), dtype=np.int32)
-    return cls(ids, condition, facts, index)
+    return cls(ids[own], condition, facts, index[own])
 
 
 class Scores(NamedTuple):

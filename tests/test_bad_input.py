@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small_run
 
-from adrpo_jax import builders, commands, main
+from adrpo_jax import builders, commands
 from adrpo_jax.builders import checks, parts
 from adrpo_jax.builders.tasks.texts import make_text_task
 from adrpo_jax.errors import InputError
@@ -177,28 +177,6 @@ def test_several_processes_have_to_be_given_a_workdir(monkeypatch):
   status, _, err = small_run.call(*small_run.arguments())
   assert status == 2
   assert '--workdir=DIR, a folder that all 2 processes see' in err
-
-
-@pytest.mark.parametrize('pod', [True, False])
-def test_a_host_with_tpus_joins_its_pod_if_it_is_of_one(monkeypatch, pod):
-  def initialize(**options):
-    assert options == {'heartbeat_timeout_seconds': 50}
-    joined.append(pod)
-    if not pod:
-      raise ValueError('coordinator_address should be defined.')
-
-  joined = []
-  monkeypatch.delenv('JAX_COORDINATOR_ADDRESS', raising=False)
-  monkeypatch.setattr(jax.distributed, 'initialize', initialize)
-  main._start_jax()
-  assert joined == []
-  before = jax.config.jax_platforms
-  jax.config.update('jax_platforms', 'tpu,cpu')
-  try:
-    main._start_jax()
-  finally:
-    jax.config.update('jax_platforms', before)
-  assert joined == [pod]
 
 
 @pytest.mark.parametrize(

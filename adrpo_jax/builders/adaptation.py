@@ -23,15 +23,17 @@ class Adaptation(NamedTuple):
   materialize: (params, frozen) -> parameters to apply, for rollout and loss
   policy:      (params, frozen, extrapolation) -> parameters to apply, for
                evaluation and samples
-  save:        (params, frozen, extrapolation, generator, folder) -> the file
-               that the libraries of the model load
+  exported:    (params, frozen, extrapolation) -> the tree that `save` writes
+  save:        (that tree on the host, extrapolation, generator, folder) -> the
+               file that the libraries of the model load
   """
 
   trainable: Callable[[PyTree, Array], PyTree]
   check: Callable[[PyTree, Generator], None]
   materialize: Callable[[PyTree, PyTree], PyTree]
   policy: Callable[[PyTree, PyTree, float], PyTree]
-  save: Callable[..., pathlib.Path]
+  exported: Callable[[PyTree, PyTree, float], PyTree]
+  save: Callable[[PyTree, float, Generator, pathlib.Path], pathlib.Path]
 
 
 def make_adaptation(config: ConfigDict) -> Adaptation:
@@ -64,14 +66,12 @@ def low_rank(rank: int, alpha: float, targets: str) -> Adaptation:
     return lora.attach(frozen['reference'], params, extrapolation * scale)
 
   def save(
-    params: PyTree,
-    frozen: PyTree,
+    adapters: PyTree,
     extrapolation: float,
     generator: Generator,
     folder: pathlib.Path,
   ) -> pathlib.Path:
-    del frozen
-    return generator.save_adapters(params, extrapolation * scale, folder)
+    return generator.save_adapters(adapters, extrapolation * scale, folder)
 
   return Adaptation(
     # What stands beside 'params' in a base is a constant.
@@ -81,6 +81,7 @@ def low_rank(rank: int, alpha: float, targets: str) -> Adaptation:
     check=lambda params, generator: generator.check_adapters(params),
     materialize=lambda params, frozen: policy(params, frozen, 1.0),
     policy=policy,
+    exported=lambda params, frozen, extrapolation: params,
     save=save,
   )
 
@@ -108,17 +109,6 @@ def extrapolated(
   return optax.incremental_update(full, reference, extrapolation)
 
 
-def _save_whole(
-  params: PyTree,
-  frozen: PyTree,
-  extrapolation: float,
-  generator: Generator,
-  folder: pathlib.Path,
-) -> pathlib.Path:
-  full = jax.jit(extrapolated, static_argnums=2)(params, frozen, extrapolation)
-  return generator.save(full, folder)
-
-
 def all_weights(parts: Sequence[str]) -> Adaptation:
   """Trains these parts of a base whole; the others are constants."""
   return Adaptation(
@@ -130,7 +120,11 @@ def all_weights(parts: Sequence[str]) -> Adaptation:
     check=lambda params, generator: None,
     materialize=overlay,
     policy=extrapolated,
-    save=_save_whole,
+    exported=jax.jit(extrapolated, static_argnums=2),
+    # Extrapolation is in the weights already.
+    save=lambda full, extrapolation, generator, folder: generator.save(
+      full, folder
+    ),
   )
 
 

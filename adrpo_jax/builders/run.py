@@ -29,7 +29,8 @@ from adrpo_jax.rewards.normalizers import comparable
 from adrpo_jax.rewards.protocol import Reward
 from adrpo_jax.types import PromptBatch, PyTree, TrainState
 
-# (ids [P]) -> these prompts, on the host.
+# (ids [P]) -> the rows of these prompts that this process has devices for, on
+# the host.
 Batches = Callable[[np.ndarray], PromptBatch]
 
 # Limits of the mean |Δ log p|. In bfloat16 two programs differ by far more by
@@ -41,18 +42,19 @@ class Run(NamedTuple):
   """A run as functions and arrays, for `train` and `commands`.
 
   prompts_at: step -> the prompts of that step, on the mesh
-  prompts_of: ids [P] -> these prompts, on the host
+  prompts_of: ids [P] -> these prompts, on the mesh
   prompt_count: the number of training prompts
   id_limits: see `Generator`
   place: puts arrays that lead with prompts onto the mesh
-  encode: (prompts) -> prompts_of for these
+  encode: (prompts) -> `prompts_of` for these
   rollout, decode, reward, update: the stages, jitted
   measures: (decoded) -> name -> [P], see `types.Modality`
   parts: the number of parts of a rollout; one is judged while the next is drawn
   gather: gives every process all of a tree
   policy: (state, frozen) -> full parameters for evaluation and sampling
   draw: the rollout with full parameters
-  export: (state, frozen, folder) -> the file that other libraries load
+  export: (state, frozen, folder) -> the file that other libraries load, which
+    process 0 writes; None for the others
   evaluate: (full parameters, frozen, between) -> Evaluation, see `Evaluate`
   abstract: the state's shapes and shardings; `init` makes it
   kind: of the samples
@@ -64,11 +66,13 @@ class Run(NamedTuple):
   method: Method
   frozen: dict[str, PyTree]
   prompts_at: Callable[[int], PromptBatch]
-  prompts_of: Batches
+  prompts_of: Callable[[np.ndarray], PromptBatch]
   prompt_count: int
   id_limits: Mapping[str, int]
   place: Callable[[PyTree], PyTree]
-  encode: Callable[[prompt_sources.PromptSet], Batches]
+  encode: Callable[
+    [prompt_sources.PromptSet], Callable[[np.ndarray], PromptBatch]
+  ]
   rollout: Callable[..., PyTree]
   decode: Callable[..., PyTree]
   measures: Callable[..., Any]
@@ -78,7 +82,7 @@ class Run(NamedTuple):
   update: Callable[..., Any]
   policy: Callable[[TrainState, PyTree], PyTree]
   draw: Callable[..., PyTree]
-  export: Callable[[TrainState, PyTree, pathlib.Path], pathlib.Path]
+  export: Callable[[TrainState, PyTree, pathlib.Path], pathlib.Path | None]
   evaluate: Evaluate
   held_out: prompt_sources.PromptSet
   init: Callable[[], TrainState]
@@ -128,16 +132,22 @@ def build(
   adapted = adaptation.make_adaptation(config.model)
   extrapolation = config.training.extrapolation
 
-  place = partial(sharding.put_rows, mesh)
+  place = partial(sharding.put_own_rows, mesh)
   gather = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(mesh))
-  encode = _encoder(generator, task)
-  prompts_of = encode(task.training)
+  encode = _encoder(generator, task, mesh)
+  batches = encode(task.training)
+
+  def on_mesh(
+    prompts: prompt_sources.PromptSet,
+  ) -> Callable[[np.ndarray], PromptBatch]:
+    encoded = encode(prompts)
+    return lambda ids: place(encoded(ids))
 
   def read(step: int) -> PromptBatch:
     ids = prompt_sources.step_ids(
       len(task.training), groups[0], step, config.seed
     )
-    return prompts_of(ids)
+    return batches(ids)
 
   ahead = read_ahead(read)
 
@@ -158,21 +168,25 @@ def build(
 
   def export(
     state: TrainState, frozen: PyTree, folder: pathlib.Path
-  ) -> pathlib.Path:
+  ) -> pathlib.Path | None:
     params = adaptation.policy_params(state)
-    return adapted.save(params, frozen, extrapolation, generator, folder)
+    exported = adapted.exported(params, frozen, extrapolation)
+    host = sharding.on_first_process(exported)
+    if host is None:
+      return None
+    return adapted.save(host, extrapolation, generator, folder)
 
   layout, whole = programs.layout, sharding.replicated(mesh)
   return Run(
     method=method,
     frozen=generator.frozen,
     prompts_at=lambda step: place(ahead(step)),
-    prompts_of=prompts_of,
+    prompts_of=lambda ids: place(batches(ids)),
     prompt_count=len(task.training),
     id_limits=generator.id_limits,
-    place=place,
+    place=partial(sharding.put_rows, mesh),
     measures=programs.modality.measures,
-    encode=encode,
+    encode=on_mesh,
     rollout=jax.jit(programs.modality.rollout),
     decode=jax.jit(programs.modality.decode),
     reward=task.reward(task.training, dict),
@@ -207,22 +221,25 @@ def _replay_tolerance(config: ConfigDict, method: Method) -> float:
 
 
 def _encoder(
-  generator: Generator, task: Task
+  generator: Generator, task: Task, mesh: jax.sharding.Mesh
 ) -> Callable[[prompt_sources.PromptSet], Batches]:
-  """(prompts) -> (ids) -> these prompts, on the host."""
+  """Makes (prompts) -> their `Batches`: a process reads no others' rows."""
 
   def encode(prompts: prompt_sources.PromptSet) -> Batches:
     conditions = generator.encode(prompts)
     facts = task.facts(prompts.texts)
 
-    def rows(ids: np.ndarray) -> PromptBatch:
+    def batches(ids: np.ndarray) -> PromptBatch:
+      ids = np.asarray(ids, np.int32)
+      own = sharding.own_rows(mesh, len(ids))
       return PromptBatch.of_step(
-        np.asarray(ids, np.int32),
-        condition=conditions(ids),
-        facts=jax.tree.map(lambda leaf: np.asarray(leaf)[ids], facts),
+        ids,
+        condition=conditions(ids, own),
+        facts=jax.tree.map(lambda leaf: np.asarray(leaf)[ids[own]], facts),
+        own=own,
       )
 
-    return rows
+    return batches
 
   return encode
 

@@ -43,6 +43,8 @@ from adrpo_jax.system.user_code import read_calls
 _METHODS = flags.DEFINE_list(
   'methods', [], 'Methods or variants to compare; all of the config by default.'
 )
+# The beginnings of the flags that every run gets.
+_SHARED = ('--config', '--prompts_per_chip', '--eval_prompts_per_chip')
 _SEEDS = flags.DEFINE_integer(
   'seeds', 3, 'Number of runs of each method: seeds 0, 1, …'
 )
@@ -92,7 +94,7 @@ def _commands(
 ) -> dict[tuple[str, int], list[str]]:
   """Returns (name, seed) -> the arguments of its run, seed after seed."""
   words = command.with_config(argv)
-  config, *shared = [word for word in words if word.startswith('--config')]
+  config, *shared = [word for word in words if word.startswith(_SHARED)]
   return {
     (name, seed): [
       config,

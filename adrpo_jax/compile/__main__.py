@@ -36,11 +36,6 @@ _TOPOLOGY = flags.DEFINE_string(
   'slice: v5litepod-16, v6e-8, ...',
 )
 _SLICES = flags.DEFINE_integer('num_slices', 1, 'Number of slices.')
-_PER_CHIP = flags.DEFINE_integer(
-  'prompts_per_chip',
-  0,
-  'Sets prompts.prompts_per_step; 0 keeps its value.',
-)
 _OUTPUT = flags.DEFINE_string('output', '', 'A .json file; a .txt is added.')
 
 
@@ -52,7 +47,10 @@ def run(argv: Sequence[str]) -> int:
     main.choose_method(config)
     libtpu_flags.set_flags()
     report = compile_stages(
-      config, _TOPOLOGY.value, _SLICES.value, per_chip=_PER_CHIP.value
+      config,
+      _TOPOLOGY.value,
+      _SLICES.value,
+      per_chip=main.PROMPTS_PER_CHIP.value,
     )
   except InputError as error:
     print(f'error: {error}', file=sys.stderr)

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
 from adrpo_jax.builders.abstract_stages import Stage, stages_of
+from adrpo_jax.builders.batch_sizes import fit_to_chips
 from adrpo_jax.compile import chips as chip_table
 from adrpo_jax.compile import costs, flops, memory
 from adrpo_jax.compile.model_flops import model_flops
@@ -37,10 +38,7 @@ def compile_stages(
   chip = chip_table.chip_of(topology)
   devices = devices_of(topology, slices)
   mesh = sharding.make_mesh(**config.mesh, devices=devices)
-  if per_chip:
-    rows = mesh.shape['data'] * mesh.shape['fsdp']
-    config.prompts.prompts_per_step = per_chip * rows
-    config.eval.batch_size = rows * -(-config.eval.batch_size // rows)
+  fit_to_chips(config, mesh.shape, per_chip)
   stages = stages_of(config, mesh)
   asked = model_flops(config)
   programs = {

@@ -28,8 +28,10 @@ def make_clip_reader(
   n_window: int,
   chunks: Callable[[int], int],
   threads: int = 0,
-) -> Callable[[Sequence[str]], ClipFeatures]:
-  """Makes the function (names [P]) -> features, whatever finishes first.
+) -> Callable[..., ClipFeatures]:
+  """Makes the function (names [P], least=0) -> features.
+
+  `least` frames have room in the result, however short its sounds are.
 
   A name that repeats is read once. The first error in the order of the names
   is raised; what is not yet read then is not read.
@@ -45,25 +47,35 @@ def make_clip_reader(
     threads or min(8, os.cpu_count() or 1), thread_name_prefix='sounds'
   )
 
-  def read(names: Sequence[str]) -> ClipFeatures:
+  def read(names: Sequence[str], least: int = 0) -> ClipFeatures:
     waiting = {n: pool.submit(features, n) for n in dict.fromkeys(names)}
     try:
       mels = {name: future.result() for name, future in waiting.items()}
     finally:
       for future in waiting.values():
         future.cancel()
-    return in_chunks([mels[name] for name in names], n_window, chunks)
+    return in_chunks([mels[name] for name in names], n_window, chunks, least)
 
   return read
 
 
 def in_chunks(
-  mels: Sequence[np.ndarray], n_window: int, chunks: Callable[[int], int]
+  mels: Sequence[np.ndarray],
+  n_window: int,
+  chunks: Callable[[int], int],
+  least: int = 0,
 ) -> ClipFeatures:
-  """Lays features [f, M] of P sounds into chunks of 2n frames."""
+  """Lays features [f, M] of P sounds into chunks of 2n frames.
+
+  Args:
+    mels: the features.
+    n_window: n.
+    chunks: see `make_clip_reader`.
+    least: frames that the chunks have room for, however short the sounds are.
+  """
   size = 2 * n_window
   frames = np.array([len(mel) for mel in mels], np.int32)
-  count = chunks(max(1, -(-int(frames.max()) // size)))
+  count = chunks(max(1, -(-max(least, int(frames.max())) // size)))
   laid = np.zeros((len(mels), count * size, mels[0].shape[1]), np.float32)
   for row, mel in zip(laid, mels, strict=True):
     row[: len(mel)] = mel

@@ -22,6 +22,7 @@ STOPPED = 75
 LIFELINE = 'ADRPO_JAX_LIFELINE'
 
 _reactions: list[Callable[[int], None]] = []
+_heard: list[signal.Signals] = []  # by the outermost block
 
 
 @contextlib.contextmanager
@@ -65,6 +66,16 @@ def listening() -> bool:
   return bool(_reactions)
 
 
+def listen_again() -> None:
+  """Takes the signals back from a library that has put handlers of its own.
+
+  `jax.distributed.initialize` takes SIGTERM, for a service that one process
+  alone never asks.
+  """
+  for number in _heard:
+    signal.signal(number, _leave)
+
+
 def end_at_once(message: str) -> NoReturn:
   """Ends this process as a stopped one, from any thread, with a last line."""
   print(f'\n{message}', file=sys.stderr, flush=True)
@@ -78,11 +89,13 @@ def _listening(signals: Sequence[signal.Signals]) -> Iterator[None]:
   writer.setblocking(False)  # As `set_wakeup_fd` asks for.
   before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
   previous = {number: signal.signal(number, _leave) for number in signals}
+  _heard.extend(signals)
   thread = threading.Thread(target=_listen, args=(reader,), daemon=True)
   thread.start()
   try:
     yield
   finally:
+    _heard.clear()
     for number, handler in previous.items():
       # None: the previous handler was not set from Python, so it is lost.
       signal.signal(number, handler or signal.SIG_DFL)

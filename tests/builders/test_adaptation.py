@@ -82,7 +82,8 @@ def test_whole_weights_are_judged_and_saved_as_float32(extrapolation):
   )['params']['to_q']['dense']['kernel']
   saved = []
   generator = types.SimpleNamespace(save=lambda full, _: saved.append(full))
-  adapted.save(params, frozen, extrapolation, generator, None)
+  exported = adapted.exported(params, frozen, extrapolation)
+  adapted.save(exported, extrapolation, generator, None)
   for tree in (adapted.policy(params, frozen, extrapolation), *saved):
     kernel = tree['params']['to_q']['dense']['kernel']
     assert kernel.dtype == jnp.float32

@@ -43,7 +43,10 @@ HERE = [b for b in PYTHON if b.page.name != 'README.md']  # test_readme runs it
 SHELL = [b for b in BLOCKS if b.kind in ('sh', 'console')]
 OURS = frozenset(TEXT_WORLDS)
 # Flags of `adrpo_jax.main` that other modules read too.
-OF_MAIN = ('config', 'workdir', 'answers', 'benchmark', 'items')
+OF_MAIN = (
+  *('config', 'workdir', 'answers', 'benchmark', 'items'),
+  *('prompts_per_chip', 'eval_prompts_per_chip'),
+)
 FILE = re.compile(r'# (\w+\.py)\n')
 
 

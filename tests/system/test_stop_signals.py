@@ -32,6 +32,29 @@ with stop_signals(stop):
 """
 
 
+# One process that has joined a service of its own, as on a host of one.
+JOINED = """
+import os
+import socket
+import sys
+import time
+import jax
+from adrpo_jax.system.stop_signals import (
+  end_at_once, listen_again, stop_signals,
+)
+with socket.socket() as free:
+  free.bind(('localhost', 0))
+  port = free.getsockname()[1]
+with stop_signals(lambda count: end_at_once('ended')):
+  jax.distributed.initialize(f'localhost:{port}', 1, 0)
+  if sys.argv[1] == 'again':
+    listen_again()
+  os.kill(os.getpid(), 15)
+  time.sleep(5)
+print('never heard')
+"""
+
+
 def waits_for(condition):
   give_up = time.monotonic() + 100
   while not condition() and time.monotonic() < give_up:
@@ -153,3 +176,18 @@ def test_a_program_that_imports_the_package_keeps_its_signals():
     env=small_run.process_environment(),
     check=True,
   )
+
+
+@pytest.mark.parametrize(
+  ('how', 'status'), [('again', module.STOPPED), ('never', 0)]
+)
+def test_the_service_of_jax_takes_a_signal_until_it_is_taken_back(how, status):
+  ended = subprocess.run(
+    [sys.executable, '-c', JOINED, how],
+    capture_output=True,
+    text=True,
+    env=small_run.process_environment(),
+    timeout=100,
+  )
+  assert ended.returncode == status, ended.stderr
+  assert ('never heard' in ended.stdout) == (how == 'never')

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 import pathlib
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +16,20 @@ from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.method.record import Method
 from adrpo_jax.models import attention
 from adrpo_jax.models.compute import Compute
-from adrpo_jax.types import Modality, PyTree
+from adrpo_jax.types import ALL_ROWS, Modality, OwnRows, PyTree
 
-Rows = Callable[[np.ndarray], PyTree]
+
+class Rows(Protocol):
+  """The conditions of some prompts of a set, on the host.
+
+  Of the P prompts of a step it returns those of some rows, in shapes that
+  depend on all P: processes that read different rows get one global array.
+  """
+
+  def __call__(self, ids: np.ndarray, own: OwnRows = ALL_ROWS) -> PyTree:
+    """Returns the conditions [len(own), ...] of the prompts ids[own]."""
+
+
 Encode = Callable[[PromptSet], Rows]
 Materialize = Callable[[PyTree, PyTree], PyTree]
 
@@ -35,7 +46,7 @@ class Generator(NamedTuple):
   modality:       (method, materialize) -> Modality for training
   evaluated:      (materialize, samples per prompt) -> Modality for evaluation,
                   which measures the divergence of all methods alike
-  encode:         (prompts) -> (ids [N]) -> conditions [N, ...] of these
+  encode:         (prompts) -> their `Rows`
   condition:      shapes of one condition
   frozen:         'reference' and the other arrays that its modality reads, on
                   the mesh

@@ -48,7 +48,7 @@ from adrpo_jax.models.omni import folder as omni_folder
 from adrpo_jax.models.omni.architectures import ARCHITECTURES
 from adrpo_jax.models.omni.folder import OmniFolder
 from adrpo_jax.system.fingerprint import fingerprint
-from adrpo_jax.types import PyTree
+from adrpo_jax.types import ALL_ROWS, OwnRows, PyTree
 
 TOWER = 'tower'  # the part of full parameters that hears
 FRAMES = 100  # a second, of every release
@@ -179,11 +179,14 @@ def _encoder(hearing: Hearing, longest: int) -> Encode:
       )
     texts = [tokenizer.encode(text) for text in prompts.texts]
 
-    def rows(ids: np.ndarray) -> PyTree:
-      clips = read([names[i] for i in ids])
-      counts = tokens_of(clips.frames)
+    def rows(ids: np.ndarray, own: OwnRows = ALL_ROWS) -> PyTree:
+      read_here = ids[own]
+      others = {names[i] for i in ids} - {names[i] for i in read_here}
+      most = max(map(hearing.frames, others), default=0)
+      clips = read([names[i] for i in read_here], most)
+      pairs = zip(read_here, tokens_of(clips.frames), strict=True)
       return audio_prompts(
-        [texts[i].expanded(int(n)) for i, n in zip(ids, counts, strict=True)],
+        [texts[i].expanded(int(count)) for i, count in pairs],
         clips.mel,
         clips.frames,
         marker=hearing.model.ids.marker,

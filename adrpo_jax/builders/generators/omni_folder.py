@@ -11,7 +11,7 @@ import numpy as np
 from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators.model_folder import model_folder
 from adrpo_jax.data.sound_checks import check_length
-from adrpo_jax.data.sound_files import read_sound
+from adrpo_jax.data.sound_files import read_sound, sound_length
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.audio.log_mel import MelSettings, make_log_mel
 from adrpo_jax.models.audio.preprocessor_file import read_mel_settings
@@ -36,6 +36,7 @@ class Hearing(NamedTuple):
   tokenizer: of prompts with a sound
   mel:       the settings of features
   wave:      (name of a sound) -> [samples] float32 at the rate of `mel`
+  frames:    (name of a sound) -> f, without reading all of it
   features:  (name of a sound) -> log-mel [f, M] float32
   seconds:   of the longest sound that is allowed
   """
@@ -44,6 +45,7 @@ class Hearing(NamedTuple):
   tokenizer: SoundTokenizer
   mel: MelSettings
   wave: Callable[[str], np.ndarray]
+  frames: Callable[[str], int]
   features: Callable[[str], np.ndarray]
   seconds: float
 
@@ -86,7 +88,8 @@ def make_hearing(config: ConfigDict) -> Hearing:
       f'Expected --config.audio.max_seconds of at most {mel.chunk_length}, the '
       f'chunk_length of the features in {folder}, got {seconds:g}.'
     )
-  wave, log_mel = _waves(config, mel.sampling_rate), make_log_mel(mel)
+  wave, length = _waves(config, mel.sampling_rate)
+  log_mel = make_log_mel(mel)
 
   def features(name: str) -> np.ndarray:
     samples = wave(name)
@@ -108,19 +111,25 @@ def make_hearing(config: ConfigDict) -> Hearing:
     tokenizer=tokenizer,
     mel=mel,
     wave=wave,
+    frames=functools.cache(lambda name: mel.frames(length(name))),
     features=functools.lru_cache(room)(features),
     seconds=seconds,
   )
 
 
-def _waves(config: ConfigDict, rate: int) -> Callable[[str], np.ndarray]:
-  """The sounds of files, or of a world, which makes them."""
+def _waves(
+  config: ConfigDict, rate: int
+) -> tuple[Callable[[str], np.ndarray], Callable[[str], int]]:
+  """The sounds of files, or of a world, which makes them, and their lengths."""
   if not config.world:
-    return lambda name: read_sound(name, rate)
+    return (
+      lambda name: read_sound(name, rate),
+      lambda name: sound_length(name, rate),
+    )
   world = lookup(AUDIO_WORLDS, config.world, 'world of clips')
   if world.rate != rate:
     raise InputError(
       f'Expected features at {world.rate} samples a second, as the clips of '
       f'the world {config.world} have, got {rate}.'
     )
-  return world.wave
+  return world.wave, lambda name: len(world.wave(name))

@@ -39,7 +39,7 @@ from adrpo_jax.models.files.hub import lasting_name
 from adrpo_jax.models.files.safetensors_trees import with_dtype
 from adrpo_jax.system.files import visible_files
 from adrpo_jax.system.fingerprint import fingerprint
-from adrpo_jax.types import PyTree
+from adrpo_jax.types import ALL_ROWS, OwnRows, PyTree
 
 SHORTEST = 16  # tokens; prompts of a step are padded to 16, 32, 64, ...
 
@@ -113,10 +113,12 @@ def _encoder(tokenizer: ChatTokenizer, longest: int) -> Encode:
   def encode(prompts: PromptSet) -> Rows:
     encoded = [tokenizer.encode(text) for text in prompts.texts]
 
-    def rows(ids: np.ndarray) -> PyTree:
-      chosen = [encoded[i] for i in ids]
-      length = bucket(max(map(len, chosen)), longest, SHORTEST)
-      return left_padded(chosen, length, tokenizer.pad_id)
+    def rows(ids: np.ndarray, own: OwnRows = ALL_ROWS) -> PyTree:
+      most = max(len(encoded[i]) for i in ids)
+      length = bucket(most, longest, SHORTEST)
+      return left_padded(
+        [encoded[i] for i in ids[own]], length, tokenizer.pad_id
+      )
 
     return rows
 

@@ -5,6 +5,7 @@ import pathlib
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
+import numpy as np
 
 from adrpo_jax.builders.checks import lookup
 from adrpo_jax.builders.generators.base import (
@@ -36,8 +37,9 @@ from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.models.tiny import clip as clip_tiny
 from adrpo_jax.models.tiny import sd3 as sd3_tiny
 from adrpo_jax.sampling import noise_levels
-from adrpo_jax.system.cache_files import cache_folder
+from adrpo_jax.system.cache_files import cache_folder, made_folder
 from adrpo_jax.system.fingerprint import fingerprint
+from adrpo_jax.types import ALL_ROWS, OwnRows, PyTree
 
 
 def make_sd3_generator(
@@ -58,8 +60,8 @@ def make_sd3_tiny_generator(
   config: ConfigDict, mesh: jax.sharding.Mesh
 ) -> Generator:
   """A small random SD3 in the layout of diffusers, with a CLIP pair, cached."""
-  folder = sd3_tiny.write(cache_folder() / 'sd3_tiny')
-  clip_tiny.write(cache_folder() / 'clip_tiny')
+  folder = made_folder(cache_folder() / 'sd3_tiny', sd3_tiny.write)
+  made_folder(cache_folder() / 'clip_tiny', clip_tiny.write)
   return _sd3_in(folder, config, mesh)
 
 
@@ -127,7 +129,12 @@ def _sd3_in(
   )
 
   def encode(prompts: PromptSet) -> Rows:
-    return cached(prompts.texts)
+    conditions = cached(prompts.texts)
+
+    def rows(ids: np.ndarray, own: OwnRows = ALL_ROWS) -> PyTree:
+      return conditions(ids[own])
+
+    return rows
 
   # First: the encoders are gone before the rest comes.
   null = null_condition(encode)

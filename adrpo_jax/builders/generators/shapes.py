@@ -1,9 +1,8 @@
 """The base of an embedded world: small, with a text encoder of its own."""
 
-from functools import partial
-
 import jax
 from ml_collections import ConfigDict
+import numpy as np
 
 from adrpo_jax import sharding
 from adrpo_jax.builders.checks import lookup
@@ -16,21 +15,13 @@ from adrpo_jax.builders.generators.flow import (
 )
 from adrpo_jax.builders.generators.model_folder import base_folder
 from adrpo_jax.data.prompts import PromptSet
-from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.sd3.mmdit import MMDiT
 from adrpo_jax.models.shapes import base as base_models
-from adrpo_jax.models.shapes.text_encoder import TextEncoder, TextEncoderConfig
+from adrpo_jax.models.shapes.text_encoder import TextEncoder
 from adrpo_jax.sampling import noise_levels
 from adrpo_jax.system.fingerprint import fingerprint
-from adrpo_jax.types import Array, PyTree
+from adrpo_jax.types import ALL_ROWS, OwnRows, PyTree
 from adrpo_jax.worlds import WORLDS
-
-
-@partial(jax.jit, static_argnums=0)
-def _encode_tokens(
-  config: TextEncoderConfig, params: PyTree, tokens: Array
-) -> Condition:
-  return TextEncoder(config).apply(params, tokens)
 
 
 def make_world_generator(
@@ -45,13 +36,20 @@ def make_world_generator(
     for name, tree in models.params.items()
   }
 
+  # Every process gets the conditions of all prompts.
+  embed = jax.jit(
+    TextEncoder(models.text_encoder).apply,
+    out_shardings=sharding.replicated(mesh),
+  )
+
   def encode(prompts: PromptSet) -> Rows:
     tokens = world.tokenize(prompts.texts)
-    states = _encode_tokens(
-      models.text_encoder, weights['text_encoder'], tokens
-    )
-    table = jax.device_get(states)
-    return lambda ids: jax.tree.map(lambda leaf: leaf[ids], table)
+    table = jax.device_get(embed(weights['text_encoder'], tokens))
+
+    def rows(ids: np.ndarray, own: OwnRows = ALL_ROWS) -> PyTree:
+      return jax.tree.map(lambda leaf: leaf[ids[own]], table)
+
+    return rows
 
   size = models.mmdit.sample_size
   return make_flow_generator(

@@ -12,7 +12,6 @@ import pathlib
 from typing import Any
 
 import jax
-from jax.experimental import multihost_utils
 import jax.numpy as jnp
 import numpy as np
 import safetensors
@@ -40,10 +39,10 @@ def save_tree(
   tree: PyTree,
   metadata: Mapping[str, str] | None = None,
 ) -> None:
-  """Writes a tree of arrays atomically, from process 0.
+  """Writes a tree of arrays atomically; any process can.
 
-  Every process must call it, because sharded arrays are gathered. The format
-  allows only strings as metadata.
+  Arrays that lie on the devices of several processes are gathered before, see
+  `sharding.on_first_process`. The format allows only strings as metadata.
   """
   metadata = dict(metadata or {})
   wrong = [k for k, v in metadata.items() if not isinstance(v, str)]
@@ -52,10 +51,12 @@ def save_tree(
       f'Expected strings as metadata of {path}, but the values of {wrong} '
       'are of other types. Pass json.dumps(value).'
     )
-  tensors = {name: _on_host(leaf) for name, leaf in leaf_names(tree).items()}
-  if jax.process_index() == 0:
-    with replacing(path) as new:
-      save_file(tensors, new, metadata=metadata)
+  tensors = {
+    name: np.asarray(leaf, order='C')  # The format requires C order.
+    for name, leaf in leaf_names(tree).items()
+  }
+  with replacing(path) as new:
+    save_file(tensors, new, metadata=metadata)
 
 
 def load_tree(path: str | os.PathLike[str], shapes: PyTree) -> PyTree:
@@ -203,13 +204,6 @@ def pickle_error(path: pathlib.Path) -> InputError:
     f"torch.load('{path.name}', weights_only=True), "
     f"'{path.with_suffix('.safetensors').name}')"
   )
-
-
-def _on_host(leaf: Any) -> np.ndarray:
-  """Copies an array to the host in C order, which the format requires."""
-  if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-    leaf = multihost_utils.process_allgather(leaf, tiled=True)
-  return np.asarray(leaf, order='C')
 
 
 def dtype_kind(dtype: Any) -> str:

@@ -55,9 +55,9 @@ class HostReward:
   the device: the threads wait for the samples, and `finish` waits for the
   threads.
 
-  With several processes, each judges the samples on its own devices, and every
-  process gets all scores. A batch fails as a whole: with batch_size 1, a sample
-  that cannot be judged costs no other.
+  With several processes, each judges samples on its own devices, every sample
+  is judged once, and every process gets all scores. A batch fails as a whole:
+  with batch_size 1, a sample that cannot be judged costs no other.
 
   Attributes:
     num_judged: samples judged so far, without those of prompts without record.

@@ -1,6 +1,6 @@
 """The transfer of samples to the host: those on the devices of this process."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -63,7 +63,10 @@ def local_samples(
   decoded: PyTree,
   name: str,
 ) -> list[Sample]:
-  """The samples that lie on this process with their ids; starts their copies.
+  """The samples that this process judges; starts their copies.
+
+  These lie on its devices, with their ids. Where a row lies on several
+  processes, since the mesh axis `tensor` spans them, one of them judges it.
 
   Args:
     view: of the samples.
@@ -85,11 +88,38 @@ def local_samples(
       f'Expected prompt ids below {len(records)}, the number of prompts the '
       f'reward {name!r} was made with, got {list(ids.values())}.'
     )
+  own = _own_rows(prompts.ids, jax.tree.leaves(decoded)[0])
   return [
     Sample(place, records[ids[place[0]]], one)
     for place, one in viewed.items()
-    if place[0] in ids
+    if place[0] in ids and place[0] in own
   ]
+
+
+def _own_rows(*arrays: Any) -> Container[int]:
+  """Returns the rows that this process takes of those on several processes.
+
+  Processes that hold a row of all arrays take turns, row by row.
+  """
+  if jax.process_count() == 1:
+    return range(len(arrays[0]))
+  holders = [_holders(array) for array in arrays]
+  own = set()
+  for row in range(len(arrays[0])):
+    able = sorted(set.intersection(*(held[row] for held in holders)))
+    if able and able[row % len(able)] == jax.process_index():
+      own.add(row)
+  return own
+
+
+def _holders(array: jax.Array) -> list[set[int]]:
+  """Returns the processes that hold each row of an array."""
+  holders: list[set[int]] = [set() for _ in range(len(array))]
+  placed: Mapping[Any, Any] = array.sharding.devices_indices_map(array.shape)
+  for device, index in placed.items():
+    for row in range(len(array))[index[0]]:
+      holders[row].add(device.process_index)
+  return holders
 
 
 def local_pieces(

@@ -1,0 +1,144 @@
+"""Every mode on four processes with two devices each, for every family.
+
+Weights are split over processes by fsdp, or by tensor as well. What a run on
+several hosts leaves is what one host leaves, to rounding. A family takes two
+minutes of two cores, so there are two of them here, one for each mesh; with
+HOSTS=all in the environment there are all.
+"""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+import small_run
+
+from adrpo_jax.builders.tasks import tiny_sounds
+
+pytestmark = pytest.mark.slow
+SOUND = 'SOUND'  # stands for a file
+PROCESSES = 4  # with two devices each, see command_lines.py
+SHORT = {'steps': 1, 'training__learning_rate': 1e-3}
+FSDP = {'mesh__data': 1, 'mesh__fsdp': 8, 'mesh__tensor': 1}
+TENSOR = {'mesh__data': 1, 'mesh__fsdp': 2, 'mesh__tensor': 4}
+PROMPT = '--prompt=a red circle'
+# name -> (file of configs, preset, changes, words of a draw)
+FAMILIES = {
+  'world': ('t2i', 'debug', FSDP, [PROMPT]),
+  'sd3_tiny': (
+    't2i',
+    'sd3_tiny',
+    FSDP | {'model__path': '', 'compute__microbatches': 1},
+    [PROMPT],
+  ),
+  'text_world': ('llm', 'debug', TENSOR, ['--prompt=3 1 2']),
+  'qwen_tiny': ('llm', 'tiny_hf', TENSOR, [PROMPT]),
+  'omni_tiny': (
+    'audio',
+    'tiny_hf',
+    TENSOR | {'model__lora_rank': 2},
+    [PROMPT, f'--audio={SOUND}'],
+  ),
+}
+ALWAYS = ('world', 'text_world')
+
+
+def on_hosts(folder, commands):
+  """Runs command lines on all processes -> what the first has printed."""
+  folder.mkdir(parents=True)
+  script = folder / 'commands.json'
+  script.write_text(json.dumps(commands))
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    port = free.getsockname()[1]
+  own = pathlib.Path(__file__).with_name('command_lines.py')
+  processes = []
+  for rank in range(PROCESSES):
+    # Each host has a cache of its own.
+    environment = small_run.process_environment(
+      JAX_COORDINATOR_ADDRESS=f'localhost:{port}',
+      JAX_NUM_PROCESSES=str(PROCESSES),
+      JAX_PROCESS_ID=str(rank),
+      XDG_CACHE_HOME=str(folder / f'cache_{rank}'),
+    )
+    processes.append(
+      subprocess.Popen(
+        [sys.executable, str(own), str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+      )
+    )
+  try:
+    said = [process.communicate(timeout=900) for process in processes]
+  finally:
+    for process in processes:
+      process.kill()
+  for process, (_, err) in zip(processes, said, strict=True):
+    assert process.returncode == 0, err[-3000:]
+  return said[0][0]
+
+
+def sound(folder):
+  """A file of sound."""
+  return tiny_sounds.write(folder / 'sounds') / 'clip_03.wav'
+
+
+def exported(workdir):
+  """All tensors that an export holds, by file and name."""
+  return {
+    f'{file.name} {name}': array
+    for file in sorted((workdir / 'export').rglob('*.safetensors'))
+    for name, array in load_file(file).items()
+  }
+
+
+def case(name):
+  """A family of the table, which may wait for HOSTS=all."""
+  waits = name not in ALWAYS and os.environ.get('HOSTS') != 'all'
+  reason = 'takes two minutes; HOSTS=all runs it'
+  return pytest.param(name, marks=pytest.mark.skipif(waits, reason=reason))
+
+
+@pytest.mark.parametrize('name', [case(name) for name in FAMILIES])
+def test_every_mode(name, tmp_path):
+  file, preset, changes, words = FAMILIES[name]
+  words = [word.replace(SOUND, str(sound(tmp_path))) for word in words]
+  flags = small_run.arguments(preset, file, **SHORT, **changes)
+  several, alone = (
+    [*flags, f'--workdir={tmp_path / where}'] for where in ('several', 'alone')
+  )
+  out = on_hosts(
+    tmp_path / 'hosts',
+    [
+      several,
+      [*several, '--config.steps=2'],  # It goes on.
+      [*several, '--mode=eval'],
+      [*several, '--mode=sample', '--count=2', *words],
+      [*several, '--mode=export'],
+    ],
+  )
+  assert out.count('status 0') == 5
+  for more in (['--config.steps=2'], ['--mode=export']):
+    status, _, err = small_run.call(*alone, *more, devices=8)
+    assert status == 0, err
+  told, wanted = (
+    json.loads((tmp_path / where / 'summary.json').read_text())
+    for where in ('several', 'alone')
+  )
+  assert (told['steps'], told['device']) == (2, 'cpu x8')
+  for key in ('reward', 'divergence'):
+    assert told['final'][key] == pytest.approx(wanted['final'][key], abs=1e-4)
+  assert (tmp_path / 'several/report.html').exists()
+  assert len(list((tmp_path / 'several/drawn').iterdir())) >= 2
+  weights, expected = (exported(tmp_path / w) for w in ('several', 'alone'))
+  assert weights.keys() == expected.keys() != set()
+  for key, array in expected.items():
+    gap = np.linalg.norm(np.float64(weights[key]) - array)
+    assert gap <= 1e-5 * np.linalg.norm(array), key
