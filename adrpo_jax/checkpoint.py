@@ -2,13 +2,14 @@
 
   checkpoints/00000200/   the files of orbax, manifest.json and meta.json
 
-A checkpoint is complete when its meta.json exists. Process 0 writes it last,
-after every process has written its part, orbax has committed the folder, and
-the manifest has the size and the SHA-256 of every file. A folder without
-meta.json is from an interrupted save, and a folder that differs from its
-manifest was damaged later. Both are skipped, so a run can be killed at any
-moment, also during a save, and continues from the newest valid checkpoint. A
-run never begins anew because all of its checkpoints are damaged.
+A checkpoint is complete when its meta.json exists. Process 0 writes it after
+every process has written its part, orbax has committed the folder, and the
+manifest has the size of every file. Then it reads the files again and adds
+their SHA-256: a host that is about to be taken away may not live so long. A
+folder without meta.json is from an interrupted save, and a folder that differs
+from its manifest was damaged later. Both are skipped, so a run can be killed at
+any moment, also during a save, and continues from the newest valid checkpoint.
+A run never begins anew because all of its checkpoints are damaged.
 
 The state is stored as a flat table of named arrays. None and empty subtrees
 are restored from the structure that the caller asks for. All processes must see
@@ -17,6 +18,7 @@ the same folder.
 
 from collections.abc import Callable
 import concurrent.futures
+from functools import partial
 import json
 import os
 import re
@@ -239,10 +241,12 @@ class Checkpoints:
     """Background: waits for orbax, seals the folder, removes old steps."""
     self._orbax.wait_until_finished()
     if jax.process_index() == 0:
-      path = self._path(step)
-      manifest.seal(path, later={_META: meta.encode()}, step=step)
+      path, written = self._path(step), meta.encode()
+      seal = partial(manifest.seal, path, later={_META: written}, step=step)
+      seal(digest=manifest.no_digest)
       with replacing(path / _META) as new:
-        new.write_bytes(meta.encode())
+        new.write_bytes(written)
+      seal()
       for old in self.steps()[: -self._keep]:
         _remove(self._path(old))
     return step

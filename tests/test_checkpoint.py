@@ -242,6 +242,31 @@ def test_another_structure_is_refused_by_name(checkpoints):
   )
 
 
+def test_a_save_is_complete_before_its_files_are_read_again(
+  tmp_path, monkeypatch
+):
+  """Nothing is lost by a host that ends while it computes checksums."""
+  folder = tmp_path / 'checkpoints'
+
+  def ended(file):
+    raise OSError('the host was taken away')
+
+  with Checkpoints(folder) as first, monkeypatch.context() as patch:
+    patch.setattr(checkpoint.manifest, '_sha256', ended)
+    first.save(5, made_state(5), {})
+    with pytest.raises(OSError, match='taken away'):
+      first.wait()
+  with Checkpoints(folder) as again:
+    assert again.restore(abstract_state()).step == 5
+  largest = max(
+    (f for f in folder.rglob('*') if f.is_file()),
+    key=lambda f: f.stat().st_size,
+  )
+  largest.write_bytes(largest.read_bytes()[:-1])  # Sizes are compared still.
+  with Checkpoints(folder) as last, pytest.raises(InputError, match='damaged'):
+    last.restore(abstract_state())
+
+
 def test_a_failed_save_is_raised_by_the_next_call(checkpoints, monkeypatch):
   def full(path, **about):
     raise OSError('no space left')

@@ -35,6 +35,7 @@ from adrpo_jax.errors import InputError, unknown_name
 from adrpo_jax.report.write import is_written, write_report
 from adrpo_jax.system import local_paths
 from adrpo_jax.system.going_on import is_of_full_disk
+from adrpo_jax.system.joining import check_alone
 from adrpo_jax.system.records import read_summary
 from adrpo_jax.system.steady_output import steady_output
 from adrpo_jax.system.stop_signals import STOPPED, stop_signals
@@ -65,6 +66,7 @@ def main(argv: Sequence[str]) -> int:
         named = flags.FLAGS.benchmark, flags.FLAGS.items
         print(compare_answers(models, *named), flush=True)
         return 0
+      check_alone('adrpo_jax.compare')
       folder = local_paths.expanded(flags.FLAGS.workdir or 'runs/comparison')
       entries = contestants(config)
       names = _METHODS.value or list(entries)

@@ -26,6 +26,20 @@ def join() -> None:
     listen_again()  # The handlers that were there before JAX's own.
 
 
+def check_alone(command: str) -> None:
+  """Raises InputError if this host is one of several, by its environment."""
+  names = os.environ.get('TPU_WORKER_HOSTNAMES', '').split(',')
+  if os.environ.get('JAX_COORDINATOR_ADDRESS') or len(names) > 1:
+    raise InputError(
+      f'Expected one host for {command}, which starts a run after the other, '
+      'but the environment (JAX_COORDINATOR_ADDRESS, TPU_WORKER_HOSTNAMES) '
+      'names several. Give adrpo_jax.main on all hosts for each method and '
+      'seed, with --workdir=FOLDER/METHOD/seed_K; then give this command with '
+      '--workdir=FOLDER on one host without those variables. It runs nothing '
+      'that is finished.'
+    )
+
+
 def _join_named() -> None:
   """Joins the processes that environment variables name."""
   names = ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')

@@ -3,10 +3,11 @@
   manifest.json   {"files": {name: [size, digest]}, ...}
 
 It is written last and as a whole, so a folder without one is unfinished, and a
-folder that differs from its manifest was damaged later.
+folder that differs from its manifest was damaged later. A digest of '' is not
+compared: where reading all files would take too long, sizes can come first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import concurrent.futures
 import hashlib
 import json
@@ -24,6 +25,7 @@ def seal(
   folder: epath.PathLike,
   *,
   later: Mapping[str, bytes] | None = None,
+  digest: Callable[[epath.Path], str] | None = None,
   **about: Any,
 ) -> None:
   """Writes the manifest of a folder atomically.
@@ -31,15 +33,16 @@ def seal(
   Args:
     folder: its files are all there, but for those in `later`.
     later: name -> content of files that the caller writes next.
+    digest: of a file; SHA-256 by default, `no_digest` reads no file.
     **about: further entries of the manifest.
   """
   folder = epath.Path(folder)
   files = sorted(file for file in below(folder) if file != folder / NAME)
   with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
-    digests = list(threads.map(_sha256, files))
+    digests = list(threads.map(digest or _sha256, files))
   entries: dict[str, Any] = {
-    str(file.relative_to(folder)): [file.stat().length, digest]
-    for file, digest in zip(files, digests, strict=True)
+    str(file.relative_to(folder)): [file.stat().length, digest_of_file]
+    for file, digest_of_file in zip(files, digests, strict=True)
   }
   for name, content in (later or {}).items():
     entries[name] = [len(content), hashlib.sha256(content).hexdigest()]
@@ -72,12 +75,19 @@ def damage(folder: epath.PathLike) -> str | None:
     actual = (folder / name).stat().length
     if actual != size:
       return f'{name} has {actual} bytes instead of {size}'
+  expected = {name: digest for name, (_, digest) in files.items() if digest}
   with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
-    digests = threads.map(_sha256, [folder / name for name in files])
-    for (name, (_, digest)), actual in zip(files.items(), digests, strict=True):
+    digests = threads.map(_sha256, [folder / name for name in expected])
+    for (name, digest), actual in zip(expected.items(), digests, strict=True):
       if actual != digest:
         return f'{name} has changed: its SHA-256 differs from the manifest'
   return None
+
+
+def no_digest(file: epath.Path) -> str:
+  """Returns '', so that `damage` compares the size of the file alone."""
+  del file
+  return ''
 
 
 def _sha256(file: epath.Path) -> str:

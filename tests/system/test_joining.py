@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from adrpo_jax.errors import RunError
+from adrpo_jax.errors import InputError, RunError
 from adrpo_jax.system import joining
 
 
@@ -22,8 +22,8 @@ def joined_with(monkeypatch, error=None):
   """The options of each call to join, which raises the error."""
   options = []
 
-  def initialize(**given):
-    options.append(given)
+  def initialize(**keywords):
+    options.append(keywords)
     if error:
       raise error
 
@@ -54,3 +54,23 @@ def test_a_host_that_does_not_find_its_pod_stops(monkeypatch, with_tpus):
   monkeypatch.setattr(jax, 'process_count', lambda: 4)
   with pytest.raises(RunError, match=r'join the 4 hosts .* no metadata'):
     joining.join()
+
+
+@pytest.mark.parametrize(
+  ('name', 'value'),
+  [
+    ('JAX_COORDINATOR_ADDRESS', 'localhost:1234'),
+    ('TPU_WORKER_HOSTNAMES', '10.0.0.2,10.0.0.3'),
+  ],
+)
+def test_a_command_for_one_host_says_so_on_several(monkeypatch, name, value):
+  monkeypatch.setenv(name, value)
+  with pytest.raises(InputError, match='Expected one host for the command'):
+    joining.check_alone('the command')
+
+
+@pytest.mark.parametrize('hosts', ['', 'localhost'])
+def test_a_command_for_one_host_runs_on_one(monkeypatch, hosts):
+  monkeypatch.delenv('JAX_COORDINATOR_ADDRESS', raising=False)
+  monkeypatch.setenv('TPU_WORKER_HOSTNAMES', hosts)
+  joining.check_alone('the command')
