@@ -72,7 +72,9 @@ class Checkpoints:
       folder if in_bucket(folder) else os.path.abspath(folder)
     )
     self._keep = keep
-    self._orbax = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
+    self._orbax = ocp.AsyncCheckpointer(
+      ocp.PyTreeCheckpointHandler(use_compression=False)  # 1.5 times as fast.
+    )
     self._thread = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')
     self._pending: concurrent.futures.Future[int] | None = None
     self._own: int | None = None  # the last step saved or restored here

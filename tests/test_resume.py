@@ -9,7 +9,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -37,8 +36,6 @@ VARIANTS = {
   'language': EVERY | {'file': 'llm'},
   'audio': EVERY | {'file': 'audio'},
 }
-# Few, since collectives between processes are slow on CPUs.
-SHORT = {'steps': 3, 'training__updates_per_rollout': 1}
 ROUNDING = 1e-5
 
 
@@ -47,12 +44,12 @@ class Job:
 
   begun: ClassVar[list['Job']] = []
 
-  def __init__(self, command, workdir, devices=1, **environment):
+  def __init__(self, command, workdir, devices=1):
     self.workdir = workdir
     self._out = workdir.with_name(f'{workdir.name}.out')
     self._err = workdir.with_name(f'{workdir.name}.err')
     environment = small_run.process_environment(
-      JAX_NUM_CPU_DEVICES=str(devices), **environment
+      JAX_NUM_CPU_DEVICES=str(devices)
     )
     with self._out.open('w') as out, self._err.open('w') as err:
       self.process = subprocess.Popen(
@@ -360,56 +357,3 @@ def test_a_run_goes_on_with_another_number_of_devices(uninterrupted, tmp_path):
   assert summary_of(workdir)['device'] == 'cpu x8'
   assert summary_of(expected)['device'] == 'cpu x1'
   assert_same_to_rounding(workdir, expected)
-
-
-def start_two(folder, **changes):
-  """Two processes with two devices each, and what only the second sees.
-
-  They share the checkpoints. For all else each has a folder of its own, so that
-  what the second writes cannot be taken for the first's. Their compile cache is
-  new: only the first process writes it, so both compile the first time, and
-  both read it the next time. Otherwise the first would wait for the second,
-  and gloo gives up after 30 s.
-  """
-  with socket.socket() as free:
-    free.bind(('localhost', 0))
-    port = free.getsockname()[1]
-  jobs = []
-  for rank in range(2):
-    workdir = folder / f'rank_{rank}' / 'run'
-    if not workdir.exists():
-      workdir.mkdir(parents=True)
-      (folder / 'checkpoints').mkdir(exist_ok=True)
-      (workdir / 'checkpoints').symlink_to(folder / 'checkpoints')
-    jobs.append(
-      Job(
-        command(workdir, **changes),
-        workdir,
-        devices=2,
-        JAX_COORDINATOR_ADDRESS=f'localhost:{port}',
-        JAX_NUM_PROCESSES='2',
-        JAX_PROCESS_ID=str(rank),
-        JAX_COMPILATION_CACHE_DIR=str(folder / 'cache'),
-      )
-    )
-  return jobs
-
-
-def test_two_processes_are_killed_go_on_and_agree_with_one(tmp_path):
-  alone = tmp_path / 'one'
-  Job(command(alone, **SHORT), alone, devices=4).ended()
-  first, second = start_two(tmp_path, **SHORT)
-  first.reaches(begun(2))
-  for job in (first, second):
-    job.killed()
-  first, second = start_two(tmp_path, **SHORT)
-  (out, err), (silent, _) = first.ended(), second.ended()
-  assert first_step(err) in (2, 3)
-  assert 'Report: ' in out
-  assert_same_to_rounding(first.workdir, alone)
-  assert summary_of(first.workdir)['device'] == 'cpu x4'
-  # The first alone writes and speaks, but for gloo, whose threads write their
-  # lines into each other.
-  assert [path.name for path in second.workdir.iterdir()] == ['checkpoints']
-  spoken = [w for w in silent.splitlines() if 'peer ranks' not in w]
-  assert spoken == []
