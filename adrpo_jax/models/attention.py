@@ -22,6 +22,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 import numpy as np
 
+from adrpo_jax.models.attention_blocks import Blocks, blocks_of
 from adrpo_jax.models.attention_masks import (
   Branches,
   Branching,
@@ -33,10 +34,6 @@ from adrpo_jax.models.attention_masks import (
 from adrpo_jax.types import Array
 
 Attention = Callable[..., Array]
-
-
-BLOCK = 512  # positions of a block of the TPU kernel
-LANES = 128  # the number of positions that divides every block
 
 
 def for_mesh(mesh: Mesh) -> Attention:
@@ -111,9 +108,9 @@ def splash(mesh: Mesh, interpret: bool = False) -> Attention:
   """Makes the attention of the fused TPU kernel, sharded by row and head.
 
   Attention scores never reach the main memory. Positions are padded to a whole
-  number of blocks. Padding, like the positions that are not real, attends only
-  to its own kind. An array as mask, and a number of heads that the axis tensor
-  does not divide, go to `xla`.
+  number of blocks, see `attention_blocks`. Padding, like the positions that are
+  not real, attends only to its own kind. An array as mask, and a number of
+  heads that the axis tensor does not divide, go to `xla`.
 
   Args:
     mesh: has the axes data, fsdp and tensor.
@@ -128,9 +125,9 @@ def splash(mesh: Mesh, interpret: bool = False) -> Attention:
     known = mask is None or isinstance(mask, (Causal, Branching))
     if not known or heads % tensor or key.shape[2] % tensor:
       return xla(query, key, value, mask)
-    block = min(BLOCK, _round_up(length, LANES))
-    padded = _round_up(length, block)
-    kernel = _kernel(heads // tensor, padded, block, mask, interpret)
+    blocks = blocks_of(length, masked=mask is not None)
+    padded = blocks.length
+    kernel = _kernel(heads // tensor, blocks, mask, interpret)
     if isinstance(mask, (Causal, Branching)):  # Rows differ.
       token_mask = jnp.pad(mask.token_mask, ((0, 0), (0, padded - length)))
       axis, split = 0, P(('data', 'fsdp'))
@@ -163,24 +160,28 @@ def splash(mesh: Mesh, interpret: bool = False) -> Attention:
   return attention
 
 
-def _kernel(heads: int, length: int, block: int, mask: Mask, interpret: bool):
-  shape = length, length
+def _kernel(heads: int, blocks: Blocks, mask: Mask, interpret: bool):
+  shape = blocks.length, blocks.length
   static_mask: splash_attention_mask.Mask
   if isinstance(mask, Branching):
-    static_mask = _BranchMask(mask.branches, length)
+    static_mask = _BranchMask(mask.branches, blocks.length)
   elif isinstance(mask, Causal):
     static_mask = splash_attention_mask.CausalMask(shape)
   else:
     static_mask = splash_attention_mask.FullMask(shape)
+  # One kernel for all gradients has those of queries for each block of keys,
+  # rounded to their dtype. From a single block there is nothing to add.
+  fused = blocks.keys == blocks.length
   sizes = splash_attention_kernel.BlockSizes(
-    block_q=block,
-    block_kv=block,
-    block_kv_compute=block,
-    block_q_dkv=block,
-    block_kv_dkv=block,
-    block_kv_dkv_compute=block,
-    block_q_dq=block,
-    block_kv_dq=block,
+    block_q=blocks.queries,
+    block_kv=blocks.keys,
+    block_kv_compute=blocks.keys,
+    block_q_dkv=blocks.keys,
+    block_kv_dkv=blocks.keys,
+    block_kv_dkv_compute=blocks.rows,
+    block_q_dq=None if fused else blocks.queries,
+    block_kv_dq=None if fused else blocks.keys,
+    use_fused_bwd_kernel=fused,
   )
   return splash_attention_kernel.make_splash_mha_single_device(
     splash_attention_mask.MultiHeadMask([static_mask] * heads),
@@ -204,7 +205,3 @@ class _BranchMask(splash_attention_mask.Mask):
   def __getitem__(self, index: tuple[slice, slice]) -> np.ndarray:
     queries, keys = (self.q_sequence[part] for part in index)
     return self.mask_function(queries[:, None], keys[None])
-
-
-def _round_up(length: int, block: int) -> int:
-  return -(-length // block) * block

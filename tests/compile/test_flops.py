@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from adrpo_jax import sharding
 from adrpo_jax.compile import flops
@@ -64,3 +65,16 @@ def test_a_kernel_on_every_device_counts_as_plain_attention():
   plain = flops.count(attention.xla, *arrays)
   assert plain == 2 * 2 * 8 * 4 * 256 * 256 * 16
   assert flops.count(attention.splash(mesh, interpret=True), *arrays) == plain
+
+
+@pytest.mark.parametrize(
+  ('length', 'padded', 'products'), [(1357, 1408, 2 + 5), (2637, 2688, 2 + 7)]
+)
+def test_gradients_of_the_kernel(length, padded, products):
+  """One kernel computes them if a block holds all keys, else two do."""
+  mesh = sharding.make_mesh(1, 1, 1, devices=jax.devices()[:1])
+  attend = attention.splash(mesh, interpret=True)
+  arrays = [jax.ShapeDtypeStruct((1, length, 2, 16), jnp.float32)] * 3
+  count = flops.count(jax.grad(lambda *qkv: attend(*qkv).sum()), *arrays)
+  by_hand = products * 2 * 2 * padded**2 * 16
+  assert count == pytest.approx(by_hand, rel=1e-3)  # and ⟨out, gradient⟩
