@@ -1,12 +1,12 @@
 """Published speeds and memory sizes of TPU chips, and the names of slices.
 
 Source: the Google Cloud documentation of v4, v5e, v5p, v6e and TPU7x, November
-2026. Bandwidths are in bytes per second. The bandwidth of the interconnect is
-the sum over all links of a chip in one direction, half of the published one; a
-collective along one axis of a torus reaches only a part of it.
+2026. Bandwidths are in bytes per second. The bandwidth of a link is that of one
+of its directions: the published one of a chip, which counts both directions, by
+twice the links of a chip, four on a torus of two axes and six of three.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import math
 import re
 from typing import NamedTuple
@@ -16,33 +16,55 @@ from adrpo_jax.errors import InputError, unknown_name
 GIB = 2**30
 
 
+# Sides of a torus -> for each, True if its last chip is linked to its first.
+Rings = Callable[[tuple[int, ...]], tuple[bool, ...]]
+
+
+def full_side(sides: tuple[int, ...]) -> tuple[bool, ...]:
+  """v5e and v6e: a side of 16, that of the whole pod.
+
+  Source: "How to scale your model", chapter 2, jax-ml.github.io/scaling-book.
+  """
+  return tuple(side == 16 for side in sides)
+
+
+def full_cubes(sides: tuple[int, ...]) -> tuple[bool, ...]:
+  """v4, v5p and TPU7x: all sides, where a slice is made of cubes of 4 × 4 × 4.
+
+  Source: docs.cloud.google.com/tpu/docs/v5p.
+  """
+  return (all(side % 4 == 0 for side in sides),) * len(sides)
+
+
 class Chip(NamedTuple):
   """The speeds of one device of JAX, which is a chip or a part of it.
 
   flops: bfloat16 operations per second
   hbm: bytes of memory
   hbm_rate: bandwidth of the memory
-  ici_rate: bandwidth of the interconnect within a slice
+  link_rate: bandwidth of one link of the torus, in one direction
   dcn_rate: bandwidth of the network between slices: the share of one device in
     the bandwidth of its host
+  rings: the sides of a torus that are rings
   devices: of a chip
   """
 
   flops: float
   hbm: int
   hbm_rate: float
-  ici_rate: float
+  link_rate: float
   dcn_rate: float
+  rings: Rings
   devices: int = 1
 
 
 CHIPS = {
-  'v4': Chip(275e12, 32 * GIB, 1228e9, 300e9, 3.1e9),
-  'v5e': Chip(197e12, 16 * GIB, 819e9, 200e9, 3.125e9),
-  'v5p': Chip(459e12, 95 * GIB, 2765e9, 600e9, 6.25e9),
-  'v6e': Chip(918e12, 32 * GIB, 1600e9, 400e9, 12.5e9),
+  'v4': Chip(275e12, 32 * GIB, 1228e9, 50e9, 3.1e9, full_cubes),
+  'v5e': Chip(197e12, 16 * GIB, 819e9, 50e9, 3.125e9, full_side),
+  'v5p': Chip(459e12, 95 * GIB, 2765e9, 100e9, 6.25e9, full_cubes),
+  'v6e': Chip(918e12, 32 * GIB, 1600e9, 100e9, 12.5e9, full_side),
   # Two devices, which share the links of their chip.
-  'tpu7x': Chip(1153.5e12, 96 * GIB, 3690e9, 300e9, 6.25e9, devices=2),
+  'tpu7x': Chip(1153.5e12, 96 * GIB, 3690e9, 50e9, 6.25e9, full_cubes, 2),
 }
 
 # Slices by their number of chips, as Google Cloud offers them.

@@ -2,15 +2,16 @@
 
   compute  executed operations / peak        recomputed operations included
   memory   bytes moved / HBM bandwidth
-  network  bytes sent / bandwidth            within a slice, and between slices
+  network  bytes of a link / its bandwidth   within a slice, see `links`
+           bytes sent / bandwidth            between slices
 
 The largest of these times is a lower bound on the time of one execution. It
 gives an upper bound on the model-FLOP utilization (MFU):
 
   MFU ≤ model operations / (time · peak)     see `model_flops`
 
-These are bounds, not forecasts: they assume that everything overlaps and that
-every collective uses all links of the torus.
+These are bounds, not forecasts: they assume that everything overlaps, the axes
+of the torus among it, and that every collective uses all links of its axes.
 """
 
 from collections import Counter
@@ -21,6 +22,7 @@ import jax
 
 from adrpo_jax.compile import hlo
 from adrpo_jax.compile.chips import GIB, Chip
+from adrpo_jax.compile.links import Torus, axis_loads, links_of
 from adrpo_jax.compile.memory import MemoryUse
 
 LARGEST = 8  # number of buffers in a report
@@ -31,7 +33,7 @@ def program_costs(
   memory_use: MemoryUse,
   *,
   chip: Chip,
-  chips: int,
+  torus: Torus,
   slices: int,
   executed: int,
   model: int,
@@ -42,8 +44,8 @@ def program_costs(
     compiled: the program, compiled for a topology of these chips.
     memory_use: the memory of the program.
     chip: the speeds of one chip.
-    chips: the number of chips.
-    slices: the number of slices that these chips form.
+    torus: the places of all devices.
+    slices: the number of slices that they form.
     executed: operations of one execution on all chips, see `flops.count`.
     model: operations that the model asks for, see `model_flops`.
   """
@@ -52,14 +54,16 @@ def program_costs(
     raise ValueError(
       'Expected the compiler to report the memory of a program, got None.'
     )
+  chips = len(torus.places)
   collectives = hlo.collectives(text, chips, slices)
   within = [c for c in collectives if not c.between]
   between = [c for c in collectives if c.between]
+  loads = axis_loads(within, torus)
   moved = hlo.bytes_moved(text)
   seconds = {
     'compute': executed / chips / chip.flops,
     'memory': moved / chip.hbm_rate,
-    'interconnect': _bytes_sent(within) / chip.ici_rate,
+    'interconnect': max(loads.values(), default=0.0) / chip.link_rate,
     'between_slices': _bytes_sent(between) / chip.dcn_rate,
   }
   bound = max(seconds, key=lambda name: seconds[name])
@@ -80,8 +84,9 @@ def program_costs(
     'flops': executed // chips,
     'model_flops': model // chips,
     'bytes_moved': moved,
-    'collectives': _totals(collectives),
+    'collectives': _totals(collectives, torus),
     'collective_bytes': _bytes_sent(collectives),
+    'link_bytes': loads,
     'roofline': {
       'seconds': seconds,
       'bound': bound,
@@ -110,20 +115,28 @@ def _bytes_sent(collectives: list[hlo.Collective]) -> float:
   return sum(c.sent * c.times for c in collectives)
 
 
-def _totals(collectives: list[hlo.Collective]) -> list[dict[str, Any]]:
-  """Returns sums over collectives of one kind, group size and network."""
-  count: Counter[tuple[str, int, bool]] = Counter()
-  sent: Counter[tuple[str, int, bool]] = Counter()
+def _totals(
+  collectives: list[hlo.Collective], torus: Torus
+) -> list[dict[str, Any]]:
+  """Returns sums over collectives of one kind, group size and network.
+
+  `links` are those that a group uses along each axis of the torus.
+  """
+  count: Counter[tuple[Any, ...]] = Counter()
+  sent: Counter[tuple[Any, ...]] = Counter()
   for c in collectives:
-    count[c.kind, c.group, c.between] += c.times
-    sent[c.kind, c.group, c.between] += int(c.sent * c.times)
+    places = [] if c.between else [torus.places[i] for i in c.members]
+    links = tuple(links_of(places, torus).items())
+    count[c.kind, c.group, c.between, links] += c.times
+    sent[c.kind, c.group, c.between, links] += int(c.sent * c.times)
   return [
     {
       'kind': kind,
       'group': group,
       'between_slices': between,
-      'count': count[kind, group, between],
+      'links': dict(links),
+      'count': count[kind, group, between, links],
       'bytes': total,
     }
-    for (kind, group, between), total in sent.most_common()
+    for (kind, group, between, links), total in sent.most_common()
   ]

@@ -20,6 +20,8 @@ import math
 import re
 from typing import Any, NamedTuple
 
+from adrpo_jax.compile.replica_groups import first_group
+
 KINDS = (
   'all-gather',
   'all-reduce',
@@ -74,6 +76,7 @@ class Collective(NamedTuple):
   sent: bytes that one chip sends in one execution.
   times: number of executions.
   between: True if it uses the network between slices.
+  members: the devices of the first group.
   """
 
   kind: str
@@ -81,6 +84,7 @@ class Collective(NamedTuple):
   sent: float
   times: int
   between: bool = False
+  members: tuple[int, ...] = ()
 
 
 def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
@@ -128,10 +132,11 @@ def collectives(text: str, chips: int, slices: int = 1) -> list[Collective]:
       if kind not in KINDS or line.op.endswith('-done'):
         continue
       kind = 'reduce-scatter' if scatters else kind
-      group = _group(line.rest, chips)
+      members = first_group(line.rest, chips)
+      group = len(members)
       sent = _bytes_sent(kind, line, group)
-      between = group > chips // slices
-      result.append(Collective(kind, group, sent, times, between))
+      between = len({member // (chips // slices) for member in members}) > 1
+      result.append(Collective(kind, group, sent, times, between, members))
   return result
 
 
@@ -338,19 +343,3 @@ def _bytes_sent(kind: str, line: Instruction, group: int) -> float:
 
 def _bytes(kind: str, sizes: str) -> int:
   return _SIZES.get(kind, 4) * math.prod(int(s) for s in sizes.split(',') if s)
-
-
-def _group(rest: str, chips: int) -> int:
-  """Returns the number of chips in a replica group, in any notation."""
-  listed = re.search(r'replica_groups=\{\{([\d,]+)\}', rest)
-  if listed:
-    return listed[1].count(',') + 1
-  iota = re.search(r'replica_groups=\[(\d+),(\d+)\]', rest)
-  if iota:
-    return int(iota[2])
-  named = re.search(r'replica_groups=mesh\[([^\]]*)\][^{}]*\{([^}]*)\}', rest)
-  if named:
-    sizes = dict(re.findall(r"'(\w+)'=(\d+)", named[1]))
-    axes = re.findall(r"'(\w+)'", named[2])
-    return math.prod(int(sizes[axis]) for axis in axes)
-  return chips

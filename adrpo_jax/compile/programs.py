@@ -13,6 +13,7 @@ from adrpo_jax.builders.abstract_stages import Stage, stages_of
 from adrpo_jax.builders.batch_sizes import fit_to_chips
 from adrpo_jax.compile import chips as chip_table
 from adrpo_jax.compile import costs, flops, memory
+from adrpo_jax.compile.links import Torus, torus_of
 from adrpo_jax.compile.model_flops import model_flops
 from adrpo_jax.errors import InputError
 
@@ -39,10 +40,11 @@ def compile_stages(
   devices = devices_of(topology, slices)
   mesh = sharding.make_mesh(**config.mesh, devices=devices)
   fit_to_chips(config, mesh.shape, per_chip)
+  torus = torus_of(list(mesh.devices.flat), chip)
   stages = stages_of(config, mesh)
   asked = model_flops(config)
   programs = {
-    name: _program(stages[name], asked[name], chip, len(devices), slices)
+    name: _program(stages[name], asked[name], chip, torus, slices)
     for name in stages
   }
   peak = max(program['hbm_peak_bytes'] for program in programs.values())
@@ -103,7 +105,7 @@ def devices_of(topology: str, slices: int) -> Sequence[jax.Device]:
 
 
 def _program(
-  stage: Stage, asked: int, chip: chip_table.Chip, chips: int, slices: int
+  stage: Stage, asked: int, chip: chip_table.Chip, torus: Torus, slices: int
 ) -> dict[str, Any]:
   """Compiles one stage; the model asks for `asked` operations in it."""
   function, arguments = stage
@@ -117,7 +119,7 @@ def _program(
     compiled,
     memory_use,
     chip=chip,
-    chips=chips,
+    torus=torus,
     slices=slices,
     executed=flops.count(function, *arguments),
     model=asked,

@@ -21,7 +21,7 @@ def table(report: dict[str, Any]) -> str:
     *advice(report),
     '',
     'program    HBM GiB: args  temps   peak   alive   TFLOP  moved GiB  '
-    'sent GiB   roofline s  bound            MFU ≤',
+    'sent GiB  a link   roofline s  bound            MFU ≤',
   ]
   for name, program in report['programs'].items():
     if 'refused' in program:
@@ -35,7 +35,9 @@ def table(report: dict[str, Any]) -> str:
       f'{program["hbm_peak_bytes"] / GIB:6.2f} '
       f'{memory["alive"] / GIB:7.2f} {program["flops"] / 1e12:7.1f} '
       f'{program["bytes_moved"] / GIB:10.1f} '
-      f'{program["collective_bytes"] / GIB:9.2f} {seconds:12.3f}  '
+      f'{program["collective_bytes"] / GIB:9.2f} '
+      f'{max(program["link_bytes"].values(), default=0) / GIB:7.2f} '
+      f'{seconds:12.3f}  '
       f'{roofline["bound"]:15} {roofline["mfu_bound"]:6.1%}'
     )
   for name, program in report['programs'].items():
@@ -48,8 +50,7 @@ def table(report: dict[str, Any]) -> str:
     ]
     lines += [
       f'  {c["kind"]:18} among {c["group"]:4}  {c["count"]:6} times  '
-      f'{c["bytes"] / GIB:8.3f} GiB'
-      f'{"  between slices" if c["between_slices"] else ""}'
+      f'{c["bytes"] / GIB:8.3f} GiB  {_way(c)}'
       for c in program['collectives']
     ]
     lines.append('  largest buffers:')
@@ -58,3 +59,12 @@ def table(report: dict[str, Any]) -> str:
       for b in program['largest_buffers']
     ]
   return '\n'.join(lines)
+
+
+def _way(collective: dict[str, Any]) -> str:
+  """Returns the network of a collective: 'links of x: 2, y: 1'."""
+  if collective['between_slices']:
+    return 'between slices'
+  links = collective['links'].items()
+  along = ', '.join(f'{axis}: {count:.3g}' for axis, count in links)
+  return f'links of {along}' if along else 'within a chip'
