@@ -2,6 +2,8 @@
 # A run on a Cloud TPU, one host or a pod, from this machine.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=remote.sh
+source "$root/launch/remote.sh"
 
 usage() {
   cat <<'USAGE'
@@ -36,30 +38,6 @@ launch/tpu_vm.sh COMMAND --name=NAME --zone=ZONE [options] [-- flags]
   launch/tpu_vm.sh run --name=a --zone=us-west4-a --env=HF_TOKEN -- \
     --config=configs/t2i.py --workdir=gs://my-bucket/first
 USAGE
-}
-
-fail() {
-  echo "error: $*" >&2
-  exit 2
-}
-
-# The arguments as a shell reads them back.
-quoted() {
-  local argument line='' quote="'" escaped="'\\''"
-  for argument in "$@"; do
-    if [[ ! $argument =~ ^[A-Za-z0-9_@%+=:,./-]+$ ]]; then
-      argument="'${argument//$quote/$escaped}'"
-    fi
-    line+=" $argument"
-  done
-  echo "${line# }"
-}
-
-run() {
-  echo "+ $(quoted "$@")"
-  if [[ -z $dry_run ]]; then
-    "$@"
-  fi
 }
 
 # A connection may fail where nothing is wrong: tried three times. For commands
@@ -162,23 +140,11 @@ send_environment() {
 }
 
 start() {
-  local flag workdir=''
-  for flag in ${flags[@]+"${flags[@]}"}; do # Old shells call no flags unbound.
-    if [[ $flag == --workdir=* ]]; then
-      workdir=${flag#*=}
-    fi
-  done
-  if [[ $workdir != gs://?* ]]; then
-    fail "Expected --workdir=gs://BUCKET/FOLDER after --, which all hosts see" \
-      "and which outlives the TPU, got: ${flags[*]:-no flags}."
+  local bucket setting=''
+  bucket=$(bucket_of ${flags[@]+"${flags[@]}"})
+  if ! given JAX_COMPILATION_CACHE_DIR; then
+    setting="export JAX_COMPILATION_CACHE_DIR=$bucket/jax_cache; "
   fi
-  local bucket=${workdir#gs://} entry setting=''
-  setting="export JAX_COMPILATION_CACHE_DIR=gs://${bucket%%/*}/jax_cache; "
-  for entry in ${variables[@]+"${variables[@]}"}; do
-    if [[ $entry == JAX_COMPILATION_CACHE_DIR=* ]]; then
-      setting=''
-    fi
-  done
   if ((${#variables[@]})); then
     send_environment
     setting+='. ~/.adrpo_jax_env; '
@@ -186,24 +152,6 @@ start() {
   on_workers all "cd adrpo_jax || exit 1; ${setting}\
 nohup .venv/bin/python -m adrpo_jax.main $(quoted "${flags[@]}") \
 >>run.log 2>&1 </dev/null &"
-}
-
-# NAME=VALUE, or NAME for a variable of this shell.
-add_variable() {
-  local variable=${1%%=*}
-  if [[ ! $variable =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]]; then
-    fail "Expected --env=NAME or --env=NAME=VALUE, got a name like" \
-      "'$variable'."
-  fi
-  if [[ $1 != *=* && -z ${!variable+set} ]]; then
-    fail "Expected $variable in the environment, for --env=$variable, but it" \
-      "is not set. Export it."
-  fi
-  if [[ $1 == *=* ]]; then
-    variables+=("$1")
-  else
-    variables+=("$variable=${!variable}")
-  fi
 }
 
 # The brackets keep the pattern from matching the shell that looks for it.
@@ -265,10 +213,7 @@ where=("--zone=$zone")
 if [[ -n $project ]]; then
   where+=("--project=$project")
 fi
-if [[ -z $dry_run ]] && ! command -v gcloud >/dev/null; then
-  fail 'Expected gcloud on the PATH, got none. Install the Google Cloud CLI' \
-    '(https://cloud.google.com/sdk/docs/install), or add --dry-run.'
-fi
+need_program gcloud https://cloud.google.com/sdk/docs/install
 
 case $command in
   run | resume) start ;;

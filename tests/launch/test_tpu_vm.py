@@ -1,32 +1,21 @@
 """launch/tpu_vm.sh: the commands that a dry run prints, and the errors."""
 
-import pathlib
 import re
 import shlex
 import subprocess
 
+import launch_scripts
 import pytest
 
-SCRIPT = pathlib.Path(__file__).parents[2] / 'launch' / 'tpu_vm.sh'
 WHERE = ('--name=pod', '--zone=us-west4-a', '--dry-run')
 
 
 def tpu_vm(*arguments, **options):
-  return subprocess.run(
-    ['/bin/bash', SCRIPT, *arguments],
-    capture_output=True,
-    text=True,
-    check=False,
-    **options,
-  )
+  return launch_scripts.script('tpu_vm.sh', *arguments, **options)
 
 
 def commands(*arguments):
-  """The commands that the dry run prints, as a shell reads them back."""
-  done = tpu_vm(*arguments)
-  assert done.returncode == 0, done.stderr
-  assert done.stdout.startswith('+ ')
-  return [shlex.split(line) for line in done.stdout[2:].split('\n+ ')]
+  return launch_scripts.commands('tpu_vm.sh', *arguments)
 
 
 def on_hosts(gcloud):
@@ -147,11 +136,8 @@ done
 @pytest.fixture
 def with_gcloud(tmp_path):
   """The environment of a gcloud that notes its calls, and of a short sleep."""
-  for name, script in (('gcloud', FAKE), ('sleep', '#!/bin/sh\n')):
-    program = tmp_path / 'bin' / name
-    program.parent.mkdir(exist_ok=True)
-    program.write_text(script)
-    program.chmod(0o755)
+  for name, program in (('gcloud', FAKE), ('sleep', '#!/bin/sh\n')):
+    launch_scripts.make_program(tmp_path, name, program)
   path = f'{tmp_path}/bin:/usr/bin:/bin'
   return {'PATH': path, 'CALLS': str(tmp_path), 'TMPDIR': str(tmp_path)}
 
