@@ -171,11 +171,18 @@ def _check(command):
       _parse(_known(flags, source))
     case ['pip', 'install', *names]:
       _check_extras(names[-1])
-    case ['launch/tpu_vm.sh', *_] if '--dry-run' in words:
+    case [
+      'launch/tpu_vm.sh' | 'launch/xpk.sh' | 'launch/gke.sh',
+      *_,
+    ] if '--dry-run' in words:
       environment = os.environ | {'PATH': os.environ['PATH']}
       subprocess.run(
         words, cwd=ROOT, env=environment, check=True, capture_output=True
       )
+    case ['docker', 'build', '-f', file, '-t', _, '.']:
+      assert (ROOT / file).exists(), file
+    case ['docker', 'push', _]:
+      pass
     case ['launch/quickstart.sh', *flags]:
       _parse(flags or ['--config=configs/t2i.py'])
     case [
