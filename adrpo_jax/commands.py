@@ -357,7 +357,9 @@ def _base_evaluation(config: ConfigDict, run: builders.Run) -> Evaluation:
   cacheable = not config.reward.python
   evaluated = config.eval.to_dict()
   evaluated.pop('every')
-  settings = [evaluated, config.sampler.to_dict(), config.reward.to_dict()]
+  sampler = config.sampler.to_dict()
+  sampler.pop('guidance_scale', None)  # That of rollouts in training.
+  settings = [evaluated, sampler, config.reward.to_dict()]
   settings += [config.model.to_dict(), config.mesh.to_dict(), device_name()]
   settings += [run.identity, dataclasses.astuple(run.held_out)]
   settings += ['with a checksum and every prompt']  # Older caches have none.

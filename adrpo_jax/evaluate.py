@@ -152,6 +152,42 @@ def make_evaluate(
   return evaluate
 
 
+def with_further(first: Evaluate, further: Mapping[str, Evaluate]) -> Evaluate:
+  """Makes an Evaluate that reports the figures of further ones too.
+
+  Samples and scores by prompt are those of the first alone.
+
+  Args:
+    first: its figures keep their names.
+    further: name -> another one. Its reward is the figure reward_NAME, with the
+      standard error reward_NAME_se, and so on.
+  """
+  if not further:
+    return first
+
+  def evaluate(
+    params: PyTree,
+    frozen: PyTree,
+    between: Callable[[], None] = lambda: None,
+  ) -> Evaluation:
+    evaluation = first(params, frozen, between)
+    figures = dict(evaluation.figures)
+    for name, other in further.items():
+      figures |= _suffixed(other(params, frozen, between).figures, name)
+    return evaluation._replace(figures=figures)
+
+  return evaluate
+
+
+def _suffixed(figures: Mapping[str, Any], name: str) -> dict[str, Any]:
+  """Returns figures with a name behind theirs, before the _se of an error."""
+  return {
+    f'{key.removesuffix("_se")}_{name}{"_se" * key.endswith("_se")}': value
+    for key, value in figures.items()
+    if key != 'samples'
+  }
+
+
 def evaluation_figures(
   scores: Scores, groups: Mapping[str, np.ndarray], categories: Sequence[str]
 ) -> dict[str, Any]:

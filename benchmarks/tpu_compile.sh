@@ -6,11 +6,12 @@
 #   benchmarks/tpu_compile.sh lora_512_v5e_2x2   these
 #
 # Needs the tpu extra. Of SD3 a chip has two prompts a step, each a microbatch: of
-# 8 samples at 512², 4 at 1024², and the preset's 16 on v5e:2x2. Guidance doubles
-# the rows of all of them. Of Qwen a chip has 8 answers to each of 4 prompts, and
-# of the 7B model, whose layers four chips share, four chips have. A prompt of Omni
-# is 30 s of sound with its question, 896 tokens at most, and has 8 answers of 128;
-# its name says `repeated` where an update reads the prompt once for each of them.
+# 8 samples at 512², 4 at 1024², and the preset's 16 on v5e:2x2; one chip, v5e:1x1,
+# has the 8 prompts of its own preset. Of Qwen a chip has 8 answers to each of 4
+# prompts, and of the 7B model, whose layers four chips share, four chips have. A
+# prompt of Omni is 30 s of sound with its question, 896 tokens at most, and has 8
+# answers of 128; its name says `repeated` where an update reads the prompt once for
+# each of them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=benchmarks/results/tpu
@@ -33,6 +34,7 @@ lora1024=(t2i.py:sd3_medium --prompts_per_chip=2 --config.prompts.group_size=4
   --config.model.resolution=1024 --config.compute.decode_chunks=8)
 full1024=("${lora1024[@]}" --config.model.lora_rank=0)
 
+compile lora_512_v5e_1x1 t2i.py:sd3_medium_colab --topology=v5e:1x1
 compile lora_512_v5e_2x2 t2i.py:sd3_medium --prompts_per_chip=2 \
   --topology=v5e:2x2
 for place in 'v5e_4x4 v5e:4x4 1 16' 'v5p_2x2x2 v5p:2x2x2 1 8' \

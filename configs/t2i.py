@@ -89,10 +89,12 @@ SETTINGS = {
     'solver': 'euler',  # euler, heun, flow_sde, cps, dance_sde
     'eta': 0.7,  # noise of the stochastic solvers
     'trained_steps': 0,  # flow_grpo learns from the first ones; 0 for all
-    'guidance_scale': 1.0,  # of classifier-free guidance; 1 for none
+    # Of classifier-free guidance, 1 for none; one above 1 costs two forwards.
+    'guidance_scale': 1.0,  # of rollouts
   },
   'training': {
     'updates_per_rollout': 2,  # optimizer updates on the samples of a step
+    'guidance_scale': 1.0,  # of the loss: the policy and its anchors
     'noise_draws': 1,  # S, pairs (σ, ε) of a sample in an update
     'sigma_distribution': 'logit_normal',  # of noise levels; or uniform
     'warmup_steps': 5,  # updates in which the learning rate rises
@@ -120,6 +122,9 @@ SETTINGS = {
     'num_prompts': 128,  # held out, of each category; of a file at most
     'group_size': 4,  # samples of a prompt
     'batch_size': 32,  # prompts at a time
+    # Of evaluations. Samples and results are those of the first; each further
+    # one is evaluated too, and its figures end with its name, guidance_SCALE.
+    'guidance_scales': (1.0,),
   },
   'checkpoint': {
     'every': 50,  # steps; 0 saves after the last alone
@@ -172,9 +177,11 @@ METHOD_PARAMETERS = {
 
 # Published for ADRPO on SD3: the base (SD3 medium, 2B), LoRA, a CLIP score,
 # three seeds. All the rest is not published, and our choice after Flow-GRPO's
-# SD3.5 recipe (arXiv 2505.05470: rank 32, alpha 64, 512², ten steps, guidance
-# 4.5, 3e-4, weight decay 1e-4, clip 1.0). β₀ = 1 is the advice of the authors'
-# earlier ORW-CFM-W2; the clip of 0.9·β₀ keeps a fixed point.
+# SD3.5 recipe (arXiv 2505.05470: rank 32, alpha 64, 512², ten steps, 3e-4,
+# weight decay 1e-4, clip 1.0). β₀ = 1 is the advice of the authors' earlier
+# ORW-CFM-W2; the clip of 0.9·β₀ keeps a fixed point. Rollout and loss are not
+# guided, as in DiffusionNFT (arXiv 2509.16117): a guided pass costs two.
+# Evaluations are at 1, which is trained, and at 4.5, as Flow-GRPO samples.
 SD3 = {
   'world': '',
   'steps': 1000,
@@ -186,9 +193,10 @@ SD3 = {
     'param_dtype': 'bfloat16',
   },
   'prompts': {'prompts_per_step': 32, 'group_size': 16},
-  'sampler': {'steps': 10, 'guidance_scale': 4.5},
+  'sampler': {'steps': 10, 'guidance_scale': 1.0},
   'training': {
     'updates_per_rollout': 1,
+    'guidance_scale': 1.0,
     'sigma_distribution': 'uniform',
     'learning_rate': 3e-4,
     'warmup_steps': 10,
@@ -204,7 +212,13 @@ SD3 = {
     'weights': {'shapes': 0.0, 'clip_score': 1.0},
     'normalize': {'clip_score': 'standard'},
   },
-  'eval': {'num_prompts': 64, 'group_size': 4, 'batch_size': 16, 'every': 100},
+  'eval': {
+    'num_prompts': 64,
+    'group_size': 4,
+    'batch_size': 16,
+    'every': 100,
+    'guidance_scales': (1.0, 4.5),
+  },
   'checkpoint': {'every': 50},
   'mesh': {'data': -1, 'fsdp': 4},
   'compute': {
@@ -213,6 +227,14 @@ SD3 = {
     'microbatches': 2,
     'decode_chunks': 16,
   },
+}
+
+# One chip with 16 GiB, v5e:1x1, as Colab and Kaggle lend it.
+SD3_COLAB = {
+  'prompts': {'prompts_per_step': 8, 'group_size': 8},
+  'eval': {'batch_size': 4},
+  'mesh': {'fsdp': 1},
+  'compute': {'microbatches': 8, 'reward_chunks': 4, 'decode_chunks': 4},
 }
 
 # A random model of the same layout: every step of the path, on a CPU.
@@ -282,6 +304,11 @@ DEBUG = {
 PRESETS = {
   'default': (),
   'sd3_medium': (SD3, {'model': {'architecture': 'sd3_medium'}}),
+  'sd3_medium_colab': (
+    SD3,
+    {'model': {'architecture': 'sd3_medium'}},
+    SD3_COLAB,
+  ),
   'sd35_medium': (SD3, {'model': {'architecture': 'sd35_medium'}}),
   'sd35_large': (SD3, {'model': {'architecture': 'sd35_large'}}),
   'sd3_tiny': (SD3, SD3_TINY),

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adrpo_jax.evaluate import make_evaluate
+from adrpo_jax.evaluate import make_evaluate, with_further
 from adrpo_jax.types import LossTerms, Modality, PromptBatch, Scores
 
 PROMPTS, GROUP = 5, 2
@@ -49,6 +49,29 @@ def test_a_control_asks_other_prompts_and_changes_no_other_figure():
   plain = by_length(2)({}, {'reference': {}})
   controlled = by_length(2, controls={'same': first})({}, {'reference': {}})
   assert controlled.figures == plain.figures | {'same': 1.0, 'same_se': 0.0}
+
+
+def test_further_evaluations_add_figures_under_their_names():
+  first, calls = by_length(2), []
+
+  def twice(params, frozen, between):
+    """Another evaluation, of which everything is doubled."""
+    between()
+    found = first(params, frozen)
+    doubled = {'reward': 8.0, 'reward_se': 1.5, 'by_category': {'long': 2.0}}
+    return found._replace(figures=doubled | {'samples': 10})
+
+  evaluate = with_further(first, {'guidance_4.5': twice})
+  got = evaluate({}, {'reference': {}}, lambda: calls.append(1))
+  plain = first({}, {'reference': {}})
+  assert got.figures == plain.figures | {
+    'reward_guidance_4.5': 8.0,
+    'reward_guidance_4.5_se': 1.5,
+    'by_category_guidance_4.5': {'long': 2.0},
+  }
+  assert list(got.by_prompt) == list(plain.by_prompt)
+  assert len(calls) == 4  # three batches, and the other evaluation
+  assert with_further(first, {}) is first
 
 
 @pytest.mark.parametrize('batch', [1, 2, 5, 8])

@@ -29,12 +29,15 @@ from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import PromptBatch
 from adrpo_jax.worlds import shapes_prompts
 
+# Of `trained`, which is evaluated at two guidance scales.
+SETTINGS = {'steps': 2, 'eval__guidance_scales': '1,2.5'}
+
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
   """A finished run of two steps, and what it printed."""
   workdir = tmp_path_factory.mktemp('trained') / 'run'
-  flags = small_run.arguments(steps=2)
+  flags = small_run.arguments(**SETTINGS)
   status, out, err = small_run.call(*flags, f'--workdir={workdir}')
   assert status == 0, err
   return workdir, out
@@ -64,6 +67,18 @@ def test_a_run_leaves_all_its_files(trained):
 
 
 @pytest.mark.slow
+def test_a_further_guidance_scale_is_evaluated_and_reported(trained):
+  workdir, out = trained
+  assert 'reward_guidance_2.5' in out
+  final = json.loads((workdir / 'summary.json').read_text())['final']
+  assert final['reward_guidance_2.5'] != final['reward']
+  assert final['divergence_guidance_2.5_se'] >= 0
+  categories = final['by_category_guidance_2.5']
+  assert set(categories) == set(final['by_category'])
+  assert 'Reward at guidance 2.5' in (workdir / 'report.html').read_text()
+
+
+@pytest.mark.slow
 def test_metrics_and_evaluations_have_a_line_for_each_step(trained):
   workdir, _ = trained
   lines = small_run.records(workdir / 'metrics.jsonl')
@@ -88,7 +103,7 @@ def test_base_and_final_samples_are_of_the_same_prompts(trained):
 def test_a_finished_workdir_prints_its_summary(trained):
   workdir, _ = trained
   before = (workdir / 'metrics.jsonl').read_bytes()
-  flags = small_run.arguments(steps=2)
+  flags = small_run.arguments(**SETTINGS)
   status, out, _ = small_run.call(*flags, f'--workdir={workdir}')
   assert status == 0
   assert 'is finished' in out
@@ -104,7 +119,7 @@ def test_a_finished_run_writes_the_report_that_it_lacks(trained):
     path.unlink()
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('HOME', str(workdir.parent))
-    flags = small_run.arguments(steps=2)
+    flags = small_run.arguments(**SETTINGS)
     status, out, err = small_run.call(*flags, '--workdir=~/run')
   assert status == 0, err
   assert 'is finished' in out
@@ -165,7 +180,7 @@ def test_a_full_disk_is_one_line(monkeypatch, tmp_path):
 def test_another_config_is_refused_and_the_keys_named(trained):
   workdir, _ = trained
   said = small_run.refused(
-    workdir, steps=2, seed=3, training__learning_rate=0.5
+    workdir, **SETTINGS, seed=3, training__learning_rate=0.5
   )
   assert 'seed: 0 there, 3 asked for' in said
   assert 'training.learning_rate' in said
@@ -179,15 +194,15 @@ def test_a_run_with_missing_lines_does_not_go_on(trained, tmp_path):
   path = workdir / 'metrics.jsonl'
   first, second = path.read_text().splitlines(keepends=True)
   path.write_text(second)
-  said = small_run.refused(workdir, steps=2)
+  said = small_run.refused(workdir, **SETTINGS)
   assert f'Expected a line of each step in {path}' in said
   assert 'steps [0] are missing' in said
   path.write_text(first)
-  said = small_run.refused(workdir, steps=2)
+  said = small_run.refused(workdir, **SETTINGS)
   assert 'steps [1] are missing' in said
   # The way out that it names: what the last checkpoint follows is done again.
   shutil.rmtree(workdir / 'checkpoints' / '00000002')
-  flags = [*small_run.arguments(steps=2), f'--workdir={workdir}']
+  flags = [*small_run.arguments(**SETTINGS), f'--workdir={workdir}']
   status, _, err = small_run.call(*flags)
   assert status == 0, err
   got, expected = (
@@ -201,6 +216,7 @@ def test_a_run_with_missing_lines_does_not_go_on(trained, tmp_path):
 @pytest.mark.slow
 def test_eval_prints_the_figures_of_the_newest_checkpoint(trained):
   workdir, _ = trained
+  # Its guidance is that of the run, unless the command names another.
   flags = [*small_run.arguments(steps=2), f'--workdir={workdir}']
   status, out, _ = small_run.call(*flags, '--mode=eval')
   assert status == 0
@@ -212,7 +228,7 @@ def test_eval_prints_the_figures_of_the_newest_checkpoint(trained):
 @pytest.mark.slow
 def test_sample_draws_images_of_the_trained_policy(trained, tmp_path):
   workdir, _ = trained
-  flags = [*small_run.arguments(steps=2), '--mode=sample', '--count=3']
+  flags = [*small_run.arguments(**SETTINGS), '--mode=sample', '--count=3']
   flags += ['--prompt=a red circle', '--prompt=a blue square']
   drawn = []
   for folder in (workdir, tmp_path / 'none'):

@@ -22,6 +22,7 @@ def named(update):
 # File, preset, the preset or default that it starts from, its own update.
 STARTS = [
   ('t2i', 'sd3_medium', 'default', 'SD3'),
+  ('t2i', 'sd3_medium_colab', 'sd3_medium', 'SD3_COLAB'),
   ('t2i', 'sd3_tiny', 'sd3_medium', 'SD3_TINY'),
   ('t2i', 'compare', 'default', 'COMPARE'),
   ('t2i', 'paper', 'default', 'PAPER'),

@@ -35,6 +35,7 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
       f'{config.model.family!r}, whose shapes are in its weights.'
     )
   method = make_method(config, family.methods)
+  checks.check_guidance(method, config)
   checks.check_batches(config, mesh)
   generator = family.shapes(config, mesh)
   adapted = adaptation.make_adaptation(config.model)

@@ -41,6 +41,24 @@ def check_groups(method: Method, config: ConfigDict, table: Table) -> None:
     )
 
 
+def check_guidance(method: Method, config: ConfigDict) -> None:
+  """Checks that a method of trajectories is guided alike in rollout and loss.
+
+  Its ratios compare the policy of the loss with that of the rollout.
+  """
+  if 'trajectory' not in method.needs:
+    return
+  rollout = config.sampler.guidance_scale
+  training = config.training.guidance_scale
+  if rollout != training:
+    raise InputError(
+      'Expected one guidance scale in config.sampler.guidance_scale and '
+      f'config.training.guidance_scale for the method {config.method.name!r}, '
+      'whose ratios compare training with the rollout, got '
+      f'{rollout} and {training}. Set both to the same value.'
+    )
+
+
 def check_batches(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
   """Checks that prompts divide over the devices and over microbatches."""
   rows = mesh.shape['data'] * mesh.shape['fsdp']

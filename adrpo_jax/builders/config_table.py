@@ -26,6 +26,7 @@ from adrpo_jax.system.config_values import (
   TEXT,
   Values,
   choice,
+  different,
   either,
   number,
   only,
@@ -43,6 +44,7 @@ POSITIVE = number(above=0)
 NOT_NEGATIVE = number(least=0)
 SHARE = number(least=0, most=1)
 DECAY = number(least=0, below=1)
+GUIDANCE = number(least=1)
 DTYPE = choice(['float32', 'bfloat16'])
 
 RUN: dict[str, Values] = {
@@ -113,9 +115,11 @@ IMAGES: dict[str, Values] = {
   'sampler.solver': choice(SOLVERS),
   'sampler.eta': NOT_NEGATIVE,
   'sampler.trained_steps': NONE_OR_SIZE,
-  'sampler.guidance_scale': number(least=1),
+  'sampler.guidance_scale': GUIDANCE,
+  'training.guidance_scale': GUIDANCE,
   'training.noise_draws': SIZE,
   'training.sigma_distribution': choice(SIGMAS),
+  'eval.guidance_scales': different(GUIDANCE),
   'compute.decode_chunks': SIZE,
   'method.adrpo.beta0': POSITIVE,
   'method.adrpo.advantage_clip': POSITIVE,
@@ -239,7 +243,7 @@ PRETRAIN_IMAGES: dict[str, Values] = {
   'pretrain.corruption': SHARE,
   'pretrain.shares.*': NOT_NEGATIVE,
   'pretrain.kl': NOT_NEGATIVE,
-  'pretrain.guidance': number(least=1),
+  'pretrain.guidance': GUIDANCE,
   **{
     f'pretrain.{stage}.{key}': values
     for stage in _STAGES

@@ -15,19 +15,24 @@ from adrpo_jax import sharding
 from adrpo_jax.builders import adaptation, checks
 from adrpo_jax.builders.config_checks import check_config
 from adrpo_jax.builders.families import family_of
-from adrpo_jax.builders.generators.base import Generator
+from adrpo_jax.builders.generators.base import Generator, Materialize
 from adrpo_jax.builders.methods import make_method
 from adrpo_jax.builders.parts import make_optimizer
 from adrpo_jax.builders.programs import make_programs
 from adrpo_jax.builders.tasks.base import Task
 from adrpo_jax.data import prompts as prompt_sources
 from adrpo_jax.data.read_ahead import read_ahead
-from adrpo_jax.evaluate import Evaluate, make_evaluate
+from adrpo_jax.evaluate import (
+  Change,
+  Evaluate,
+  make_evaluate,
+  with_further,
+)
 from adrpo_jax.method.record import Method
 from adrpo_jax.report.sample_kinds import SampleKind
 from adrpo_jax.rewards.normalizers import comparable
 from adrpo_jax.rewards.protocol import Reward
-from adrpo_jax.types import PromptBatch, PyTree, TrainState
+from adrpo_jax.types import Modality, PromptBatch, PyTree, TrainState
 
 # (ids [P]) -> the rows of these prompts that this process has devices for, on
 # the host.
@@ -124,6 +129,7 @@ def build(
   method = make_method(config, family.methods)
   groups = config.prompts.prompts_per_step, config.prompts.group_size
   checks.check_groups(method, config, family.methods)
+  checks.check_guidance(method, config)
   checks.check_rewards(config.reward)
   checks.check_batches(config, mesh)
   checks.check_parts(config, mesh)
@@ -160,7 +166,7 @@ def build(
     optimizer=optimizer or make_optimizer(config.training),
   )
   adapted.check(programs.abstract.params, generator)
-  drawing = generator.modality(method, adaptation.overlay)
+  drawing = generator.drawn(method, adaptation.overlay)
 
   def policy(state: TrainState, frozen: PyTree) -> PyTree:
     params = adaptation.policy_params(state)
@@ -254,23 +260,33 @@ def _evaluator(
 ) -> Evaluate:
   # Figures of different steps are compared.
   reward = task.reward(task.held_out, comparable)
-  return make_evaluate(
-    generator.evaluated(adaptation.overlay, config.eval.group_size),
-    reward,
-    task.measure,
-    encode(task.held_out),
-    task.held_out.categories,
-    arrays=task.kind.arrays,
-    diagnosed=task.kind.diagnosed,
-    samples_per_prompt=config.eval.group_size,
-    batch=config.eval.batch_size,
-    place=place,
-    gather=gather,
-    controls={
-      name: partial(_with_condition, change)
-      for name, change in generator.controls.items()
-    },
-  )
+  prompts = encode(task.held_out)
+
+  def evaluate(
+    modality: Callable[[Materialize, int], Modality],
+    controls: Mapping[str, Change],
+  ) -> Evaluate:
+    return make_evaluate(
+      modality(adaptation.overlay, config.eval.group_size),
+      reward,
+      task.measure,
+      prompts,
+      task.held_out.categories,
+      arrays=task.kind.arrays,
+      diagnosed=task.kind.diagnosed,
+      samples_per_prompt=config.eval.group_size,
+      batch=config.eval.batch_size,
+      place=place,
+      gather=gather,
+      controls=controls,
+    )
+
+  controls = {
+    name: partial(_with_condition, change)
+    for name, change in generator.controls.items()
+  }
+  further = {name: evaluate(m, {}) for name, m in generator.further.items()}
+  return with_further(evaluate(generator.evaluated, controls), further)
 
 
 def _with_condition(

@@ -18,9 +18,16 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.system.records import read_config
 
 # Keys, and groups of keys, that come from the run.
-SHAPING = ('world', 'model', 'method', 'training')
+SHAPING = (
+  'world',
+  'model',
+  'method',
+  'training',
+  'sampler.guidance_scale',
+  'eval.guidance_scales',
+)
 # Those among them that a command may choose anew: where the base is now, how
-# it is computed and asked, and how far the policy goes on.
+# it is computed and asked, how far the policy goes on, and how it is guided.
 FREE = frozenset(
   {
     'model.path',
@@ -32,6 +39,7 @@ FREE = frozenset(
     'model.system',
     'method.python',
     'training.extrapolation',
+    'eval.guidance_scales',
   }
 )
 
@@ -113,11 +121,11 @@ def _fine_tuning(workdir: epath.Path) -> dict[str, Any] | None:
 
 
 def _shaping(config: dict[str, Any]) -> dict[str, Any]:
-  """Returns dotted key -> value, of the keys of `SHAPING`."""
+  """Returns dotted key -> value, of the keys of `SHAPING` and below them."""
   return {
     key: value
     for key, value in flatten_dict(config, sep='.').items()
-    if key.partition('.')[0] in SHAPING
+    if f'{key}.'.startswith(tuple(f'{shaping}.' for shaping in SHAPING))
   }
 
 

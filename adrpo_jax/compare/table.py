@@ -16,7 +16,7 @@ from adrpo_jax.compare.divergence_tables import (
 )
 from adrpo_jax.compare.pairs import LEGEND, pair_rows
 from adrpo_jax.compare.results import FRONTS, Comparison, MethodRow
-from adrpo_jax.stats.measures import Measures
+from adrpo_jax.stats.measures import Measures, guided_keys
 from adrpo_jax.stats.number_format import (
   decimal,
   is_finite,
@@ -68,7 +68,8 @@ def table_columns(comparison: Comparison) -> list[TableColumn]:
     (measures['divergence'].head, divergence),
     ('On front', partial(fronts_of, measures)),
   ]
-  for key in ('heard', 'consistent', 'silent_audio', 'entropy'):
+  guided = guided_keys(measures, goal.key)
+  for key in (*guided, 'heard', 'consistent', 'silent_audio', 'entropy'):
     if any(key in row.measures for row in comparison.methods):
       measure = measures[key]
       columns.insert(-2, (measure.head, _cell_of(key, measure.format)))

@@ -8,6 +8,7 @@ from adrpo_jax.figures.curves import Points
 from adrpo_jax.figures.style import make_drawing
 from adrpo_jax.report.charts import Chart, evaluated
 from adrpo_jax.report.run_record import RunRecord, series
+from adrpo_jax.stats.measures import guided_keys
 
 
 class CurveSpec(NamedTuple):
@@ -127,7 +128,7 @@ CURVES = {'flow': FLOW_CURVES, 'language': LANGUAGE_CURVES}  # by modality
 def curve_charts(run: RunRecord) -> tuple[list[Chart], list[str]]:
   """Returns charts, and titles of curves that this run has no numbers for."""
   charts, missing = [], []
-  for curve in CURVES[run.modality]:
+  for curve in (*CURVES[run.modality], *_guided_curves(run)):
     steps, values = series(run.metrics, curve.key)
     held_out = evaluated(run.evaluations, curve.held_out)
     if not len(values) and not len(held_out.values):
@@ -144,3 +145,11 @@ def curve_charts(run: RunRecord) -> tuple[list[Chart], list[str]]:
     name = curve.held_out or curve.key
     charts.append(Chart(name, curve.title, curve.caption, drawing))
   return charts, missing
+
+
+def _guided_curves(run: RunRecord) -> list[CurveSpec]:
+  """Returns the curve of the goal at each further guidance scale."""
+  measures = [run.measures[k] for k in guided_keys(run.measures, run.goal.key)]
+  return [
+    CurveSpec('', m.key, m.title, m.meaning, percent=m.share) for m in measures
+  ]

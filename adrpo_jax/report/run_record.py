@@ -16,7 +16,13 @@ from adrpo_jax.report.method_titles import method_title
 from adrpo_jax.samples import image_file, text_file
 from adrpo_jax.samples.image_file import Samples
 from adrpo_jax.samples.text_file import TextSamples
-from adrpo_jax.stats.measures import MEASURES, Measure, Measures, goal
+from adrpo_jax.stats.measures import (
+  MEASURES,
+  Measure,
+  Measures,
+  goal,
+  with_guided,
+)
 from adrpo_jax.system.records import (
   PER_PROMPT,
   Record,
@@ -67,7 +73,8 @@ class RunRecord:
   @property
   def measures(self) -> Measures:
     """The measures of an evaluation of this run."""
-    return MEASURES[self.modality]
+    evaluations = (self.base, self.final, *self.evaluations)
+    return with_guided(MEASURES[self.modality], *evaluations)
 
   @property
   def goal(self) -> Measure:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from adrpo_jax.stats.measures import guided_keys
+
 SHOWN = ('reward', 'success', 'fidelity', 'diversity', 'divergence')
 CONTROLS = ('silent_audio',)
 
@@ -65,10 +67,17 @@ def predicted_ceiling(beta0: float, base: Mapping[str, Any]) -> float:
 def as_text(summary: Mapping[str, Any]) -> str:
   """Returns the main figures before and after, one in a line."""
   base, final = summary['base'], summary['final']
-  width = max(map(len, (*SHOWN, *(n for n in CONTROLS if n in final))))
+  errors = [key for key in final if key.endswith('_se')]
+  guided = [
+    error.removesuffix('_se')
+    for name in SHOWN
+    for error in guided_keys(errors, name)
+  ]
+  further = [name for name in (*CONTROLS, *guided) if name in final]
+  width = max(map(len, (*SHOWN, *further)))
   return '\n'.join(
     f'{name:>{width}}  {base[name]:.3f} → {final[name]:.3f}  '
     f'(± {final[f"{name}_se"]:.3f})'
-    for name in (*SHOWN, *CONTROLS)
+    for name in (*SHOWN, *further)
     if name in final
   )

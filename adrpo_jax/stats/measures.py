@@ -5,7 +5,7 @@ measure has the same name in both. Flow and language models share most names of
 measures, but some have different meanings.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 import math
 from typing import Any, NamedTuple
 
@@ -218,6 +218,38 @@ def goal(measures: Measures, *records: Mapping[str, Any]) -> Measure:
 
 
 MEASURES = {'flow': FLOW, 'language': LANGUAGE}  # by modality
+
+_GUIDED = '_guidance_'  # between a measure and the scale of an evaluation
+
+
+def with_guided(measures: Measures, *records: Mapping[str, Any]) -> Measures:
+  """Adds the measures of evaluations at further guidance scales, if any.
+
+  Args:
+    measures: by key.
+    records: evaluations; reward_guidance_4.5 is the reward at the scale 4.5.
+  """
+  guided: Measures = {}
+  for key in dict.fromkeys(key for record in records for key in record):
+    stem, _, scale = key.partition(_GUIDED)
+    if scale and stem in measures and not scale.endswith('_se'):
+      measure, at = measures[stem], f' at guidance {scale}'
+      guided[key] = measure._replace(
+        key=key,
+        title=measure.title + at,
+        axis=measure.label + at,
+        short=measure.head + at,
+      )
+  return measures | guided
+
+
+def guided_keys(measures: Iterable[str], key: str) -> list[str]:
+  """Returns the keys of a measure at further guidance scales.
+
+  >>> guided_keys(['reward', 'reward_guidance_4.5', 'facts'], 'reward')
+  ['reward_guidance_4.5']
+  """
+  return [name for name in measures if name.startswith(f'{key}{_GUIDED}')]
 
 
 def difference(

@@ -1,10 +1,11 @@
 """Config keys and values that have another name now, and the name of each.
 
 An old name is refused with the new one; none is translated, so that a command
-or a config file says what is run.
+or a config file says what is run. The record of a run that is older than a key
+means what it meant: `completed` gives it the key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from adrpo_jax.errors import InputError
@@ -64,6 +65,12 @@ NOTES = {
   'scan_layers=False.',
 }
 
+# New key -> the key that ruled what it rules, and the value that follows.
+SPLIT: dict[str, tuple[str, Callable[[Any], Any]]] = {
+  'training.guidance_scale': ('sampler.guidance_scale', lambda scale: scale),
+  'eval.guidance_scales': ('sampler.guidance_scale', lambda scale: [scale]),
+}
+
 # Last word of a key -> old value -> new value.
 RENAMED_VALUES = {
   'remat_policy': {'all': 'everything', 'products': 'dots'},
@@ -94,6 +101,24 @@ def renamed(key: str) -> str | None:
     return None
   sentence = f'config.{key} was renamed: use config.{current(key)}.'
   return ' '.join([sentence, *([NOTES[key]] if key in NOTES else [])])
+
+
+def completed(config: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the config of a record with the keys that it is older than.
+
+  >>> old = {'sampler': {'guidance_scale': 2.0}, 'training': {}, 'eval': {}}
+  >>> completed(old)['training']
+  {'guidance_scale': 2.0}
+  """
+  whole = dict(config)
+  for new, (old, value) in SPLIT.items():
+    (group, name), (before, ruling) = new.split('.'), old.split('.')
+    own, former = (whole.get(part) for part in (group, before))
+    if not (isinstance(own, Mapping) and isinstance(former, Mapping)):
+      continue
+    if name not in own and ruling in former:
+      whole[group] = {**own, name: value(former[ruling])}
+  return whole
 
 
 def moved(key: str, config: Mapping[str, Any]) -> str | None:

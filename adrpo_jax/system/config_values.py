@@ -102,6 +102,27 @@ def either(*kinds: Values) -> Values:
   )
 
 
+def different(kind: Values) -> Values:
+  """A tuple of one value of a kind or more, no two of them equal.
+
+  >>> different(number(least=1)).described()
+  'a tuple of different values, each a number, at least 1'
+  """
+
+  def includes(value: Any) -> bool:
+    return (
+      isinstance(value, (tuple, list))
+      and len(value) > 0
+      and all(map(kind.includes, value))
+      and len(set(value)) == len(value)
+    )
+
+  return Values(
+    includes,
+    lambda: f'a tuple of different values, each {kind.described()}',
+  )
+
+
 def choice(
   *tables: Iterable[str], reasons: Mapping[str, str] = MappingProxyType({})
 ) -> Values:

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from adrpo_jax.errors import InputError
+from adrpo_jax.system.config_keys import completed
 from adrpo_jax.system.files import replacing
 
 Record = dict[str, Any]
@@ -103,15 +104,18 @@ def read_json(
 def read_config(workdir: epath.Path) -> Record | None:
   """Reads config.json of a workdir; None where there is none.
 
+  A config that is older than a key gets it, with the value that it meant.
+
   Raises:
     InputError: it is cut short, damaged, or holds no config.
   """
-  return read_json(
+  record = read_json(
     workdir / 'config.json',
     'It says with which settings the run was made. Put it back from a copy, or '
     'take another --workdir.',
     config=dict,
   )
+  return record and record | {'config': completed(record['config'])}
 
 
 def read_summary(workdir: epath.Path) -> Record | None:

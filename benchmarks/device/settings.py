@@ -36,6 +36,7 @@ def flow_config(settings: Settings, folder: pathlib.Path) -> ConfigDict:
     {
       'prompts': {'prompts_per_step': 4, 'group_size': 4},
       'sampler': {'steps': 10, 'guidance_scale': settings.guidance},
+      'training': {'guidance_scale': settings.guidance},
       'eval': {'batch_size': 4},
       'mesh': {'fsdp': 1},
       'compute': {

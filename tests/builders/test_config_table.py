@@ -175,6 +175,10 @@ def test_a_count_is_at_least_1(name, key, value):
     ('images', 'sampler.eta', -0.5, 'at least 0'),
     ('images', 'sampler.shift', -1.0, 'at least 0'),
     ('images', 'sampler.guidance_scale', 0.0, 'at least 1'),
+    ('images', 'training.guidance_scale', 0.5, 'at least 1'),
+    ('images', 'eval.guidance_scales', (1.0, 0.5), 'each a number, at least 1'),
+    ('images', 'eval.guidance_scales', (2.0, 2), 'different values'),
+    ('images', 'eval.guidance_scales', (), 'a tuple of different values'),
     ('images', 'reward.invalid_limit', 1.5, 'at most 1'),
     ('images', 'reward.normalize.shapes', 'std', "Did you mean 'standard'?"),
     ('images', 'reward.monitor_only', 'shapes', 'a tuple of names'),
@@ -230,6 +234,7 @@ def test_a_value_out_of_range_is_refused(name, key, value, expected):
     ('images', {'method.mine': {'strength': 3, 'mode': 'x'}}),
     ('images', {'reward.mine': {'words': ('a', None)}}),
     ('images', {'reward.weights.mine': 0.5}),
+    ('images', {'eval.guidance_scales': (1, 4.5)}),
   ],
 )
 def test_a_value_at_the_edge_passes(name, changes):

@@ -48,6 +48,8 @@ def test_what_shaped_the_weights_is_that_of_the_run(workdir):
     ('model.param_dtype', 'bfloat16'),
     ('training.ema_decay', 0.0),
     ('method.name', 'adrpo'),
+    ('training.guidance_scale', 2.0),
+    ('sampler.guidance_scale', 2.0),
   ],
 )
 def test_another_is_refused(workdir, key, value):
@@ -70,6 +72,7 @@ def test_a_command_line_that_names_another_is_refused(workdir, mode):
     ('model.dtype', 'bfloat16'),
     ('training.extrapolation', 2.0),
     ('sampler.steps', 7),
+    ('eval.guidance_scales', (3.0,)),
   ],
 )
 def test_how_they_are_used_may_be_named(workdir, key, value):
@@ -79,6 +82,19 @@ def test_how_they_are_used_may_be_named(workdir, key, value):
   group, name = key.split('.')
   assert got[group][name] == value
   assert got.model.lora_alpha == 6.0
+
+
+def test_the_guidance_of_a_run_from_before_its_keys_were_split(workdir):
+  """One key fed rollout, loss and evaluation."""
+  record = json.loads((workdir / 'config.json').read_text())
+  old = record['config']
+  old['sampler']['guidance_scale'] = 2.0
+  del old['training']['guidance_scale'], old['eval']['guidance_scales']
+  write_json(workdir / 'config.json', {'config': old, 'modality': 'flow'})
+  taken = of_trained_weights(small_run.make_config(), workdir)
+  assert taken.sampler.guidance_scale == 2.0
+  assert taken.training.guidance_scale == 2.0
+  assert taken.eval.guidance_scales == (2.0,)
 
 
 def test_a_run_of_texts_is_not_one_of_images(workdir):

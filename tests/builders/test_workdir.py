@@ -11,6 +11,7 @@ import small_run
 from adrpo_jax.builders.workdir import check_workdir, claim_workdir
 from adrpo_jax.errors import InputError
 from adrpo_jax.system.local_paths import make_absolute
+from adrpo_jax.system.records import write_json
 
 
 def config(source, **changes):
@@ -45,6 +46,20 @@ def test_from_another_folder_too(workdir, tmp_path, monkeypatch):
   mine = f'{tmp_path}/mine.py:f'
   for source in ('../prompts.txt', tmp_path / 'prompts.txt'):
     check_workdir(config(source, reward__python=mine), workdir)
+
+
+def test_a_run_from_before_the_guidance_of_loss_and_evaluation(workdir):
+  """It goes on with one scale for all, as it began."""
+  path = workdir / 'config.json'
+  old = json.loads(path.read_text())['config']
+  old['sampler']['guidance_scale'] = 2.0
+  del old['training']['guidance_scale'], old['eval']['guidance_scales']
+  write_json(path, {'config': old})
+  own = {'reward__python': 'mine.py:f', 'sampler__guidance_scale': 2.0}
+  alike = {'training__guidance_scale': 2, 'eval__guidance_scales': (2,)}
+  check_workdir(config('prompts.txt', **own, **alike), workdir)
+  with pytest.raises(InputError, match=r'training\.guidance_scale: 2\.0 there'):
+    check_workdir(config('prompts.txt', **own), workdir)
 
 
 def test_other_files_are_another_run(workdir):

@@ -54,3 +54,12 @@ def test_the_text_has_a_line_for_each_figure_that_there_is():
     '    reward  0.200 → 0.400  (± 0.050)',
     'divergence  0.000 → 0.100  (± 0.010)',
   ]
+
+
+def test_the_text_has_lines_for_further_guidance_scales():
+  base = {'reward': 0.2, 'reward_guidance_4.5': 0.5, 'facts_guidance_4.5': 1}
+  final = base | {'reward_se': 0.05, 'reward_guidance_4.5_se': 0.06}
+  assert as_text({'base': base, 'final': final}).splitlines() == [
+    '             reward  0.200 → 0.200  (± 0.050)',
+    'reward_guidance_4.5  0.500 → 0.500  (± 0.060)',
+  ]

@@ -111,6 +111,26 @@ def test_a_config_has_its_mode(tmp_path):
   assert not (tmp_path / 'run').exists()
 
 
+def test_a_record_gets_the_keys_that_it_is_older_than():
+  old = {'sampler': {'guidance_scale': 2.0}, 'training': {'x': 1}, 'eval': {}}
+  new = config_keys.completed(old)
+  assert new == {
+    'sampler': {'guidance_scale': 2.0},
+    'training': {'x': 1, 'guidance_scale': 2.0},
+    'eval': {'guidance_scales': [2.0]},
+  }
+  assert old['eval'] == {}
+  own = new | {'training': {'guidance_scale': 3.0}}
+  assert config_keys.completed(own) == own
+  texts = {'sampler': {'top_k': 0}, 'training': {}, 'eval': {}}
+  assert config_keys.completed(texts) == texts
+
+
+@pytest.mark.parametrize(('new', 'split'), config_keys.SPLIT.items())
+def test_a_key_that_split_off_exists_beside_the_other(new, split):
+  assert {new, split[0]} <= FILES['t2i:debug']
+
+
 def test_a_config_file_with_an_old_key_is_refused():
   with pytest.raises(InputError, match=r'use config\.prompts\.group_size'):
     config_keys.check_names({'steps': 3, 'prompts.samples': 8})

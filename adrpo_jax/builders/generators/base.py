@@ -44,6 +44,8 @@ class Generator(NamedTuple):
   """A base that can be sampled from and trained.
 
   modality:       (method, materialize) -> Modality for training
+  drawn:          (method, materialize) -> Modality whose rollout draws samples
+                  of trained weights
   evaluated:      (materialize, samples per prompt) -> Modality for evaluation,
                   which measures the divergence of all methods alike
   encode:         (prompts) -> their `Rows`
@@ -57,10 +59,12 @@ class Generator(NamedTuple):
   save_adapters:  (adapters, alpha/r, folder) -> the file of adapters
   identity:       a digest of the weights
   id_limits:      name -> n, of arrays of samples that hold ids from 0 to n − 1
+  further:        name -> like `evaluated`, for an evaluation beside it
   controls:       name -> (conditions) -> those of a control of evaluations
   """
 
   modality: Callable[[Method, Materialize], Modality]
+  drawn: Callable[[Method, Materialize], Modality]
   evaluated: Callable[[Materialize, int], Modality]
   encode: Encode
   condition: PyTree
@@ -70,6 +74,9 @@ class Generator(NamedTuple):
   save_adapters: Callable[[PyTree, float, pathlib.Path], pathlib.Path]
   identity: str
   id_limits: Mapping[str, int] = MappingProxyType({})
+  further: Mapping[str, Callable[[Materialize, int], Modality]] = (
+    MappingProxyType({})
+  )
   controls: Mapping[str, Callable[[PyTree], PyTree]] = MappingProxyType({})
 
 

@@ -83,10 +83,17 @@ def make_flow_generator(
   make = partial(_modality, config, mesh, model)
   rows = sd3_tables.transformer_rows(model.config.patch_size)
 
-  def evaluated(materialize: Materialize, samples: int) -> Modality:
+  def evaluated(
+    scale: float, materialize: Materialize, samples: int
+  ) -> Modality:
     """Evaluates on fresh noise, over which W2 is an expectation."""
-    method = methods.make_method('fixed_w2')
-    return make(method, materialize, solver='euler', samples=samples)
+    return make(
+      methods.make_method('fixed_w2'),
+      materialize,
+      solver='euler',
+      samples=samples,
+      guidance=(scale, scale),
+    )
 
   def save_adapters(
     adapters: PyTree, scale: float, folder: pathlib.Path
@@ -95,13 +102,18 @@ def make_flow_generator(
     lora_files.save(path, rows, adapters, scale)
     return path
 
+  drawn = partial(
+    make, solver=config.sampler.solver, samples=config.prompts.group_size
+  )
+  scale, *further = config.eval.guidance_scales
   return Generator(
     modality=partial(
-      make,
-      solver=config.sampler.solver,
-      samples=config.prompts.group_size,
+      drawn,
+      guidance=(config.sampler.guidance_scale, config.training.guidance_scale),
     ),
-    evaluated=evaluated,
+    drawn=partial(drawn, guidance=(scale, scale)),
+    evaluated=partial(evaluated, scale),
+    further={f'guidance_{w:g}': partial(evaluated, w) for w in further},
     encode=encode,
     condition=jax.eval_shape(lambda: frozen['null_condition']),
     frozen=frozen,
@@ -123,7 +135,9 @@ def _modality(
   *,
   solver: str,
   samples: int,
+  guidance: tuple[float, float],
 ) -> Modality:
+  """Makes the modality; `guidance` is the scale of its rollout, of its loss."""
   sampler = config.sampler
   shift = sampler.shift or model.shift
   if 'trajectory' in method.needs:
@@ -147,8 +161,8 @@ def _modality(
       quantile=lookup(
         SIGMAS, config.training.sigma_distribution, 'σ distribution'
       )(shift),
-      rollout_guidance=sampler.guidance_scale,
-      training_guidance=sampler.guidance_scale,
+      rollout_guidance=guidance[0],
+      training_guidance=guidance[1],
       materialize=materialize,
       constrain=partial(split_by_rows, mesh),
     )

@@ -118,6 +118,7 @@ def make_language_generator(
   length = config.prompts.max_prompt_length
   return Generator(
     modality=modality,
+    drawn=modality,
     evaluated=evaluated,
     encode=encode,
     condition={
