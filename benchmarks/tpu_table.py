@@ -2,8 +2,9 @@
 
   PYTHONPATH=. python benchmarks/tpu_table.py
 
-Peak memory is that of the largest program. "Sent" is the number of bytes that a
-chip sends in a step: in rollout, reward and update. MFU is the bound of the
+Peak memory is that of the largest program, with the arrays that lie beside it.
+"Sent" is the number of bytes that a chip sends in a step: in rollout, decoding,
+reward and update. MFU is the bound of the
 roofline of the update, for the operations that the model asks for.
 """
 
@@ -68,11 +69,16 @@ def row(report: dict) -> list[str]:
   slices, topology = report['num_slices'], report['topology']
   programs = report['programs']
   update = programs['update']
-  sent = sum(costs['collective_bytes'] for costs in programs.values())
+  runs = {name: costs.get('runs', 1) for name, costs in programs.items()}
+  sent = sum(
+    runs[name] * costs['collective_bytes']
+    for name, costs in programs.items()
+    if runs[name]
+  )
   peak, capacity = report['hbm_peak_bytes'], report['hbm_capacity_bytes']
   fits = '' if report['fits'] else ', **does not fit**'
   rollout, own = (
-    max(programs[stage]['roofline']['seconds'].values())
+    runs[stage] * max(programs[stage]['roofline']['seconds'].values())
     for stage in ('rollout', 'update')
   )
   return [

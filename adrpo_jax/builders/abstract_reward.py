@@ -1,5 +1,6 @@
-"""The reward of a step as a program: decoder and CLIP towers, from shapes."""
+"""Decoder and CLIP towers as programs, from shapes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,51 +14,52 @@ from adrpo_jax.models.compute import Compute
 from adrpo_jax.rewards import image_table
 from adrpo_jax.rewards.clip.preprocess import clip_pixels
 from adrpo_jax.rewards.clip.towers import PRECISION
-from adrpo_jax.types import Array, Modality, PyTree
+from adrpo_jax.types import Array, PyTree
 
 
-def reward_stage(
+def judging_stages(
   config: ConfigDict,
   mesh: jax.sharding.Mesh,
-  modality: Modality,
+  decode: Callable[[PyTree, PyTree], Array],
   frozen: PyTree,
   samples: PyTree,
-) -> tuple[Any, tuple[PyTree, ...]]:
-  """(jitted function, shapes): samples -> cosines with a text for each tower.
+) -> dict[str, tuple[Any, tuple[PyTree, ...]]]:
+  """Returns the programs that judge samples, as (jitted function, shapes).
+
+  decoding  (frozen, samples) -> images, or what else a reward sees
+  reward    (images, weights of towers, embeddings of texts) -> cosines with a
+            text for each tower; left out where no reward has a tower
 
   Rewards on the host have no program; one tower is embedded with once for all
   rewards that share it.
   """
+  decoding = jax.jit(decode), (frozen, samples)
   rows = [
     image_table.REWARDS.get(parameters.get('row', term))
     for term, parameters in reward_parameters(config).items()
   ]
   sizes = dict.fromkeys(row.tower for row in rows if row and row.tower)
+  if not sizes:
+    return {'decoding': decoding}
   towers = [ClipVision(size, Compute(scan_layers=True)) for size in sizes]
-  whole = sharding.replicated(mesh)
-  weights = [
-    jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole),
-      _shapes(tower),
-    )
-    for tower in towers
-  ]
-  count = jax.tree.leaves(samples)[0].shape[0]
+  whole, split = sharding.replicated(mesh), sharding.batch_sharding(mesh)
+
+  def placed(shapes: PyTree, where: jax.sharding.NamedSharding) -> PyTree:
+    return sharding.abstract(shapes, jax.tree.map(lambda _: where, shapes))
+
+  weights = [placed(_shapes(tower), whole) for tower in towers]
+  images = placed(jax.eval_shape(decode, frozen, samples), split)
+  count = images.shape[0]
   texts = [
     jax.ShapeDtypeStruct(
-      (count, size.projection_dim),
-      jnp.float32,
-      sharding=sharding.batch_sharding(mesh),
+      (count, size.projection_dim), jnp.float32, sharding=split
     )
     for size in sizes
   ]
 
   def judge(
-    frozen: PyTree, samples: PyTree, weights: list[PyTree], texts: list[Array]
+    images: Array, weights: list[PyTree], texts: list[Array]
   ) -> list[Array]:
-    images = modality.decode(frozen, samples)
-    if not towers:
-      return [images]
     flat = images.reshape(-1, *images.shape[2:])
     cosines = []
     for tower, params, rows in zip(towers, weights, texts, strict=True):
@@ -70,7 +72,10 @@ def reward_stage(
       cosines.append((embeddings * rows[:, None]).sum(-1))
     return cosines
 
-  return jax.jit(judge), (frozen, samples, weights, texts)
+  return {
+    'decoding': decoding,
+    'reward': (jax.jit(judge), (images, weights, texts)),
+  }
 
 
 def _shapes(tower: ClipVision) -> PyTree:

@@ -2,28 +2,34 @@
 
   python -m adrpo_jax.compile --config=configs/t2i.py:sd3_medium \\
     --topology=v5e:4x4 [--num_slices=2] [--prompts_per_chip=2] \\
-    [--config.mesh.fsdp=16] [--output=FILE.json]
+    [--config.mesh.fsdp=16] [--search] [--output=FILE.json]
 
 It needs the shapes of weights, not the weights. It reports whether the programs
 fit the chips, how many bytes they read, write and send, and what limits their
-speed, and writes the report as JSON. It needs libtpu:
-pip install 'adrpo_jax[tpu]'.
+speed, and writes the report as JSON. With --search it compiles some meshes and
+batches, and reports the cheapest mesh that fits with its largest batch.
+
+It needs libtpu: pip install 'adrpo_jax[tpu]'.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import json
 import os
 import pathlib
 import sys
+from typing import Any
 
 # Set before JAX starts, which must not search for a TPU.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
 from absl import flags
+from ml_collections import ConfigDict, config_flags
 
 from adrpo_jax import main
+from adrpo_jax.compile import fitting
 from adrpo_jax.compile import report as compile_report
-from adrpo_jax.compile.programs import compile_stages
+from adrpo_jax.compile.chips import chip_of, topology_of
+from adrpo_jax.compile.programs import compile_stages, devices_of
 from adrpo_jax.errors import InputError
 from adrpo_jax.system import libtpu_flags, local_paths
 from adrpo_jax.system.files import replacing
@@ -36,6 +42,15 @@ _TOPOLOGY = flags.DEFINE_string(
   'slice: v5litepod-16, v6e-8, ...',
 )
 _SLICES = flags.DEFINE_integer('num_slices', 1, 'Number of slices.')
+_SEARCH = flags.DEFINE_bool(
+  'search',
+  False,
+  'Finds the cheapest mesh that holds --prompts_per_chip, or the smallest '
+  'batch, and its largest batch. A mesh of the command line stays.',
+)
+_MOST = flags.DEFINE_integer(
+  'most', 64, 'Prompts for each chip at which --search ends.', lower_bound=1
+)
 _OUTPUT = flags.DEFINE_string('output', '', 'A .json file; a .txt is added.')
 
 
@@ -46,12 +61,7 @@ def run(argv: Sequence[str]) -> int:
     config = main.parse(argv)
     main.choose_method(config)
     libtpu_flags.set_flags()
-    report = compile_stages(
-      config,
-      _TOPOLOGY.value,
-      _SLICES.value,
-      per_chip=main.PROMPTS_PER_CHIP.value,
-    )
+    report = _found(config) if _SEARCH.value else _compiled(config)
   except InputError as error:
     print(f'error: {error}', file=sys.stderr)
     return 2
@@ -67,6 +77,47 @@ def run(argv: Sequence[str]) -> int:
       text = f'{report["command"]}\n\n{table}\n'
       new.write_text(text, encoding='utf-8')
   return 0 if report['fits'] else 1
+
+
+def _compiled(config: ConfigDict, **options: Any) -> dict[str, Any]:
+  """Returns the report of a config; options are those of `compile_stages`."""
+  given = {
+    'per_chip': main.PROMPTS_PER_CHIP.value,
+    'eval_per_chip': main.EVAL_PROMPTS_PER_CHIP.value,
+  }
+  return compile_stages(
+    config, _TOPOLOGY.value, _SLICES.value, **(given | options)
+  )
+
+
+def _found(config: ConfigDict) -> dict[str, Any]:
+  """Returns the report of the mesh and the batch that --search finds."""
+
+  def compiled(
+    mesh: Mapping[str, int], per_chip: int, known: Mapping[str, Any]
+  ) -> dict[str, Any]:
+    tried = config.copy_and_resolve_references()
+    tried.mesh.update(mesh)
+    return _compiled(tried, per_chip=per_chip, known=known, whole=False)
+
+  topology = topology_of(_TOPOLOGY.value)
+  chip, slices = chip_of(topology), _SLICES.value
+  own = config_flags.get_override_values(flags.FLAGS['config'])
+  if {'mesh.fsdp', 'mesh.tensor'} & set(own):
+    choices = [{'fsdp': config.mesh.fsdp, 'tensor': config.mesh.tensor}]
+  else:
+    choices = list(fitting.meshes(len(devices_of(topology, slices)), slices))
+  found = fitting.find(
+    compiled,
+    choices,
+    chip.hbm,
+    unit=fitting.unit_of(config),
+    least=main.PROMPTS_PER_CHIP.value or 1,
+    most=_MOST.value,
+    say=lambda line: print(line, flush=True),
+  )
+  print(f'\n{found.flags()}\n')
+  return found.report
 
 
 if __name__ == '__main__':

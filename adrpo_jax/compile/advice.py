@@ -10,16 +10,21 @@ Report = Mapping[str, Any]
 Remedy = Callable[[Report], str]
 
 
+def needed_bytes(program: Mapping[str, Any]) -> int:
+  """Returns the memory of a program, with the arrays that lie beside it."""
+  return program['hbm_peak_bytes'] + program['beside_bytes']
+
+
 def advice(report: Report) -> Iterator[str]:
   """Yields a line for each program that does not fit: what to try in order."""
   for name, program in report['programs'].items():
-    peak = program['hbm_peak_bytes']
+    peak = needed_bytes(program)
     if 'refused' not in program and peak <= report['hbm_capacity_bytes']:
       continue
     flags = [flag for remedy in REMEDIES[name] if (flag := remedy(report))]
     yield (
       f'{name} needs {peak / GIB:.2f} GiB. Try, in this order: '
-      f'{", ".join([*flags, "fewer prompts for each chip"])}.'
+      f'{", ".join(flags)}.'
     )
 
 
@@ -59,11 +64,37 @@ def _split(report: Report) -> str:
   return f'--config.mesh.fsdp={fsdp}' if fsdp <= report['devices'] else ''
 
 
+def _smaller_batch(report: Report) -> str:
+  """Fewer held-out prompts at a time, a multiple of the devices still."""
+  half, odd = divmod(report['config']['eval']['batch_size'], 2)
+  rows = report['mesh']['data'] * report['mesh']['fsdp']
+  return f'--config.eval.batch_size={half}' if not (odd or half % rows) else ''
+
+
+def _fewer_samples(report: Report) -> str:
+  """Fewer samples of a held-out prompt."""
+  count = report['config']['eval']['group_size']
+  return f'--config.eval.group_size={count // 2}' if count > 1 else ''
+
+
+def _fewer_prompts(report: Report) -> str:
+  del report
+  return 'fewer prompts for each chip'
+
+
+_CHUNKS = _doubled('reward_chunks')
+_DECODING = _doubled('decode_chunks')
+_EVALUATION = (_smaller_batch, _fewer_samples)
+
 REMEDIES: dict[str, tuple[Remedy, ...]] = {
-  'rollout': (_doubled('reward_chunks'), _split),
-  'reward': (_doubled('decode_chunks'), _doubled('reward_chunks')),
+  'rollout': (_CHUNKS, _split, _fewer_prompts),
+  'decoding': (_DECODING, _CHUNKS, _fewer_prompts),
+  'reward': (_CHUNKS, _fewer_prompts),
   'update': (
     *(_doubled('microbatches'), _recomputed, _fewer_logits),
-    *(_split, _adapters),
+    *(_split, _adapters, _fewer_prompts),
   ),
+  'evaluation': (*_EVALUATION, _split),
+  'eval_decoding': (_DECODING, *_EVALUATION),
+  'eval_reward': _EVALUATION,
 }

@@ -24,11 +24,11 @@ from adrpo_jax.compile import flops
 
 
 def model_flops(config: ConfigDict) -> dict[str, int]:
-  """Returns stage -> the operations of one step on all devices."""
+  """Returns stage -> the operations of one execution on all devices."""
   config = config.copy_and_resolve_references()
   config.compute.remat_policy = 'everything'
   mesh = sharding.make_mesh(1, 1, 1, devices=jax.devices('cpu')[:1])
   return {
-    name: flops.count(function, *arguments)
-    for name, (function, arguments) in stages_of(config, mesh).items()
+    name: flops.count(stage.function, *stage.arguments)
+    for name, stage in stages_of(config, mesh).items()
   }

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 import json
+import math
 import os
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -13,15 +15,29 @@ from adrpo_jax.builders.abstract_stages import Stage, stages_of
 from adrpo_jax.builders.batch_sizes import fit_to_chips
 from adrpo_jax.compile import chips as chip_table
 from adrpo_jax.compile import costs, flops, memory
+from adrpo_jax.compile.advice import needed_bytes
 from adrpo_jax.compile.links import Torus, torus_of
 from adrpo_jax.compile.model_flops import model_flops
 from adrpo_jax.errors import InputError
 
+# The largest programs, in most runs, come first: one of them may be enough.
+FIRST = (
+  *('update', 'evaluation', 'eval_reward', 'eval_decoding'),
+  *('rollout', 'reward', 'decoding'),
+)
+
 
 def compile_stages(
-  config: ConfigDict, topology: str, slices: int = 1, *, per_chip: int = 0
+  config: ConfigDict,
+  topology: str,
+  slices: int = 1,
+  *,
+  per_chip: int = 0,
+  eval_per_chip: int = 0,
+  known: Mapping[str, Any] = MappingProxyType({}),
+  whole: bool = True,
 ) -> dict[str, Any]:
-  """Compiles rollout, reward and update, and returns a report of their costs.
+  """Compiles the stages of a run, and returns a report of their costs.
 
   Args:
     config: a config whose family can give shapes without weights.
@@ -30,6 +46,9 @@ def compile_stages(
     slices: the number of slices.
     per_chip: prompts per step for each chip over which the batch is sharded; 0
       keeps the value of the config.
+    eval_per_chip: prompts of a batch of an evaluation likewise.
+    known: name -> costs of programs that are not compiled again.
+    whole: compiles all programs; False ends at the first that does not fit.
 
   Raises:
     InputError: the topology is unknown, libtpu is missing, or the mesh does not
@@ -39,15 +58,24 @@ def compile_stages(
   chip = chip_table.chip_of(topology)
   devices = devices_of(topology, slices)
   mesh = sharding.make_mesh(**config.mesh, devices=devices)
-  fit_to_chips(config, mesh.shape, per_chip)
+  fit_to_chips(config, mesh.shape, per_chip, eval_per_chip)
   torus = torus_of(list(mesh.devices.flat), chip)
   stages = stages_of(config, mesh)
   asked = model_flops(config)
-  programs = {
-    name: _program(stages[name], asked[name], chip, torus, slices)
-    for name in stages
-  }
-  peak = max(program['hbm_peak_bytes'] for program in programs.values())
+  resident = _resident_bytes(stages)
+  programs = dict(known)
+  for name in sorted(stages, key=FIRST.index):
+    if name not in programs:
+      program = _program(stages[name], asked[name], chip, torus, slices)
+      held = program.get('hbm_bytes', {}).get('arguments', resident)
+      programs[name] = program | {
+        'runs': stages[name].runs,
+        'beside_bytes': max(0, resident - held),
+      }
+    if not (whole or fits(programs, chip.hbm)):
+      break
+  programs = {name: programs[name] for name in stages if name in programs}
+  peak = max(map(needed_bytes, programs.values()))
   return {
     'fits': fits(programs, chip.hbm),
     'topology': topology,
@@ -66,11 +94,28 @@ def compile_stages(
 
 
 def fits(programs: Mapping[str, Any], capacity: int) -> bool:
-  """Returns True if the compiler refused no program for its memory."""
+  """Returns True if no program is refused, or too large with what is beside."""
   return not any(
-    'refused' in program or program['hbm_peak_bytes'] > capacity
+    'refused' in program or needed_bytes(program) > capacity
     for program in programs.values()
   )
+
+
+def _resident_bytes(stages: Mapping[str, Stage]) -> int:
+  """Returns the bytes of a device that a run holds from its first step on.
+
+  They are the state, what no step changes, and the towers of rewards.
+  """
+  state, frozen, *_ = stages['update'].arguments
+  towers = stages['reward'].arguments[1] if 'reward' in stages else ()
+
+  def size(leaf: Any) -> int:
+    shape = (
+      leaf.sharding.shard_shape(leaf.shape) if leaf.sharding else leaf.shape
+    )
+    return math.prod(shape) * leaf.dtype.itemsize
+
+  return sum(map(size, jax.tree.leaves((state, frozen, towers))))
 
 
 def devices_of(topology: str, slices: int) -> Sequence[jax.Device]:
@@ -108,10 +153,9 @@ def _program(
   stage: Stage, asked: int, chip: chip_table.Chip, torus: Torus, slices: int
 ) -> dict[str, Any]:
   """Compiles one stage; the model asks for `asked` operations in it."""
-  function, arguments = stage
   try:
     compiled, memory_use = memory.compile_and_measure(
-      function.lower(*arguments)
+      stage.function.lower(*stage.arguments)
     )
   except jax.errors.JaxRuntimeError as error:
     return costs.refused_costs(error)
@@ -121,6 +165,6 @@ def _program(
     chip=chip,
     torus=torus,
     slices=slices,
-    executed=flops.count(function, *arguments),
+    executed=flops.count(stage.function, *stage.arguments),
     model=asked,
   )

@@ -20,19 +20,21 @@ def table(report: dict[str, Any]) -> str:
     f'{capacity:.0f} GiB a {unit}',
     *advice(report),
     '',
-    'program    HBM GiB: args  temps   peak   alive   TFLOP  moved GiB  '
+    'program        HBM GiB: args  temps   peak  beside   alive   TFLOP  '
+    'moved GiB  '
     'sent GiB  a link   roofline s  bound            MFU ≤',
   ]
   for name, program in report['programs'].items():
     if 'refused' in program:
-      lines.append(f'{name:9}  refused: {program["refused"]}')
+      lines.append(f'{name:13}  refused: {program["refused"]}')
       continue
     memory, roofline = program['hbm_bytes'], program['roofline']
     seconds = roofline['seconds'][roofline['bound']]
     lines.append(
-      f'{name:9}  {memory["arguments"] / GIB:13.2f} '
+      f'{name:13}  {memory["arguments"] / GIB:13.2f} '
       f'{memory["temporaries"] / GIB:6.2f} '
       f'{program["hbm_peak_bytes"] / GIB:6.2f} '
+      f'{program["beside_bytes"] / GIB:7.2f} '
       f'{memory["alive"] / GIB:7.2f} {program["flops"] / 1e12:7.1f} '
       f'{program["bytes_moved"] / GIB:10.1f} '
       f'{program["collective_bytes"] / GIB:9.2f} '
@@ -43,7 +45,7 @@ def table(report: dict[str, Any]) -> str:
   for name, program in report['programs'].items():
     if 'refused' in program:
       continue
-    lines += ['', f'{name}, seconds at least:']
+    lines += ['', f'{name}{_times(program["runs"])}, seconds at least:']
     lines += [
       f'  {kind:15} {seconds:8.3f}'
       for kind, seconds in program['roofline']['seconds'].items()
@@ -68,3 +70,10 @@ def _way(collective: dict[str, Any]) -> str:
   links = collective['links'].items()
   along = ', '.join(f'{axis}: {count:.3g}' for axis, count in links)
   return f'links of {along}' if along else 'within a chip'
+
+
+def _times(runs: int) -> str:
+  """Returns how often a program runs: ' (4 times a step)'."""
+  if not runs:
+    return ' (not in every step)'
+  return '' if runs == 1 else f' ({runs} times a step)'

@@ -24,9 +24,12 @@ def make_step(config: ConfigDict, *, judged: bool) -> timing.Step:
   """
   mesh = sharding.make_mesh(**config.mesh)
   stages = stages_of(config, mesh)
-  rollout, (_, frozen, prompts, key) = stages['rollout']
-  update, (state, _, _, scores, *_) = stages['update']
-  judge, (_, _, *towers) = stages['reward']
+  rollout, (_, frozen, prompts, key), _ = stages['rollout']
+  update, (state, _, _, scores, *_), _ = stages['update']
+  decode = stages['decoding'].function
+  judge, towers = None, ()
+  if 'reward' in stages:
+    judge, (_, *towers), _ = stages['reward']
   frozen, prompts, key, towers = random_arrays((frozen, prompts, key, towers))
   scores = random_arrays(scores, SPREAD)
   # Moments of the optimizer begin at zero, and so does its count of steps.
@@ -38,7 +41,8 @@ def make_step(config: ConfigDict, *, judged: bool) -> timing.Step:
 
   def rewarded(samples):
     if judged:
-      jax.block_until_ready(judge(frozen, samples, *towers))
+      images = decode(frozen, samples)
+      jax.block_until_ready(judge(images, *towers) if judge else images)
     return (samples,)
 
   def updated(samples):

@@ -28,9 +28,14 @@ def report(**peaks):
     'hbm_peak_bytes': max(peaks.values()) * GIB,
     'mesh': {'data': 2, 'fsdp': 4, 'tensor': 1},
     'devices': 8,
-    'config': {'compute': dict(COMPUTE), 'model': {'lora_rank': 0}},
+    'config': {
+      'compute': dict(COMPUTE),
+      'model': {'lora_rank': 0},
+      'eval': {'batch_size': 16, 'group_size': 4},
+    },
     'programs': {
-      name: {'hbm_peak_bytes': peak * GIB} for name, peak in peaks.items()
+      name: {'hbm_peak_bytes': peak * GIB, 'beside_bytes': 0}
+      for name, peak in peaks.items()
     },
   }
 
@@ -46,8 +51,29 @@ def test_keys_are_turned_from_where_they_stand():
     '--config.compute.microbatches=8, --config.mesh.fsdp=8, '
     '--config.model.lora_rank=32, fewer prompts for each chip.'
   )
-  (line,) = advice(report(rollout=1, reward=17, update=1))
+  (line,) = advice(report(rollout=1, decoding=17, update=1))
   assert 'decode_chunks=4, --config.compute.reward_chunks=2, fewer' in line
+
+
+def test_an_evaluation_has_keys_of_its_own():
+  (line,) = advice(report(update=7.5, evaluation=16.7))
+  assert line == (
+    'evaluation needs 16.70 GiB. Try, in this order: '
+    '--config.eval.batch_size=8, --config.eval.group_size=2, '
+    '--config.mesh.fsdp=8.'
+  )
+  told = report(eval_decoding=17)
+  told['config']['eval']['batch_size'] = 8  # a prompt for each chip
+  (line,) = advice(told)
+  assert line.endswith('decode_chunks=4, --config.eval.group_size=2.')
+
+
+def test_arrays_beside_a_program_take_memory():
+  told = report(update=15.5, reward=1)
+  assert programs.fits(told['programs'], 16 * GIB)
+  told['programs']['update']['beside_bytes'] = GIB
+  assert not programs.fits(told['programs'], 16 * GIB)
+  assert next(advice(told)).startswith('update needs 16.50 GiB.')
 
 
 def test_language_has_fewer_logits_and_adapters_stay():
@@ -68,7 +94,7 @@ def test_what_the_compiler_refused_never_fits():
     'RESOURCE_EXHAUSTED: Ran out of memory; total memory required (15.75G)'
   )
   told = report(rollout=1, reward=1, update=1)
-  told['programs']['update'] = costs.refused_costs(error)
+  told['programs']['update'] |= costs.refused_costs(error)
   assert not programs.fits(told['programs'], 16 * GIB)
   (line,) = advice(told)
   assert line.startswith('update needs 15.75 GiB.')

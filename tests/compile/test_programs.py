@@ -34,6 +34,7 @@ def make_config(folder, **changes):
     'model.lora_rank': 2,
     'compute.decode_chunks': 2,
     'prompts.group_size': 4,
+    'eval.batch_size': 4,
     'sampler.steps': 2,
   }
   given = {name.replace('__', '.'): v for name, v in changes.items()}
@@ -67,7 +68,13 @@ def test_a_report_says_what_a_chip_needs(report):
   assert report['fits']
   assert report['chips'] == 4
   assert report['samples'] == 4 * 2 * 4
-  assert set(report['programs']) == {'rollout', 'reward', 'update'}
+  assert {name: p['runs'] for name, p in report['programs'].items()} == {
+    'rollout': 1,
+    'decoding': 1,
+    'reward': 1,
+    'update': 1,
+    'evaluation': 0,
+  }
   for program in report['programs'].values():
     size = program['hbm_bytes']
     assert 0 < size['arguments'] < program['hbm_peak_bytes'] < 4 * GIB

@@ -29,8 +29,8 @@ def update_flops(report):
   config.prompts.prompts_per_step = report['samples'] // samples
   devices = programs.devices_of(flags['--topology'], 1)
   mesh = sharding.make_mesh(**config.mesh, devices=devices)
-  function, arguments = stages_of(config, mesh)['update']
-  return flops.count(function, *arguments) // len(devices)
+  update = stages_of(config, mesh)['update']
+  return flops.count(update.function, *update.arguments) // len(devices)
 
 
 @pytest.mark.slow
