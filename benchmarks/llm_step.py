@@ -157,7 +157,7 @@ def make_config(
   from configs import llm
 
   config = llm.get_config('tiny_hf')
-  config.model.update(family='qwen', path=folder, template='none')
+  config.model.update(family='decoder', path=folder, template='none')
   config.compute.update(scan_layers=False, remat_policy='everything')
   config.prompts.update(
     source=str(prompts),

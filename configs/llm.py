@@ -166,7 +166,11 @@ COMPUTE = {
 QWEN = {
   'world': '',
   'steps': 500,
-  'model': {'family': 'qwen', 'dtype': 'bfloat16', 'param_dtype': 'bfloat16'},
+  'model': {
+    'family': 'decoder',
+    'dtype': 'bfloat16',
+    'param_dtype': 'bfloat16',
+  },
   'prompts': {
     'max_prompt_length': 512,
     'prompts_per_step': 32,

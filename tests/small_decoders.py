@@ -1,8 +1,9 @@
-"""The smallest configs of Qwen2 and Qwen3 that show all they differ in."""
+"""The smallest configs of each kind of decoder that show all they differ in."""
 
 import dataclasses
 
 from adrpo_jax.models.decoder.decoder import DecoderConfig
+from adrpo_jax.models.decoder.rope import Llama3Scaling
 
 QWEN2 = DecoderConfig(
   vocab_size=40,
@@ -24,4 +25,9 @@ QWEN3 = dataclasses.replace(
   tie_word_embeddings=False,
   attention_bias=False,
   qk_norm=True,
+)
+LLAMA = dataclasses.replace(
+  QWEN2,
+  attention_bias=False,
+  rope_scaling=Llama3Scaling(factor=8.0, original_max_position_embeddings=16),
 )

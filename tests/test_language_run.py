@@ -94,7 +94,7 @@ def test_a_missing_chat_template_is_named_with_the_way_out(folder):
   fields = json.loads(config.read_text())
   fields.pop('chat_template', None)
   config.write_text(json.dumps(fields))
-  told = refused(model__family='qwen', model__path=str(folder))
+  told = refused(model__family='decoder', model__path=str(folder))
   assert 'Expected a chat template' in told
   assert '--config.model.template=none' in told
   plain = load_chat_tokenizer(folder, 'none')
@@ -105,7 +105,7 @@ def test_a_tokenizer_with_tokens_that_the_model_lacks_is_refused(folder):
   path = folder / 'config.json'
   fields = json.loads(path.read_text())
   path.write_text(json.dumps(fields | {'vocab_size': 200}))
-  told = refused(model__family='qwen', model__path=str(folder))
+  told = refused(model__family='decoder', model__path=str(folder))
   assert 'ids below 200' in told
   assert 'got 258 (59 such ids)' in told
 
@@ -113,13 +113,13 @@ def test_a_tokenizer_with_tokens_that_the_model_lacks_is_refused(folder):
 def test_an_end_that_the_model_has_no_row_for_is_refused(folder):
   path = folder / 'generation_config.json'
   path.write_text('{"eos_token_id": [258, 300]}')
-  told = refused(model__family='qwen', model__path=str(folder))
+  told = refused(model__family='decoder', model__path=str(folder))
   assert 'ids below 272' in told
   assert 'got 300 (1 such ids)' in told
 
 
 def test_a_folder_is_asked_for():
-  assert '--config.model.path' in refused(model__family='qwen')
+  assert '--config.model.path' in refused(model__family='decoder')
 
 
 @pytest.mark.parametrize(

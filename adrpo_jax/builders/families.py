@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.builders import pretraining
 from adrpo_jax.builders.checks import lookup
-from adrpo_jax.builders.generators import omni, qwen, sd3
+from adrpo_jax.builders.generators import decoder, omni, sd3
 from adrpo_jax.builders.generators.base import Generator
 from adrpo_jax.builders.generators.shapes import make_world_generator
 from adrpo_jax.builders.tasks.audio import make_audio_task
@@ -77,12 +77,14 @@ FAMILIES: dict[str, Family] = {
   ),
   'sd3_tiny': _images(generator=sd3.make_sd3_tiny_generator),
   'text_world': _texts(
-    generator=qwen.make_qwen_generator, pretrain=pretraining.pretrain_texts
+    generator=decoder.make_decoder_generator,
+    pretrain=pretraining.pretrain_texts,
   ),
-  'qwen': _texts(
-    generator=qwen.make_qwen_generator, shapes=qwen.make_abstract_qwen
+  'decoder': _texts(
+    generator=decoder.make_decoder_generator,
+    shapes=decoder.make_abstract_decoder,
   ),
-  'qwen_tiny': _texts(generator=qwen.make_qwen_generator),
+  'qwen_tiny': _texts(generator=decoder.make_decoder_generator),
   'omni': _sounds(shapes=omni.make_abstract_omni),
   'omni_tiny': _sounds(),
   'audio_world': _sounds(pretrain=pretraining.pretrain_audio),

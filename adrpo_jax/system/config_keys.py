@@ -73,6 +73,7 @@ SPLIT: dict[str, tuple[str, Callable[[Any], Any]]] = {
 
 # Last word of a key -> old value -> new value.
 RENAMED_VALUES = {
+  'family': {'qwen': 'decoder'},
   'remat_policy': {'all': 'everything', 'products': 'dots'},
   'zero_variance': {'pull': 'keep', 'mask': 'drop'},
   'advantage': {'centred': 'centered'},

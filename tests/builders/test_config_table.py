@@ -275,8 +275,8 @@ def test_a_key_that_is_missing_is_named(group, key):
 
 
 def test_a_family_of_another_file_names_its_file():
-  said = refusal('images', {'model.family': 'qwen'})
-  assert "configs/llm.py, which the family 'qwen' reads" in said
+  said = refusal('images', {'model.family': 'decoder'})
+  assert "configs/llm.py, which the family 'decoder' reads" in said
   said = refusal('texts', {'model.family': 'sd3'})
   assert "configs/t2i.py, which the family 'sd3' reads" in said
 

@@ -144,7 +144,8 @@ def read_decoder(folder):
 
 def right_decoder(value, whole, folder):
   fields = json.loads((folder / 'config.json').read_bytes())
-  plain = set(value) - {'tie_word_embeddings', 'attention_bias'}
+  read = {'tie_word_embeddings', 'attention_bias', 'rope_scaling'}
+  plain = set(value) - read
   sizes = [v for k, v in value.items() if type(v) is int]
   return (
     agrees(value, fields, plain)

@@ -10,8 +10,8 @@ transformers = pytest.importorskip('transformers')
 peft = pytest.importorskip('peft')
 
 from closeness import distance
-import tiny_qwen
-from tiny_qwen import MASK
+import tiny_decoders
+from tiny_decoders import MASK
 
 from adrpo_jax.models import lora
 from adrpo_jax.models.compute import Compute
@@ -28,10 +28,10 @@ ATTENTION = r'[qv]_proj/dense/kernel$'
 
 def _both(kind, folder):
   """(theirs, ours, our parameters) with the same base weights."""
-  model = tiny_qwen.theirs(kind)
+  model = tiny_decoders.theirs(kind)
   model.save_pretrained(folder)
   ours = Decoder(decoder_folder.read(folder).config, Compute(scan_layers=True))
-  return model, ours, tiny_qwen.load(folder)
+  return model, ours, tiny_decoders.load(folder)
 
 
 def _trained(params, rank, targets, key=0):
@@ -45,25 +45,25 @@ def _trained(params, rank, targets, key=0):
 
 
 @pytest.mark.parametrize('case', ['all', 'attention', 'two ranks'])
-@pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])
+@pytest.mark.parametrize('kind', tiny_decoders.KINDS)
 def test_ours_loads_in_peft(kind, case, tmp_path):
   model, ours, params = _both(kind, tmp_path / 'base')
   targets = ATTENTION if case == 'attention' else lora.DECODER
   adapters = _trained(params, 4, targets)
   if case == 'two ranks':
     adapters |= _trained(params, 3, r'up_proj/dense/kernel$', 5)
-  before = tiny_qwen.their_logits(model).detach().numpy()
+  before = tiny_decoders.their_logits(model).detach().numpy()
   # 2.5 = alpha/r, and not a whole alpha for the rank of 3.
   lora_files.save_peft(tmp_path / 'adapter', ROWS, adapters, 2.5, 'base')
   attached = lora.attach(params, adapters, 2.5)
-  ours_logits = tiny_qwen.compiled(ours, attached)
+  ours_logits = tiny_decoders.compiled(ours, attached)
   wrapped = peft.PeftModel.from_pretrained(model, str(tmp_path / 'adapter'))
-  theirs = tiny_qwen.their_logits(wrapped.eval()).detach().numpy()
+  theirs = tiny_decoders.their_logits(wrapped.eval()).detach().numpy()
   assert distance(before[MASK], theirs[MASK]) > 0.05
   assert distance(ours_logits[MASK], theirs[MASK]) < 1e-4
   again = lora_files.load(tmp_path / 'adapter', ROWS, params)
   assert set(again) == set(adapters)
-  back = tiny_qwen.compiled(ours, lora.attach(params, again, 1.0))
+  back = tiny_decoders.compiled(ours, lora.attach(params, again, 1.0))
   assert distance(back[MASK], ours_logits[MASK]) < 1e-5
 
 
@@ -85,8 +85,8 @@ def test_theirs_loads_here(rslora, tmp_path):
   assert json.loads(written)['lora_alpha'] == 7
   adapters = lora_files.load(tmp_path / 'adapter', ROWS, params)
   assert len(adapters) == 7
-  ours_logits = tiny_qwen.compiled(ours, lora.attach(params, adapters, 1.0))
-  plain = tiny_qwen.compiled(ours, params)
-  theirs = tiny_qwen.their_logits(wrapped).detach().numpy()
+  ours_logits = tiny_decoders.compiled(ours, lora.attach(params, adapters, 1.0))
+  plain = tiny_decoders.compiled(ours, params)
+  theirs = tiny_decoders.their_logits(wrapped).detach().numpy()
   assert distance(plain[MASK], theirs[MASK]) > 0.01
   assert distance(ours_logits[MASK], theirs[MASK]) < 1e-4

@@ -11,8 +11,8 @@ torch = pytest.importorskip('torch')
 transformers = pytest.importorskip('transformers')
 
 from closeness import TOLERANCE, check_gradients, distance
-import tiny_qwen
-from tiny_qwen import MASK, TOKENS
+import tiny_decoders
+from tiny_decoders import MASK, TOKENS
 
 from adrpo_jax.models.compute import Compute
 from adrpo_jax.models.decoder import folder as decoder_folder
@@ -37,20 +37,20 @@ ROWS = decoder_table.decoder_rows()
 
 
 @pytest.mark.parametrize('tied', [False, True], ids=['untied', 'tied'])
-@pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])
+@pytest.mark.parametrize('kind', tiny_decoders.KINDS)
 def test_logits_and_gradients(kind, tied, tmp_path):
   """Rows are padded on the left; the loss reads only real tokens."""
-  theirs = tiny_qwen.theirs(kind, tied=tied)
+  theirs = tiny_decoders.theirs(kind, tied=tied)
   theirs.save_pretrained(tmp_path)
-  expected = tiny_qwen.their_logits(theirs)
+  expected = tiny_decoders.their_logits(theirs)
   (expected[torch.tensor(MASK)] ** 2).sum().backward()
 
   model = decoder_folder.read(tmp_path)
   assert model.config.tie_word_embeddings == tied
-  ours, params = Decoder(model.config, LOOP), tiny_qwen.load(tmp_path)
+  ours, params = Decoder(model.config, LOOP), tiny_decoders.load(tmp_path)
 
   def loss(params):
-    result = tiny_qwen.our_logits(ours, params)
+    result = tiny_decoders.our_logits(ours, params)
     return jnp.sum(jnp.where(MASK[..., None], result, 0) ** 2), result
 
   gradients, result = jax.jit(jax.grad(loss, has_aux=True))(params)
@@ -63,27 +63,27 @@ def test_logits_and_gradients(kind, tied, tmp_path):
 
 def test_a_tied_config_beside_another_head(tmp_path):
   """Both of us use the head of the file, and say so."""
-  tiny_qwen.theirs('Qwen2').save_pretrained(tmp_path)
+  tiny_decoders.theirs('Qwen2').save_pretrained(tmp_path)
   path = tmp_path / 'config.json'
   fields = json.loads(path.read_text()) | {'tie_word_embeddings': True}
   path.write_text(json.dumps(fields))
   theirs = transformers.AutoModelForCausalLM.from_pretrained(
     tmp_path, attn_implementation='eager'
   )
-  expected = tiny_qwen.their_logits(theirs).detach().numpy()
+  expected = tiny_decoders.their_logits(theirs).detach().numpy()
   ours = Decoder(decoder_folder.read(tmp_path).config, LOOP)
-  result = tiny_qwen.compiled(ours, tiny_qwen.load(tmp_path))
+  result = tiny_decoders.compiled(ours, tiny_decoders.load(tmp_path))
   assert distance(result[MASK], expected[MASK]) < TOLERANCE
 
 
-@pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])
+@pytest.mark.parametrize('kind', tiny_decoders.KINDS)
 def test_cached_decoding(kind, tmp_path):
   """We read five tokens at once and four one by one; theirs reads all nine."""
-  theirs = tiny_qwen.theirs(kind)
+  theirs = tiny_decoders.theirs(kind)
   theirs.save_pretrained(tmp_path)
-  expected = tiny_qwen.their_logits(theirs).detach().numpy()
+  expected = tiny_decoders.their_logits(theirs).detach().numpy()
   ours = CachedDecoder(decoder_folder.read(tmp_path).config)
-  params = tiny_qwen.load(tmp_path)
+  params = tiny_decoders.load(tmp_path)
   rows = TOKENS, position_ids(jnp.asarray(MASK)), MASK
 
   def decoded(params, rows):
@@ -106,16 +106,16 @@ def test_cached_decoding(kind, tmp_path):
 
 
 @pytest.mark.parametrize('side', ['left', 'right'])
-@pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])
+@pytest.mark.parametrize('kind', tiny_decoders.KINDS)
 def test_scores(kind, side, tmp_path):
-  theirs = tiny_qwen.theirs(
+  theirs = tiny_decoders.theirs(
     kind, 'SequenceClassification', num_labels=1, pad_token_id=0
   )
   theirs.save_pretrained(tmp_path)
   tokens, mask = (
     rows if side == 'left' else rows[:, ::-1].copy() for rows in (TOKENS, MASK)
   )
-  expected = tiny_qwen.their_logits(theirs, tokens, mask)[:, 0]
+  expected = tiny_decoders.their_logits(theirs, tokens, mask)[:, 0]
   (expected**2).sum().backward()
   model = decoder_folder.read(tmp_path)
   ours = Scorer(model.config, LOOP)
@@ -134,14 +134,14 @@ def test_scores(kind, side, tmp_path):
 
 
 @pytest.mark.parametrize('tied', [False, True], ids=['untied', 'tied'])
-@pytest.mark.parametrize('kind', ['Qwen2', 'Qwen3'])
+@pytest.mark.parametrize('kind', tiny_decoders.KINDS)
 def test_a_folder_of_ours_loads_in_transformers(kind, tied, tmp_path):
   """Saves with the fields of the original config, and with our own fields."""
-  theirs = tiny_qwen.theirs(kind, tied=tied)
+  theirs = tiny_decoders.theirs(kind, tied=tied)
   theirs.save_pretrained(tmp_path / 'theirs')
-  expected = tiny_qwen.their_logits(theirs).detach()
+  expected = tiny_decoders.their_logits(theirs).detach()
   model = decoder_folder.read(tmp_path / 'theirs')
-  params = tiny_qwen.load(tmp_path / 'theirs')
+  params = tiny_decoders.load(tmp_path / 'theirs')
   for i, fields in enumerate(
     (model.fields, decoder_folder.config_fields(model.config))
   ):
@@ -153,16 +153,16 @@ def test_a_folder_of_ours_loads_in_transformers(kind, tied, tmp_path):
     assert not info['missing_keys']
     assert not info['unexpected_keys']
     assert type(again) is type(theirs)
-    result = tiny_qwen.their_logits(again.eval()).detach()
+    result = tiny_decoders.their_logits(again.eval()).detach()
     assert torch.equal(result[torch.tensor(MASK)], expected[torch.tensor(MASK)])
 
 
 def test_a_sharded_set_of_theirs(tmp_path):
-  theirs = tiny_qwen.theirs('Qwen3')
+  theirs = tiny_decoders.theirs('Qwen3')
   theirs.save_pretrained(tmp_path, max_shard_size='20KB')
   assert (tmp_path / 'model.safetensors.index.json').is_file()
   assert not (tmp_path / 'model.safetensors').exists()
-  result = weight_table.to_hf(ROWS, tiny_qwen.load(tmp_path))
+  result = weight_table.to_hf(ROWS, tiny_decoders.load(tmp_path))
   state = theirs.state_dict()
   assert set(result) == set(state)
   for name, tensor in state.items():

@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip('torch')
 transformers = pytest.importorskip('transformers')
 
-import tiny_qwen
+import tiny_decoders
 
 from adrpo_jax.models.files.tokenizers import text_decoder
 from adrpo_jax.rewards.text.protocol import TextPrompt
@@ -38,7 +38,7 @@ def answered(tokenizer, max_length=12):
 @pytest.mark.parametrize('template', ['chat', 'none'])
 def test_scores(template, tmp_path):
   """A Qwen3 scores rows of two lengths; transformers scores them one by one."""
-  theirs = tiny_qwen.theirs(
+  theirs = tiny_decoders.theirs(
     'Qwen3', 'SequenceClassification', num_labels=1, pad_token_id=0
   )
   theirs.save_pretrained(tmp_path)

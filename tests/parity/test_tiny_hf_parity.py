@@ -11,7 +11,7 @@ peft = pytest.importorskip('peft')
 
 from closeness import distance
 import small_run
-import tiny_qwen
+import tiny_decoders
 
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.models.decoder.decoder import Decoder
@@ -49,7 +49,7 @@ def test_from_a_folder_to_a_model_that_transformers_loads(rank, tmp_path):
 
   def theirs(model):
     with torch.no_grad():
-      return tiny_qwen.their_logits(model, **inputs).numpy()
+      return tiny_decoders.their_logits(model, **inputs).numpy()
 
   plain = theirs(base)
   tuned = theirs(
@@ -62,5 +62,6 @@ def test_from_a_folder_to_a_model_that_transformers_loads(rank, tmp_path):
   module = Decoder(qwen_tiny.CONFIG)
   full, reference = run.policy(state, run.frozen), run.frozen['reference']
   assert distance(plain, tuned) > 1e-3
-  assert distance(tiny_qwen.compiled(module, full, **inputs), tuned) < 1e-4
-  assert distance(tiny_qwen.compiled(module, reference, **inputs), plain) < 1e-4
+  for params, expected in ((full, tuned), (reference, plain)):
+    result = tiny_decoders.compiled(module, params, **inputs)
+    assert distance(result, expected) < 1e-4

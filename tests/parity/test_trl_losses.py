@@ -25,7 +25,7 @@ pytest.importorskip('trl')
 
 from closeness import TOLERANCE, check_gradients, distance
 from one_step import make_samples, our_step
-import tiny_qwen
+import tiny_decoders
 import tiny_trl
 from tiny_trl import ANSWERS, REWARDS, WINNERS, G, P, T
 
@@ -95,7 +95,7 @@ class Policy(NamedTuple):
 @pytest.fixture(scope='module')
 def policy(tmp_path_factory):
   folder = tmp_path_factory.mktemp('policy')
-  model = tiny_qwen.theirs('Qwen2')
+  model = tiny_decoders.theirs('Qwen2')
   model.save_pretrained(folder / 'reference')
   old = tiny_trl.moved(model.state_dict(), 0.05, 1)
   current = tiny_trl.moved(old, 0.03, 2)
@@ -211,8 +211,8 @@ def through_the_model(method, policy, samples, rewards):
       ),
       embedding=output_embedding,
     ),
-    tiny_qwen.load(policy.folder),
-    tiny_qwen.load(policy.reference),
+    tiny_decoders.load(policy.folder),
+    tiny_decoders.load(policy.reference),
     samples,
     rewards,
   )(np.ones(rewards.shape, bool))

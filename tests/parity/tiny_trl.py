@@ -10,7 +10,7 @@ import warnings
 
 import datasets
 import numpy as np
-from tiny_qwen import SIZES
+from tiny_decoders import SIZES
 import tokenizers
 import torch
 import transformers

@@ -25,7 +25,7 @@ def language_folder(config: ConfigDict) -> pathlib.Path:
     opened_files.DECODER,
     world='text_world',
     tiny={'qwen_tiny': qwen_tiny.write},
-    models='Qwen2, Qwen2.5 or Qwen3',
+    models='Llama, Qwen2, Qwen2.5 or Qwen3',
   )
 
 

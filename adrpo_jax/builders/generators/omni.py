@@ -24,10 +24,10 @@ from adrpo_jax.builders.generators.base import (
   refuse_prompts,
   shard,
 )
+from adrpo_jax.builders.generators.decoder import companions
 from adrpo_jax.builders.generators.language import make_language_generator
 from adrpo_jax.builders.generators.language_folder import check_tokens
 from adrpo_jax.builders.generators.omni_folder import Hearing, make_hearing
-from adrpo_jax.builders.generators.qwen import companions
 from adrpo_jax.data.clip_features import make_clip_reader
 from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.errors import InputError
@@ -95,7 +95,7 @@ def make_abstract_omni(
     model, chunks = hearing.model, hearing.chunks
   else:
     sizes = lookup(ARCHITECTURES, config.model.architecture, 'model')
-    longest = decoder_folder.TRANSFORMERS_LONGEST
+    longest = decoder_folder.KINDS['qwen2'].longest
     model = OmniFolder(
       decoder_folder.DecoderFolder(pathlib.Path(), sizes.decoder, {}, longest),
       sizes.tower,

@@ -103,7 +103,7 @@ class CachedDecoder(nn.Module):
 
   def _forward(self, x, positions, attention_mask, cache):
     c = self.config
-    rope = rope_cos_sin(positions, c.head_dim, c.rope_theta)
+    rope = rope_cos_sin(positions, c.rope_rates())
     key_values = cache.key_values
     for i, layer in enumerate(self.layers):
       x, key_values = layer(

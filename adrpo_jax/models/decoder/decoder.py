@@ -1,10 +1,11 @@
-"""The decoders of Qwen2, Qwen2.5 and Qwen3 (dense).
+"""The decoders of Llama, Qwen2, Qwen2.5 and Qwen3 (dense).
 
 A layer consists of RMSNorm, causal attention with rotary position embeddings
 and grouped queries (fewer heads of keys and values than of queries), RMSNorm,
-and a gated MLP. Qwen2 has biases on q, k and v; Qwen3 has none and normalizes
-every head of q and k. Yang et al., `Qwen2.5 Technical Report
-<https://arxiv.org/abs/2412.15115>`_, 2024, and `Qwen3 Technical Report
+and a gated MLP. Llama is just that; Qwen2 has biases on q, k and v; Qwen3 has
+none and normalizes every head of q and k. Touvron et al., `LLaMA
+<https://arxiv.org/abs/2302.13971>`_, 2023; Yang et al., `Qwen2.5 Technical
+Report <https://arxiv.org/abs/2412.15115>`_, 2024, and `Qwen3 Technical Report
 <https://arxiv.org/abs/2505.09388>`_, 2025.
 
 Positions are an argument. Rows may be padded on either side, and a mask says
@@ -30,6 +31,13 @@ from adrpo_jax.models.config_types import (
   Theta,
   check_multiple,
 )
+from adrpo_jax.models.decoder.rope import (
+  PLAIN,
+  Llama3Scaling,
+  apply_rope,
+  rope_cos_sin,
+  rope_rates,
+)
 from adrpo_jax.models.layers import Linear, rms_norm
 from adrpo_jax.types import Array, PyTree
 
@@ -40,6 +48,7 @@ class DecoderConfig:
 
   attention_bias: q, k and v have a bias; o has none in either case.
   qk_norm: each head of q and k has an RMSNorm over its features.
+  rope_scaling: see `rope`.
   """
 
   vocab_size: Size
@@ -54,6 +63,7 @@ class DecoderConfig:
   tie_word_embeddings: bool
   attention_bias: bool
   qk_norm: bool
+  rope_scaling: Llama3Scaling = PLAIN
 
   def __post_init__(self):
     check_multiple(
@@ -63,6 +73,10 @@ class DecoderConfig:
       self.num_key_value_heads,
     )
     check_multiple('head_dim', self.head_dim, 'the two of a rotation', 2)
+
+  def rope_rates(self) -> np.ndarray:
+    """Returns the angles of one position, [head_dim / 2]."""
+    return rope_rates(self.head_dim, self.rope_theta, self.rope_scaling)
 
 
 class KeyValues(NamedTuple):
@@ -121,7 +135,7 @@ class Decoder(nn.Module):
     x = input_embeddings(
       self.compute, self.embed_tokens, tokens, mask, features, places
     )
-    rope = rope_cos_sin(positions, c.head_dim, c.rope_theta)
+    rope = rope_cos_sin(positions, c.rope_rates())
     attended = Branching(mask, branches) if branches else Causal(mask)
     x, _ = self.layers_0(x, rope, attended)
     return self.norm(x)
@@ -216,25 +230,6 @@ def output_embedding(params: PyTree) -> Array:
   if 'output_embedding' in weights:
     return weights['output_embedding']
   return weights['embed_tokens']['embedding']
-
-
-def rope_cos_sin(
-  positions: Array, features: int, theta: float
-) -> tuple[Array, Array]:
-  """cos and sin of position·θ^(−2i/d), [B, L, 1, d/2] each, float32."""
-  rates = theta ** (-np.arange(0, features, 2) / features)
-  angles = positions.astype(jnp.float32)[:, :, None, None] * jnp.asarray(
-    rates[None, None, None], jnp.float32
-  )
-  return jnp.cos(angles), jnp.sin(angles)
-
-
-def apply_rope(x: Array, rope: tuple[Array, Array]) -> Array:
-  """Rotates each pair (x_i, x_{i + d/2}) of x [B, L, heads, d] by its angle."""
-  cos, sin = rope
-  first, second = jnp.split(x.astype(jnp.float32), 2, -1)
-  pairs = (first * cos - second * sin, second * cos + first * sin)
-  return jnp.concatenate(pairs, -1).astype(x.dtype)
 
 
 def input_embeddings(

@@ -1,6 +1,6 @@
-"""Reads and writes folders of Qwen2, Qwen2.5 and dense Qwen3 models.
+"""Reads and writes folders of Llama, Qwen2, Qwen2.5 and dense Qwen3 models.
 
-config.json                    {"model_type": "qwen2", ...}
+config.json                    {"model_type": "llama", ...}
 model.safetensors              or a sharded set with its index
 
 The layout is that of transformers. Configs may have either spelling:
@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.models.config_types import Size, Theta
+from adrpo_jax.models.config_types import Size
 from adrpo_jax.models.decoder import weight_table as decoder_table
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig, Scorer
+from adrpo_jax.models.decoder.rope_fields import read_rope, rope_fields
 from adrpo_jax.models.files import weight_table
 from adrpo_jax.models.files.config_files import (
   check_fields,
@@ -37,11 +38,33 @@ from adrpo_jax.models.files.safetensors_trees import save_tree, with_dtype
 from adrpo_jax.models.files.tensor_files import TensorFiles, tensor_files
 from adrpo_jax.types import Array, PyTree
 
-ROPE = ('rope_parameters', 'rope_scaling')
 LONGEST = 'max_position_embeddings'
-TRANSFORMERS_LONGEST = 32768  # of Qwen2 and Qwen3, where a config has none
 HEAD, EMBEDDING = 'lm_head.weight', 'model.embed_tokens.weight'
 ROWS = 4096  # of a table that are compared at a time
+
+
+class Kind(NamedTuple):
+  """What the layers of a model_type have, and what its config leaves out.
+
+  attention_bias, qk_norm: see `DecoderConfig`.
+  longest: the tokens of a text where a config says nothing, in transformers.
+  fixed: fields for which one value is implemented.
+  """
+
+  attention_bias: bool
+  qk_norm: bool
+  longest: int
+  fixed: Mapping[str, Any]
+
+
+# Biases of Llama and Qwen3 would be on o too. Qwen2 always has its own.
+KINDS = {
+  'llama': Kind(
+    False, False, 2048, {'attention_bias': False, 'mlp_bias': False}
+  ),
+  'qwen2': Kind(True, False, 32768, {}),
+  'qwen3': Kind(False, True, 32768, {'attention_bias': False}),
+}
 
 
 class DecoderFolder(NamedTuple):
@@ -68,14 +91,17 @@ def read(folder: pathlib.Path) -> DecoderFolder:
   path = folder / 'config.json'
   fields = read_config(path)
   model_type = fields.get('model_type')
-  if model_type not in ('qwen2', 'qwen3'):
+  if model_type not in tuple(KINDS):  # A list of a damaged file has no hash.
     raise InputError(
-      f"Expected model_type 'qwen2' or 'qwen3' in {path}, got "
-      f'{model_type!r}. Give the folder of a Qwen2, Qwen2.5 or dense Qwen3 '
-      'model.'
+      f"Expected model_type 'llama', 'qwen2' or 'qwen3' in {path}, got "
+      f'{model_type!r}. Give the folder of a model with the layers of Llama '
+      '(Llama 2 and 3, SmolLM2, TinyLlama), Qwen2, Qwen2.5 or dense Qwen3; '
+      'others, such as Gemma and Mistral, are not implemented here.'
     )
   config = decoder_config(fields, path, model_type)
-  model = DecoderFolder(folder, config, fields, longest_text(fields, path))
+  model = DecoderFolder(
+    folder, config, fields, longest_text(fields, path, model_type)
+  )
   return with_head_of_files(model, _opened)
 
 
@@ -114,24 +140,25 @@ def decoder_config(
   Args:
     fields: of the file, or of the part of it that describes the decoder.
     path: of the file, for messages.
-    model_type: 'qwen2' or 'qwen3', whose layers the decoder has.
+    model_type: one of `KINDS`, whose layers the decoder has.
 
   Raises:
     InputError: values that are not allowed or not implemented.
   """
-  # Qwen2 always has the biases. In Qwen3 the field would add a bias to o too.
-  expected = {} if model_type == 'qwen2' else {'attention_bias': False}
+  kind = KINDS[model_type]
   check_fields(
-    path, fields, hidden_act='silu', use_sliding_window=False, **expected
+    path, fields, hidden_act='silu', use_sliding_window=False, **kind.fixed
   )
   _check_layer_types(fields, path)
+  theta, scaling = read_rope(fields, path)
   inferred = {
-    'rope_theta': _theta(fields, path),
-    'attention_bias': model_type == 'qwen2',
-    'qk_norm': model_type == 'qwen3',
+    'rope_theta': theta,
+    'rope_scaling': scaling,
+    'attention_bias': kind.attention_bias,
+    'qk_norm': kind.qk_norm,
   }
   defaults = {'tie_word_embeddings': False}
-  if model_type == 'qwen2' and fields.get('head_dim') is None:
+  if model_type != 'qwen3' and fields.get('head_dim') is None:
     width, heads = (
       read_field(fields, name, Size, path)
       for name in ('hidden_size', 'num_attention_heads')
@@ -142,9 +169,11 @@ def decoder_config(
   )
 
 
-def longest_text(fields: Mapping[str, Any], path: pathlib.Path) -> int:
+def longest_text(
+  fields: Mapping[str, Any], path: pathlib.Path, model_type: str
+) -> int:
   """Reads the tokens of a text, at most, that a model was made for."""
-  known = {LONGEST: TRANSFORMERS_LONGEST, **fields}
+  known = {LONGEST: KINDS[model_type].longest, **fields}
   return read_field(known, LONGEST, Size, path)
 
 
@@ -212,15 +241,19 @@ def load_files(
 def config_fields(config: DecoderConfig) -> dict[str, Any]:
   """Returns a config.json that all versions of transformers can read."""
   fields = dataclasses.asdict(config)
-  model_type = 'qwen3' if fields.pop('qk_norm') else 'qwen2'
-  if config.attention_bias != (model_type == 'qwen2'):
+  layers = fields.pop('attention_bias'), fields.pop('qk_norm')
+  types = {(k.attention_bias, k.qk_norm): name for name, k in KINDS.items()}
+  if layers not in types:
     raise InputError(
-      'Expected attention_bias without qk_norm (Qwen2), or qk_norm without '
-      f'attention_bias (Qwen3), got {config}.'
+      'Expected attention_bias without qk_norm (Qwen2), qk_norm without '
+      f'attention_bias (Qwen3), or none of them (Llama), got {config}.'
     )
-  if model_type == 'qwen2':
-    fields.pop('attention_bias')
-  return fields | {
+  fields.pop('rope_scaling')
+  model_type = types[layers]
+  return {
+    **fields,
+    **rope_fields(config.rope_theta, config.rope_scaling),
+    **KINDS[model_type].fixed,
     'architectures': [f'{model_type.capitalize()}ForCausalLM'],
     'model_type': model_type,
     'hidden_act': 'silu',
@@ -261,27 +294,6 @@ def write(
   dtype = str(tensors['model.norm.weight'].dtype)
   write_json(folder / 'config.json', {**fields, spelling: dtype})
   return path
-
-
-def _theta(fields: Mapping[str, Any], path: pathlib.Path) -> float:
-  """Reads θ of the rotary embeddings in either spelling; refuses scaling."""
-  theta = fields.get('rope_theta')
-  for name in ROPE:
-    rope = fields.get(name) or {}
-    if not isinstance(rope, dict):
-      raise InputError(
-        f'Expected an object as {name} in {path}, got {shown(rope)}.'
-      )
-    rope_type = rope.get('rope_type', rope.get('type', 'default'))
-    if rope_type != 'default' or rope.get('partial_rotary_factor', 1.0) != 1.0:
-      raise InputError(
-        f"Expected {name} of the type 'default' in {path}, got {shown(rope)}: "
-        'scaled and partial rotations (for longer contexts) are not '
-        'implemented here. Remove the field if your texts are within the '
-        'original length.'
-      )
-    theta = rope.get('rope_theta', theta)
-  return read_field({'rope_theta': theta}, 'rope_theta', Theta, path)
 
 
 def _check_layer_types(fields: Mapping[str, Any], path: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""The weight table of Hugging Face's Qwen2 and Qwen3 decoders."""
+"""The weight table of Hugging Face's decoders: Llama, Qwen2 and Qwen3."""
 
 from adrpo_jax.models.files.weight_table import Row, linear, norm
 

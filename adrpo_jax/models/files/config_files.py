@@ -203,4 +203,4 @@ def _converted(value: Any, type_hint: Any) -> Any:
   if typing.get_origin(base) is tuple:
     each = typing.get_args(base)[0]
     return tuple(_converted(v, each) for v in value)
-  return base(value)
+  return value if type(value) is base else base(value)

@@ -107,7 +107,7 @@ def read(folder: pathlib.Path) -> OmniFolder:
       f'Expected token ids of sound below vocab_size, {decoder.vocab_size}, in '
       f'{path}, got {ids._asdict()}.'
     )
-  longest = decoder_folder.longest_text(text, path)
+  longest = decoder_folder.longest_text(text, path, 'qwen2')
   known = DecoderFolder(folder, decoder, fields | tied, longest)
   known = decoder_folder.with_head_of_files(known, opened)
   return OmniFolder(known, tower, ids)

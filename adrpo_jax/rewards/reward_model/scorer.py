@@ -1,6 +1,6 @@
 """The scorer of a reward model's folder: rows of tokens -> their scores.
 
-config.json          of a Qwen2 or Qwen3 `...ForSequenceClassification`
+config.json          of a Llama, Qwen2 or Qwen3 `...ForSequenceClassification`
 model.safetensors    with `score.weight` [1, D], or a sharded set
 
 Rows are padded on the right to one of a few lengths, so that few programs are

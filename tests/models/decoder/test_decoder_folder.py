@@ -1,4 +1,4 @@
-"""Folders of Qwen are sharded, saved again, or refused."""
+"""Folders of decoders are sharded, saved again, or refused."""
 
 import dataclasses
 import json
@@ -9,12 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from small_decoders import QWEN2, QWEN3
+from small_decoders import LLAMA, QWEN2, QWEN3
 
 from adrpo_jax import sharding
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder
+
+LLAMA3 = {
+  'rope_type': 'llama3',
+  'factor': 8.0,
+  'low_freq_factor': 1.0,
+  'high_freq_factor': 4.0,
+  'original_max_position_embeddings': 8192,
+}
 
 
 def identity(shapes):
@@ -45,7 +53,9 @@ def changed(folder, **fields):
   return folder
 
 
-@pytest.mark.parametrize('config', [QWEN2, QWEN3], ids=['qwen2', 'qwen3'])
+@pytest.mark.parametrize(
+  'config', [LLAMA, QWEN2, QWEN3], ids=['llama', 'qwen2', 'qwen3']
+)
 def test_what_is_saved_is_read(config, tmp_path):
   model = decoder_folder.read(written(tmp_path, config))
   assert model.config == config
@@ -108,8 +118,12 @@ def test_a_sharded_set_goes_into_shards(tmp_path):
 @pytest.mark.parametrize(
   ('fields', 'message'),
   [
-    ({'model_type': 'llama'}, "'qwen2' or 'qwen3' .* got 'llama'"),
+    ({'model_type': 'gemma2'}, "'llama', 'qwen2' or 'qwen3' .* got 'gemma2'"),
+    ({'model_type': 'mistral'}, 'SmolLM2.*Gemma and Mistral, are not'),
+    ({'model_type': 'llama', 'attention_bias': True}, 'attention_bias = False'),
+    ({'model_type': 'llama', 'mlp_bias': True}, 'mlp_bias = False'),
     ({'model_type': 'qwen3_moe'}, "got 'qwen3_moe'"),
+    ({'model_type': ['llama']}, r"got \['llama'\]"),
     ({'use_sliding_window': True}, 'use_sliding_window = False'),
     (
       {'layer_types': ['full_attention', 'sliding_attention']},
@@ -117,11 +131,27 @@ def test_a_sharded_set_goes_into_shards(tmp_path):
     ),
     (
       {'rope_scaling': {'type': 'yarn', 'factor': 4.0}},
-      "rope_scaling of the type 'default' .*'yarn'",
+      "rope_scaling of the type 'default' or 'llama3' .*'yarn'",
     ),
     (
       {'rope_parameters': {'rope_type': 'linear', 'rope_theta': 1e4}},
-      "rope_parameters of the type 'default' .*'linear'",
+      "rope_parameters of the type 'default' or 'llama3' .*'linear'",
+    ),
+    (
+      {'rope_scaling': {'rope_type': 'dynamic', 'factor': 2.0}},
+      "'default' or 'llama3' .*'dynamic'",
+    ),
+    (
+      {'rope_scaling': {'rope_type': 'llama3', 'factor': 8.0}},
+      r"the fields \['high_freq_factor', 'low_freq_factor', 'original_max_",
+    ),
+    (
+      {'rope_scaling': LLAMA3 | {'factor': 'eight'}},
+      "factor .* a number from .* got 'eight'",
+    ),
+    (
+      {'rope_scaling': LLAMA3 | {'high_freq_factor': 1.0}},
+      'high_freq_factor to be larger than low_freq_factor, got 1.0 and 1.0',
     ),
     (
       {'rope_parameters': {'rope_theta': 1e4, 'partial_rotary_factor': 0.5}},
@@ -289,7 +319,7 @@ def test_a_language_model_is_no_scorer(tmp_path):
     )
 
 
-def test_biases_and_norms_that_no_qwen_has_together():
-  neither = dataclasses.replace(QWEN2, attention_bias=False)
+def test_biases_and_norms_that_no_decoder_has_together():
+  both = dataclasses.replace(QWEN2, qk_norm=True)
   with pytest.raises(InputError, match='attention_bias without qk_norm'):
-    decoder_folder.config_fields(neither)
+    decoder_folder.config_fields(both)

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from adrpo_jax.builders.generators.qwen import companions
+from adrpo_jax.builders.generators.decoder import companions
 from adrpo_jax.errors import InputError
 from adrpo_jax.models.files.tensor_files import tensor_files
 from adrpo_jax.models.tiny import clip as clip_tiny

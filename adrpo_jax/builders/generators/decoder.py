@@ -1,4 +1,4 @@
-"""Qwen2, Qwen2.5 and Qwen3: from a folder, or as shapes alone."""
+"""Decoders of language models: from a folder, or as shapes alone."""
 
 from functools import partial
 import pathlib
@@ -44,10 +44,10 @@ from adrpo_jax.types import ALL_ROWS, OwnRows, PyTree
 SHORTEST = 16  # tokens; prompts of a step are padded to 16, 32, 64, ...
 
 
-def make_qwen_generator(
+def make_decoder_generator(
   config: ConfigDict, mesh: jax.sharding.Mesh
 ) -> Generator:
-  """Qwen2, Qwen2.5 or Qwen3, from a folder in the layout of transformers.
+  """A decoder from a folder in the layout of transformers.
 
   Raises:
     InputError: a folder that is not of this kind, one whose tokenizer has
@@ -72,16 +72,16 @@ def make_qwen_generator(
   )
 
 
-def make_abstract_qwen(
+def make_abstract_decoder(
   config: ConfigDict, mesh: jax.sharding.Mesh
 ) -> Generator:
-  """Qwen with shapes for weights, of the config's path or a released model."""
+  """A decoder of shapes, by the path of a config or by a released model."""
   if config.model.path:
     model = decoder_folder.read(language_folder(config))
   else:
     sizes = lookup(ARCHITECTURES, config.model.architecture, 'model')
     model = decoder_folder.DecoderFolder(
-      pathlib.Path(), sizes, {}, decoder_folder.TRANSFORMERS_LONGEST
+      pathlib.Path(), sizes, {}, decoder_folder.KINDS['qwen3'].longest
     )
   dtype = jnp.dtype(config.model.param_dtype)
   shapes = with_dtype(decoder_folder.param_shapes(Decoder(model.config)), dtype)

@@ -1,4 +1,4 @@
-"""Tiny Qwen2 and Qwen3 models of transformers, and ours with their weights."""
+"""Tiny decoders of transformers, one of a kind, and ours with their weights."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,20 @@ SIZES = {
   'rope_parameters': {'rope_type': 'default', 'rope_theta': 1e4},
   'attn_implementation': 'eager',
 }
-KINDS = {'Qwen2': {}, 'Qwen3': {'head_dim': 12}}
+# Wave lengths of 8 features at θ = 1e4 are 6, 63, 628 and 6283 positions.
+LLAMA3 = {
+  'rope_type': 'llama3',
+  'rope_theta': 1e4,
+  'factor': 8.0,
+  'low_freq_factor': 1.0,
+  'high_freq_factor': 4.0,
+  'original_max_position_embeddings': 100,
+}
+KINDS = {
+  'Llama': {'rope_parameters': LLAMA3},
+  'Qwen2': {},
+  'Qwen3': {'head_dim': 12},
+}
 # Real tokens are 1 … 49: 0 is padding for transformers' score heads.
 TOKENS = np.random.default_rng(0).integers(1, 50, (3, 9))
 MASK = np.ones((3, 9), bool)
@@ -31,7 +44,7 @@ def theirs(kind, task='CausalLM', tied=False, **changes):
   """A model whose norms are not ones and whose biases are not zeros."""
   torch.manual_seed(0)
   config = getattr(transformers, f'{kind}Config')(
-    **SIZES, **KINDS[kind], tie_word_embeddings=tied, **changes
+    **SIZES | KINDS[kind], tie_word_embeddings=tied, **changes
   )
   model = getattr(transformers, f'{kind}For{task}')(config)
   with torch.no_grad():
