@@ -3,6 +3,7 @@
   train, eval, sample, export, pretrain   python -m adrpo_jax.main --mode=...
   compare                                 python -m adrpo_jax.compare
   compile                                 python -m adrpo_jax.compile
+  scaling                                 python -m adrpo_jax.scaling
 
 Arguments behind the word are those of that command line; `--help` lists them.
 """
@@ -51,6 +52,12 @@ def _run_compile(arguments: Sequence[str]) -> int:
   return command.run(_as_if('adrpo_jax.compile', *arguments))
 
 
+def _run_scaling(arguments: Sequence[str]) -> int:
+  from adrpo_jax.scaling import __main__ as command
+
+  return command.run(_as_if('adrpo_jax.scaling', *arguments))
+
+
 def _as_if(*words: str) -> list[str]:
   """Sets sys.argv, where flags of configs look too."""
   sys.argv = list(words)
@@ -61,6 +68,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
   **{mode: functools.partial(_run_mode, mode) for mode in MODES},
   'compare': _run_compare,
   'compile': _run_compile,
+  'scaling': _run_scaling,
 }
 
 

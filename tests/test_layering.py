@@ -17,6 +17,7 @@ LAYERS = [
   'commands',
   'main',
   'compare compile',
+  'scaling',
   'console',
 ]
 LEVEL = {part: i for i, line in enumerate(LAYERS) for part in line.split()}

@@ -42,7 +42,8 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
 
   rollout, decoding, reward  of a chunk of a step; a reward on the host has none
   update                     of a step
-  evaluation                 the rollout of a batch of held-out prompts
+  evaluation, evaluation_*   the rollout of a batch of held-out prompts, and
+                             those of `Generator.further`
   eval_decoding, eval_reward where a batch has more samples than a chunk
 
   An evaluation measures the divergence too, in one forward pass over the rows
@@ -118,6 +119,14 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
     'evaluation': Stage(
       jax.jit(held_out.rollout), (policy, frozen, batch, key), 0
     ),
+    **{
+      f'evaluation_{name}': Stage(
+        jax.jit(make(adaptation.overlay, config.eval.group_size).rollout),
+        (policy, frozen, batch, key),
+        0,
+      )
+      for name, make in generator.further.items()
+    },
   }
   if (
     config.eval.batch_size * config.eval.group_size > count // chunks * samples

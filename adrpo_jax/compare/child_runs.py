@@ -1,10 +1,11 @@
 """The runs of a comparison: processes that end when this one does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import os
 import signal
 import subprocess
 import sys
+from types import MappingProxyType
 
 from adrpo_jax.system.stop_signals import LIFELINE, STOPPED
 
@@ -22,16 +23,25 @@ class ChildRuns:
     self.stopped = False
     self._process: subprocess.Popen[bytes] | None = None
 
-  def run(self, arguments: Sequence[str]) -> int:
-    """Returns the exit status of a run, STOPPED if it was not begun."""
+  def run(
+    self,
+    arguments: Sequence[str],
+    *,
+    module: str = 'adrpo_jax.main',
+    variables: Mapping[str, str] = MappingProxyType({}),
+  ) -> int:
+    """Returns the exit status of a run, STOPPED if it was not begun.
+
+    `variables` are added to the environment of the run.
+    """
     if self.stopped:
       return STOPPED
     end, ours = os.pipe()
     try:
       self._process = subprocess.Popen(
-        [sys.executable, '-m', 'adrpo_jax.main', *arguments],
+        [sys.executable, '-m', module, *arguments],
         pass_fds=[end],
-        env=os.environ | {LIFELINE: str(end)},
+        env=os.environ | dict(variables) | {LIFELINE: str(end)},
         process_group=0,
       )
       if self.stopped:  # While it was being started.

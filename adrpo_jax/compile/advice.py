@@ -15,13 +15,19 @@ def needed_bytes(program: Mapping[str, Any]) -> int:
   return program['hbm_peak_bytes'] + program['beside_bytes']
 
 
+def is_evaluation(name: str) -> bool:
+  """Returns True for the rollout of an evaluation, of one guidance or other."""
+  return name.startswith('evaluation')
+
+
 def advice(report: Report) -> Iterator[str]:
   """Yields a line for each program that does not fit: what to try in order."""
   for name, program in report['programs'].items():
     peak = needed_bytes(program)
     if 'refused' not in program and peak <= report['hbm_capacity_bytes']:
       continue
-    flags = [flag for remedy in REMEDIES[name] if (flag := remedy(report))]
+    remedies = REMEDIES['evaluation' if is_evaluation(name) else name]
+    flags = [flag for remedy in remedies if (flag := remedy(report))]
     yield (
       f'{name} needs {peak / GIB:.2f} GiB. Try, in this order: '
       f'{", ".join(flags)}.'

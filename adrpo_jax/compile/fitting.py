@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from adrpo_jax.compile.advice import needed_bytes
+from adrpo_jax.compile.advice import is_evaluation, needed_bytes
 from adrpo_jax.compile.chips import GIB
 from adrpo_jax.compile.search import cheapest, largest
 from adrpo_jax.errors import InputError
@@ -115,11 +115,11 @@ def find(
 def _of_evaluation(
   reports: Mapping[Tried, dict[str, Any]], tried: Tried
 ) -> dict[str, Any]:
-  """Returns the program of the same mesh that no batch of a step changes."""
+  """Returns programs of the same mesh that no batch of a step changes."""
   for (*mesh, _), report in reports.items():
-    program = report['programs'].get('evaluation')
-    if mesh == [*tried[:2]] and program:
-      return {'evaluation': program}
+    if mesh == [*tried[:2]]:
+      programs = report['programs'].items()
+      return {name: p for name, p in programs if is_evaluation(name)}
   return {}
 
 

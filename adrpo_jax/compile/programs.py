@@ -15,7 +15,7 @@ from adrpo_jax.builders.abstract_stages import Stage, stages_of
 from adrpo_jax.builders.batch_sizes import fit_to_chips
 from adrpo_jax.compile import chips as chip_table
 from adrpo_jax.compile import costs, flops, memory
-from adrpo_jax.compile.advice import needed_bytes
+from adrpo_jax.compile.advice import is_evaluation, needed_bytes
 from adrpo_jax.compile.links import Torus, torus_of
 from adrpo_jax.compile.model_flops import model_flops
 from adrpo_jax.errors import InputError
@@ -64,7 +64,7 @@ def compile_stages(
   asked = model_flops(config)
   resident = _resident_bytes(stages)
   programs = dict(known)
-  for name in sorted(stages, key=FIRST.index):
+  for name in sorted(stages, key=_turn):
     if name not in programs:
       program = _program(stages[name], asked[name], chip, torus, slices)
       held = program.get('hbm_bytes', {}).get('arguments', resident)
@@ -91,6 +91,11 @@ def compile_stages(
     'versions': {'jax': jax.__version__},
     'programs': programs,
   }
+
+
+def _turn(name: str) -> int:
+  """Returns the place of a stage in `FIRST`; evaluations share one."""
+  return FIRST.index('evaluation' if is_evaluation(name) else name)
 
 
 def fits(programs: Mapping[str, Any], capacity: int) -> bool:

@@ -1,0 +1,1 @@
+"""One config on slices of many sizes: bounds compiled, and seconds measured."""
