@@ -393,7 +393,9 @@ def _run(
     return commands.pretrain_base(config, workdir)
   per_chip = PROMPTS_PER_CHIP.value, EVAL_PROMPTS_PER_CHIP.value
   if any(per_chip):
-    fit_to_chips(config, builders.make_mesh(config, devices).shape, *per_chip)
+    # The mesh that is made of it later says how it was chosen.
+    mesh = builders.make_mesh(config, devices, report=lambda line: None)
+    fit_to_chips(config, mesh.shape, *per_chip)
   if _MODE.value == 'sample':
     return commands.sample(
       config,

@@ -80,7 +80,7 @@ def make_mesh(
       f'Expected mesh axes whose product is the number of devices, {count}; '
       f'got {wanted}. {way_out}'
     )
-  slices = len({getattr(d, 'slice_index', 0) for d in devices or jax.devices()})
+  slices = slices_of(jax.devices() if devices is None else devices)
   if slices > 1:
     if data % slices:
       raise InputError(
@@ -99,6 +99,11 @@ def make_mesh(
       (data, fsdp, tensor), devices, allow_split_physical_axes=True
     )
   return Mesh(placed, AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def slices_of(devices: Sequence[jax.Device]) -> int:
+  """Returns the number of slices that devices are on; 1 without any."""
+  return len({getattr(device, 'slice_index', 0) for device in devices})
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

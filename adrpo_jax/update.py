@@ -7,10 +7,14 @@ for a plain mean 1 / (valid samples · entries of each). It is computed before
 microbatching, and every sample draws noise from its own key, so the size of a
 microbatch does not change the result. If a loss or gradient is not finite, the
 step leaves the state unchanged.
+
+Where devices share the weights, an update may gather them once, in the dtype of
+the products, for all of its microbatches. A gradient is that of the gathered
+copy; each device keeps its share of it, in the dtype of the weights.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +34,21 @@ from adrpo_jax.types import (
   Weights,
   append_axes,
 )
+
+
+class Gathering(NamedTuple):
+  """How an update reads weights that devices share.
+
+  gather:  (full or trained parameters) -> a copy that each device has whole
+  scatter: (gradients of such a copy) -> those of the parameters, shared
+  """
+
+  gather: Callable[[PyTree], PyTree]
+  scatter: Callable[[PyTree], PyTree]
+
+
+# Reads them as they are.
+WHOLE = Gathering(lambda params: params, lambda gradients: gradients)
 
 
 def init_state(
@@ -66,13 +85,25 @@ def make_update(
   microbatches: int,
   averaging_decay: optax.Schedule | None,
   materialize: Callable[[PyTree, PyTree], PyTree],
+  gathering: Gathering = WHOLE,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
   """Makes (state, frozen, samples, scores, prompts, key) -> (state, metrics).
 
   It takes `updates_per_rollout` optimizer steps on the same samples, each with
   fresh noise, and accumulates the gradients of each over `microbatches` equal
   parts of the P prompts.
+
+  Args:
+    method: its weights, loss and divergences.
+    modality: the functions of the model.
+    optimizer: of the trained parameters.
+    updates_per_rollout: optimizer steps on the same samples.
+    microbatches: parts of each.
+    averaging_decay: of averaged parameters; None for none.
+    materialize: (params, frozen) -> full parameters.
+    gathering: of weights that devices share, for all microbatches.
   """
+  gather = gathering.gather
 
   def update(state, frozen, samples, scores: Scores, prompts, key):
     valid = method.usable(scores.rewards, scores.valid)
@@ -85,7 +116,13 @@ def make_update(
       prompt_ids=prompts.ids,
     )
     term_weights = divergence_weights(method, weights, valid)
-    copies = _anchor_parameters(method, state, frozen, materialize)
+    frozen = frozen | {'reference': gather(frozen['reference'])}
+    copies = {
+      name: copy if name == 'reference' else gather(copy)
+      for name, copy in _anchor_parameters(
+        method, state, frozen, materialize
+      ).items()
+    }
     scale = method.aggregation(modality.entries(samples), valid)
 
     def loss(params, part):
@@ -106,7 +143,9 @@ def make_update(
       params, optimizer_state = carry
       keys = sample_keys(inner_key, *scores.rewards.shape)
       batch = samples, prompts, scale, weights, term_weights, keys
-      (value, totals), grads = _accumulated(loss, params, batch, microbatches)
+      (value, totals), grads = _accumulated(
+        _gradient(loss, gathering.scatter), gather(params), batch, microbatches
+      )
       change, optimizer_state = optimizer.update(grads, optimizer_state, params)
       norms = optax.tree.norm(grads), optax.tree.norm(change)
       params = optax.apply_updates(params, change)
@@ -168,14 +207,24 @@ def _anchor_parameters(
   return named | {'reference': frozen['reference']}
 
 
+def _gradient(loss: Callable, scatter: Callable[[PyTree], PyTree]) -> Callable:
+  """Makes (params, part) -> (value and diagnostics, shared gradients)."""
+  gradient = jax.value_and_grad(loss, has_aux=True)
+
+  def shared(params: PyTree, part: PyTree) -> tuple[Any, PyTree]:
+    value, grads = gradient(params, part)
+    return value, scatter(grads)
+
+  return shared
+
+
 def _accumulated(
-  loss: Callable, params: PyTree, batch: PyTree, parts: int
+  gradient: Callable, params: PyTree, batch: PyTree, parts: int
 ) -> tuple[Any, PyTree]:
-  """Computes value, diagnostics and gradients of a loss, over parts of prompts.
+  """Sums value, diagnostics and gradients of a loss over parts of prompts.
 
   A part takes every parts-th prompt, so that it spans all devices.
   """
-  gradient = jax.value_and_grad(loss, has_aux=True)
   if parts == 1:
     return gradient(params, batch)
 

@@ -104,7 +104,7 @@ OMNI = {
     'silent_audio': False,
   },
   'checkpoint': {'every': 100},
-  'mesh': {'data': -1, 'fsdp': 8},
+  'mesh': {'data': -1, 'fsdp': 0},
   'compute': {
     'scan_layers': True,
     'remat_policy': 'nothing',

@@ -143,7 +143,9 @@ METHOD_PARAMETERS = {
 COMPUTE = {
   'mesh': {
     'data': -1,  # devices that split the batch; -1 for all the rest
-    'fsdp': 1,  # devices that split the batch and the weights
+    # Devices that split the batch and the weights; 0 chooses the fewest whose
+    # memory the weights fill by no more than half.
+    'fsdp': 1,
     'tensor': 1,  # devices that split each layer
   },
   'compute': {
@@ -184,7 +186,7 @@ QWEN = {
   },
   'reward': {'weights': {'sort': 0.0, 'math_match': 1.0}},
   'eval': {'num_prompts': 128, 'group_size': 4, 'batch_size': 32, 'every': 50},
-  'mesh': {'data': -1, 'fsdp': 4},
+  'mesh': {'data': -1, 'fsdp': 0},
   'compute': {
     'scan_layers': True,
     'remat_policy': 'nothing',

@@ -140,7 +140,9 @@ SETTINGS = {
 COMPUTE = {
   'mesh': {
     'data': -1,  # devices that split the batch; -1 for all the rest
-    'fsdp': 1,  # devices that split the batch and the weights
+    # Devices that split the batch and the weights; 0 chooses the fewest whose
+    # memory the weights fill by no more than half.
+    'fsdp': 1,
     'tensor': 1,  # devices that split each layer
   },
   'compute': {
@@ -151,6 +153,10 @@ COMPUTE = {
     'microbatches': 1,  # parts of an update, one after another
     'reward_chunks': 1,  # of a step; one is judged while the next is sampled
     'decode_chunks': 1,  # of the samples, decoded one after another
+    # How often devices gather the weights that they share: once for an update
+    # and a rollout, once for a rollout alone, or for each layer. auto chooses
+    # the first that fits the memory.
+    'gather': 'auto',
   },
 }
 
@@ -220,7 +226,7 @@ SD3 = {
     'guidance_scales': (1.0, 4.5),
   },
   'checkpoint': {'every': 50},
-  'mesh': {'data': -1, 'fsdp': 4},
+  'mesh': {'data': -1, 'fsdp': 0},
   'compute': {
     'scan_layers': True,
     'remat_policy': 'nothing',

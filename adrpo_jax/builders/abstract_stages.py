@@ -16,6 +16,7 @@ from adrpo_jax.builders import adaptation, checks
 from adrpo_jax.builders.abstract_reward import judging_stages
 from adrpo_jax.builders.families import FAMILIES, Family, family_of
 from adrpo_jax.builders.generators.base import Generator
+from adrpo_jax.builders.meshes import with_gather
 from adrpo_jax.builders.methods import make_method
 from adrpo_jax.builders.parts import make_optimizer
 from adrpo_jax.builders.programs import make_programs
@@ -55,6 +56,7 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
   """
   family = family_of(config)
   shapes_of = _shapes_of(config, family)
+  config = with_gather(config, mesh)
   method = make_method(config, family.methods)
   checks.check_guidance(method, config)
   checks.check_batches(config, mesh)

@@ -7,6 +7,7 @@ any name. A number for which nothing could be learned is out of the range.
 from adrpo_jax.builders.families import FAMILIES
 from adrpo_jax.builders.generators.base import REMAT_POLICIES
 from adrpo_jax.builders.generators.flow import SIGMAS, SOLVERS
+from adrpo_jax.builders.mesh_rule import GATHERS
 from adrpo_jax.method.advantages import ZERO_VARIANCE
 from adrpo_jax.method.kl_estimators import ESTIMATORS, REFUSED
 from adrpo_jax.method.language_methods import ADVANTAGES, AGGREGATIONS, RATIOS
@@ -78,7 +79,7 @@ RUN: dict[str, Values] = {
   'log.tensorboard': FLAG,
   'log.wandb.project': TEXT,
   'mesh.data': either(only(-1), SIZE),
-  'mesh.fsdp': SIZE,
+  'mesh.fsdp': either(only(0), SIZE),
   'mesh.tensor': SIZE,
   'compute.scan_layers': FLAG,
   'compute.remat_policy': choice(REMAT_POLICIES),
@@ -121,6 +122,7 @@ IMAGES: dict[str, Values] = {
   'training.sigma_distribution': choice(SIGMAS),
   'eval.guidance_scales': different(GUIDANCE),
   'compute.decode_chunks': SIZE,
+  'compute.gather': choice(('auto',), GATHERS),
   'method.adrpo.beta0': POSITIVE,
   'method.adrpo.advantage_clip': POSITIVE,
   'method.adrpo.policy_advantage_clip': NOT_NEGATIVE,

@@ -13,7 +13,7 @@ from adrpo_jax.builders import adaptation
 from adrpo_jax.builders.generators.base import Generator
 from adrpo_jax.method.record import Method
 from adrpo_jax.types import Modality, PyTree, TrainState
-from adrpo_jax.update import init_state, make_update
+from adrpo_jax.update import WHOLE, Gathering, init_state, make_update
 
 
 class Programs(NamedTuple):
@@ -54,6 +54,15 @@ def make_programs(
     copied = jax.tree.map(jnp.copy, params)
     return init_state(copied, method, optimizer, trained, averaged=averaged)
 
+  def shared(gradients: PyTree) -> PyTree:
+    """The gradients of gathered parameters, split and stored as these are."""
+    leaves = jax.tree.map(
+      lambda leaf, like: leaf.astype(like.dtype), gradients, shapes.params
+    )
+    return jax.lax.with_sharding_constraint(leaves, layout.params)
+
+  shapes = jax.eval_shape(init, generator.frozen['reference'])
+  layout = sharding.tree_shardings(shapes, mesh)
   update = make_update(
     method,
     modality,
@@ -64,9 +73,10 @@ def make_programs(
     if averaged
     else None,
     materialize=adapted.materialize,
+    gathering=Gathering(generator.gather, shared)
+    if generator.gather
+    else WHOLE,
   )
-  shapes = jax.eval_shape(init, generator.frozen['reference'])
-  layout = sharding.tree_shardings(shapes, mesh)
   return Programs(
     modality, init, update, sharding.abstract(shapes, layout), layout
   )

@@ -1,6 +1,6 @@
 """A run of a config: its stages as functions, its arrays on the mesh."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 import dataclasses
 from functools import partial
 import pathlib
@@ -16,6 +16,7 @@ from adrpo_jax.builders import adaptation, checks
 from adrpo_jax.builders.config_checks import check_config
 from adrpo_jax.builders.families import family_of
 from adrpo_jax.builders.generators.base import Generator, Materialize
+from adrpo_jax.builders.meshes import with_gather
 from adrpo_jax.builders.methods import make_method
 from adrpo_jax.builders.parts import make_optimizer
 from adrpo_jax.builders.programs import make_programs
@@ -99,13 +100,6 @@ class Run(NamedTuple):
   groups: tuple[int, int]
 
 
-def make_mesh(
-  config: ConfigDict, devices: Sequence[jax.Device] | None = None
-) -> jax.sharding.Mesh:
-  """The mesh of a config, over all devices or over those given."""
-  return sharding.make_mesh(**config.mesh, devices=devices)
-
-
 def build(
   config: ConfigDict,
   mesh: jax.sharding.Mesh,
@@ -125,6 +119,7 @@ def build(
     InputError: what was expected, what came, and the way out.
   """
   check_config(config)
+  config = with_gather(config, mesh)
   family = family_of(config)
   method = make_method(config, family.methods)
   groups = config.prompts.prompts_per_step, config.prompts.group_size

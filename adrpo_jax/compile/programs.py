@@ -10,9 +10,9 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from adrpo_jax import sharding
 from adrpo_jax.builders.abstract_stages import Stage, stages_of
 from adrpo_jax.builders.batch_sizes import fit_to_chips
+from adrpo_jax.builders.meshes import make_mesh
 from adrpo_jax.compile import chips as chip_table
 from adrpo_jax.compile import costs, flops, memory
 from adrpo_jax.compile.advice import is_evaluation, needed_bytes
@@ -57,7 +57,7 @@ def compile_stages(
   topology = chip_table.topology_of(topology)
   chip = chip_table.chip_of(topology)
   devices = devices_of(topology, slices)
-  mesh = sharding.make_mesh(**config.mesh, devices=devices)
+  mesh = make_mesh(config, devices)
   fit_to_chips(config, mesh.shape, per_chip, eval_per_chip)
   torus = torus_of(list(mesh.devices.flat), chip)
   stages = stages_of(config, mesh)

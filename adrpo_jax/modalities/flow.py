@@ -69,7 +69,7 @@ def rollout(
   keys = sample_keys(key, *groups, prompts.index)
   keys = settings.constrain(_rows(keys, 2))
   condition = settings.constrain(_repeat(prompts.condition, count))
-  full = settings.materialize(params, frozen)
+  full = settings.gather(settings.materialize(params, frozen))
   model = _guided(settings, settings.rollout_guidance, frozen)
 
   def field(x, sigma):

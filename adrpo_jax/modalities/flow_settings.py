@@ -38,6 +38,8 @@ class FlowSettings:
   training_guidance:  guidance scale of the loss, for the policy and its anchors
   materialize:        (params, frozen) -> full parameters: the identity, or
                       base and adapters under LoRA
+  gather:             full parameters as the loop over solver steps wants them:
+                      on every device, in the precision of the products
   constrain:          puts a pytree whose leaves lead with rows onto the mesh,
                       rows split over its devices; the identity on one device
 
@@ -60,6 +62,7 @@ class FlowSettings:
   rollout_guidance: float = 1.0
   training_guidance: float = 1.0
   materialize: Callable[[PyTree, PyTree], PyTree] = lambda params, _: params
+  gather: Callable[[PyTree], PyTree] = lambda full: full
   constrain: Callable[[Any], Any] = lambda rows: rows
 
   def __post_init__(self) -> None:

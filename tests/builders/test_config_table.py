@@ -119,7 +119,7 @@ AT_LEAST_1 = [
   *('steps', 'prompts.prompts_per_step', 'prompts.group_size'),
   *('training.updates_per_rollout', 'eval.num_prompts', 'eval.group_size'),
   *('eval.batch_size', 'compute.microbatches', 'compute.reward_chunks'),
-  *('mesh.fsdp', 'mesh.tensor', 'reward.remote.workers'),
+  *('mesh.tensor', 'reward.remote.workers'),
 ]
 IMAGES_AT_LEAST_1 = [
   *('sampler.steps', 'training.noise_draws', 'compute.decode_chunks'),
@@ -169,6 +169,7 @@ def test_a_count_is_at_least_1(name, key, value):
     ('images', 'model.dtype', 'fp16', "Did you mean 'bfloat16'?"),
     ('images', 'model.param_dtype', '', "'float32' or 'bfloat16'"),
     ('images', 'mesh.data', 0, '-1 or a whole number from 1 to 1000000'),
+    ('images', 'mesh.fsdp', -1, '0 or a whole number from 1 to 1000000'),
     ('images', 'eval.num_prompts', 2**31 - 1, 'from 1 to 1000000'),
     ('images', 'sampler.steps', 2**31 - 1, 'from 1 to 1000000'),
     ('images', 'sampler.solver', 'eular', "Did you mean 'euler'?"),

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 import pathlib
+import re
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from adrpo_jax.data.prompts import PromptSet
 from adrpo_jax.method.record import Method
 from adrpo_jax.models import attention
 from adrpo_jax.models.compute import Compute
+from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import ALL_ROWS, Modality, OwnRows, PyTree
 
 
@@ -29,6 +31,8 @@ class Rows(Protocol):
   def __call__(self, ids: np.ndarray, own: OwnRows = ALL_ROWS) -> PyTree:
     """Returns the conditions [len(own), ...] of the prompts ids[own]."""
 
+
+PRODUCTS = '(kernel|embedding)$'  # weights of matrix products, by name
 
 Encode = Callable[[PromptSet], Rows]
 Materialize = Callable[[PyTree, PyTree], PyTree]
@@ -58,6 +62,8 @@ class Generator(NamedTuple):
                   `save_adapters` could not write
   save_adapters:  (adapters, alpha/r, folder) -> the file of adapters
   identity:       a digest of the weights
+  gather:         (full parameters) -> these as the microbatches of an update
+                  read them, where it gathers them once for all
   id_limits:      name -> n, of arrays of samples that hold ids from 0 to n − 1
   further:        name -> like `evaluated`, for an evaluation beside it
   controls:       name -> (conditions) -> those of a control of evaluations
@@ -73,6 +79,7 @@ class Generator(NamedTuple):
   check_adapters: Callable[[PyTree], None]
   save_adapters: Callable[[PyTree, float, pathlib.Path], pathlib.Path]
   identity: str
+  gather: Callable[[PyTree], PyTree] | None = None
   id_limits: Mapping[str, int] = MappingProxyType({})
   further: Mapping[str, Callable[[Materialize, int], Modality]] = (
     MappingProxyType({})
@@ -100,6 +107,18 @@ def make_compute(config: ConfigDict, mesh: jax.sharding.Mesh) -> Compute:
     remat_policy=lookup(REMAT_POLICIES, policy, 'remat_policy'),
     constrain=lambda rows: split_by_rows(mesh, rows),
   )
+
+
+def for_a_loop(mesh: jax.sharding.Mesh, dtype: Any, full: PyTree) -> PyTree:
+  """Casts the weights of products and gathers them, once for a whole loop."""
+
+  def cast(name: str, leaf: Any) -> Any:
+    return leaf.astype(dtype) if re.search(PRODUCTS, name) else leaf
+
+  named = leaf_names(full)
+  leaves = [cast(name, leaf) for name, leaf in named.items()]
+  whole = jax.tree.unflatten(jax.tree.structure(full), leaves)
+  return sharding.gathered(whole, mesh)
 
 
 def shard(mesh: jax.sharding.Mesh) -> Callable[[PyTree], PyTree]:

@@ -6,6 +6,7 @@ import pathlib
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -14,6 +15,7 @@ from adrpo_jax.builders.generators.base import (
   Encode,
   Generator,
   Materialize,
+  for_a_loop,
   split_by_rows,
 )
 from adrpo_jax.data.prompts import PromptSet
@@ -80,7 +82,15 @@ def make_flow_generator(
   `frozen` holds 'reference', 'autoencoder' and 'null_condition', the condition
   of the empty prompt, as arrays or as shapes.
   """
-  make = partial(_modality, config, mesh, model)
+  gather = partial(for_a_loop, mesh, jnp.dtype(config.model.dtype))
+  gathers = config.compute.gather if mesh.shape['fsdp'] > 1 else 'layer'
+  make = partial(
+    _modality,
+    config,
+    mesh,
+    model,
+    gather=(lambda full: full) if gathers == 'layer' else gather,
+  )
   rows = sd3_tables.transformer_rows(model.config.patch_size)
 
   def evaluated(
@@ -123,6 +133,7 @@ def make_flow_generator(
     check_adapters=partial(lora_files.check_exportable, rows),
     save_adapters=save_adapters,
     identity=identity,
+    gather=gather if gathers == 'update' else None,
   )
 
 
@@ -136,6 +147,7 @@ def _modality(
   solver: str,
   samples: int,
   guidance: tuple[float, float],
+  gather: Callable[[PyTree], PyTree],
 ) -> Modality:
   """Makes the modality; `guidance` is the scale of its rollout, of its loss."""
   sampler = config.sampler
@@ -164,6 +176,7 @@ def _modality(
       rollout_guidance=guidance[0],
       training_guidance=guidance[1],
       materialize=materialize,
+      gather=gather,
       constrain=partial(split_by_rows, mesh),
     )
     return flow.make_modality(method, settings)

@@ -3,20 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 import pathlib
-import re
 from types import MappingProxyType
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
-from adrpo_jax import sharding
 from adrpo_jax.builders.generators.base import (
   Encode,
   Generator,
   Materialize,
+  for_a_loop,
   make_compute,
   split_by_rows,
 )
@@ -37,10 +35,7 @@ from adrpo_jax.sampling.token_distribution import (
   greedy,
   make_token_distribution,
 )
-from adrpo_jax.tree_names import leaf_names
 from adrpo_jax.types import Modality, PyTree
-
-PRODUCTS = '(kernel|embedding)$'
 
 
 def make_language_generator(
@@ -88,7 +83,7 @@ def make_language_generator(
     pad=pad,
     logits_chunk=config.compute.logits_chunk,
     shared_prefix=config.compute.shared_prefix,
-    gather=partial(_for_a_loop, mesh, jnp.dtype(config.model.dtype)),
+    gather=partial(for_a_loop, mesh, jnp.dtype(config.model.dtype)),
     constrain=partial(split_by_rows, mesh),
   )
   sampled = _distribution(
@@ -135,18 +130,6 @@ def make_language_generator(
     identity=identity,
     id_limits={'tokens': model.config.vocab_size},
   )
-
-
-def _for_a_loop(mesh: jax.sharding.Mesh, dtype: Any, full: PyTree) -> PyTree:
-  """Casts the weights of products and gathers them once for all tokens."""
-
-  def cast(name: str, leaf: Any) -> Any:
-    return leaf.astype(dtype) if re.search(PRODUCTS, name) else leaf
-
-  named = leaf_names(full)
-  leaves = [cast(name, leaf) for name, leaf in named.items()]
-  whole = jax.tree.unflatten(jax.tree.structure(full), leaves)
-  return sharding.gathered(whole, mesh)
 
 
 def _distribution(
