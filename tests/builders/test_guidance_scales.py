@@ -65,7 +65,7 @@ def test_a_stage_of_two_forwards_has_twice_the_operations(tmp_path):
     guided = changes | {'sampler.guidance_scale': scale}
     stages = stages_of(small_run.preset_config('sd3_tiny', guided), mesh)
     called = (stages[name] for name in ('rollout', 'update'))
-    return [flops.count(stage, *arguments) for stage, arguments in called]
+    return [flops.count(stage.function, *stage.arguments) for stage in called]
 
   rollout, update = operations(1.0)
   assert operations(2.0) == pytest.approx([2 * rollout, update], rel=0.02)

@@ -160,7 +160,8 @@ def test_the_shift_is_that_of_the_folder_unless_the_config_has_one(
 
 
 def test_the_presets_of_sd3_take_the_shift_of_the_folder():
-  for preset in ('sd3_medium', 'sd35_medium', 'sd35_large', 'sd3_tiny'):
+  presets = ['sd3_medium', 'sd3_medium_colab', 'sd35_medium', 'sd35_large']
+  for preset in (*presets, 'sd3_tiny'):
     assert small_run.preset_config(preset, {}).sampler.shift == 0
 
 
