@@ -33,8 +33,10 @@ launch/gke.sh COMMAND --name=NAME [options] [-- flags]
   --dry-run prints the commands and runs none; after run, the manifest too, as
   YAML that `kubectl create -f` reads.
 
-  A run keeps its compiled programs in the bucket of its workdir, unless
-  --env=JAX_COMPILATION_CACHE_DIR=... names another place.
+  Checkpoints, metrics and samples are in the workdir, what hosts print in Cloud
+  Logging. A run whose node goes away saves a checkpoint, starts again by itself
+  and goes on from there. Compiled programs are in the bucket of the workdir,
+  unless --env=JAX_COMPILATION_CACHE_DIR=... names another place.
 
   launch/gke.sh run --name=a --image=IMAGE --env=HF_TOKEN -- \
     --config=configs/t2i.py --workdir=gs://my-bucket/first

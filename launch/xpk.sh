@@ -28,8 +28,10 @@ launch/xpk.sh COMMAND --name=NAME --cluster=CLUSTER [options] [-- flags]
   --project=ID and --zone=ZONE; by default those of gcloud.
   --dry-run prints the commands and runs none.
 
-  A run keeps its compiled programs in the bucket of its workdir, unless
-  --env=JAX_COMPILATION_CACHE_DIR=... names another place.
+  Checkpoints, metrics and samples are in the workdir, what hosts print in Cloud
+  Logging. A run whose node goes away saves a checkpoint, starts again by itself
+  and goes on from there. Compiled programs are in the bucket of the workdir,
+  unless --env=JAX_COMPILATION_CACHE_DIR=... names another place.
 
   launch/xpk.sh run --name=a --cluster=tpus --image=IMAGE --env=HF_TOKEN -- \
     --config=configs/t2i.py --workdir=gs://my-bucket/first
