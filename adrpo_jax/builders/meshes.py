@@ -1,6 +1,6 @@
 """The mesh of a config: devices that share weights, chosen where it says 0."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 import math
 
 import jax
@@ -58,7 +58,7 @@ def _chosen_fsdp(
   config: ConfigDict, devices: Sequence[jax.Device]
 ) -> tuple[int, str]:
   """Returns an fsdp, and a line that says why."""
-  family, memory = family_of(config), memory_bytes(devices[0])
+  family, memory = family_of(config), memory_bytes(_own(devices))
   if memory is None:
     return 1, 'mesh.fsdp is 1: the memory of a device has no known limit.'
   if family.shapes is None:
@@ -85,11 +85,18 @@ def _chosen_fsdp(
 
 
 def _chosen_gather(config: ConfigDict, mesh: jax.sharding.Mesh) -> str:
-  family, memory = family_of(config), memory_bytes(mesh.devices.flat[0])
+  family, memory = family_of(config), memory_bytes(_own(mesh.devices.flat))
   fsdp, tensor = mesh.shape['fsdp'], mesh.shape['tensor']
   if fsdp == 1 or memory is None or family.shapes is None:
     return mesh_rule.GATHERS[0]
   return mesh_rule.choose(_sizes(config), memory, tensor, [fsdp]).gather
+
+
+def _own(devices: Iterable[jax.Device]) -> jax.Device:
+  """Returns a device of this process, which alone can be asked, if any."""
+  first, *others = devices
+  process = jax.process_index()
+  return next((d for d in others if d.process_index == process), first)
 
 
 def _sizes(config: ConfigDict) -> mesh_rule.Sizes:

@@ -1,4 +1,4 @@
-"""The memory of a device: what it says itself, or what is published of it."""
+"""The memory of a device: what is published of it, or what it says itself."""
 
 import jax
 
@@ -16,13 +16,11 @@ HBM = {
 
 
 def memory_bytes(device: jax.Device) -> int | None:
-  """Returns the bytes that arrays on a device may take, None if unknown.
+  """Returns the bytes of a device's memory, None if unknown.
 
-  The devices of a topology that is compiled for, and those of other processes,
-  cannot be asked. A CPU has no limit of its own.
+  What is published comes first: the devices of a topology that is compiled for
+  cannot be asked, and all processes must find the same. A CPU has no limit.
   """
-  try:
-    stats = device.memory_stats() or {}
-  except jax.errors.JaxRuntimeError:
-    stats = {}
-  return stats.get('bytes_limit') or HBM.get(device.device_kind)
+  if device.device_kind in HBM:
+    return HBM[device.device_kind]
+  return (device.memory_stats() or {}).get('bytes_limit')

@@ -66,7 +66,7 @@ def test_counts_by_hand(devices, slices, tensor, data, counts):
 class Chip:
   """A device that cannot be asked, as of a topology that is compiled for."""
 
-  platform, slice_index = 'tpu', 0
+  platform, slice_index, process_index = 'tpu', 0, 1
 
   def __init__(self, kind):
     self.device_kind = kind
@@ -121,9 +121,15 @@ def test_an_fsdp_of_ones_own_is_kept():
 
 def test_a_device_says_how_much_memory_it_has():
   class Asked(Chip):
+    process_index = 0
+
     def memory_stats(self):
       return {'bytes_limit': 123}
 
-  assert device_memory.memory_bytes(Asked('TPU v4')) == 123
-  assert device_memory.memory_bytes(Chip('TPU v4')) == 32 * 2**30
+  assert device_memory.memory_bytes(Asked('NVIDIA H100')) == 123
+  # The same on all hosts, and where a topology is compiled for.
+  for chip in Asked('TPU v4'), Chip('TPU v4'):
+    assert device_memory.memory_bytes(chip) == 32 * 2**30
   assert device_memory.memory_bytes(jax.devices('cpu')[0]) is None
+  own = Asked('NVIDIA H100')
+  assert meshes._own([Chip('NVIDIA H100'), own]) is own
