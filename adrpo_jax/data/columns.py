@@ -29,7 +29,7 @@ DEFAULT_NAMES = ColumnNames(
     'question_text',
   ),
   ('category', 'categories', 'tag'),
-  ('answer', 'solution', 'ground_truth'),
+  ('answer', 'solution', 'ground_truth', 'constraints'),
   # As MMAR and AVQA, MMAU, MusicBench have them.
   ('audio', 'audio_path', 'audio_id', 'path', 'location'),
   ('choices', 'multi_choice', 'options'),

@@ -8,10 +8,10 @@
               PartiPrompts ("Prompt", "Category", "Challenge", "Note") are such
 
 A row may have an "answer", which rewards of text compare answers with, an
-"audio", a file of sound, and in JSON "choices", the options of a question. The
-name of a column or key, in any case, says what it means; columns and keys with
-other names are not read. Lines without text are skipped. Files are UTF-8, on a
-disk or in a bucket.
+"audio", a file of sound, and in JSON "choices", the options of a question, or
+"constraints" in place of an answer. The name of a column or key, in any case,
+says what it means; columns and keys with other names are not read. Lines
+without text are skipped. Files are UTF-8, on a disk or in a bucket.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +29,11 @@ from adrpo_jax.data.columns import TEXT_SETTING, ColumnNames, first_of
 from adrpo_jax.data.json_fields import array_objects, field_text, objects
 from adrpo_jax.data.text_lines import filled_lines, read_lines
 from adrpo_jax.errors import InputError
+from adrpo_jax.worlds.instructions.constraints import (
+  KEY,
+  constraints,
+  reference,
+)
 
 # (path, what is expected) -> (line, fields) of the objects of a file.
 Objects = Callable[[str, str], Iterator[tuple[int, dict[str, Any]]]]
@@ -99,12 +104,25 @@ def _question(
   row: Mapping[str, Any], names: ColumnNames, where: str
 ) -> tuple[tuple[str, ...] | None, str | None]:
   """(options, right answer) of a question; without options any answer."""
-  answer = _field(row, names.answer, where)
+  answer = _reference(row, names, where)
   key = first_of(names.choices, row)
   if key is None or row[key] is None:
     return None, answer
   try:
     return options_and_answer(row[key], answer)
+  except ValueError as error:
+    raise InputError(f'{where.partition(": ")[0]}: {error}') from error
+
+
+def _reference(
+  row: Mapping[str, Any], names: ColumnNames, where: str
+) -> str | None:
+  """The text of the answer, or of the constraints; None without."""
+  key = first_of(names.answer, row)
+  if key is None or key.strip().lower() != KEY or row[key] is None:
+    return _field(row, names.answer, where)
+  try:
+    return reference(constraints(row[key]))
   except ValueError as error:
     raise InputError(f'{where.partition(": ")[0]}: {error}') from error
 

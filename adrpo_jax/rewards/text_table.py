@@ -31,6 +31,10 @@ from adrpo_jax.rewards.reward_model.reward import reward_model
 from adrpo_jax.rewards.table import RewardRow, device_row
 from adrpo_jax.rewards.text.choices import choice_match, has_choices
 from adrpo_jax.rewards.text.form import regex_format, soft_overlong
+from adrpo_jax.rewards.text.instructions import (
+  has_constraints,
+  instructions,
+)
 from adrpo_jax.rewards.text.match import (
   exact_match,
   has_answer,
@@ -148,6 +152,12 @@ TEXT_REWARDS: dict[str, RewardRow] = {
   ),
   'reasoning_gym': right_or_wrong(
     text_row('reasoning_gym', reasoning_gym, applies=has_entry)
+  ),
+  'instructions': text_row(
+    'instructions',
+    instructions,
+    applies=has_constraints,
+    measures=('success',),
   ),
   'regex_format': text_row(
     'regex_format', regex_format, pattern=r'(?s).*\\boxed\{.+\}.*'

@@ -47,6 +47,7 @@ def read(tmp_path):
     ),
     (['{"question": "a", "answer": "2"}'], 'reasoning_gym', 'can read'),
     (['{"question": "a", "answer": "2"}'], 'choice_match', 'choices_column'),
+    (['{"question": "a", "rules": []}'], 'instructions', '"constraints": '),
   ],
 )
 def test_rows_without_what_a_reward_needs_are_refused(rows, reward, says, read):

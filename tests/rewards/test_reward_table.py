@@ -29,6 +29,7 @@ from adrpo_jax.worlds import AUDIO_WORLDS, shapes, shapes_prompts
 
 # Of rewards of text that need one, which an extra brings.
 LIBRARIES = {'math_match': 'math_verify', 'reasoning_gym': 'reasoning_gym'}
+ASKED = '{"constraints": [{"kind": "words", "exactly": 2}]}'
 OPTIONS = ('9', '7', '12', '8')
 TEXTS = ('a red circle', 'two blue squares', 'a green cross above a red circle')
 
@@ -114,6 +115,8 @@ def of_text(request, needed_of_text):
     made = prompt_sources.load('reasoning_gym:countdown:3')
     asked, known = made.texts, made.answers
     decode = in_tags
+  if name == 'instructions':
+    known = [ASKED] * 3
   if name == 'choice_match':
     decode = in_tags
   if name == 'tones':

@@ -56,6 +56,14 @@ def _lacking(term: str, prompts: PromptSet, source: str) -> str:
       f'{list(prompts.columns)}. Name the one with the options, '
       '--config.prompts.choices_column=KEY, or take exact_match.'
     )
+  if term == 'instructions':
+    return (
+      f'{source}: expected constraints, which the reward {term!r} checks, as '
+      '"constraints": [{"kind": "words", "at_most": 20}] beside each prompt in '
+      f'.jsonl, got none in {len(prompts)} prompts with the keys '
+      f'{list(prompts.columns)}. Where a prompt has an answer too, set '
+      '--config.prompts.answer_column=constraints.'
+    )
   got = (
     f'none that it can read, such as {answers[0][:60]!r}' if answers else 'none'
   )

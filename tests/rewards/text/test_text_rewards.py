@@ -22,6 +22,7 @@ R1 = r'<think>.*</think>\s*<answer>.*</answer>'
 MADE = {  # Every row of one text but two that need a library.
   'exact_match': [{}, {'answer': 'boxed'}, {'answer': 'tagged'}],
   'number_match': [{}, {'answer': 'whole', 'tolerance': 0.1}],
+  'instructions': [{}],
   'regex_format': [{'pattern': R1}],
   'soft_overlong': [{'limit': 10, 'margin': 4}],
   'sort': [{}, {'success_weight': 0.5}],
