@@ -236,6 +236,17 @@ def test_a_folder_without_finished_runs_is_refused(tmp_path):
     write_comparison(tmp_path)
 
 
+def test_a_further_guidance_scale_has_a_column(tmp_path):
+  guided = {'success': 0.5, 'success_guidance_4.5': 0.75}
+  for name, final in (('one', {'success': 0.5}), ('two', guided)):
+    made_texts.write_run(tmp_path / name / 'adrpo' / 'seed_0', final=final)
+  table = as_markdown(read_comparison(tmp_path / 'two'))
+  head, _, _, row, *_ = table.splitlines()
+  column = head.split(' | ').index('Success at guidance 4.5')
+  assert row.split(' | ')[column] == '75.0 %'
+  assert 'guidance' not in as_markdown(read_comparison(tmp_path / 'one'))
+
+
 def test_what_was_heard_is_in_the_table_of_models_that_hear(tmp_path):
   for name, final in (
     ('reads', {'success': 0.5}),

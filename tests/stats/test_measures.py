@@ -66,3 +66,16 @@ def test_a_divergence_is_named_for_what_it_is():
   assert (LANGUAGE['length'].label, LANGUAGE['length'].head) == (
     'answer length', 'Answer length',
   )  # fmt: skip
+
+
+def test_measures_of_further_guidance_scales_follow_the_others():
+  base = {'reward': 0.1, 'reward_se': 0.1}
+  final = {'reward_guidance_4.5': 0.5, 'reward_guidance_4.5_se': 0.1}
+  final |= {'by_category_guidance_4.5': {}, 'success_guidance_4.5': 0.5}
+  got = measures.with_guided(FLOW, base, final)
+  added = ['reward_guidance_4.5', 'success_guidance_4.5']
+  assert list(got) == [*FLOW, *added]
+  assert got['reward_guidance_4.5'].title == 'Reward at guidance 4.5'
+  assert got['success_guidance_4.5'].share
+  assert measures.guided_keys(got, 'success') == added[1:]
+  assert measures.with_guided(FLOW, base) == FLOW
