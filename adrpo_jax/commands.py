@@ -28,10 +28,12 @@ from adrpo_jax.report import summary as summary_file
 from adrpo_jax.report import write as report
 from adrpo_jax.samples import image_file
 from adrpo_jax.scoring import answer_scores, benchmarks, image_scores
+from adrpo_jax.stats.utilization import Utilization, unknown, utilization
 from adrpo_jax.system import cache_files, wandb_mirror
 from adrpo_jax.system.files import in_bucket
 from adrpo_jax.system.going_on import go_on
 from adrpo_jax.system.output_folder import check_own, output_folder
+from adrpo_jax.system.peak_flops import PEAK_FLOPS
 from adrpo_jax.system.records import (
   PER_PROMPT,
   append_json,
@@ -58,6 +60,7 @@ def train(
   Returns STOPPED if it was told to stop before its last step.
   """
   builders.check_decoding(config)
+  builders.profiled_steps(config)
   with locked(workdir):
     return _train_or_finish(config, workdir, devices)
 
@@ -116,6 +119,7 @@ def _train(
     _schedule(config),
     workdir,
     mirror.metrics,
+    _utilization(config, len(run.abstract.step.sharding.device_set)),
   )
   if outcome.preempted:
     step = int(outcome.state.step)
@@ -345,7 +349,15 @@ def _schedule(config: ConfigDict) -> loop.Schedule:
     evaluate_every=config.eval.every,
     invalid_limit=config.reward.invalid_limit,
     tensorboard=config.log.tensorboard,
+    profiled=builders.profiled_steps(config),
   )
+
+
+def _utilization(config: ConfigDict, devices: int) -> Utilization:
+  """Makes what says how well a step uses devices, of a known chip alone."""
+  peak = PEAK_FLOPS.get(jax.devices()[0].device_kind)
+  flops = builders.step_flops(config) if peak else {}
+  return utilization(flops, devices, peak) if peak and flops else unknown
 
 
 def _base_evaluation(config: ConfigDict, run: builders.Run) -> Evaluation:

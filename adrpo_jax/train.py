@@ -19,8 +19,10 @@ from adrpo_jax.experience import Experience, elapsed
 from adrpo_jax.metrics import MetricsLog, Progress
 from adrpo_jax.rewards.protocol import check_invalid_share
 from adrpo_jax.rewards.weighted_sum import measure_masks
+from adrpo_jax.stats.utilization import Utilization, unknown
 from adrpo_jax.system.preemption import Preemption, Stopped
 from adrpo_jax.system.records import cut_back
+from adrpo_jax.system.tracing import StepTrace
 from adrpo_jax.types import PyTree, Scores, TrainState
 
 BETA_BINS = 24
@@ -46,6 +48,7 @@ class Schedule(NamedTuple):
   evaluate_every: int  # 0: before the first step and after the last only
   invalid_limit: float
   tensorboard: bool
+  profiled: range = range(0)  # steps whose trace is written
 
 
 class Outcome(NamedTuple):
@@ -86,6 +89,7 @@ def train(
   schedule: Schedule,
   workdir: epath.Path,
   mirror: Callable[[int, dict[str, Any]], None] = lambda step, line: None,
+  utilization: Utilization = unknown,
 ) -> Outcome:
   """Runs all steps that are not in `workdir` yet.
 
@@ -98,6 +102,7 @@ def train(
     schedule: see `Schedule`.
     workdir: receives metrics.jsonl, evaluations and checkpoints.
     mirror: (step, line of metrics.jsonl) -> None, another place for the line.
+    utilization: (timings) -> numbers of the speed of a step for its line.
 
   Raises:
     NonFiniteError: with the step, the metric and the last good checkpoint.
@@ -119,8 +124,9 @@ def train(
     progress = Progress(schedule.steps, start=start)
     run_key = jax.random.key(schedule.seed)
     began, samples_seen = time.monotonic(), 0
-    preempted = False
-    with log:
+    preempted, host_since = False, began
+    trace = StepTrace(workdir / 'profile', schedule.profiled)
+    with log, trace:
       for step in range(start, schedule.steps):
         if preemption.requested(step):
           preempted = True
@@ -131,23 +137,28 @@ def train(
           except Stopped:
             preempted = True
             break
+          host_since = time.monotonic()
         key = jax.random.fold_in(run_key, step)
-        prompts, samples, scores, timings = experience(state, step, key)
-        check_invalid_share(
-          float(1 - scores.valid.mean()), limit=schedule.invalid_limit
-        )
-        since = time.monotonic()
-        state, metrics = run.update(
-          state,
-          run.frozen,
-          samples,
-          scores,
-          prompts,
-          jax.random.fold_in(key, 1),
-        )
-        timings['seconds_update'] = elapsed(metrics['loss'], since)
-        metrics = jax.device_get(metrics)
+        with trace.step(step):
+          prompts, samples, scores, timings = experience(state, step, key)
+          check_invalid_share(
+            float(1 - scores.valid.mean()), limit=schedule.invalid_limit
+          )
+          since = time.monotonic()
+          state, metrics = run.update(
+            state,
+            run.frozen,
+            samples,
+            scores,
+            prompts,
+            jax.random.fold_in(key, 1),
+          )
+          timings['seconds_update'] = elapsed(metrics['loss'], since)
+          metrics = jax.device_get(metrics)
         preemption.save_from_now_on()
+        # The line of the step before is of it, but no evaluation or checkpoint.
+        host_since, host = _since(host_since, timings)
+        timings |= {'seconds_host': host} | utilization(timings)
         line = record(metrics, jax.device_get(scores), timings)
         log.write(step, line)
         mirror(step, line)
@@ -159,11 +170,22 @@ def train(
         if _due(step + 1, schedule.checkpoint_every):
           log.settle()
           checkpoints.save(step + 1, state, {'seed': schedule.seed})
+          host_since = time.monotonic()
     progress.close()
     seconds = time.monotonic() - began
     if int(state.step) > start:
       checkpoints.save(int(state.step), state, {'seed': schedule.seed})
   return Outcome(state, preempted, seconds, samples_seen)
+
+
+def _since(since: float, timings: dict[str, float]) -> tuple[float, float]:
+  """Returns the time now, and the seconds up to it that no stage took."""
+  now = time.monotonic()
+  return now, max(0.0, now - since - _stage_seconds(timings))
+
+
+def _stage_seconds(timings: dict[str, float]) -> float:
+  return sum(v for name, v in timings.items() if name.startswith('seconds'))
 
 
 def record(
@@ -178,7 +200,7 @@ def record(
   used = beta[usable] if usable.any() else np.zeros(1)
   advantage = weights.policy[usable] if usable.any() else np.zeros(1)
   counts, edges = np.histogram(used, BETA_BINS)
-  seconds = sum(v for k, v in timings.items() if k.startswith('seconds'))
+  seconds = _stage_seconds(timings)
   measures = {
     name: float(scores.measures[name][mask].mean())
     for name, mask in measure_masks(scores).items()
@@ -233,7 +255,10 @@ def _shown(line: dict[str, Any]) -> dict[str, Any]:
     'D': line.get('divergence', float('nan')),
     'β': line['beta_mean'],
   }
-  return shown | {'samples/s': line['samples_per_second']}
+  shown |= {'samples/s': line['samples_per_second']}
+  if 'mfu' in line:
+    shown |= {'TFLOP/s': line['tflops_per_device'], 'MFU': f'{line["mfu"]:.0%}'}
+  return shown
 
 
 def _check_replay(step: int, metrics: dict[str, Any], tolerance: float) -> None:

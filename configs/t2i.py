@@ -133,6 +133,7 @@ SETTINGS = {
   'log': {
     'tensorboard': True,  # a mirror of metrics.jsonl
     'wandb': {'project': ''},  # a mirror of the whole run; '' for none
+    'profile': '',  # steps FIRST:LAST whose trace is written; '' for none
   },
   'compare': {},  # method -> what its runs in a comparison change
 }

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from adrpo_jax import train
 from adrpo_jax.train import record
 from adrpo_jax.types import Scores, Weights
 
@@ -43,3 +44,18 @@ def test_a_step_that_nothing_could_judge_has_no_measures():
   line = line_of(Scores(np.zeros((2, 2)), ~FEW & FEW, {'success': TASTE}))
   assert line['reward'] is None
   assert 'success' not in line
+
+
+def test_what_no_stage_took_is_of_the_host(monkeypatch):
+  monkeypatch.setattr(train.time, 'monotonic', lambda: 110.0)
+  timings = {'seconds_rollout': 4.0, 'seconds_update': 3.5, 'length': 7.0}
+  assert train._since(100.0, timings) == (110.0, 2.5)
+  # A rollout that has been judged meanwhile.
+  assert train._since(109.0, timings) == (110.0, 0.0)
+
+
+def test_the_speed_of_known_chips_is_shown():
+  line = {'reward': 0.5, 'beta_mean': 1.0, 'samples_per_second': 8.0}
+  assert 'MFU' not in train._shown(line)
+  shown = train._shown(line | {'tflops_per_device': 84.7, 'mfu': 0.43})
+  assert (shown['TFLOP/s'], shown['MFU']) == (84.7, '43%')

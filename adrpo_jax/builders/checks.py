@@ -93,6 +93,24 @@ def check_parts(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
     )
 
 
+def profiled_steps(config: ConfigDict) -> range:
+  """Returns the steps FIRST to LAST of log.profile, none for ''.
+
+  Raises:
+    InputError: the run does not come to LAST, or LAST is before FIRST.
+  """
+  if not config.log.profile:
+    return range(0)
+  first, last = map(int, config.log.profile.split(':'))
+  if not first <= last < config.steps:
+    raise InputError(
+      'Expected config.log.profile=FIRST:LAST with FIRST ≤ LAST < config.steps '
+      f'= {config.steps}, got {config.log.profile}. Steps count from 0, and '
+      'the first ones compile.'
+    )
+  return range(first, last + 1)
+
+
 def check_rewards(reward: ConfigDict) -> None:
   """Checks that something is rewarded."""
   if not any(reward.weights.values()) and not reward.python:

@@ -12,6 +12,7 @@ import re
 from typing import NamedTuple
 
 from adrpo_jax.errors import InputError, unknown_name
+from adrpo_jax.system.peak_flops import PEAK_FLOPS
 
 GIB = 2**30
 
@@ -59,12 +60,20 @@ class Chip(NamedTuple):
 
 
 CHIPS = {
-  'v4': Chip(275e12, 32 * GIB, 1228e9, 50e9, 3.1e9, full_cubes),
-  'v5e': Chip(197e12, 16 * GIB, 819e9, 50e9, 3.125e9, full_side),
-  'v5p': Chip(459e12, 95 * GIB, 2765e9, 100e9, 6.25e9, full_cubes),
-  'v6e': Chip(918e12, 32 * GIB, 1600e9, 100e9, 12.5e9, full_side),
+  'v4': Chip(PEAK_FLOPS['TPU v4'], 32 * GIB, 1228e9, 50e9, 3.1e9, full_cubes),
+  'v5e': Chip(
+    PEAK_FLOPS['TPU v5 lite'], 16 * GIB, 819e9, 50e9, 3.125e9, full_side
+  ),
+  'v5p': Chip(
+    PEAK_FLOPS['TPU v5'], 95 * GIB, 2765e9, 100e9, 6.25e9, full_cubes
+  ),
+  'v6e': Chip(
+    PEAK_FLOPS['TPU v6 lite'], 32 * GIB, 1600e9, 100e9, 12.5e9, full_side
+  ),
   # Two devices, which share the links of their chip.
-  'tpu7x': Chip(1153.5e12, 96 * GIB, 3690e9, 50e9, 6.25e9, full_cubes, 2),
+  'tpu7x': Chip(
+    PEAK_FLOPS['TPU7x'], 96 * GIB, 3690e9, 50e9, 6.25e9, full_cubes, 2
+  ),
 }
 
 # Slices by their number of chips, as Google Cloud offers them.

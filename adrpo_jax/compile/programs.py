@@ -10,14 +10,15 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from adrpo_jax.builders import flops
 from adrpo_jax.builders.abstract_stages import Stage, stages_of
 from adrpo_jax.builders.batch_sizes import fit_to_chips
 from adrpo_jax.builders.meshes import make_mesh
+from adrpo_jax.builders.model_flops import model_flops
 from adrpo_jax.compile import chips as chip_table
-from adrpo_jax.compile import costs, flops, memory
+from adrpo_jax.compile import costs, memory
 from adrpo_jax.compile.advice import is_evaluation, needed_bytes
 from adrpo_jax.compile.links import Torus, torus_of
-from adrpo_jax.compile.model_flops import model_flops
 from adrpo_jax.errors import InputError
 
 # The largest programs, in most runs, come first: one of them may be enough.

@@ -257,7 +257,7 @@ def draw_seconds(
 ) -> None:
   """Draws the seconds of a step, stacked by stage. parts: name -> [K]."""
   window = smoothing_window(len(steps))
-  colors = [theme.ramp[2], theme.ramp[0], theme.ramp[1]]
+  colors = [theme.ramp[2], theme.ramp[0], theme.ramp[1], theme.base]
   smooth = [running_mean(values, window) for values in parts.values()]
   axes.stackplot(
     steps,

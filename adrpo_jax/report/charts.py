@@ -12,6 +12,7 @@ from adrpo_jax.figures.style import Drawing, make_drawing
 from adrpo_jax.figures.trajectories import PlanePath
 from adrpo_jax.report.run_record import Record, RunRecord, series
 from adrpo_jax.stats.smoothing import running_mean, smoothing_window
+from adrpo_jax.stats.utilization import STAGES
 
 
 class Chart(NamedTuple):
@@ -175,9 +176,10 @@ def _values(by_name: Record, names: Sequence[str]) -> list[float]:
 
 def seconds_chart(run: RunRecord) -> Chart | None:
   """Returns the chart of the seconds of a step by stage."""
-  stages = ('rollout', 'reward', 'update')
-  columns = {stage: series(run.metrics, f'seconds_{stage}') for stage in stages}
+  columns = {stage: series(run.metrics, f'seconds_{stage}') for stage in STAGES}
   steps = columns['rollout'][0]
+  if len(columns['host'][0]) < len(steps):  # An older run has not told them.
+    del columns['host']
   if not len(steps) or any(len(s) != len(steps) for s, _ in columns.values()):
     return None
   draw = partial(

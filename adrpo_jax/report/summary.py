@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from adrpo_jax.stats.measures import guided_keys
+from adrpo_jax.stats.utilization import STAGES
 
 SHOWN = ('reward', 'success', 'fidelity', 'diversity', 'divergence')
 CONTROLS = ('silent_audio',)
@@ -29,8 +30,7 @@ def make_summary(
     **about: what the run is: method, title, seed, steps, device.
   """
   spent = [
-    line['seconds_rollout'] + line['seconds_reward'] + line['seconds_update']
-    for line in lines
+    sum(line.get(f'seconds_{stage}', 0.0) for stage in STAGES) for line in lines
   ]
   return {
     **about,

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from adrpo_jax.compare.child_runs import ChildRuns
 from adrpo_jax.errors import InputError
+from adrpo_jax.stats.utilization import STAGES
 from adrpo_jax.system.records import read_config, read_lines, read_summary
 
-STAGES = ('rollout', 'reward', 'update', 'host')
 STEPS = 4  # of a run; the first compiles and does not count
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from adrpo_jax.compile.chips import GIB
 from adrpo_jax.scaling.bounds import Bounds
-from adrpo_jax.scaling.measured import STAGES, Measured
+from adrpo_jax.scaling.measured import Measured
+from adrpo_jax.stats.utilization import STAGES
 
 BOUNDS = (
   ('place', '---'),

@@ -156,6 +156,10 @@ def _is_pattern(value: Any) -> bool:
     return False
 
 
+def _is_span(value: Any) -> bool:
+  return _is_text(value) and bool(re.fullmatch(r'(\d{1,9}:\d{1,9})?', value))
+
+
 def _are_names(value: Any) -> bool:
   return isinstance(value, (tuple, list)) and all(map(_is_text, value))
 
@@ -163,6 +167,7 @@ def _are_names(value: Any) -> bool:
 TEXT = Values(_is_text, lambda: 'text')
 PATTERN = Values(_is_pattern, lambda: 'a regular expression')
 NAMES = Values(_are_names, lambda: "a tuple of names, ('NAME', ...)")
+SPAN = Values(_is_span, lambda: "two steps FIRST:LAST, or '' for none")
 FLAG = Values(lambda value: isinstance(value, bool), lambda: 'True or False')
 
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax import sharding
 from adrpo_jax.builders.abstract_stages import stages_of
-from adrpo_jax.compile.model_flops import model_flops
+from adrpo_jax.builders.model_flops import model_flops
 from benchmarks import timing
 from benchmarks.device.random_arrays import random_arrays
 

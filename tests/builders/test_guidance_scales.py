@@ -7,8 +7,8 @@ import pytest
 import small_run
 
 from adrpo_jax import sharding
+from adrpo_jax.builders import flops
 from adrpo_jax.builders.abstract_stages import stages_of
-from adrpo_jax.compile import flops
 from adrpo_jax.errors import InputError
 from adrpo_jax.modalities import flow
 from adrpo_jax.models.tiny import sd3 as sd3_tiny

@@ -4,6 +4,7 @@ import pytest
 
 from adrpo_jax.compile import chips, programs
 from adrpo_jax.errors import InputError
+from adrpo_jax.system.peak_flops import PEAK_FLOPS
 
 
 @pytest.mark.parametrize(
@@ -56,4 +57,6 @@ def test_an_unknown_topology(name):
 def test_chips_of_a_topology(topology, count):
   pytest.importorskip('libtpu')
   devices = programs.devices_of(topology, 1)
-  assert len(devices) == count * chips.chip_of(topology).devices
+  chip = chips.chip_of(topology)
+  assert len(devices) == count * chip.devices
+  assert PEAK_FLOPS[devices[0].device_kind] == chip.flops

@@ -7,8 +7,9 @@ import pytest
 import small_run
 
 from adrpo_jax import sharding
+from adrpo_jax.builders import flops
 from adrpo_jax.builders.abstract_stages import stages_of
-from adrpo_jax.compile import flops, programs
+from adrpo_jax.compile import programs
 
 REPORTS = pathlib.Path(__file__).parents[2] / 'benchmarks' / 'results' / 'tpu'
 PREFIX = '--config.'

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import pytest
 import small_run
 
-from adrpo_jax.compile import flops
-from adrpo_jax.compile.model_flops import model_flops
+from adrpo_jax.builders import flops
+from adrpo_jax.builders import model_flops as counts
+from adrpo_jax.builders.model_flops import step_flops
 from adrpo_jax.models.condition import Condition
 from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.architectures import ARCHITECTURES
@@ -87,10 +88,35 @@ def test_a_step_of_adapters():
   samples = config.prompts.prompts_per_step * config.prompts.group_size
   base = mmdit_by_hand(24, 24)
   adapters = 4 * 24 * (IMAGE + TEXT) * (2 * 2 * 1536 * 32)
-  asked = model_flops(config)
+  asked = step_flops(config)
   assert asked['rollout'] == pytest.approx(
     samples * config.sampler.steps * (base + adapters), rel=1e-3
   )
   trained = samples * config.training.noise_draws
   row = 3 * base + attention_by_hand(24, 24) + 4 * adapters
   assert asked['update'] == pytest.approx(trained * row, rel=0.01)
+
+
+@pytest.mark.parametrize(
+  ('preset', 'changes', 'stages'),
+  [
+    ('qwen3_0p6b', {}, {'update'}),
+    ('sd3_medium', {'method.name': 'dpo'}, {'update'}),
+    ('debug', {}, set()),  # The shapes of a world are in its weights.
+  ],
+)
+def test_operations_of_a_step_that_are_known(
+  monkeypatch, preset, changes, stages
+):
+  counted = lambda config, only: dict.fromkeys(only, 1)  # noqa: E731
+  monkeypatch.setattr(counts, 'model_flops', counted)
+  file = 'llm' if preset.startswith('qwen') else 't2i'
+  config = small_run.preset_config(preset, changes, file)
+  assert set(step_flops(config)) == stages
+
+
+def test_a_chunk_of_a_rollout_counts_as_often_as_it_runs(monkeypatch):
+  counted = lambda config, only: dict.fromkeys(only, 5)  # noqa: E731
+  monkeypatch.setattr(counts, 'model_flops', counted)
+  config = small_run.preset_config('sd3_medium', {'compute.reward_chunks': 4})
+  assert step_flops(config) == {'rollout': 20, 'update': 5}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from adrpo_jax import sharding
-from adrpo_jax.compile import flops
+from adrpo_jax.builders import flops
 from adrpo_jax.models import attention
 
 X, W = jnp.ones((3, 4)), jnp.ones((4, 5))
