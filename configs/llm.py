@@ -12,6 +12,9 @@
   python -m adrpo_jax.main --config=configs/llm.py:qwen3_0p6b \\
     --config.model.path=DIR --config.prompts.source=FILE \\
     --config.prompts.eval_prompts=FILE --workdir=DIR         Qwen3, 0.6B
+  python -m adrpo_jax.main --config=configs/llm.py:smollm2_135m \\
+    --config.model.path=DIR --workdir=DIR     SmolLM2, on two cores, see
+                                              benchmarks/real_model/
 
 MAIN holds the keys to decide first, SETTINGS the rest, COMPUTE what changes
 speed and memory but no result. A preset is a list of updates, applied in order.
@@ -54,7 +57,8 @@ MAIN = {
   },
   'prompts': {
     # .txt, .jsonl, .csv, .tsv, tfds:NAME or
-    # reasoning_gym:TASK[,TASK...][:COUNT[:SEED]]; '' for those of the world
+    # reasoning_gym:TASK[,TASK...][:COUNT[:SEED]] or
+    # instructions:SPLIT[:COUNT[:SEED]]; '' for those of the world
     'source': '',
     'eval_prompts': '',  # the held-out prompts likewise; only without a world
     # The column or key of the prompts; '' for names as prompt and question.
@@ -230,6 +234,27 @@ TINY_HF = {
   'compute': {'microbatches': 2},
 }
 
+# SmolLM2-135M-Instruct, for two cores: prompts of a grammar, with constraints
+# that a program checks. LoRA; lora_rank=0 with a rate of 1e-5 trains all.
+SMOLLM2 = {
+  'world': '',
+  'steps': 300,
+  'model': {'family': 'decoder', 'lora_rank': 16, 'lora_alpha': 32.0},
+  'prompts': {
+    'source': 'instructions:train:4000',
+    'eval_prompts': 'instructions:held_out:400',
+    'max_prompt_length': 128,
+    'prompts_per_step': 8,
+    'group_size': 4,
+  },
+  'sampler': {'max_completion_length': 48},
+  'training': {'learning_rate': 1e-4},
+  'reward': {'weights': {'sort': 0.0, 'instructions': 1.0}},
+  'eval': {'num_prompts': 64, 'group_size': 2, 'batch_size': 16},
+  'checkpoint': {'every': 25},
+  'compute': {'scan_layers': True, 'shared_prefix': True},
+}
+
 # The world with a cheap answer that is paid too.
 SORT_OR_PASS = {
   'world': 'sort_or_pass',
@@ -274,8 +299,10 @@ PRESETS = {
   'qwen3_0p6b': (QWEN, {'model': {'architecture': 'qwen3_0p6b'}}),
   'qwen2p5_7b': (QWEN, QWEN_7B),
   'tiny_hf': (QWEN, TINY_HF),
+  'smollm2_135m': (SMOLLM2,),
   'compare': (COMPARE,),
   'compare_sort_or_pass': (SORT_OR_PASS, COMPARE),
+  'compare_smollm2_135m': (SMOLLM2, COMPARE),
   'paper': (PAPER,),
   'debug': (DEBUG,),
 }

@@ -3,6 +3,8 @@
 tfds:NAME[:SPLIT]         a tensorflow_datasets set, see `tfds_prompts`
 reasoning_gym:TASK[:COUNT[:SEED]]
                           questions of a task, see `reasoning_prompts`
+instructions:SPLIT[:COUNT[:SEED]]
+                          of a grammar, see `instruction_prompts`
 *.txt *.jsonl *.json *.csv *.tsv
                           a file, on a disk or in a bucket, see `readers`
 """
@@ -13,7 +15,12 @@ import functools
 
 import numpy as np
 
-from adrpo_jax.data import readers, reasoning_prompts, tfds_prompts
+from adrpo_jax.data import (
+  instruction_prompts,
+  readers,
+  reasoning_prompts,
+  tfds_prompts,
+)
 from adrpo_jax.data.columns import DEFAULT_NAMES, column_names, first_of
 from adrpo_jax.data.control_characters import warn_of_control_characters
 from adrpo_jax.errors import InputError
@@ -91,7 +98,8 @@ def load(
 
   Args:
     source: a file whose name ends in .txt, .jsonl, .json, .csv or .tsv,
-      'tfds:NAME[:SPLIT]' or 'reasoning_gym:TASK[,TASK...][:COUNT[:SEED]]'.
+      'tfds:NAME[:SPLIT]', 'reasoning_gym:TASK[,TASK...][:COUNT[:SEED]]' or
+      'instructions:SPLIT[:COUNT[:SEED]]'.
       gs:// and s3:// paths work where their client does.
     data_dir: of tfds; its default (~/tensorflow_datasets) if None.
     text_feature: the column, key or tfds feature of the prompts; '' takes the
@@ -119,6 +127,8 @@ def load(
     rows = tfds_prompts.rows(source, data_dir, names)
   elif source.startswith(reasoning_prompts.SCHEME):
     rows = reasoning_prompts.rows(source)
+  elif source.startswith(instruction_prompts.SCHEME):
+    rows = instruction_prompts.rows(source)
   else:
     rows = readers.reader(source)(source, names)
   checked: list[readers.PromptRow] = []
@@ -166,8 +176,8 @@ def load(
 
 def source_unit(source: str) -> str:
   """What `PromptSet.lines` counts: the lines of a source, or its examples."""
-  by_example = source.startswith(('tfds:', reasoning_prompts.SCHEME))
-  return 'example' if by_example else 'line'
+  by_example = ('tfds:', reasoning_prompts.SCHEME, instruction_prompts.SCHEME)
+  return 'example' if source.startswith(by_example) else 'line'
 
 
 def _check_named(

@@ -115,7 +115,8 @@ def _of_files(
   longest, load = config.prompts.max_prompt_length, prompt_reader(config)
   training, evaluated = prompts_of_files(
     config,
-    '.txt, .jsonl, .csv, .tsv, .json, tfds:NAME or reasoning_gym:TASK',
+    '.txt, .jsonl, .csv, .tsv, .json, tfds:NAME, reasoning_gym:TASK or '
+    'instructions:SPLIT',
     lambda source: judged(
       within(load(source), tokenizer, longest, source), source
     ),
