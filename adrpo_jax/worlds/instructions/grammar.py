@@ -13,7 +13,7 @@ All is drawn from raw bits, whose stream is the same in every version of numpy.
 from collections.abc import Iterator, Sequence
 import functools
 import itertools
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 import zlib
 
 import numpy as np
@@ -126,7 +126,7 @@ def _draw(category: _Category, choose: _Chooser) -> Instruction | None:
     return None
 
 
-def _spelt(fields: dict[str, object]) -> Iterator[tuple[str, object]]:
+def _spelt(fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
   for key, value in fields.items():
     texts = isinstance(value, tuple)
     yield key, ' and '.join(f'"{v}"' for v in value) if texts else value
