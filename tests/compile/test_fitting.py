@@ -1,7 +1,11 @@
 """What --search compiles and finds, with memory by a formula."""
 
+import sys
+
+from absl.testing import flagsaver
 import pytest
 
+from adrpo_jax.compile import __main__ as command
 from adrpo_jax.compile import fitting
 from adrpo_jax.compile.chips import GIB
 from adrpo_jax.errors import InputError
@@ -84,3 +88,39 @@ def test_a_mesh_that_the_config_refuses_does_not_fit():
   said = []
   assert find(refuses, said)[:2] == (4, 1)
   assert 'fsdp 2, tensor 1, 2 a chip: Expected eval.batch_size' in str(said)
+
+
+@pytest.mark.parametrize(
+  ('flags', 'found', 'tried'),
+  [
+    ([], 'fsdp=2 --config.mesh.tensor=1 --prompts_per_chip=16', 'fsdp 1'),
+    (
+      ['--config.mesh.fsdp=4', '--prompts_per_chip=3', '--most=8'],
+      'fsdp=4 --config.mesh.tensor=1 --prompts_per_chip=8',
+      'fsdp 4, tensor 1, 4 a chip: fits',
+    ),
+  ],
+)
+def test_a_command_line_of_a_search(monkeypatch, capsys, flags, found, tried):
+  """Of a preset with two microbatches, on eight devices."""
+  compiler = Compiler()
+
+  def compiled(config, topology, slices, *, per_chip, known, whole, **_):
+    assert (topology, slices, whole) == ('v5e:2x4', 1, False)
+    return compiler(config.mesh, per_chip, known)
+
+  words = ['compile', '--config=configs/t2i.py:sd3_medium', '--search']
+  words += ['--topology=v5e:2x4', *flags]
+  monkeypatch.setattr(sys, 'argv', words)
+  monkeypatch.setattr(command, 'compile_stages', compiled)
+  monkeypatch.setattr(command, 'devices_of', lambda *_: [None] * 8)
+  monkeypatch.setattr(command.compile_report, 'table', lambda report: 'a table')
+  saved = flagsaver.save_flag_values()
+  try:
+    assert command.run(words) == 0
+  finally:
+    flagsaver.restore_flag_values(saved)
+  out = capsys.readouterr().out
+  assert out.startswith(tried)
+  assert f'\n--config.mesh.{found}\n' in out
+  assert out.endswith('a table\n')
