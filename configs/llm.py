@@ -278,6 +278,26 @@ COMPARE = {
   },
 }
 
+# The same for SmolLM2, with Dr. GRPO and with every weight trained.
+COMPARE_SMOLLM2 = {
+  'checkpoint': {'every': 25},
+  'compare': {
+    'dr_grpo': {
+      'title': 'Dr. GRPO',
+      'method': {
+        'name': 'grpo',
+        'grpo': {'advantage': 'centered', 'aggregation': 'constant_length'},
+      },
+    },
+    'adrpo_full': {
+      'title': 'ADRPO, all weights',
+      'method': {'name': 'adrpo'},
+      'model': {'lora_rank': 0},
+      'training': {'learning_rate': 1e-5},
+    },
+  },
+}
+
 # What the papers publish; the other parameters of a method at its defaults.
 PAPER = {
   'method': {name: METHODS.parameters(name, 'paper') for name in METHODS}
@@ -302,7 +322,7 @@ PRESETS = {
   'smollm2_135m': (SMOLLM2,),
   'compare': (COMPARE,),
   'compare_sort_or_pass': (SORT_OR_PASS, COMPARE),
-  'compare_smollm2_135m': (SMOLLM2, COMPARE),
+  'compare_smollm2_135m': (SMOLLM2, COMPARE, COMPARE_SMOLLM2),
   'paper': (PAPER,),
   'debug': (DEBUG,),
 }

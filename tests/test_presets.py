@@ -34,7 +34,6 @@ STARTS = [
   ('llm', 'sort_or_pass', 'default', 'SORT_OR_PASS'),
   ('llm', 'compare', 'default', 'COMPARE'),
   ('llm', 'compare_sort_or_pass', 'sort_or_pass', 'COMPARE'),
-  ('llm', 'compare_smollm2_135m', 'smollm2_135m', 'COMPARE'),
   ('llm', 'paper', 'default', 'PAPER'),
   ('llm', 'debug', 'default', 'DEBUG'),
   ('audio', 'debug', 'default', 'DEBUG'),

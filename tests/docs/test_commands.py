@@ -160,7 +160,7 @@ def _check(command):
       _parse(_known(flags, ROOT / 'adrpo_jax' / name / '__main__.py'))
     case ['python', '-m', 'adrpo_jax.rewards.server', *flags]:
       _known(flags, ROOT / 'adrpo_jax' / 'rewards' / 'server.py')
-    case ['python', script] if script.startswith('benchmarks/'):
+    case ['python', script, *_] if script.startswith('benchmarks/'):
       assert (ROOT / script).exists()
     case ['python', script, *flags] if os.path.exists(script):
       runpy.run_path(script)  # It adds rows to tables.
@@ -181,7 +181,7 @@ def _check(command):
       )
     case ['docker', 'build', '-f', file, '-t', _, '.']:
       assert (ROOT / file).exists(), file
-    case ['docker', 'push', _]:
+    case ['docker', 'push', _] | ['export', 'PYTHONPATH=.']:
       pass
     case ['launch/quickstart.sh', *flags]:
       _parse(flags or ['--config=configs/t2i.py'])
