@@ -101,6 +101,9 @@ SETTINGS = {
     'temperature': 1.0,  # logits are divided by it
     'top_k': 0,  # 0 leaves all tokens
     'top_p': 1.0,  # the most likely tokens of this total probability
+    # Sequences sampled at a time: one that ends makes room for the next. 0
+    # samples all at once, and all wait for the longest.
+    'max_num_seqs': 0,
   },
   'training': {
     'updates_per_rollout': 2,  # optimizer updates on the samples of a step

@@ -178,6 +178,7 @@ TEXTS: dict[str, Values] = {
   # One token leaves nothing to compare.
   'sampler.top_k': either(only(0), whole(2)),
   'sampler.top_p': number(above=0, most=1),
+  'sampler.max_num_seqs': NONE_OR_COUNT,
   'eval.temperature': NOT_NEGATIVE,
   'compute.logits_chunk': COUNT,
   'compute.shared_prefix': FLAG,

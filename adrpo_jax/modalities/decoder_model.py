@@ -12,7 +12,10 @@ from adrpo_jax.modalities.language import (
 from adrpo_jax.models.attention_masks import Branches
 from adrpo_jax.models.decoder.cached_decoder import (
   CachedDecoder,
+  empty_cache,
+  fill_cache,
   repeat_cache,
+  take_cache,
   unstack_layers,
 )
 from adrpo_jax.models.decoder.decoder import (
@@ -91,6 +94,10 @@ def language_model(
       extend=extend,
       logits=lambda hidden: head(hidden, output_embedding(params)),
       repeat=repeat_cache,
+      empty=empty_cache,
+      fill=fill_cache,
+      take=take_cache,
+      seek=lambda cache, slot: cache._replace(length=slot),
     )
 
   return LanguageModel(decode_fns, states, output_embedding, head, features_of)

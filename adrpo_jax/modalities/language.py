@@ -25,8 +25,8 @@ from adrpo_jax.models.decoder.log_probs import (
   chunked_log_probs,
   logits,
 )
-from adrpo_jax.sampling import token_distribution
-from adrpo_jax.sampling.decoding import DecodeFns, generate
+from adrpo_jax.sampling import decoding, token_distribution
+from adrpo_jax.sampling.decoding import Answers, DecodeFns
 from adrpo_jax.sampling.keys import sample_keys
 from adrpo_jax.types import (
   Array,
@@ -98,6 +98,7 @@ class LanguageSettings:
   logits_chunk:          positions whose logits the loss holds at a time
   shared_prefix:         True reads a prompt once for its G completions in the
                          loss, False once for each
+  generate:              the sampling loop, see `decoding.generate`
   materialize:           (params, frozen) -> full parameters: the identity, or
                          base and adapters under LoRA
   gather:                full parameters as a loop over tokens wants them: on
@@ -115,6 +116,7 @@ class LanguageSettings:
   distribution: token_distribution.TokenDistribution
   logits_chunk: int = 128
   shared_prefix: bool = False
+  generate: Callable[..., Answers] = decoding.generate
   materialize: Callable[[PyTree, PyTree], PyTree] = lambda params, _: params
   gather: Callable[[PyTree], PyTree] = lambda full: full
   constrain: Callable[[Any], Any] = lambda rows: rows
@@ -143,7 +145,7 @@ def rollout(
   groups = (len(condition['tokens']), settings.samples_per_prompt)
   full = settings.gather(settings.materialize(params, frozen))
   tokens, mask = settings.constrain((condition['tokens'], condition['mask']))
-  answers = generate(
+  answers = settings.generate(
     settings.model.decode_fns(
       full, settings.model.features_of(full, condition)
     ),

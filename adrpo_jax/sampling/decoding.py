@@ -21,16 +21,30 @@ from adrpo_jax.types import Array, PyTree
 class DecodeFns(NamedTuple):
   """The functions of a decoder, parameters included, that generation calls.
 
+  The last four are those of `continuous_batching`, whose rows and prompts are
+  split into S shards, each with the rows and prompts that follow each other.
+
   prefill: (tokens [P, L], mask [P, L], slots) -> last state [P, D], cache
   extend:  (tokens [B], alive [B], cache) -> state [B, D], cache
   logits:  (states [*, D]) -> [*, V]
   repeat:  (cache of P rows, G) -> cache of P·G rows, each row G times in turn
+  empty:   (cache of P rows, R, M) -> cache of R rows with M free slots
+  fill:    (cache of R rows, cache of P rows, index [S, R/S], takes [S, R/S]) ->
+           the first, with the P/S rows of a shard that `index` names wherever
+           `takes` is True
+  take:    (cache of R rows, index [S, n]) -> cache of S·n rows, those that
+           `index` names of each shard
+  seek:    (cache, slot) -> the cache, whose next token goes to that slot
   """
 
   prefill: Callable[[Array, Array, int], tuple[Array, PyTree]]
   extend: Callable[[Array, Array, PyTree], tuple[Array, PyTree]]
   logits: Callable[[Array], Array]
   repeat: Callable[[PyTree, int], PyTree]
+  empty: Callable[[PyTree, int, int], PyTree]
+  fill: Callable[[PyTree, PyTree, Array, Array], PyTree]
+  take: Callable[[PyTree, Array], PyTree]
+  seek: Callable[[PyTree, Array], PyTree]
 
 
 class Answers(NamedTuple):

@@ -36,7 +36,7 @@ def model():
 
   def decode_fns(params, features=None):
     def prefill(tokens, mask, slots):
-      assert slots == L + T
+      assert slots in (L, L + T)
       first = _first_real(tokens, mask)[:, 0]
       return _state(params, tokens[:, -1], first), first
 
@@ -48,6 +48,12 @@ def model():
       ),
       logits=lambda states: states,
       repeat=lambda first, times: jnp.repeat(first, times, 0),
+      empty=lambda first, rows, slots: jnp.zeros(rows, first.dtype),
+      fill=lambda first, prompts, index, takes: jnp.where(
+        takes.reshape(-1), prompts[index.reshape(-1)], first
+      ),
+      take=lambda first, index: first[index.reshape(-1)],
+      seek=lambda first, slot: first,
     )
 
   return language.LanguageModel(decode_fns, states, lambda params: jnp.eye(V))

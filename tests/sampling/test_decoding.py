@@ -39,6 +39,18 @@ def decode_fns(calls=None):
     extend=extend,
     logits=lambda states: LOGITS[states[..., 0].astype(int)],
     repeat=lambda cache, times: jnp.repeat(cache, times, 0),
+    empty=lambda cache, rows, slots: jnp.zeros(rows, cache.dtype),
+    fill=lambda cache, prompts, index, takes: jnp.where(
+      takes.reshape(-1),
+      jax.vmap(lambda own, i: own[i])(
+        prompts.reshape(len(index), -1), index
+      ).reshape(-1),
+      cache,
+    ),
+    take=lambda cache, index: jax.vmap(lambda own, i: own[i])(
+      cache.reshape(len(index), -1), index
+    ).reshape(-1),
+    seek=lambda cache, slot: cache,
   )
 
 

@@ -30,6 +30,8 @@ from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder import weight_table as decoder_table
 from adrpo_jax.models.decoder.decoder import Decoder
 from adrpo_jax.models.files import lora_files
+from adrpo_jax.sampling import continuous_batching, decoding
+from adrpo_jax.sampling.decoding import Answers
 from adrpo_jax.sampling.token_distribution import (
   TokenDistribution,
   greedy,
@@ -83,6 +85,7 @@ def make_language_generator(
     pad=pad,
     logits_chunk=config.compute.logits_chunk,
     shared_prefix=config.compute.shared_prefix,
+    generate=_sampling_loop(config, mesh),
     gather=partial(for_a_loop, mesh, jnp.dtype(config.model.dtype)),
     constrain=partial(split_by_rows, mesh),
   )
@@ -130,6 +133,23 @@ def make_language_generator(
     identity=identity,
     id_limits={'tokens': model.config.vocab_size},
   )
+
+
+def _sampling_loop(
+  config: ConfigDict, mesh: jax.sharding.Mesh
+) -> Callable[..., Answers]:
+  """Makes the loop over tokens, of all samples at once or of some at a time."""
+  rows = config.sampler.max_num_seqs
+  shards = mesh.shape['data'] * mesh.shape['fsdp']
+  if rows % shards:
+    raise InputError(
+      'Expected --config.sampler.max_num_seqs to be a multiple of mesh.data · '
+      f'mesh.fsdp, {shards}, got {rows}. Each of these devices samples as many '
+      'sequences at a time; 0 samples all at once.'
+    )
+  if not rows:
+    return decoding.generate
+  return partial(continuous_batching.generate, rows=rows, shards=shards)
 
 
 def _distribution(

@@ -133,8 +133,63 @@ def repeat_cache(cache: Cache, times: int) -> Cache:
   return Cache(key_values, jnp.repeat(cache.mask, times, 0), cache.length)
 
 
+def empty_cache(like: Cache, rows: int, slots: int) -> Cache:
+  """Makes a cache of `rows` rows with free slots, for the model of another."""
+  layers, _, heads, _, features = like.key_values.keys.shape
+  empty = jnp.zeros(
+    (layers, rows, heads, slots, features), like.key_values.keys.dtype
+  )
+  mask = jnp.zeros((rows, slots), bool)
+  return Cache(KeyValues(empty, empty), mask, jnp.int32(0))
+
+
+def take_cache(cache: Cache, index: Array) -> Cache:
+  """Takes the rows of each shard that `index` [S, n] names: S·n rows.
+
+  The rows of a shard follow each other.
+  """
+
+  def taken(array: Array, axis: int) -> Array:
+    lead, tail = array.shape[:axis], array.shape[axis + 1 :]
+    split = array.reshape(*lead, len(index), -1, *tail)
+    take = jax.vmap(
+      lambda shard, own: jnp.take(shard, own, axis), (axis, 0), axis
+    )
+    return take(split, index).reshape(*lead, -1, *tail)
+
+  key_values = KeyValues(*(taken(array, 1) for array in cache.key_values))
+  return Cache(key_values, taken(cache.mask, 0), cache.length)
+
+
+def fill_cache(
+  cache: Cache, prompts: Cache, index: Array, takes: Array
+) -> Cache:
+  """Replaces rows by those of prompts, whose slots come first; see `DecodeFns`.
+
+  The other slots of these rows are free.
+  """
+  new, rows = take_cache(prompts, index), takes.reshape(-1)
+
+  def replaced(old: Array, new: Array) -> Array:
+    first = jnp.where(
+      rows[:, None, None, None], new, old[:, :, :, : new.shape[3]]
+    )
+    return jax.lax.dynamic_update_slice(old, first, (0,) * old.ndim)
+
+  free = cache.mask.shape[1] - new.mask.shape[1]
+  mask = jnp.pad(new.mask, ((0, 0), (0, free)))
+  return Cache(
+    KeyValues(*map(replaced, cache.key_values, new.key_values)),
+    jnp.where(rows[:, None], mask, cache.mask),
+    cache.length,
+  )
+
+
 def _attention_mask(mask: Array, start: Array | int, length: int) -> Array:
-  """[B, 1, L, M]: which of M slots each of L tokens from `start` attends to."""
-  slots = jnp.arange(mask.shape[1])[None]
-  causal = slots <= start + jnp.arange(length)[:, None]
-  return (causal[None] & mask[:, None].astype(bool))[:, None]
+  """[B, 1, L, M]: which of M slots each of L tokens from `start` attends to.
+
+  Slots behind these tokens are free, or hold earlier tokens of a ring.
+  """
+  slots, own = jnp.arange(mask.shape[1])[None], jnp.arange(length)[:, None]
+  later = (slots > start + own) & (slots < start + length)
+  return (~later[None] & mask[:, None].astype(bool))[:, None]
