@@ -4,7 +4,7 @@
 
 Peak memory is that of the largest program, with the arrays that lie beside it.
 "Sent" is the number of bytes that a chip sends in a step: in rollout, decoding,
-reward and update. MFU is the bound of the
+reward and update; "a link" those of the busiest link. MFU is the bound of the
 roofline of the update, for the operations that the model asks for.
 """
 
@@ -25,6 +25,7 @@ TITLES = (
   ('rollout, s', '---:'),
   ('update, s', '---:'),
   ('sent, GiB a chip', '---:'),
+  ('GiB a link', '---:'),
   ('update bound by', '---'),
   ('MFU ≤', '---:'),
 )
@@ -70,10 +71,13 @@ def row(report: dict) -> list[str]:
   programs = report['programs']
   update = programs['update']
   runs = {name: costs.get('runs', 1) for name, costs in programs.items()}
-  sent = sum(
-    runs[name] * costs['collective_bytes']
-    for name, costs in programs.items()
-    if runs[name]
+  step = [(runs[name], c) for name, c in programs.items() if runs[name]]
+  sent = sum(times * costs['collective_bytes'] for times, costs in step)
+  # Reports of the first versions do not say what a link passes.
+  known = all('link_bytes' in costs for _, costs in step)
+  link = known and sum(
+    times * max(costs['link_bytes'].values(), default=0.0)
+    for times, costs in step
   )
   peak, capacity = report['hbm_peak_bytes'], report['hbm_capacity_bytes']
   fits = '' if report['fits'] else ', **does not fit**'
@@ -89,6 +93,7 @@ def row(report: dict) -> list[str]:
     f'{rollout:.2f}',
     f'{own:.2f}',
     f'{sent / GIB:.1f}',
+    f'{link / GIB:.2f}' if known else '—',
     update['roofline']['bound'],
     f'{update["roofline"]["mfu_bound"]:.0%}',
   ]
