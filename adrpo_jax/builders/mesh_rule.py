@@ -32,15 +32,16 @@ class Sizes(NamedTuple):
   whole:     on every device, such as an autoencoder
   frozen:    the reference
   trained:   the weights that are trained, their gradients, moments and averages
-  policy:    all weights of the policy, as a loop over their uses reads them
-  reference: those of the reference likewise
+  policy:    all weights of the policy, in the dtype of the products
+  anchors:   those beside it that a loss reads, such as the reference; the base
+             of adapters is among the policy's
   """
 
   whole: int
   frozen: int
   trained: int
   policy: int
-  reference: int
+  anchors: int
 
 
 class Choice(NamedTuple):
@@ -95,7 +96,7 @@ def _copies(sizes: Sizes, gather: str, fsdp: int, tensor: int) -> float:
   if fsdp == 1:
     return 0.0  # What is whole is not copied.
   copies = {
-    'update': sizes.policy + sizes.reference,
+    'update': sizes.policy + sizes.anchors,
     'rollout': sizes.policy,
     'layer': 0,
   }

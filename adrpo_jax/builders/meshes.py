@@ -119,14 +119,16 @@ def _sizes(config: ConfigDict) -> mesh_rule.Sizes:
   others = {k: v for k, v in generator.frozen.items() if k != 'reference'}
   used = jnp.dtype(config.model.dtype).itemsize
   once = _count(reference) * min(used, _itemsize(reference))
-  adapters = _count(state.params) * used if config.model.lora_rank else 0
+  lora = config.model.lora_rank > 0
+  trained = _count(state.params) * used
+  older = sum(copy is not None for copy in (state.old, state.ema))
   return mesh_rule.Sizes(
     whole=_bytes(others),
     frozen=_bytes(reference),
     # A gradient, and with microbatches the sum of those before it.
     trained=_bytes(state) + parts * _bytes(state.params),
-    policy=once + adapters,
-    reference=once,
+    policy=once + trained if lora else once,
+    anchors=older * trained + (0 if lora else once),
   )
 
 

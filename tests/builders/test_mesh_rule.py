@@ -11,9 +11,9 @@ from adrpo_jax.errors import InputError
 from adrpo_jax.system import device_memory
 
 # An adapter of 1 beside a base of 12, with a decoder of 1.
-LORA = Sizes(whole=1, frozen=12, trained=1, policy=13, reference=12)
+LORA = Sizes(whole=1, frozen=12, trained=1, policy=13, anchors=0)
 # All of a base of 12: gradients and state are ten times as large.
-FULL = Sizes(whole=1, frozen=12, trained=119, policy=12, reference=12)
+FULL = Sizes(whole=1, frozen=12, trained=119, policy=12, anchors=12)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,9 @@ FULL = Sizes(whole=1, frozen=12, trained=119, policy=12, reference=12)
     (LORA, 16, 1, Choice(2, 'layer', 7.5)),
     # 1 + 13/16 and a copy of 13 are more than ¾ · 18, and fit in ¾ · 20.
     (LORA, 18, 1, Choice(2, 'layer', 7.5)),
-    (LORA, 20, 1, Choice(16, 'rollout', 1 + 13 / 16)),
+    (LORA, 20, 1, Choice(16, 'update', 1 + 13 / 16)),
+    # One copy of 12 beside 1 + 131/16 fits in ¾ · 30, and two do not.
+    (FULL, 30, 1, Choice(16, 'rollout', 1 + 131 / 16)),
     # Layers that two devices share: 1 + 13/2, and nothing to gather.
     (LORA, 15, 2, Choice(1, 'update', 7.5)),
     # 1 + 131/8 = 17.4 and two copies of 12 fit in ¾ · 60.
