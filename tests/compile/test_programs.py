@@ -35,7 +35,9 @@ def make_config(folder, **changes):
     'compute.decode_chunks': 2,
     'prompts.group_size': 4,
     'eval.batch_size': 4,
+    'eval.guidance_scales': (4.5,),
     'sampler.steps': 2,
+    'mesh.fsdp': 4,
   }
   given = {name.replace('__', '.'): v for name, v in changes.items()}
   return small_run.preset_config('sd3_medium', settings | given)
