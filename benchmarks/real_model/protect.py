@@ -24,6 +24,7 @@ import pathlib
 import statistics
 import string
 import sys
+from typing import Any
 
 from adrpo_jax.errors import InputError
 from adrpo_jax.worlds.instructions.topics import REQUESTS, topics
@@ -37,6 +38,7 @@ EXAMPLES = (
 )
 LONGEST = 128  # tokens of a sampled answer
 REQUESTED = 20
+BATCH = 25  # sentences at a time
 
 
 def main() -> None:
@@ -61,20 +63,31 @@ def on_sentences(
   """Returns loss, kl and entropy: of each sentence the mean over its tokens."""
   import torch
 
+  tokenizer = tuned.tokenizer
+  tokenizer.padding_side = 'right'
   found: dict[str, list[float]] = {'loss': [], 'kl': [], 'entropy': []}
-  for sentence in sentences:
-    ids = tuned.tokenizer(sentence, return_tensors='pt')['input_ids']
+  for first in range(0, len(sentences), BATCH):
+    rows = tokenizer(
+      sentences[first : first + BATCH], return_tensors='pt', padding=True
+    )
     with torch.inference_mode():
-      policy, reference = (
-        torch.log_softmax(of.model(ids).logits[0, :-1].double(), -1)
-        for of in (tuned, base)
-      )
-    taken = policy.gather(-1, ids[0, 1:, None])
-    found['loss'].append(-taken.mean().item())
-    kl = (policy.exp() * (policy - reference)).sum(-1)
-    found['kl'].append(kl.mean().item())
-    found['entropy'].append(-(policy.exp() * policy).sum(-1).mean().item())
+      policy = _log_probs(tuned, rows)
+      reference = policy if tuned is base else _log_probs(base, rows)
+      numbers = {
+        'loss': -policy.gather(-1, rows['input_ids'][:, 1:, None])[..., 0],
+        'kl': (policy.exp() * (policy - reference)).sum(-1),
+        'entropy': -(policy.exp() * policy).sum(-1),
+      }
+    mask = rows['attention_mask'][:, 1:]
+    for name, of_tokens in numbers.items():
+      means = (of_tokens * mask).sum(-1) / mask.sum(-1)
+      found[name] += means.tolist()
   return found
+
+
+def _log_probs(of: Model, rows: Any) -> Any:
+  """The log-probabilities [B, T − 1, V] of the tokens behind the first ones."""
+  return of.model(**rows).logits[:, :-1].double().log_softmax(-1)
 
 
 def answered(of: Model, questions: list[dict]) -> list[float]:
