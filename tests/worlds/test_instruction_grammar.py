@@ -30,15 +30,12 @@ def topic_of(text):
 
 
 def test_the_first_prompt_is_the_same_everywhere():
-  first = of('train', 2)[1]
-  assert first.text == FIRST
-  assert asked([first]) == [('no_comma', 'quoted')]
-
-
-FIRST = (
-  'Write about a flight delay. Do not use commas. Put your whole answer in '
-  'double quotes.'
-)
+  (first,) = of('train', 1)
+  assert first.text == (
+    'Write a short text about a market on Saturday. Count your sentences: '
+    'there must be exactly 2.'
+  )
+  assert first.constraints == constraints([{'kind': 'sentences', 'exactly': 2}])
 
 
 def test_prompts_are_unlike_and_depend_on_split_and_seed():

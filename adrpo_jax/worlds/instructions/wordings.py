@@ -1,4 +1,8 @@
-"""How prompts say a constraint: the values it is drawn from, and sentences."""
+"""How prompts say a constraint: the values it is drawn from, and sentences.
+
+Kinds that a model of 135M weights meets with hardly any sample are not asked
+for: uppercase, title, quoted and json_object.
+"""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -71,7 +75,7 @@ WORDINGS: dict[str, tuple[Wording, ...]] = {
   ),
   'starts_with': (
     Wording(
-      {'text': ('Well', 'Today', 'I think', 'In short', 'Every day')},
+      {'text': ('Today', 'Every day', 'I think', 'Some people', 'When')},
       (
         'Start with "{text}".',
         'Begin your answer with "{text}".',
@@ -81,7 +85,7 @@ WORDINGS: dict[str, tuple[Wording, ...]] = {
   ),
   'ends_with': (
     Wording(
-      {'text': ('the end', 'that is all', 'thank you', 'every day')},
+      {'text': ('the end', 'that is all', 'thank you', 'good night')},
       (
         'End with "{text}".',
         'Finish your answer with "{text}".',
@@ -91,7 +95,7 @@ WORDINGS: dict[str, tuple[Wording, ...]] = {
   ),
   'contains': (
     Wording(
-      {'word': ('warm', 'friend', 'always', 'simple', 'happy', 'morning')},
+      {'word': ('simple', 'time', 'life', 'new', 'world', 'morning')},
       (
         'Use the word "{word}".',
         'Include the word "{word}".',
@@ -101,7 +105,7 @@ WORDINGS: dict[str, tuple[Wording, ...]] = {
   ),
   'avoids': (
     Wording(
-      {'word': ('and', 'it', 'is', 'very', 'people', 'time')},
+      {'word': ('and', 'it', 'is', 'very', 'people', 'day')},
       (
         'Do not use the word "{word}".',
         'Avoid the word "{word}".',
@@ -119,56 +123,33 @@ WORDINGS: dict[str, tuple[Wording, ...]] = {
       ),
     ),
   ),
-  'uppercase': (
-    Wording(
-      {},
-      (
-        'Use only capital letters.',
-        'WRITE EVERYTHING IN UPPER CASE.',
-        'Do not use small letters.',
-      ),
-    ),
-  ),
   'no_comma': (
     Wording(
       {}, ('Do not use commas.', 'Use no comma.', 'Write without commas.')
     ),
   ),
-  'title': (
+  'no_digit': (
     Wording(
-      {},
-      (
-        'Put a title in square brackets on the first line.',
-        'The first line must be a title in [brackets].',
-      ),
+      {}, ('Do not use digits.', 'Use no digits.', 'Write without any digits.')
     ),
   ),
-  'quoted': (
+  'paragraphs': (
     Wording(
-      {},
+      {'exactly': (1,)},
       (
-        'Put your whole answer in double quotes.',
-        'Write double quotes around the whole answer.',
-      ),
-    ),
-  ),
-  'json_object': (
-    Wording(
-      {'keys': (('title', 'text'), ('name', 'color'), ('fact',))},
-      (
-        'Answer with a JSON object that has the keys {keys}.',
-        'Reply only with JSON; the keys are {keys}.',
+        'The number of paragraphs must be {exactly}.',
+        'Write exactly {exactly} paragraph.',
       ),
     ),
   ),
 }
 # Kinds that no prompt asks for together, beside those that exclude each other.
+LISTS = ('bullets', 'numbered')
 APART = (
-  *({'bullets', other} for other in ('numbered', 'sentences', 'quoted')),
-  *({'numbered', other} for other in ('sentences', 'quoted')),
-  *({one, 'starts_with'} for one in ('bullets', 'numbered', 'title')),
+  set(LISTS),
   *(
-    {'json_object', other}
-    for other in ('sentences', 'words', 'no_comma', 'uppercase', 'lowercase')
+    {one, other}
+    for one in LISTS
+    for other in ('sentences', 'paragraphs', 'starts_with')
   ),
 )
