@@ -40,6 +40,5 @@ class FirstDevices(Sequence[jax.Device]):
 
 
 if __name__ == '__main__':
-  sys.exit(
-    main.main([sys.argv[0], *sys.argv[2:]], FirstDevices(int(sys.argv[1])))
-  )
+  number = int(sys.argv.pop(1))
+  sys.exit(main.main(sys.argv, FirstDevices(number)))

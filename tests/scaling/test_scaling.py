@@ -6,6 +6,7 @@ import sys
 
 from absl.testing import flagsaver
 from etils import epath
+import jax
 from PIL import Image
 import pytest
 
@@ -16,6 +17,7 @@ from adrpo_jax.scaling import __main__ as command
 from adrpo_jax.scaling.bounds import KINDS, bounds_of
 from adrpo_jax.scaling.cases import Case
 from adrpo_jax.scaling.measured import measured, run_arguments
+from adrpo_jax.scaling.on_devices import FirstDevices
 from adrpo_jax.scaling.table import measured_table
 from adrpo_jax.system import records
 
@@ -203,6 +205,13 @@ def test_the_arguments_of_a_measured_run():
     '--config.steps=3',
     '--prompts_per_chip=2',
   ]
+
+
+def test_the_first_devices():
+  assert list(FirstDevices(2)) == jax.devices()[:2]
+  assert len(FirstDevices(99)) == 99  # before JAX is asked for any
+  with pytest.raises(InputError, match='Expected 99 devices, as --devices'):
+    FirstDevices(99)[0]
 
 
 @pytest.mark.slow
