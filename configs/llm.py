@@ -255,7 +255,7 @@ SMOLLM2 = {
   'reward': {'weights': {'sort': 0.0, 'instructions': 1.0}},
   'eval': {'num_prompts': 64, 'group_size': 2, 'batch_size': 16},
   'checkpoint': {'every': 25},
-  'compute': {'scan_layers': True, 'shared_prefix': True},
+  'compute': {'scan_layers': True, 'shared_prefix': True, 'microbatches': 4},
 }
 
 # The world with a cheap answer that is paid too.
