@@ -124,7 +124,7 @@ def train(
     progress = Progress(schedule.steps, start=start)
     run_key = jax.random.key(schedule.seed)
     began, samples_seen = time.monotonic(), 0
-    preempted, host_since = False, began
+    preempted, host_clock = False, HostClock()
     trace = StepTrace(workdir / 'profile', schedule.profiled)
     with log, trace:
       for step in range(start, schedule.steps):
@@ -137,7 +137,7 @@ def train(
           except Stopped:
             preempted = True
             break
-          host_since = time.monotonic()
+          host_clock.start()
         key = jax.random.fold_in(run_key, step)
         with trace.step(step):
           prompts, samples, scores, timings = experience(state, step, key)
@@ -156,9 +156,8 @@ def train(
           timings['seconds_update'] = elapsed(metrics['loss'], since)
           metrics = jax.device_get(metrics)
         preemption.save_from_now_on()
-        # The line of the step before is of it, but no evaluation or checkpoint.
-        host_since, host = _since(host_since, timings)
-        timings |= {'seconds_host': host} | utilization(timings)
+        timings['seconds_host'] = host_clock.seconds(timings)
+        timings |= utilization(timings)
         line = record(metrics, jax.device_get(scores), timings)
         log.write(step, line)
         mirror(step, line)
@@ -170,7 +169,7 @@ def train(
         if _due(step + 1, schedule.checkpoint_every):
           log.settle()
           checkpoints.save(step + 1, state, {'seed': schedule.seed})
-          host_since = time.monotonic()
+          host_clock.start()
     progress.close()
     seconds = time.monotonic() - began
     if int(state.step) > start:
@@ -178,10 +177,25 @@ def train(
   return Outcome(state, preempted, seconds, samples_seen)
 
 
-def _since(since: float, timings: dict[str, float]) -> tuple[float, float]:
-  """Returns the time now, and the seconds up to it that no stage took."""
-  now = time.monotonic()
-  return now, max(0.0, now - since - _stage_seconds(timings))
+class HostClock:
+  """Measures what the host does between the stages of a step.
+
+  The line of the step before is part of it. Evaluations and checkpoints are
+  not, since the clock starts anew behind them.
+  """
+
+  def __init__(self) -> None:
+    self.start()
+
+  def start(self) -> None:
+    """Forgets the time before now."""
+    self._since = time.monotonic()
+
+  def seconds(self, timings: dict[str, float]) -> float:
+    """Returns the seconds that no stage took, and starts anew."""
+    before = self._since
+    self.start()
+    return max(0.0, self._since - before - _stage_seconds(timings))
 
 
 def _stage_seconds(timings: dict[str, float]) -> float:

@@ -47,11 +47,14 @@ def test_a_step_that_nothing_could_judge_has_no_measures():
 
 
 def test_what_no_stage_took_is_of_the_host(monkeypatch):
-  monkeypatch.setattr(train.time, 'monotonic', lambda: 110.0)
+  moments = iter([90.0, 100.0, 110.0, 111.0])
+  monkeypatch.setattr(train.time, 'monotonic', lambda: next(moments))
   timings = {'seconds_rollout': 4.0, 'seconds_update': 3.5, 'length': 7.0}
-  assert train._since(100.0, timings) == (110.0, 2.5)
+  clock = train.HostClock()
+  clock.start()  # An evaluation has taken ten seconds.
+  assert clock.seconds(timings) == 2.5
   # A rollout that has been judged meanwhile.
-  assert train._since(109.0, timings) == (110.0, 0.0)
+  assert clock.seconds(timings) == 0.0
 
 
 def test_the_speed_of_known_chips_is_shown():

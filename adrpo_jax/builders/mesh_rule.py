@@ -13,7 +13,7 @@ before they are used:
   rollout  once for a rollout; in an update each layer whenever it is computed
   layer    each layer whenever it is computed
 
-The first of these is taken whose copies fit, together with what is held, in
+The first of these is taken whose copies fit, together with what is resident, in
 `COPIES` of the memory, even if that takes more devices: gathers send the same
 number of bytes, whatever f is.
 """
@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import itertools
 from typing import NamedTuple
 
-WEIGHTS = 0.5  # share of the memory, for what is held from step to step
+WEIGHTS = 0.5  # share of the memory, for what is resident from step to step
 COPIES = 0.75  # share with the copies that are gathered
 
 
@@ -47,12 +47,12 @@ class Sizes(NamedTuple):
 class Choice(NamedTuple):
   """The number of devices that share the weights, and when they are gathered.
 
-  held: bytes of weights on a device from step to step
+  resident: bytes of weights on a device from step to step
   """
 
   fsdp: int
   gather: str
-  held: float
+  resident: float
 
 
 GATHERS = ('update', 'rollout', 'layer')
@@ -80,14 +80,14 @@ def choose(
     the choice; the largest number and the last way if nothing fits.
   """
   for gather, fsdp in itertools.product(gathers, counts):
-    own = held(sizes, fsdp, tensor)
+    own = resident(sizes, fsdp, tensor)
     copies = _copies(sizes, gather, fsdp, tensor)
     if own <= WEIGHTS * memory and own + copies <= COPIES * memory:
       return Choice(fsdp, gather, own)
-  return Choice(counts[-1], gathers[-1], held(sizes, counts[-1], tensor))
+  return Choice(counts[-1], gathers[-1], resident(sizes, counts[-1], tensor))
 
 
-def held(sizes: Sizes, fsdp: int, tensor: int) -> float:
+def resident(sizes: Sizes, fsdp: int, tensor: int) -> float:
   """Returns the bytes of weights on a device from step to step."""
   return sizes.whole + (sizes.frozen + sizes.trained) / (fsdp * tensor)
 

@@ -70,14 +70,14 @@ def _chosen_fsdp(
   sizes = _sizes(config)
   gathers = mesh_rule.GATHERS_OF[family.modality]
   choice = mesh_rule.choose(sizes, memory, tensor, counts or [1], gathers)
-  shown = f'{choice.held / GIB:.1f} of {memory / GIB:.1f} GiB'
-  if choice.held > memory:
+  shown = f'{choice.resident / GIB:.1f} of {memory / GIB:.1f} GiB'
+  if choice.resident > memory:
     raise InputError(
       f'Expected weights that {len(devices)} devices can hold, got {shown} for '
       'each of them. Take more devices, --config.model.lora_rank=32, or a '
       'larger --config.mesh.tensor.'
     )
-  whole = mesh_rule.held(sizes, 1, tensor) / GIB
+  whole = mesh_rule.resident(sizes, 1, tensor) / GIB
   return choice.fsdp, (
     f'mesh.fsdp is {choice.fsdp}: weights then take {shown} of a device'
     + (f', and {whole:.1f} unshared.' if choice.fsdp > 1 else '.')
