@@ -15,6 +15,7 @@ samples of its own prompts, so that no cache travels.
 
 from collections.abc import Sequence
 from functools import partial
+import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -32,6 +33,32 @@ from adrpo_jax.types import Array
 # the same.
 WAITING = 1 / 8
 HALVINGS = 3  # of the rows; each is a loop that is compiled
+
+
+class _Work(NamedTuple):
+  """What does not change: n samples of each of S shards, and how to draw them.
+
+  keys: [S, n, *], of the samples.
+  samples: G, of a prompt.
+  states, cache: of all prompts, whose L slots come first.
+  ends: the tokens that end a completion.
+  """
+
+  decode_fns: DecodeFns
+  keys: Array
+  samples: int
+  states: Array
+  cache: Any
+  prompt_slots: int
+  max_length: int
+  ends: Array
+  pad: int
+  distribution: TokenDistribution
+
+  @property
+  def per_shard(self) -> int:
+    """Returns n, which also stands for no sample."""
+    return self.keys.shape[1]
 
 
 class _Loop(NamedTuple):
@@ -74,105 +101,132 @@ def generate(
     shards: the number of parts that P and R are split into over devices.
   """
   (prompts, samples), length = keys.shape[:2], tokens.shape[1]
-  rows = min(rows, prompts * samples)
-  count, own = prompts * samples // shards, rows // shards
-  least = max(1, int(own * WAITING))
-  queue = keys.reshape(shards, count, *keys.shape[2:])
-  prompt_states, prompt_cache = decode_fns.prefill(tokens, mask, length)
-  ends = jnp.asarray(list(stops))
-
-  def fill(loop: _Loop) -> _Loop:
-    """Gives waiting rows the next samples of their shard."""
-    waits = loop.sample == count
-    turn = loop.next[:, None] + jnp.cumsum(waits, 1) - 1
-    takes = waits & (turn < count)
-    sample = jnp.where(takes, turn, loop.sample)
-    prompt = jnp.minimum(sample, count - 1) // samples
-    return loop._replace(
-      states=jnp.where(
-        takes.reshape(-1, 1), _rows(prompt_states, prompt), loop.states
-      ),
-      cache=decode_fns.fill(loop.cache, prompt_cache, prompt, takes),
-      sample=sample,
-      length=jnp.where(takes, 0, loop.length),
-      next=loop.next + takes.sum(1),
+  states, cache = decode_fns.prefill(tokens, mask, length)
+  work = _Work(
+    decode_fns,
+    keys.reshape(shards, -1, *keys.shape[2:]),
+    samples,
+    states,
+    cache,
+    length,
+    max_length,
+    jnp.asarray(list(stops)),
+    pad,
+    distribution,
+  )
+  own = min(rows, prompts * samples) // shards
+  loop = jax.lax.while_loop(
+    lambda loop: _more_than(own // 2, work, loop),
+    lambda loop: _step(work, _fill_if_due(work, loop)),
+    _start(work, own),
+  )
+  sizes = [own >> i for i in range(1, HALVINGS + 1) if own >> i]
+  for size, next_size in itertools.pairwise([*sizes, 0]):
+    loop = jax.lax.while_loop(
+      partial(_more_than, next_size, work),
+      partial(_step, work),
+      _shrink(work, loop, size),
     )
+  return jax.tree.map(
+    lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), loop.answers
+  )
 
-  def fill_if_due(loop: _Loop) -> _Loop:
-    waiting, left = (loop.sample == count).sum(1), count - loop.next
-    due = (left > 0) & (waiting >= jnp.minimum(left, least))
-    return jax.lax.cond(due.any(), fill, lambda loop: loop, loop)
 
-  def shrink(loop: _Loop, own: int) -> _Loop:
-    """Goes on with `own` rows of each shard, those at work first."""
-    order = jnp.argsort(loop.sample == count, 1)[:, :own]
-    return loop._replace(
-      states=_rows(loop.states, order),
-      cache=decode_fns.take(loop.cache, order),
-      sample=jnp.take_along_axis(loop.sample, order, 1),
-      length=jnp.take_along_axis(loop.length, order, 1),
-    )
-
-  def step(loop: _Loop) -> _Loop:
-    alive = loop.sample < count
-    logits = decode_fns.logits(loop.states)
-    own_keys = jax.vmap(lambda keys, sample: keys[sample])(
-      queue, jnp.minimum(loop.sample, count - 1)
-    )
-    token = sample_tokens(
-      distribution,
-      logits,
-      jax.vmap(jax.random.fold_in)(
-        own_keys.reshape(-1, *queue.shape[2:]), loop.length.reshape(-1)
-      ),
-    )
-    token = jnp.where(alive.reshape(-1), token, pad)
-    value = token_log_prob(distribution, logits, token)
-    stopped = alive & jnp.isin(token, ends).reshape(alive.shape)
-    cache = decode_fns.seek(loop.cache, length + loop.time % max_length)
-    states, cache = decode_fns.extend(token, alive.reshape(-1), cache)
-    ended = stopped | (loop.length + 1 == max_length)
-    return _Loop(
-      time=loop.time + 1,
-      states=states,
-      cache=cache,
-      sample=jnp.where(ended, count, loop.sample),
-      length=loop.length + 1,
-      next=loop.next,
-      answers=_written(loop, token, value, stopped),
-    )
-
-  start = _Loop(
+def _start(work: _Work, own: int) -> _Loop:
+  """All rows wait, `own` of each shard."""
+  shards, count = work.keys.shape[:2]
+  rows, shape = shards * own, (shards, count, work.max_length)
+  slots = work.prompt_slots + work.max_length
+  return _Loop(
     time=jnp.int32(0),
-    states=jnp.zeros((rows, *prompt_states.shape[1:]), prompt_states.dtype),
-    cache=decode_fns.empty(prompt_cache, rows, length + max_length),
+    states=jnp.zeros((rows, *work.states.shape[1:]), work.states.dtype),
+    cache=work.decode_fns.empty(work.cache, rows, slots),
     sample=jnp.full((shards, own), count),
     length=jnp.zeros((shards, own), jnp.int32),
     next=jnp.zeros(shards, jnp.int32),
     answers=Answers(
-      tokens=jnp.full((shards, count, max_length), pad, jnp.int32),
-      mask=jnp.zeros((shards, count, max_length), bool),
-      log_prob=jnp.zeros((shards, count, max_length)),
-      ended=jnp.zeros((shards, count), bool),
+      tokens=jnp.full(shape, work.pad, jnp.int32),
+      mask=jnp.zeros(shape, bool),
+      log_prob=jnp.zeros(shape),
+      ended=jnp.zeros(shape[:2], bool),
     ),
   )
-  sizes = [own >> i for i in range(HALVINGS + 1) if own >> i]
 
-  def larger_than(size: int, loop: _Loop) -> Array:
-    """More rows are at work than fit a batch of this size, or will be."""
-    busy = (loop.sample < count).sum(1)
-    return (loop.next < count).any() | (busy > size).any()
 
-  loop = start
-  for size, next_size in zip(sizes, [*sizes[1:], 0], strict=True):
-    first = size == own
-    loop = jax.lax.while_loop(
-      partial(larger_than, next_size),
-      (lambda loop: step(fill_if_due(loop))) if first else step,
-      loop if first else shrink(loop, size),
-    )
-  return jax.tree.map(
-    lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), loop.answers
+def _more_than(size: int, work: _Work, loop: _Loop) -> Array:
+  """True where more rows of a shard are at work than `size`, or will be."""
+  at_work = (loop.sample < work.per_shard).sum(1)
+  return (loop.next < work.per_shard).any() | (at_work > size).any()
+
+
+def _fill_if_due(work: _Work, loop: _Loop) -> _Loop:
+  """Fills rows where enough of a shard wait, or as many as it has samples."""
+  waiting, left = (
+    (loop.sample == work.per_shard).sum(1),
+    work.per_shard - loop.next,
+  )
+  least = max(1, int(loop.sample.shape[1] * WAITING))
+  due = (left > 0) & (waiting >= jnp.minimum(left, least))
+  return jax.lax.cond(due.any(), partial(_fill, work), lambda loop: loop, loop)
+
+
+def _fill(work: _Work, loop: _Loop) -> _Loop:
+  """Gives waiting rows the next samples of their shard."""
+  waits = loop.sample == work.per_shard
+  turn = loop.next[:, None] + jnp.cumsum(waits, 1) - 1
+  takes = waits & (turn < work.per_shard)
+  sample = jnp.where(takes, turn, loop.sample)
+  prompt = jnp.minimum(sample, work.per_shard - 1) // work.samples
+  return loop._replace(
+    states=jnp.where(
+      takes.reshape(-1, 1), _rows(work.states, prompt), loop.states
+    ),
+    cache=work.decode_fns.fill(loop.cache, work.cache, prompt, takes),
+    sample=sample,
+    length=jnp.where(takes, 0, loop.length),
+    next=loop.next + takes.sum(1),
+  )
+
+
+def _shrink(work: _Work, loop: _Loop, own: int) -> _Loop:
+  """Goes on with `own` rows of each shard, those at work first."""
+  order = jnp.argsort(loop.sample == work.per_shard, 1)[:, :own]
+  return loop._replace(
+    states=_rows(loop.states, order),
+    cache=work.decode_fns.take(loop.cache, order),
+    sample=jnp.take_along_axis(loop.sample, order, 1),
+    length=jnp.take_along_axis(loop.length, order, 1),
+  )
+
+
+def _step(work: _Work, loop: _Loop) -> _Loop:
+  """Draws a token for each row at work."""
+  alive = loop.sample < work.per_shard
+  logits = work.decode_fns.logits(loop.states)
+  keys = jax.vmap(jax.random.fold_in)(
+    _rows(
+      work.keys.reshape(-1, *work.keys.shape[2:]),
+      jnp.minimum(loop.sample, work.per_shard - 1),
+    ),
+    loop.length.reshape(-1),
+  )
+  token = sample_tokens(work.distribution, logits, keys)
+  token = jnp.where(alive.reshape(-1), token, work.pad)
+  value = token_log_prob(work.distribution, logits, token)
+  stopped = alive & jnp.isin(token, work.ends).reshape(alive.shape)
+  slot = work.prompt_slots + loop.time % work.max_length
+  states, cache = work.decode_fns.extend(
+    token, alive.reshape(-1), work.decode_fns.seek(loop.cache, slot)
+  )
+  ended = stopped | (loop.length + 1 == work.max_length)
+  return _Loop(
+    time=loop.time + 1,
+    states=states,
+    cache=cache,
+    sample=jnp.where(ended, work.per_shard, loop.sample),
+    length=loop.length + 1,
+    next=loop.next,
+    answers=_written(loop, token, value, stopped),
   )
 
 
