@@ -352,7 +352,8 @@ def test_a_run_goes_on_with_another_number_of_devices(uninterrupted, tmp_path):
   (workdir / 'summary.json').unlink()
   for step in range(3, STEPS + 1):
     shutil.rmtree(workdir / 'checkpoints' / f'{step:08d}')
-  _, err = start(workdir, devices=8, **VARIANTS['adrpo']).ended()
+  changes = VARIANTS['adrpo'] | {'mesh__fsdp': 2}
+  _, err = start(workdir, devices=8, **changes).ended()
   assert first_step(err) == 3
   assert summary_of(workdir)['device'] == 'cpu x8'
   assert summary_of(expected)['device'] == 'cpu x1'

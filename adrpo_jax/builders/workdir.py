@@ -19,8 +19,12 @@ from adrpo_jax.system.records import read_config, write_json
 from adrpo_jax.system.versions import device_name, versions
 
 LEFT_BY_A_RUN = ('metrics.jsonl', 'evaluations.jsonl', 'summary.json')
-# Keys, and groups of keys, that a run which goes on may change.
-CHANGEABLE = ('steps', 'log', 'compute', 'checkpoint', 'eval.every', 'compare')
+# Keys, and groups of keys, that a run which goes on may change. Another mesh
+# agrees to rounding, as other devices do.
+CHANGEABLE = (
+  *('steps', 'log', 'compute', 'checkpoint', 'eval.every', 'compare'),
+  'mesh',
+)
 
 
 def check_workdir(config: ConfigDict, workdir: epath.Path) -> None:

@@ -69,6 +69,8 @@ NOTES = {
 SPLIT: dict[str, tuple[str, Callable[[Any], Any]]] = {
   'training.guidance_scale': ('sampler.guidance_scale', lambda scale: scale),
   'eval.guidance_scales': ('sampler.guidance_scale', lambda scale: [scale]),
+  # All sequences were sampled at once.
+  'sampler.max_num_seqs': ('sampler.temperature', lambda temperature: 0),
 }
 
 # Last word of a key -> old value -> new value.

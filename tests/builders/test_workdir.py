@@ -62,6 +62,11 @@ def test_a_run_from_before_the_guidance_of_loss_and_evaluation(workdir):
     check_workdir(config('prompts.txt', **own), workdir)
 
 
+def test_a_run_goes_on_with_another_mesh(workdir):
+  own = {'reward__python': 'mine.py:f', 'mesh__fsdp': 2, 'mesh__tensor': 2}
+  check_workdir(config('prompts.txt', **own), workdir)
+
+
 def test_other_files_are_another_run(workdir):
   for source, python in (
     ('other.txt', 'mine.py:f'),
