@@ -2,10 +2,11 @@
 
   PYTHONPATH=. python benchmarks/tpu_table.py
 
-Peak memory is that of the largest program, with the arrays that lie beside it.
-"Sent" is the number of bytes that a chip sends in a step: in rollout, decoding,
-reward and update; "a link" those of the busiest link. MFU is the bound of the
-roofline of the update, for the operations that the model asks for.
+So many chips "share weights": each holds a part of every one. Peak memory is
+that of the largest program, with the arrays that lie beside it. "Sent" is the
+number of bytes that a chip sends in a step: in rollout, decoding, reward and
+update; "a link" those of the busiest link. MFU is the bound of the roofline of
+the update, for the operations that the model asks for.
 """
 
 import json
@@ -20,6 +21,7 @@ GIB = 2**30
 TITLES = (
   ('program', '---'),
   ('chips', '---'),
+  ('share weights', '---:'),
   ('samples a step', '---:'),
   ('peak, GiB a chip', '---:'),
   ('rollout, s', '---:'),
@@ -44,7 +46,9 @@ def program(config: dict) -> str:
   if config['model.lora_rank']:
     kind = 'LoRA'
   if 'model.resolution' in config:
-    return f'{name}, {kind}, {config["model.resolution"]}²'
+    scale = config['sampler.guidance_scale']
+    guided = f', guidance {scale:g}' if scale > 1 else ''
+    return f'{name}, {kind}, {config["model.resolution"]}²{guided}'
   prompt = config['prompts.max_prompt_length']
   completion = config['sampler.max_completion_length']
   once = ', a prompt read once' if config.get('compute.shared_prefix') else ''
@@ -88,6 +92,7 @@ def row(report: dict) -> list[str]:
   return [
     program(report['config']),
     f'{f"{slices} × " if slices > 1 else ""}{topology} ({report["chips"]})',
+    str(report['mesh']['fsdp'] * report['mesh']['tensor']),
     str(report['samples']),
     f'{peak / GIB:.1f} of {capacity / GIB:.0f}{fits}',
     f'{rollout:.2f}',
