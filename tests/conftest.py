@@ -3,6 +3,7 @@
 import gc
 import importlib.metadata
 import os
+import pathlib
 import tempfile
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
@@ -41,6 +42,7 @@ gc.set_threshold(100_000, 20, 20)
 LONGEST_FIRST = (
   'test_devices.py',
   'test_resume.py',
+  'test_hosts.py',
   'test_main.py',
   'test_compilations.py',
   'test_update.py',
@@ -52,3 +54,23 @@ def pytest_collection_modifyitems(items):
   """Puts the files that take longest first; the others stay in their order."""
   places = {name: place for place, name in enumerate(LONGEST_FIRST)}
   items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+def pytest_runtest_teardown(item, nextitem):
+  """Forgets the programs of files that are done, once they fill 2 GiB.
+
+  Those of a whole run are 6 GB in each process.
+  """
+  ends = nextitem is None or nextitem.path != item.path
+  if ends and resident_bytes() > 2 * 2**30:
+    jax.clear_caches()
+    gc.collect()
+
+
+def resident_bytes():
+  """The memory of this process, 0 where the system does not say it so."""
+  try:
+    pages = pathlib.Path('/proc/self/statm').read_text().split()[1]
+  except OSError:
+    return 0
+  return int(pages) * os.sysconf('SC_PAGE_SIZE')

@@ -155,6 +155,7 @@ def test_the_shift_is_that_of_the_folder_unless_the_config_has_one(
     solver='euler',
     samples=2,
     guidance=(1.0, 1.0),
+    gather=lambda full: full,
   )
   assert shifts == [used]
 
