@@ -7,8 +7,12 @@
 #   benchmarks/device.sh --rehearse      the same way with tiny sizes, on a CPU
 #
 #   --only=t2i,llm  --skip=...           parts: t2i, t2i_guidance, llm,
-#                                        quickstart_t2i, quickstart_llm
+#                                        quickstart_t2i, quickstart_llm, smollm2
+#   --smollm2=DIR                        of that part: the folder that
+#                                        real_model/make_folder.py has made; the
+#                                        runs come to DIR_runs
 #   --out=DIR                            of the JSON files, one for each part
+#   --traces=DIR                         of a step of our sides, for XProf
 #   --minutes=12                         of all parts; each has its share, and one
 #                                        that would exceed it is cut and says so
 #   --commit=ID                          where there is no git to ask

@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 from benchmarks.device.parts import PARTS, Part
+from benchmarks.device.settings import Request
 
 PACKAGES = (
   *('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'torch'),
@@ -33,6 +34,8 @@ def main() -> None:
   parser.add_argument('--minutes', type=float, default=12.0, help='of all')
   parser.add_argument('--commit', default='', help='where git cannot say')
   parser.add_argument('--out', type=pathlib.Path, default=OUT)
+  parser.add_argument('--smollm2', type=pathlib.Path, help='its folder')
+  parser.add_argument('--traces', type=pathlib.Path, help='a folder for them')
   args = parser.parse_args()
   args.out.mkdir(parents=True, exist_ok=True)
   parts = {
@@ -49,7 +52,7 @@ def main() -> None:
     del parts[name]
     print(f'== {name}, at most {limit:.0f} s', flush=True)
     since = time.monotonic()
-    result = part.run(limit, args.rehearse)
+    result = part.run(Request(limit, args.rehearse, args.smollm2, args.traces))
     spent = round(time.monotonic() - since, 1)
     report = {'part': name, **facts, 'limit_s': round(limit), 'spent_s': spent}
     file = args.out / f'{name}.json'

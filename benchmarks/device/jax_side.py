@@ -1,6 +1,7 @@
 """A step of this package with random weights, stage by stage on one device."""
 
 from collections.abc import Callable
+import pathlib
 from typing import Any
 
 import jax
@@ -62,6 +63,7 @@ def measure(
   repeats: int,
   limit: Callable[[], float],
   report: Callable[[dict[str, Any]], Any],
+  trace: pathlib.Path | None = None,
 ) -> None:
   """Reports median seconds, operations and peak memory after every step.
 
@@ -71,6 +73,7 @@ def measure(
     repeats: steps to time.
     limit: () -> seconds that are left.
     report: is called with the result so far.
+    trace: a folder for the trace of one more step, for XProf or Perfetto.
   """
   device = jax.devices()[0]
   asked = model_flops(config)
@@ -86,6 +89,8 @@ def measure(
     stages = {k: v for k, v in result.items() if judged or k != 'reward'}
     report(facts | stages | {'peak_mib': mib})
 
-  timing.median_seconds(
-    make_step(config, judged=judged), repeats, limit=limit, report=with_peak
-  )
+  step = make_step(config, judged=judged)
+  timing.median_seconds(step, repeats, limit=limit, report=with_peak)
+  if trace:
+    with jax.profiler.trace(trace):
+      step()

@@ -1,4 +1,4 @@
-"""The parts of a run: sides that are compared, and the two main jobs."""
+"""The parts of a run: compared sides, main jobs, runs of a released model."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from benchmarks.device import child, settings
 from benchmarks.device.cards import utilization
+from benchmarks.device.released import released
+from benchmarks.device.settings import Request
 
 SPEED_AIM = 1.2  # times the peer
 MFU_AIM = 0.45  # of the update
@@ -32,16 +34,15 @@ class Part(NamedTuple):
   """A part of a run.
 
   share: seconds of a run of twelve minutes that it may take
-  run:   (seconds, rehearse) -> what came of it
+  run:   request -> what came of it
   """
 
   share: float
-  run: Callable[[float, bool], Result]
+  run: Callable[[Request], Result]
 
 
 def compared(
-  limit: float,
-  rehearse: bool,
+  request: Request,
   *,
   sides: dict[str, str],
   guidance: float,
@@ -54,16 +55,18 @@ def compared(
   not installed is left out, and the result says so.
 
   Args:
-    limit: seconds.
-    rehearse: tiny sizes, two steps.
+    request: a rehearsal has two steps.
     sides: 'jax' and the peer -> the name of the side.
     guidance: of flow models.
     work: (settings, folder) -> the config.
     per_sample: what is counted, 'samples' or 'tokens'.
   """
-  end = time.monotonic() + limit
-  told = settings.Settings(rehearse, guidance, 2 if rehearse else 20, limit)
-  config = work(told, pathlib.Path('tiny' if rehearse else ''))
+  end = time.monotonic() + request.limit
+  repeats = 2 if request.rehearse else 20
+  config = work(
+    settings.Settings(request.rehearse, guidance, repeats, request.limit),
+    pathlib.Path('tiny' if request.rehearse else ''),
+  )
   facts = settings.work_of(config)
   count = facts['prompts'] * facts['samples_per_prompt']
   count *= facts.get('completion_tokens', 1)
@@ -74,8 +77,10 @@ def compared(
   for i, name in enumerate(present):
     left = (end - time.monotonic()) / (len(present) - i)
     command = [*MODULE, sides[name], f'--guidance={guidance}']
-    command += [f'--limit={GRACE * left:.0f}', f'--repeats={told.repeats}']
-    command += ['--rehearse'] * rehearse
+    command += [f'--limit={GRACE * left:.0f}', f'--repeats={repeats}']
+    command += ['--rehearse'] * request.rehearse
+    if request.traces:
+      command += [f'--trace={request.traces / sides[name]}']
     outcome = child.run(command, left)
     results[name] = outcome.result
     if outcome.trouble:
@@ -92,9 +97,9 @@ def compared(
   }
 
 
-def quickstart(limit: float, rehearse: bool, *, family: str) -> Result:
+def quickstart(request: Request, *, family: str) -> Result:
   """The main job of a family, from its command to the report."""
-  preset = ':debug' if rehearse else ''
+  preset = ':debug' if request.rehearse else ''
   with tempfile.TemporaryDirectory() as folder:
     workdir = pathlib.Path(folder) / 'run'
     arguments = [
@@ -102,7 +107,7 @@ def quickstart(limit: float, rehearse: bool, *, family: str) -> Result:
       f'--workdir={workdir}',
     ]
     outcome = child.run(
-      [sys.executable, '-m', 'adrpo_jax.main', *arguments], limit
+      [sys.executable, '-m', 'adrpo_jax.main', *arguments], request.limit
     )
     result: Result = {
       'command': ' '.join(['python -m adrpo_jax.main', arguments[0]]),
@@ -197,4 +202,5 @@ PARTS: dict[str, Part] = {
   ),
   'quickstart_t2i': Part(70, partial(quickstart, family='t2i')),
   'quickstart_llm': Part(50, partial(quickstart, family='llm')),
+  'smollm2': Part(420, released),
 }

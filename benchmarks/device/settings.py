@@ -10,6 +10,21 @@ from configs import llm, t2i
 BETA = 0.04  # of GRPO, on both sides
 
 
+class Request(NamedTuple):
+  """What is asked of a part.
+
+  limit:    seconds
+  rehearse: tiny sizes, on a CPU
+  smollm2:  the folder of `benchmarks/real_model/make_folder.py`
+  traces:   a folder for traces of a step of ours, None for none
+  """
+
+  limit: float
+  rehearse: bool
+  smollm2: pathlib.Path | None = None
+  traces: pathlib.Path | None = None
+
+
 class Settings(NamedTuple):
   """What a side of a part is told.
 
@@ -17,12 +32,14 @@ class Settings(NamedTuple):
   guidance: of flow models; 1 is none
   repeats:  steps to time
   limit:    seconds from the start of the process, after which no step begins
+  trace:    a folder for the trace of one more step, None for none
   """
 
   rehearse: bool
   guidance: float
   repeats: int
   limit: float
+  trace: pathlib.Path | None = None
 
 
 def flow_config(settings: Settings, folder: pathlib.Path) -> ConfigDict:
@@ -40,7 +57,7 @@ def flow_config(settings: Settings, folder: pathlib.Path) -> ConfigDict:
       'eval': {'batch_size': 4},
       'mesh': {'fsdp': 1},
       'compute': {
-        'remat_policy': 'dots',
+        'remat_policy': 'everything',  # The peer recomputes nothing either.
         # Gradients of eight rows at a time; guidance makes two of a sample.
         'microbatches': 4 if guided else 2,
         'decode_chunks': 4,

@@ -25,6 +25,7 @@ def main() -> None:
   parser.add_argument('--guidance', type=float, default=1.0)
   parser.add_argument('--repeats', type=int, default=20)
   parser.add_argument('--limit', type=float, default=600.0)
+  parser.add_argument('--trace', type=pathlib.Path, help='of our sides')
   args = vars(parser.parse_args())
   side = SIDES[args.pop('side')]
   with tempfile.TemporaryDirectory() as folder:
@@ -42,6 +43,7 @@ def flow_jax(settings: Settings, folder: pathlib.Path) -> None:
     repeats=settings.repeats,
     limit=_left(settings),
     report=_print,
+    trace=settings.trace,
   )
 
 
@@ -84,6 +86,7 @@ def text_jax(settings: Settings, folder: pathlib.Path) -> None:
     repeats=settings.repeats,
     limit=_left(settings),
     report=_print,
+    trace=settings.trace,
   )
 
 

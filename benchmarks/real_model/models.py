@@ -17,6 +17,8 @@ class Model(NamedTuple):
 def load(folder: pathlib.Path) -> Model:
   """Loads a folder of transformers or of peft, or the export of a workdir.
 
+  The model is on the GPU, where PyTorch has one.
+
   Raises:
     InputError: there is none.
   """
@@ -37,7 +39,10 @@ def load(folder: pathlib.Path) -> Model:
     model = transformers.AutoModelForCausalLM.from_pretrained(
       base, dtype=torch.float32
     )
-  return Model(model.eval(), transformers.AutoTokenizer.from_pretrained(base))
+  device = 'cuda' if torch.cuda.is_available() else 'cpu'
+  return Model(
+    model.eval().to(device), transformers.AutoTokenizer.from_pretrained(base)
+  )
 
 
 def exported(folder: pathlib.Path) -> pathlib.Path:
@@ -80,7 +85,7 @@ def answers(
   for first in range(0, len(starts), batch):
     asked = of.tokenizer(
       starts[first : first + batch], return_tensors='pt', padding=True
-    )
+    ).to(of.model.device)
     choice = {'temperature': 1.0, 'top_k': 0, 'top_p': 1.0} if sample else {}
     with torch.inference_mode():
       rows = of.model.generate(

@@ -69,7 +69,7 @@ def on_sentences(
   for first in range(0, len(sentences), BATCH):
     rows = tokenizer(
       sentences[first : first + BATCH], return_tensors='pt', padding=True
-    )
+    ).to(tuned.model.device)
     with torch.inference_mode():
       policy = _log_probs(tuned, rows)
       reference = policy if tuned is base else _log_probs(base, rows)

@@ -6,20 +6,26 @@
 
 The first trains 10 steps, exports the adapter, measures what it cost elsewhere
 (`protect.py`), and writes answers before and after. The second trains METHODS
-with three seeds by `adrpo_jax.compare`, of 300 steps each, then exports and
-measures all: the comparison in DIR/comparison.md, what was lost in DIR/lost.md.
-Runs that are finished are skipped, one that was stopped goes on.
+with three seeds, of 300 steps each, exports and measures each: the comparison
+in DIR/comparison.md, what was lost in DIR/lost.md. --jobs=N has N runs at a
+time, which share the memory of a GPU. Runs that are finished are skipped, one
+that was stopped goes on.
 
 --config.key=value arguments go to every run: --config.steps=100.
 """
 
 import argparse
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+import itertools
 import json
+import os
 import pathlib
 import subprocess
 import sys
 
 from adrpo_jax.compare.__main__ import contestants
+from adrpo_jax.compare.report import write_comparison
 from adrpo_jax.system import config_files
 
 HERE = pathlib.Path(__file__).parent
@@ -32,6 +38,8 @@ SHORT = (
   *('--config.eval.every=0', '--config.checkpoint.every=5'),
 )
 LOST = ('loss', 'kl', 'entropy', 'answered', 'length')
+MEASURES = 'protect.json'  # in the folder of a run
+SHARED_MEMORY = 0.8  # of a GPU, for all runs at a time; the rest is PyTorch's
 
 
 def main() -> None:
@@ -63,27 +71,42 @@ def short(flags: argparse.Namespace, changes: list[str]) -> None:
 
 
 def table(flags: argparse.Namespace, changes: list[str]) -> None:
-  """Trains methods × seeds, then measures what each run lost elsewhere."""
+  """Trains methods × seeds, and measures what each run lost elsewhere."""
   config = of_config('compare_smollm2_135m', flags.model, changes)
-  _python(
-    *('-m', 'adrpo_jax.compare', *config, f'--seeds={flags.seeds}'),
-    *(f'--methods={",".join(flags.methods)}', f'--workdir={flags.out}'),
-  )
   entries = contestants(config_files.load(config[0].partition('=')[2]))
-  results = {'base': [measured(flags.model, None, flags.out / 'base.json')]}
-  for method in flags.methods:
+  # GPU: each run takes its share of the memory when it starts.
+  share = f'{SHARED_MEMORY / flags.jobs:.3f}'
+  os.environ.setdefault('XLA_PYTHON_CLIENT_MEM_FRACTION', share)
+
+  def of_run(seed: int, method: str) -> None:
+    workdir = flags.out / method / f'seed_{seed}'
     own = [f'--config.{key}={value}' for key, value in entries[method].items()]
-    results[method] = []
-    for seed in range(flags.seeds):
-      workdir = flags.out / method / f'seed_{seed}'
-      if not (workdir / 'export').exists():
-        _python(
-          *('-m', 'adrpo_jax.main', config[0], *own, *config[1:]),
-          *(f'--config.seed={seed}', f'--workdir={workdir}', '--mode=export'),
-        )
-      out = workdir / 'protect.json'
-      results[method].append(measured(flags.model, workdir, out))
-  (flags.out / 'lost.md').write_text(lost(results), encoding='utf-8')
+    train = ['-m', 'adrpo_jax.main', config[0], *own, *config[1:]]
+    train += [f'--config.seed={seed}', f'--workdir={workdir}']
+    if not (workdir / 'summary.json').exists():
+      _python(*train)
+    if not (workdir / 'export').exists():
+      _python(*train, '--mode=export')
+    measured(flags.model, workdir, workdir / MEASURES)
+
+  measured(flags.model, None, flags.out / 'base.json')
+  runs = list(itertools.product(range(flags.seeds), flags.methods))
+  with ThreadPoolExecutor(flags.jobs) as pool:
+    started = [pool.submit(of_run, *run) for run in runs]
+  write(flags.out, flags.methods)
+  for run in started:
+    run.result()  # Raises what the run has raised.
+
+
+def write(folder: pathlib.Path, methods: Sequence[str] = METHODS) -> None:
+  """Writes comparison and `lost.md` of the runs of a folder that are there."""
+  results = {'base': [json.loads((folder / 'base.json').read_text())]}
+  for method in methods:
+    files = sorted(folder.glob(f'{method}/seed_*/{MEASURES}'))
+    if files:
+      results[method] = [json.loads(file.read_text()) for file in files]
+  (folder / 'lost.md').write_text(lost(results), encoding='utf-8')
+  write_comparison(folder)
 
 
 def of_config(
@@ -129,6 +152,7 @@ def _flags() -> tuple[argparse.Namespace, list[str]]:
   parser.add_argument('--out', type=pathlib.Path, required=True)
   parser.add_argument('--table', action='store_true', help='methods × seeds')
   parser.add_argument('--seeds', type=int, default=3, help='of the table')
+  parser.add_argument('--jobs', type=int, default=1, help='runs at a time')
   parser.add_argument(
     '--methods', type=lambda text: text.split(','), default=METHODS
   )

@@ -4,7 +4,8 @@ from adrpo_jax.models.decoder.decoder import DecoderConfig
 
 # Configs of released models, for programs that are compiled without weights.
 # The numbers are from the config.json of Qwen/Qwen2.5-0.5B, Qwen/Qwen2.5-7B
-# (their Instruct versions have the same) and Qwen/Qwen3-0.6B on the Hub.
+# (their Instruct versions have the same), Qwen/Qwen3-0.6B and
+# HuggingFaceTB/SmolLM2-135M-Instruct on the Hub.
 ARCHITECTURES = {
   'qwen2_0p5b': DecoderConfig(
     vocab_size=151936,
@@ -47,5 +48,19 @@ ARCHITECTURES = {
     tie_word_embeddings=True,
     attention_bias=False,
     qk_norm=True,
+  ),
+  'smollm2_135m': DecoderConfig(
+    vocab_size=49152,
+    hidden_size=576,
+    intermediate_size=1536,
+    num_hidden_layers=30,
+    num_attention_heads=9,
+    num_key_value_heads=3,
+    head_dim=64,
+    rms_norm_eps=1e-5,
+    rope_theta=1e5,
+    tie_word_embeddings=True,
+    attention_bias=False,
+    qk_norm=False,
   ),
 }

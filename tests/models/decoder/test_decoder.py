@@ -280,6 +280,7 @@ def test_a_score_is_that_of_the_last_real_token():
     ('qwen2_0p5b', 494_032_768, 24 * 12 + 2),
     ('qwen2p5_7b', 7_615_616_512, 28 * 12 + 3),
     ('qwen3_0p6b', 596_049_920, 28 * 11 + 2),
+    ('smollm2_135m', 134_515_008, 30 * 9 + 2),
   ],
 )
 def test_sizes_and_tables_of_released_models(name, size, tensors):
