@@ -188,7 +188,7 @@ _flow = partial(
   per_sample='samples',
 )
 PARTS: dict[str, Part] = {
-  't2i': Part(240, partial(_flow, guidance=1.0)),
+  't2i': Part(300, partial(_flow, guidance=1.0)),
   't2i_guidance': Part(240, partial(_flow, guidance=4.5)),
   'llm': Part(
     120,

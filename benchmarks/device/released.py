@@ -1,24 +1,31 @@
-"""The runs of `benchmarks/real_model` on a card, many at a time."""
+"""The runs of `benchmarks/real_model` on a card, many at a time.
+
+One step of one run goes first, alone: what it compiles is then there for all.
+"""
 
 import json
 import pathlib
 import statistics
 import sys
 import tempfile
+import time
 from typing import Any
 
 from benchmarks.device import child
 from benchmarks.device.settings import Request
 from benchmarks.real_model import run
 
+JOBS = ('--jobs=8',)
 SIZES = (
-  *('--jobs=8', '--config.steps=60', '--config.prompts.group_size=8'),
+  *('--config.steps=60', '--config.prompts.group_size=8'),
   *('--config.compute.microbatches=1', '--config.log.tensorboard=False'),
 )
+REHEARSED_JOBS = ('--jobs=2', '--seeds=1', '--methods=adrpo,grpo')
 REHEARSED_SIZES = (
-  *('--jobs=2', '--seeds=1', '--methods=adrpo,grpo', '--config.steps=2'),
-  *('--config.eval.num_prompts=2', '--config.eval.batch_size=2'),
+  *('--config.steps=2', '--config.eval.num_prompts=2'),
+  '--config.eval.batch_size=2',
 )
+FIRST = ('--config.steps=1', '--config.eval.every=0')
 WRITING = 15.0  # seconds for the tables
 
 Result = dict[str, Any]
@@ -27,18 +34,32 @@ Result = dict[str, Any]
 def released(request: Request) -> Result:
   """Trains methods × seeds until the limit; what is finished then, counts."""
   with tempfile.TemporaryDirectory() as made:
-    model, sizes = request.smollm2, SIZES
+    end = time.monotonic() + request.limit - WRITING
+    model, jobs, sizes = request.smollm2, JOBS, SIZES
     if request.rehearse:
-      model, sizes = _tiny(pathlib.Path(made) / 'tiny'), REHEARSED_SIZES
+      model = _tiny(pathlib.Path(made) / 'tiny')
+      jobs, sizes = REHEARSED_JOBS, REHEARSED_SIZES
     if model is None:
       lack = 'Expected --smollm2=DIR, the folder of make_folder.py, got none.'
       return {'trouble': {'jax': lack}}
     runs = model.parent / f'{model.name}_runs'
+    config = run.of_config('compare_smollm2_135m', model, [*sizes, *FIRST])
+    first = child.run(
+      [
+        *(sys.executable, '-m', 'adrpo_jax.main', *config),
+        f'--workdir={pathlib.Path(made) / "first"}',
+      ],
+      end - time.monotonic(),
+    )
     script = 'benchmarks/real_model/run.py'
-    command = [script, '--table', *sizes, f'--model={model}', f'--out={runs}']
-    outcome = child.run([sys.executable, *command], request.limit - WRITING)
+    command = [script, '--table', *jobs, *sizes]
+    outcome = child.run(
+      [sys.executable, *command, f'--model={model}', f'--out={runs}'],
+      end - time.monotonic(),
+    )
     result: Result = {
-      'command': ' '.join(['python', script, '--table', *sizes]),
+      'command': ' '.join(['python', *command]),
+      'seconds_of_first_step': first.seconds,
       'seconds': outcome.seconds,
       'trouble': {'jax': outcome.trouble} if outcome.trouble else {},
     }

@@ -39,10 +39,11 @@ def load(folder: pathlib.Path) -> Model:
     model = transformers.AutoModelForCausalLM.from_pretrained(
       base, dtype=torch.float32
     )
+  tokenizer = transformers.AutoTokenizer.from_pretrained(base)
+  if tokenizer.pad_token is None:
+    tokenizer.pad_token = tokenizer.eos_token
   device = 'cuda' if torch.cuda.is_available() else 'cpu'
-  return Model(
-    model.eval().to(device), transformers.AutoTokenizer.from_pretrained(base)
-  )
+  return Model(model.eval().to(device), tokenizer)
 
 
 def exported(folder: pathlib.Path) -> pathlib.Path:
