@@ -6,7 +6,7 @@ its largest number of iterations. A product of [m, k] and [k, n] has 2·m·k·n
 operations.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import math
 from typing import Any
 
@@ -14,16 +14,34 @@ import jax
 from jax.extend import core
 
 
-def count(function: Callable[..., Any], *arguments: Any) -> int:
-  """Returns the operations of one call, summed over all devices."""
-  return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
+def count(
+  function: Callable[..., Any],
+  *arguments: Any,
+  loops: Sequence[int] | None = None,
+) -> int:
+  """Returns the operations of one call, summed over all devices.
+
+  Args:
+    function: what is called.
+    arguments: its arguments, or their shapes.
+    loops: the iterations of those loops that can end early, in their order;
+      None takes the largest number of each.
+
+  Raises:
+    ValueError: there are other than `len(loops)` such loops.
+  """
+  waiting = None if loops is None else list(loops)
+  total = _count(jax.make_jaxpr(function)(*arguments).jaxpr, waiting)
+  if waiting:
+    raise ValueError(f'Expected {len(loops or ())} loops, too few were found.')
+  return total
 
 
-def _count(jaxpr: core.Jaxpr) -> int:
-  return sum(_count_equation(equation) for equation in jaxpr.eqns)
+def _count(jaxpr: core.Jaxpr, loops: list[int] | None) -> int:
+  return sum(_count_equation(equation, loops) for equation in jaxpr.eqns)
 
 
-def _count_equation(equation: Any) -> int:
+def _count_equation(equation: Any, loops: list[int] | None) -> int:
   name = equation.primitive.name
   if name == 'dot_general':
     (contracted, _), _ = equation.params['dimension_numbers']
@@ -35,10 +53,15 @@ def _count_equation(equation: Any) -> int:
     outputs = equation.params['dimension_numbers'].rhs_spec[0]
     inner = math.prod(kernel) // kernel[outputs]
     return 2 * inner * math.prod(equation.outvars[0].aval.shape)
-  within = [_count(inner) for inner in _inner(equation.params)]
+  times = _times(name, equation.params)
+  if name == 'while' and loops is not None:
+    if not loops:
+      raise ValueError('Expected fewer loops that can end early.')
+    times, loops = loops.pop(0), None
+  within = [_count(inner, loops) for inner in _inner(equation.params)]
   if name == 'cond':
     return max(within, default=0)
-  return _times(name, equation.params) * sum(within)
+  return times * sum(within)
 
 
 def _times(name: str, params: dict[str, Any]) -> int:

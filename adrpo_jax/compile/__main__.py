@@ -3,6 +3,8 @@
   python -m adrpo_jax.compile --config=configs/t2i.py:sd3_medium \\
     --topology=v5e:4x4 [--num_slices=2] [--prompts_per_chip=2] \\
     [--config.mesh.fsdp=16] [--search] [--output=FILE.json]
+  python -m adrpo_jax.compile --config=configs/llm.py:qwen3_0p6b \\
+    --topology=v5e:2x2 --completion_lengths=256:200
 
 It needs the shapes of weights, not the weights. It reports whether the programs
 fit the chips, how many bytes they read, write and send, and what limits their
@@ -26,7 +28,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from adrpo_jax import main
-from adrpo_jax.compile import fitting
+from adrpo_jax.compile import completion_lengths, fitting
 from adrpo_jax.compile import report as compile_report
 from adrpo_jax.compile.chips import chip_of, topology_of
 from adrpo_jax.compile.programs import compile_stages, devices_of
@@ -50,6 +52,15 @@ _SEARCH = flags.DEFINE_bool(
 )
 _MOST = flags.DEFINE_integer(
   'most', 64, 'Prompts for each chip at which --search ends.', lower_bound=1
+)
+_PROGRAMS = flags.DEFINE_list(
+  'programs', [], 'Compiles these alone: rollout, update, evaluation, ...'
+)
+_LENGTHS = flags.DEFINE_string(
+  'completion_lengths',
+  '',
+  'MEAN:SPREAD, the tokens of a completion and their standard deviation, which '
+  'say how long a rollout is. By default all completions fill their room.',
 )
 _OUTPUT = flags.DEFINE_string('output', '', 'A .json file; a .txt is added.')
 
@@ -84,6 +95,8 @@ def _compiled(config: ConfigDict, **options: Any) -> dict[str, Any]:
   given = {
     'per_chip': main.PROMPTS_PER_CHIP.value,
     'eval_per_chip': main.EVAL_PROMPTS_PER_CHIP.value,
+    'lengths': completion_lengths.parse(_LENGTHS.value),
+    'only': _PROGRAMS.value,
   }
   return compile_stages(
     config, _TOPOLOGY.value, _SLICES.value, **(given | options)

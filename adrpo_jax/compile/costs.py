@@ -22,6 +22,7 @@ import jax
 
 from adrpo_jax.compile import hlo
 from adrpo_jax.compile.chips import GIB, Chip
+from adrpo_jax.compile.hlo_module import Loops
 from adrpo_jax.compile.links import Torus, axis_loads, links_of
 from adrpo_jax.compile.memory import MemoryUse
 
@@ -37,6 +38,7 @@ def program_costs(
   slices: int,
   executed: int,
   model: int,
+  loops: Loops | None = None,
 ) -> dict[str, Any]:
   """Returns the costs of one program as values that JSON can store.
 
@@ -48,6 +50,7 @@ def program_costs(
     slices: the number of slices that they form.
     executed: operations of one execution on all chips, see `flops.count`.
     model: operations that the model asks for, see `model_flops`.
+    loops: of a program with loops that can end early.
   """
   text, memory = compiled.as_text() or '', compiled.memory_analysis()
   if memory is None:
@@ -55,11 +58,11 @@ def program_costs(
       'Expected the compiler to report the memory of a program, got None.'
     )
   chips = len(torus.places)
-  collectives = hlo.collectives(text, chips, slices)
+  collectives = hlo.collectives(text, chips, slices, loops)
   within = [c for c in collectives if not c.between]
   between = [c for c in collectives if c.between]
   loads = axis_loads(within, torus)
-  moved = hlo.bytes_moved(text)
+  moved = hlo.bytes_moved(text, loops)
   seconds = {
     'compute': executed / chips / chip.flops,
     'memory': moved / chip.hbm_rate,

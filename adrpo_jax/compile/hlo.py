@@ -2,8 +2,8 @@
 
 XLA's cost analysis counts the body of a loop once and leaves out the
 interconnect. Here every instruction counts as often as it runs; the number of
-iterations comes from the loop conditions. A collective counts with the bytes
-that one chip sends:
+iterations comes from the loop conditions, or from `Loops` where a loop can end
+early. A collective counts with the bytes that one chip sends:
 
   all-gather           (n − 1)/n · output     all-to-all    (n − 1)/n · output
   reduce-scatter       (n − 1)/n · input      permute       output
@@ -15,11 +15,19 @@ counts. Data for other slices is passed whole to the network of the host, in a
 send.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 import math
 import re
 from typing import Any, NamedTuple
 
+from adrpo_jax.compile.hlo_module import (
+  CALLED,
+  OPERAND,
+  Instruction,
+  Loops,
+  computations,
+  runs,
+)
 from adrpo_jax.compile.replica_groups import first_group
 
 KINDS = (
@@ -35,14 +43,8 @@ _SIZES = {'pred': 1, 'bf16': 2} | {
   for kind in 'suf'
   for bits in (2, 4, 8, 16, 32, 64)
 }
-_HEAD = re.compile(r'^(?P<entry>ENTRY )?%?(?P<name>[\w.-]+) .*\{$')
-_LINE = re.compile(
-  r'^\s+(?:ROOT )?%(?P<name>[\w.-]+) = (?P<type>\(.*?\)|\S+) '
-  r'(?P<op>[\w-]+)\((?P<rest>.*)$'
-)
 _SHAPE = re.compile(r'([a-z]+\d*)\[([\d,]*)\]')
 _PLACED = re.compile(r'([a-z]+\d*)\[([\d,]*)\](\{[^}]*\})?')
-_OPERAND = re.compile(r'%([\w.-]+)')
 _RENAMING = {
   'parameter',
   'constant',
@@ -56,16 +58,6 @@ _RENAMING = {
   'partition-id',
 }
 _TO_SLICES = re.compile(r'_xla_megascale_transfer_type="(\w+)"')
-_CALLED = re.compile(r'(?:calls|to_apply|body|condition)=%([\w.-]+)')
-
-
-class Instruction(NamedTuple):
-  """One line of HLO: name, result type, operation and the rest of the line."""
-
-  name: str
-  type: str
-  op: str
-  rest: str
 
 
 class Collective(NamedTuple):
@@ -87,38 +79,21 @@ class Collective(NamedTuple):
   members: tuple[int, ...] = ()
 
 
-def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
-  """Parses a module. Returns name -> instructions, and the name of the entry.
-
-  Raises:
-    ValueError: the text has no entry, so it is not an HLO module.
-  """
-  module: dict[str, list[Instruction]] = {}
-  entry, current = '', None
-  for line in text.splitlines():
-    head = _HEAD.match(line)
-    if head is not None and '->' in line:
-      current = module.setdefault(head['name'], [])
-      entry = head['name'] if head['entry'] else entry
-    elif current is not None and (match := _LINE.match(line)):
-      current.append(Instruction(*match.groups()))
-  if not entry:
-    raise ValueError('Expected the text of an HLO module, found no ENTRY.')
-  return module, entry
-
-
-def collectives(text: str, chips: int, slices: int = 1) -> list[Collective]:
+def collectives(
+  text: str, chips: int, slices: int = 1, loops: Loops | None = None
+) -> list[Collective]:
   """Returns the collectives of one execution of the program, for one chip.
 
   Args:
     text: the optimized module.
     chips: the number of chips that run it.
     slices: the number of slices that these chips form.
+    loops: of a program with loops that can end early.
   """
   module, entry = computations(text)
   continuations = _continuations(module)
   result = []
-  for where, times in _runs(module, entry):
+  for where, times in runs(module, entry, loops=loops):
     if where in continuations:
       continue
     scatters = 'all-reduce-scatter' in where
@@ -146,13 +121,13 @@ def _continuations(module: Mapping[str, list[Instruction]]) -> set[str]:
     called
     for lines in module.values()
     for line in lines
-    for called in _CALLED.findall(line.rest)
+    for called in CALLED.findall(line.rest)
     if line.name.startswith('async-collective-done')
     or called.startswith('async_collective_fusion')
   }
 
 
-def bytes_moved(text: str) -> float:
+def bytes_moved(text: str, loops: Loops | None = None) -> float:
   """Returns the bytes that one execution reads from and writes to HBM.
 
   Counts operands and results of every instruction outside fusions, except
@@ -162,7 +137,7 @@ def bytes_moved(text: str) -> float:
   """
   module, entry = computations(text)
   total = 0.0
-  for where, times in _runs(module, entry, fused=False):
+  for where, times in runs(module, entry, fused=False, loops=loops):
     types = {line.name: line.type for line in module[where]}
     for line in module[where]:
       if line.op not in _RENAMING and not line.op.endswith('-done'):
@@ -176,7 +151,7 @@ def _instruction_bytes(
   types: Mapping[str, str],
 ) -> float:
   """Returns the bytes that one instruction reads and writes."""
-  operands = _OPERAND.findall(line.rest.split('), ')[0])
+  operands = OPERAND.findall(line.rest.split('), ')[0])
   read = [_hbm_bytes(types.get(name, '')) for name in operands]
   written = _hbm_bytes(line.type)
   if line.op in ('dynamic-slice', 'slice'):
@@ -199,7 +174,7 @@ def _instruction_bytes(
     ]
     root = within[-1] if within else line
     if root.op == 'dynamic-update-slice':
-      update = _OPERAND.findall(root.rest)[1]
+      update = OPERAND.findall(root.rest)[1]
       inner_types = {inner.name: inner.type for inner in within}
       size = _hbm_bytes(inner_types.get(update, ''))
       written = min(written, size or written)
@@ -218,7 +193,7 @@ def _bytes_read(
   total = 0.0
   used = False
   for user in within:
-    operands = _OPERAND.findall(user.rest.split('), ')[0])
+    operands = OPERAND.findall(user.rest.split('), ')[0])
     if name not in operands:
       continue
     used = True
@@ -256,7 +231,7 @@ def largest_buffers(text: str, count: int) -> list[dict[str, Any]]:
   """
   module, entry = computations(text)
   sizes: dict[tuple[str, str], float] = {}
-  for where, _ in _runs(module, entry, fused=False):
+  for where, _ in runs(module, entry, fused=False):
     for line in module[where]:
       if line.op in _RENAMING or line.type.startswith('('):
         continue
@@ -284,41 +259,6 @@ def _hbm_bytes(kind: str) -> float:
       if 'S(' not in layout
     )
   )
-
-
-def _runs(
-  module: Mapping[str, list[Instruction]], entry: str, fused: bool = True
-) -> Iterator[tuple[str, int]]:
-  """Yields (computation, number of executions), starting at the entry.
-
-  With `fused`, it also enters fusions and the functions that reductions apply.
-  """
-  waiting, counted = [(entry, 1)], set()
-  while waiting:
-    where, times = waiting.pop()
-    if (where, times) in counted or where not in module:
-      continue
-    counted.add((where, times))
-    yield where, times
-    for line in module[where]:
-      trips = _trips(module, line.rest) if line.op == 'while' else 1
-      if fused or line.op in ('while', 'call', 'conditional'):
-        waiting += [(c, times * trips) for c in _CALLED.findall(line.rest)]
-
-
-def _trips(module: Mapping[str, list[Instruction]], rest: str) -> int:
-  """Returns the iterations of a loop, from its annotation or its condition."""
-  count = re.search(r'known_trip_count\D+(\d+)', rest)
-  if count:
-    return int(count[1])
-  condition = re.search(r'condition=%([\w.-]+)', rest)
-  lines = module.get(condition[1], []) if condition else []
-  limits = [
-    int(line.rest.split(')')[0])
-    for line in lines
-    if line.op == 'constant' and line.type.startswith('s32[]')
-  ]
-  return max(limits, default=1)
 
 
 def _bytes_sent(kind: str, line: Instruction, group: int) -> float:

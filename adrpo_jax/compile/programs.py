@@ -18,8 +18,15 @@ from adrpo_jax.builders.model_flops import model_flops
 from adrpo_jax.compile import chips as chip_table
 from adrpo_jax.compile import costs, memory
 from adrpo_jax.compile.advice import is_evaluation, needed_bytes
+from adrpo_jax.compile.completion_lengths import (
+  CompletionLengths,
+  of_mean_length,
+  token_steps_of,
+)
+from adrpo_jax.compile.hlo_module import Loops
 from adrpo_jax.compile.links import Torus, torus_of
-from adrpo_jax.errors import InputError
+from adrpo_jax.errors import InputError, unknown_name
+from adrpo_jax.sampling.token_steps import TokenSteps
 
 # The largest programs, in most runs, come first: one of them may be enough.
 FIRST = (
@@ -35,6 +42,8 @@ def compile_stages(
   *,
   per_chip: int = 0,
   eval_per_chip: int = 0,
+  lengths: CompletionLengths | None = None,
+  only: Sequence[str] = (),
   known: Mapping[str, Any] = MappingProxyType({}),
   whole: bool = True,
 ) -> dict[str, Any]:
@@ -48,12 +57,14 @@ def compile_stages(
     per_chip: prompts per step for each chip over which the batch is sharded; 0
       keeps the value of the config.
     eval_per_chip: prompts of a batch of an evaluation likewise.
+    lengths: of completions; None if all fill their room.
+    only: the names of the programs to compile; () for all.
     known: name -> costs of programs that are not compiled again.
     whole: compiles all programs; False ends at the first that does not fit.
 
   Raises:
-    InputError: the topology is unknown, libtpu is missing, or the mesh does not
-      fit the devices.
+    InputError: the topology or a program is unknown, libtpu is missing, or the
+      mesh does not fit the devices.
   """
   topology = chip_table.topology_of(topology)
   chip = chip_table.chip_of(topology)
@@ -62,12 +73,20 @@ def compile_stages(
   fit_to_chips(config, mesh.shape, per_chip, eval_per_chip)
   torus = torus_of(list(mesh.devices.flat), chip)
   stages = stages_of(config, mesh)
+  steps = token_steps_of(config, mesh.shape, lengths)
   asked = model_flops(config)
+  if lengths:
+    asked |= model_flops(of_mean_length(config, lengths), steps)
   resident = _resident_bytes(stages)
+  for name in only:
+    if name not in stages:
+      raise unknown_name(name, stages, 'program')
+  stages = {name: s for name, s in stages.items() if not only or name in only}
   programs = dict(known)
   for name in sorted(stages, key=_turn):
     if name not in programs:
-      program = _program(stages[name], asked[name], chip, torus, slices)
+      drawn = steps.get(name)
+      program = _program(stages[name], asked[name], chip, torus, slices, drawn)
       held = program.get('hbm_bytes', {}).get('arguments', resident)
       programs[name] = program | {
         'runs': stages[name].runs,
@@ -89,6 +108,7 @@ def compile_stages(
     'peak_flops': chip.flops,
     'samples': config.prompts.prompts_per_step * config.prompts.group_size,
     'config': json.loads(json.dumps(config.to_dict())),  # Tuples to lists.
+    'completion_lengths': lengths and lengths._asdict(),
     'versions': {'jax': jax.__version__},
     'programs': programs,
   }
@@ -156,21 +176,34 @@ def devices_of(topology: str, slices: int) -> Sequence[jax.Device]:
 
 
 def _program(
-  stage: Stage, asked: int, chip: chip_table.Chip, torus: Torus, slices: int
+  stage: Stage,
+  asked: int,
+  chip: chip_table.Chip,
+  torus: Torus,
+  slices: int,
+  drawn: TokenSteps | None,
 ) -> dict[str, Any]:
-  """Compiles one stage; the model asks for `asked` operations in it."""
+  """Compiles one stage; the model asks for `asked` operations in it.
+
+  `drawn` are the steps of its loops, where it draws tokens.
+  """
   try:
     compiled, memory_use = memory.compile_and_measure(
       stage.function.lower(*stage.arguments)
     )
   except jax.errors.JaxRuntimeError as error:
     return costs.refused_costs(error)
-  return costs.program_costs(
+  loops = Loops(drawn.steps, drawn.fills) if drawn else None
+  found = costs.program_costs(
     compiled,
     memory_use,
     chip=chip,
     torus=torus,
     slices=slices,
-    executed=flops.count(stage.function, *stage.arguments),
+    executed=flops.count(
+      stage.function, *stage.arguments, loops=drawn and drawn.steps
+    ),
     model=asked,
+    loops=loops,
   )
+  return found | ({'token_steps': drawn._asdict()} if drawn else {})

@@ -46,6 +46,8 @@ def table(report: dict[str, Any]) -> str:
     if 'refused' in program:
       continue
     lines += ['', f'{name}{_times(program["runs"])}, seconds at least:']
+    if drawn := program.get('token_steps'):
+      lines.append(f'  {_drawn(drawn, report.get("completion_lengths"))}')
     lines += [
       f'  {kind:15} {seconds:8.3f}'
       for kind, seconds in program['roofline']['seconds'].items()
@@ -61,6 +63,15 @@ def table(report: dict[str, Any]) -> str:
       for b in program['largest_buffers']
     ]
   return '\n'.join(lines)
+
+
+def _drawn(drawn: dict[str, Any], lengths: dict[str, float] | None) -> str:
+  """Returns 'completions of 256 ± 200 tokens: 512 rows 900 times, ...'."""
+  kind = 'of their whole room'
+  if lengths:
+    kind = f'of {lengths["mean"]:g} ± {lengths["spread"]:g} tokens'
+  batches = (f'{rows} rows {steps} times' for rows, steps in drawn['batches'])
+  return f'completions {kind}: {", ".join(batches)}'
 
 
 def _way(collective: dict[str, Any]) -> str:

@@ -78,3 +78,16 @@ def test_gradients_of_the_kernel(length, padded, products):
   count = flops.count(jax.grad(lambda *qkv: attend(*qkv).sum()), *arrays)
   by_hand = products * 2 * 2 * padded**2 * 16
   assert count == pytest.approx(by_hand, rel=1e-3)  # and ⟨out, gradient⟩
+
+
+def test_loops_that_can_end_early_run_as_often_as_they_are_said_to():
+  def loops(x, w):
+    x = jax.lax.while_loop(lambda x: x.sum() < 9, lambda x: x @ w, x)
+    return jax.lax.while_loop(lambda x: x.sum() < 9, lambda x: x @ w @ w, x)
+
+  x, w = jnp.ones((3, 4)), jnp.ones((4, 4))
+  one = 2 * 3 * 4 * 4
+  assert flops.count(loops, x, w, loops=(5, 2)) == (5 + 2 * 2) * one
+  for wrong in ((5,), (5, 2, 1)):
+    with pytest.raises(ValueError, match='loops'):
+      flops.count(loops, x, w, loops=wrong)

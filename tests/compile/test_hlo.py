@@ -7,6 +7,7 @@ import pytest
 
 from adrpo_jax import sharding
 from adrpo_jax.compile import hlo
+from adrpo_jax.compile.hlo_module import Loops
 
 TPU = """HloModule jit_f, is_scheduled=true
 
@@ -256,3 +257,48 @@ ENTRY %main (a: f32[4,4], b: f32[9,4,8], c: f32[99,8]) -> f32[4,8] {
 def test_slices_count_in_fusions_within_fusions_and_gathers():
   """A factor of 64 bytes; a layer, gathered rows, and the result of 128."""
   assert hlo.bytes_moved(NESTED) == 64 + 128 + 128 + 128
+
+
+EARLY = """HloModule jit_f
+
+%body.1 (s: f32[4,8]) -> f32[4,8] {
+  %s = f32[4,8]{1,0} parameter(0)
+  %t = f32[4,8]{1,0} conditional(%p, %s, %s), true_computation=%fill, \
+false_computation=%stay
+  ROOT %y = f32[4,8]{1,0} negate(%s)
+}
+
+%fill (s: f32[4,8]) -> f32[4,8] {
+  %s = f32[4,8]{1,0} parameter(0)
+  ROOT %y = f32[4,8]{1,0} negate(%s)
+}
+
+%stay (s: f32[4,8]) -> f32[4,8] {
+  ROOT %s = f32[4,8]{1,0} parameter(0)
+}
+
+%body.2 (s: f32[4,8]) -> f32[4,8] {
+  %s = f32[4,8]{1,0} parameter(0)
+  ROOT %y = f32[2,8]{1,0} negate(%s)
+}
+
+%more (s: f32[4,8]) -> pred[] {
+  ROOT %s = f32[4,8]{1,0} parameter(0)
+}
+
+ENTRY %main (a: f32[4,8]) -> f32[4,8] {
+  %a = f32[4,8]{1,0} parameter(0)
+  %known = f32[4,8]{1,0} while(%a), condition=%more, body=%body.2, \
+backend_config={"known_trip_count":{"n":"10"}}
+  %one = f32[4,8]{1,0} while(%known), condition=%more, body=%body.1
+  ROOT %two = f32[4,8]{1,0} while(%one), condition=%more, body=%body.2
+}
+"""
+
+
+def test_loops_that_can_end_early_run_as_often_as_they_are_said_to():
+  """Ten known iterations of 192 bytes, five of 256 and two fills, 3 of 192."""
+  moved = hlo.bytes_moved(EARLY, Loops((5, 3), branches=2))
+  assert moved == 10 * 192 + 5 * 256 + 2 * 256 + 3 * 192
+  with pytest.raises(ValueError, match='found 2'):
+    hlo.bytes_moved(EARLY, Loops((5,)))
