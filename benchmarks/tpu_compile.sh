@@ -12,7 +12,8 @@
 # prompts, and of the 7B model, whose layers four chips share, four chips have. A
 # prompt of Omni is 30 s of sound with its question, 896 tokens at most, and has 8
 # answers of 128; its name says `repeated` where an update reads the prompt once for
-# each of them.
+# each of them. `uneven` is a rollout whose completions have 256 ± 200 tokens, all of
+# them at once or in turns.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=benchmarks/results/tpu
@@ -38,16 +39,17 @@ full1024=("${lora1024[@]}" --config.model.lora_rank=0)
 compile lora_512_v5e_1x1 t2i.py:sd3_medium_colab --topology=v5e:1x1
 compile lora_512_v5e_2x2 t2i.py:sd3_medium --prompts_per_chip=2 \
   --topology=v5e:2x2
-for place in 'v5e_4x4 v5e:4x4 1' 'v5e_8x8 v5e:8x8 1' 'v5p_2x2x2 v5p:2x2x2 1' \
-  'v5p_4x4x4 v5p:4x4x4 1' 'v6e_8x8 v6e:8x8 1' 'v5e_16x16 v5e:16x16 1' \
-  '2_v5e_16x16 v5e:16x16 2'; do
+# A chip of LoRA has the same program on every slice of its kind, at 1024² too.
+for place in 'v5e_4x4 v5e:4x4 1' 'v5e_8x8 v5e:8x8 1' 'v5e_16x16 v5e:16x16 1' \
+  '2_v5e_16x16 v5e:16x16 2' 'v5p_4x4x4 v5p:4x4x4 1' 'v6e_8x8 v6e:8x8 1'; do
   read -r name topology slices <<<"$place"
   where=(--topology="$topology" --num_slices="$slices")
   compile "lora_512_$name" "${lora512[@]}" "${where[@]}"
   compile "full_512_$name" "${full512[@]}" "${where[@]}"
-  compile "lora_1024_$name" "${lora1024[@]}" "${where[@]}"
-  compile "full_1024_$name" "${full1024[@]}" "${where[@]}"
 done
+compile lora_1024_v5e_4x4 "${lora1024[@]}" --topology=v5e:4x4
+compile full_1024_v5e_4x4 "${full1024[@]}" --topology=v5e:4x4
+compile full_1024_v5p_4x4x4 "${full1024[@]}" --topology=v5p:4x4x4
 
 compile qwen3_0p6b_v5e_2x2 llm.py:qwen3_0p6b --prompts_per_chip=4 \
   --topology=v5e:2x2
@@ -55,6 +57,15 @@ compile qwen2p5_7b_v5p_4x4x4 llm.py:qwen2p5_7b --prompts_per_chip=4 \
   --topology=v5p:4x4x4
 compile qwen2p5_7b_v5e_16x16 llm.py:qwen2p5_7b --prompts_per_chip=4 \
   --topology=v5e:16x16
+
+uneven() { # NAME CONFIG TOPOLOGY PROMPTS_PER_CHIP SEQUENCES
+  local flags=("$2" --topology="$3" --prompts_per_chip="$4" --programs=rollout
+    --config.compute.reward_chunks=1 --completion_lengths=256:200)
+  compile "$1_uneven" "${flags[@]}"
+  compile "$1_uneven_turns" "${flags[@]}" --config.sampler.max_num_seqs="$5"
+}
+uneven qwen3_0p6b_v5e_2x2 llm.py:qwen3_0p6b v5e:2x2 8 128
+uneven qwen2p5_7b_v5p_4x4x4 llm.py:qwen2p5_7b v5p:4x4x4 4 256
 
 omni() { # NAME TOPOLOGY FSDP TENSOR LORA_RANK SHARED_PREFIX
   compile "omni_7b_$1" audio.py:qwen2p5_omni_7b --prompts_per_chip=4 \

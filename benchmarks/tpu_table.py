@@ -1,4 +1,4 @@
-"""Prints the compile reports in results/tpu/ as one table.
+"""Prints the compile reports in results/tpu/ as two tables.
 
   PYTHONPATH=. python benchmarks/tpu_table.py
 
@@ -6,7 +6,8 @@ So many chips "share weights": each holds a part of every one. Peak memory is
 that of the largest program, with the arrays that lie beside it. "Sent" is the
 number of bytes that a chip sends in a step: in rollout, decoding, reward and
 update; "a link" those of the busiest link. MFU is the bound of the roofline of
-the update, for the operations that the model asks for.
+the update, for the operations that the model asks for. The second table has
+rollouts whose completions are of uneven length.
 """
 
 import json
@@ -16,6 +17,16 @@ from flax.traverse_util import flatten_dict
 
 from adrpo_jax.system import config_keys
 
+ROLLOUT_TITLES = (
+  ('program', '---'),
+  ('chips', '---'),
+  ('tokens of a completion', '---:'),
+  ('sequences at a time', '---:'),
+  ('steps', '---:'),
+  ('peak, GiB a chip', '---:'),
+  ('rollout, s', '---:'),
+  ('tokens/s ≤', '---:'),
+)
 FOLDER = pathlib.Path(__file__).parent / 'results' / 'tpu'
 GIB = 2**30
 TITLES = (
@@ -104,14 +115,45 @@ def row(report: dict) -> list[str]:
   ]
 
 
-def table() -> str:
-  """Returns a Markdown table with a line for each report."""
-  reports = [json.loads(file.read_text()) for file in FOLDER.glob('*.json')]
-  rows = [row(report) for report in sorted(reports, key=sort_key)]
-  titles, rules = zip(*TITLES, strict=True)
-  lines = [titles, rules, *rows]
+def rollout_row(report: dict) -> list[str]:
+  """Returns the cells of a report of a rollout alone."""
+  config = current(report['config'])
+  lengths, rollout = report['completion_lengths'], report['programs']['rollout']
+  steps = rollout['token_steps']
+  rows = config['sampler.max_num_seqs'] or report['samples']
+  seconds = max(rollout['roofline']['seconds'].values())
+  tokens = report['samples'] * lengths['mean']
+  return [
+    program(report['config']),
+    f'{report["topology"]} ({report["chips"]})',
+    f'{lengths["mean"]:g} ± {lengths["spread"]:g}',
+    f'{rows} of {report["samples"]}',
+    str(sum(count for _, count in steps['batches'])),
+    f'{rollout["hbm_peak_bytes"] / GIB:.1f}',
+    f'{seconds:.2f}',
+    f'{tokens / seconds:,.0f}',
+  ]
+
+
+def markdown(titles: tuple, rows: list[list[str]]) -> str:
+  """Returns a table of titles, each with its rule, and rows."""
+  names, rules = zip(*titles, strict=True)
+  lines = [names, rules, *rows]
   return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
 
 
+def tables() -> str:
+  """Returns two Markdown tables with a line for each report."""
+  reports = [json.loads(file.read_text()) for file in FOLDER.glob('*.json')]
+  reports = sorted(reports, key=sort_key)
+  whole = [row(report) for report in reports if 'update' in report['programs']]
+  uneven = [
+    rollout_row(report)
+    for report in reports
+    if report.get('completion_lengths')
+  ]
+  return f'{markdown(TITLES, whole)}\n\n{markdown(ROLLOUT_TITLES, uneven)}'
+
+
 if __name__ == '__main__':
-  print(table())
+  print(tables())
