@@ -37,19 +37,23 @@ lora1024=(t2i.py:sd3_medium --prompts_per_chip=2 --config.prompts.group_size=4
 full1024=("${lora1024[@]}" --config.model.lora_rank=0)
 
 compile lora_512_v5e_1x1 t2i.py:sd3_medium_colab --topology=v5e:1x1
-compile lora_512_v5e_2x2 t2i.py:sd3_medium --prompts_per_chip=2 \
-  --topology=v5e:2x2
-# A chip of LoRA has the same program on every slice of its kind, at 1024² too.
 for place in 'v5e_4x4 v5e:4x4 1' 'v5e_8x8 v5e:8x8 1' 'v5e_16x16 v5e:16x16 1' \
-  '2_v5e_16x16 v5e:16x16 2' 'v5p_4x4x4 v5p:4x4x4 1' 'v6e_8x8 v6e:8x8 1'; do
+  '2_v5e_16x16 v5e:16x16 2' 'v5p_4x4x4 v5p:4x4x4 1'; do
   read -r name topology slices <<<"$place"
   where=(--topology="$topology" --num_slices="$slices")
   compile "lora_512_$name" "${lora512[@]}" "${where[@]}"
   compile "full_512_$name" "${full512[@]}" "${where[@]}"
 done
-compile lora_1024_v5e_4x4 "${lora1024[@]}" --topology=v5e:4x4
-compile full_1024_v5e_4x4 "${full1024[@]}" --topology=v5e:4x4
-compile full_1024_v5p_4x4x4 "${full1024[@]}" --topology=v5p:4x4x4
+# Decoding, rewards and evaluation take half of the time to compile, and are the
+# smaller programs.
+two=(--programs=rollout,update)
+compile lora_512_v5e_2x2 t2i.py:sd3_medium --prompts_per_chip=2 \
+  --topology=v5e:2x2 "${two[@]}"
+compile lora_512_v6e_8x8 "${lora512[@]}" --topology=v6e:8x8 "${two[@]}"
+compile full_512_v6e_8x8 "${full512[@]}" --topology=v6e:8x8 "${two[@]}"
+compile lora_1024_v5e_4x4 "${lora1024[@]}" --topology=v5e:4x4 "${two[@]}"
+compile full_1024_v5e_4x4 "${full1024[@]}" --topology=v5e:4x4 "${two[@]}"
+compile full_1024_v5p_4x4x4 "${full1024[@]}" --topology=v5p:4x4x4 "${two[@]}"
 
 compile qwen3_0p6b_v5e_2x2 llm.py:qwen3_0p6b --prompts_per_chip=4 \
   --topology=v5e:2x2
