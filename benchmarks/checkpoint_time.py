@@ -1,6 +1,7 @@
 """Times a checkpoint of full training on one host of several.
 
   export PYTHONPATH=.
+  export PYTHONPATH=.
   python benchmarks/checkpoint_time.py \\
     --out=benchmarks/results/checkpoint_time.json
 
@@ -18,9 +19,7 @@ A host that is told to stop needs `complete`.
 
 import argparse
 import json
-import os
 import pathlib
-import platform
 import runpy
 import statistics
 import tempfile
@@ -35,6 +34,7 @@ from adrpo_jax import builders
 from adrpo_jax.builders.abstract_stages import stages_of
 from adrpo_jax.checkpoint import Checkpoints
 from adrpo_jax.system.files import replacing
+from benchmarks.processor import processor
 
 GIB = 2**30
 
@@ -67,7 +67,7 @@ def run() -> None:
     'state_gib': whole / GIB,
     'hosts': options.hosts,
     'host_gib': whole / options.hosts / GIB,
-    'machine': f'{platform.machine()}, {os.cpu_count()} cores',
+    'processor': processor(),
     'seconds': {
       name: statistics.median(row[name] for row in rows) for name in rows[0]
     },

@@ -19,9 +19,7 @@ spends a larger share of its time on sampling.
 
 import argparse
 import json
-import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -32,6 +30,7 @@ from adrpo_jax.models.decoder import folder as decoder_folder
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
 from adrpo_jax.models.tiny import qwen as qwen_tiny
 from benchmarks import timing
+from benchmarks.processor import processor
 
 BETA = 0.04
 WORKS = ('8x8x64', '4x8x256')
@@ -72,8 +71,7 @@ def main() -> None:
     'command': 'PYTHONPATH=. python benchmarks/llm_step.py',
     'repeats': args.repeats,
     'rounds': args.rounds,
-    'machine': f'{platform.processor() or platform.machine()}, '
-    f'{os.cpu_count()} cores',
+    'processor': processor(),
     'works': results,
   }
   print(json.dumps(report, indent=1))

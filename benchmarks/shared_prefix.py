@@ -14,9 +14,7 @@ config, as configs/audio.py:tiny_hf.
 
 import argparse
 import json
-import os
 import pathlib
-import platform
 import runpy
 import statistics
 import tempfile
@@ -26,6 +24,7 @@ import jax
 
 from adrpo_jax import builders
 from benchmarks import llm_step, timing
+from benchmarks.processor import processor
 
 WORKS = (
   'configs/audio.py',
@@ -47,8 +46,7 @@ def main() -> None:
   report = {
     'command': 'PYTHONPATH=. python benchmarks/shared_prefix.py '
     f'--repeats={args.repeats}',
-    'machine': f'{platform.processor() or platform.machine()}, '
-    f'{os.cpu_count()} cores',
+    'processor': processor(),
     'works': {},
   }
   with tempfile.TemporaryDirectory() as folder:

@@ -16,12 +16,12 @@ in a process, so that each peak of memory belongs to one side.
 import argparse
 import json
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 
 from benchmarks import timing
+from benchmarks.processor import processor
 
 TIMES = (*timing.STAGES, 'step')
 
@@ -70,7 +70,7 @@ def summary(args, rounds: dict[str, list[dict]]) -> dict:
   }
   return {
     'work': work,
-    'machine': f'{platform.processor() or platform.machine()}',
+    'processor': processor(),
     'seconds': sides,
     'torch_over_jax': {k: round(theirs[k] / ours[k], 2) for k in ours},
   }
