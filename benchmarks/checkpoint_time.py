@@ -83,8 +83,8 @@ def abstract_state() -> list[jax.ShapeDtypeStruct]:
   config.model.lora_rank = 0
   config.mesh.fsdp = 1
   mesh = builders.make_mesh(config, jax.devices())
-  _, arguments = stages_of(config, mesh)['update']
-  return jax.tree.leaves(arguments[0])
+  update = stages_of(config, mesh)['update']
+  return jax.tree.leaves(update.arguments[0])
 
 
 def seconds_of_save(

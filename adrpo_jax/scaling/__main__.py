@@ -15,12 +15,18 @@ FSDPxTENSOR.
 
 runs a few steps on so many of the devices that are here: chips, or virtual
 devices of a CPU. With --topologies too, bounds stand beside the seconds.
+
+  python -m adrpo_jax.scaling --output=FOLDER \\
+    --reports=benchmarks/results/tpu/lora_512_v5e_4x4.json,...
+
+makes the table and the plot of reports that `adrpo_jax.compile` has written.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import json
 import pathlib
+import re
 import sys
 from typing import Any, NamedTuple
 
@@ -42,6 +48,7 @@ from adrpo_jax.scaling.measured import (
   run_arguments,
 )
 from adrpo_jax.scaling.plot import write_plot
+from adrpo_jax.scaling.stored import program_name, stored_bounds
 from adrpo_jax.system import libtpu_flags, local_paths
 from adrpo_jax.system.files import replacing
 from adrpo_jax.system.joining import check_alone
@@ -125,6 +132,12 @@ def _parser() -> argparse.ArgumentParser:
     default=[],
     help='meshes as FSDP or FSDPxTENSOR; that of the config by default',
   )
+  add(
+    '--reports',
+    type=_words,
+    default=[],
+    help='reports of adrpo_jax.compile in place of --topologies',
+  )
   add('--measure', action='store_true', help='runs a few steps on --devices')
   add(
     '--devices', type=_words, default=['1'], help='numbers of devices: 1,2,4,8'
@@ -140,20 +153,22 @@ def _words(text: str) -> list[str]:
 def _run(study: Study, compiled: Compile) -> int:
   """Compiles and measures what is missing, and writes all of the study."""
   own, runs = study.flags, study.runs
-  if not (own.topologies or own.measure):
+  if not (own.topologies or own.reports or own.measure):
     raise InputError(
-      'Expected --topologies=v5e:4x4,... to compile for, or --measure with '
-      '--devices=1,2,..., got neither.'
+      'Expected --topologies=v5e:4x4,... to compile for, --reports=FILE,... '
+      'that are compiled, or --measure with --devices=1,2,..., got neither.'
     )
   folder = pathlib.Path(local_paths.expanded(own.output))
-  rows: list[tuple[str, Bounds]] = []
+  rows = [(_line_of(row, {}), row) for row in stored_bounds(own.reports)]
   if own.topologies:
+    program = program_name(study.config.to_dict())
     listed = cases(own.topologies, own.mesh, study.per_chip)
     libtpu_flags.set_flags()
     for case, record in compiled_cases(
       study.config, listed, folder, compiled, _say
     ):
-      rows.append((_line_of(case), bounds_of(case, record)))
+      bounds = bounds_of(program, case, record)
+      rows.append((_line_of(bounds, case.mesh), bounds))
       if runs.stopped:
         return STOPPED
   seconds = _measured(study, folder) if own.measure else []
@@ -194,10 +209,11 @@ def _counts(words: Sequence[str]) -> list[int]:
   return [int(word) for word in words]
 
 
-def _line_of(case: Case) -> str:
-  """Returns the name of a case's line in the plot: its kind and its mesh."""
-  axes = [f'{axis} {size}' for axis, size in case.mesh.items() if size != 1]
-  return ', '.join([case.topology.partition(':')[0], *axes])
+def _line_of(bounds: Bounds, mesh: Mapping[str, int]) -> str:
+  """Returns the name of a line in the plot: program, chip, and a given mesh."""
+  chip = re.sub(r'^\d+x|:.*', '', bounds.place)
+  axes = [f'{axis} {size}' for axis, size in mesh.items()]
+  return ', '.join([bounds.program, chip, *axes])
 
 
 def _write(

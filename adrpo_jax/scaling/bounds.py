@@ -18,7 +18,7 @@ STAGES = {
 class Bounds(NamedTuple):
   """A step of a case.
 
-  place, mesh: names
+  program, place, mesh: names
   chips: their number
   samples: of a step
   fits: True if all programs fit, those of an evaluation among them
@@ -32,6 +32,7 @@ class Bounds(NamedTuple):
   mfu: model-FLOP utilization at most
   """
 
+  program: str
   place: str
   mesh: str
   chips: int = 0
@@ -57,13 +58,14 @@ class Bounds(NamedTuple):
     return self.samples / self.seconds if self.seconds else 0.0
 
 
-def bounds_of(case: Case, record: Mapping[str, Any]) -> Bounds:
-  """Returns the numbers of a case from its record, see `compiled`."""
+def bounds_of(program: str, case: Case, record: Mapping[str, Any]) -> Bounds:
+  """Returns the numbers of a program's case from its record, see `compiled`."""
   if 'refused' in record:
     mesh = _mesh_name(case.mesh) if case.mesh else 'mesh of the config'
-    return Bounds(case.place, mesh, refused=record['refused'])
+    return Bounds(program, case.place, mesh, refused=record['refused'])
   report = record['report']
   bounds = Bounds(
+    program=program,
     place=case.place,
     mesh=_mesh_name(report['mesh']),
     chips=report['chips'],

@@ -8,6 +8,7 @@ from adrpo_jax.scaling.measured import Measured
 from adrpo_jax.stats.utilization import STAGES
 
 BOUNDS = (
+  ('program', '---'),
   ('place', '---'),
   ('mesh', '---'),
   ('chips', '---:'),
@@ -39,7 +40,9 @@ def bounds_table(rows: Sequence[Bounds]) -> str:
   lines = [_bounds(row) for row in rows if not row.refused]
   text = _markdown(BOUNDS, lines)
   refused = [
-    f'{row.place} ({row.mesh}): {row.refused}' for row in rows if row.refused
+    f'{row.program}, {row.place} ({row.mesh}): {row.refused}'
+    for row in rows
+    if row.refused
   ]
   return '\n'.join([text, *([''] if refused else []), *refused])
 
@@ -61,7 +64,8 @@ def _bounds(row: Bounds) -> list[str]:
   hbm = f'{row.hbm / GIB:.1f} of {row.capacity / GIB:.0f}'
   if not row.fits:
     hbm += ', **does not fit**'
-  cells = [row.place, row.mesh, str(row.chips), str(row.samples), hbm]
+  cells = [row.program, row.place, row.mesh]
+  cells += [str(row.chips), str(row.samples), hbm]
   if not row.seconds:
     return cells + ['—'] * (len(BOUNDS) - len(cells))
   return [

@@ -90,7 +90,7 @@ def test_the_bounds_of_a_step_by_hand():
   second each.
   """
   case = Case('v5e:2x2', 1, {'fsdp': 4, 'tensor': 1}, 1)
-  bounds = bounds_of(case, {'report': Compiler()(None, case)})
+  bounds = bounds_of('sd3', case, {'report': Compiler()(None, case)})
   assert bounds.stages == {'rollout': 2.5, 'reward': 0, 'update': 3}
   assert bounds.kinds == {
     'compute': 4,
@@ -142,7 +142,29 @@ def test_a_place_that_the_config_does_not_fit_is_told(tmp_path):
   places = '--topologies=v5e:2x2,v6e:2x2'
   assert run(f'--output={tmp_path}', places)[0] == 0
   text = (tmp_path / 'scaling.md').read_text()
-  assert 'v6e:2x2 (mesh of the config): Expected a batch of 3.' in text
+  place = 'sd3_medium, LoRA, 512², v6e:2x2 (mesh of the config)'
+  assert f'{place}: Expected a batch of 3.' in text
+
+
+def test_reports_that_are_compiled_make_a_study(tmp_path):
+  compiler = Compiler()
+  config = {'model': {'architecture': 'sd3_medium', 'lora_rank': 0}}
+  files = []
+  for topology in ('v5e:4x4', 'v5e:2x2'):
+    report = compiler(None, Case(topology, 1, {'fsdp': 4, 'tensor': 1}, 1))
+    report |= {'topology': topology, 'num_slices': 1, 'config': config}
+    files.append(tmp_path / f'{topology[4:]}.json')
+    files[-1].write_text(json.dumps(report))
+  flag = f'--reports={",".join(map(str, files))}'
+  assert run(f'--output={tmp_path}', flag) == (0, '')
+  first, second = (tmp_path / 'scaling.md').read_text().splitlines()[4:]
+  assert first.startswith('| sd3_medium, full | v5e:2x2 | fsdp 4 | 4 |')
+  assert second.startswith('| sd3_medium, full | v5e:4x4 | data 4, fsdp 4 |')
+  del report['programs']['update']['link_bytes']
+  files[0].write_text(json.dumps(report))
+  status, error = run(f'--output={tmp_path}', flag)
+  assert status == 2
+  assert "4x4.json (KeyError('link_bytes')). Compile it anew." in error
 
 
 @pytest.mark.parametrize(
@@ -182,7 +204,7 @@ def test_measured_seconds_stand_beside_the_bounds(tmp_path):
   assert row.stages == {'rollout': 3, 'reward': 0, 'update': 3, 'host': 3}
   assert (row.seconds, row.speed) == (9, 32 / 9)
   case = Case('v5e:2x2', 1, {'fsdp': 4, 'tensor': 1}, 1)
-  bounds = bounds_of(case, {'report': Compiler()(None, case)})
+  bounds = bounds_of('sd3', case, {'report': Compiler()(None, case)})
   half = row._replace(devices=2, samples=16)
   *_, first, second = measured_table([half, row], [bounds]).splitlines()
   assert first.endswith('| 9.000 | — | 1.8 | 100% | — |')
