@@ -12,6 +12,12 @@ variant of the method it sets as `method.name`:
 {'grpo_without_kl': {'title': 'GRPO without KL',
 'method': {'name': 'grpo', 'grpo': {'beta': 0}}}}.
 
+  python -m adrpo_jax.compare --config=... --methods=adrpo,fixed_w2 \\
+    --sweep=method.adrpo.beta0=0.02,0.05,0.1 --sweep=method.fixed_w2.beta=...
+
+Runs each method with every combination of the values of its keys, and compares
+the fronts of methods over their settings.
+
   python -m adrpo_jax.compare --benchmark=mmau --answers=A.json --answers=B.json
 
 Compares files of answers question by question, and runs nothing.
@@ -28,6 +34,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax import main as command
 from adrpo_jax.builders.methods import KEY
+from adrpo_jax.compare import sweeps
 from adrpo_jax.compare.answer_files import compare_answers
 from adrpo_jax.compare.child_runs import ChildRuns
 from adrpo_jax.compare.report import write_comparison
@@ -43,6 +50,9 @@ from adrpo_jax.system.user_code import read_calls
 
 _METHODS = flags.DEFINE_list(
   'methods', [], 'Methods or variants to compare; all of the config by default.'
+)
+_SWEEP = flags.DEFINE_multi_string(
+  'sweep', [], 'KEY=VALUE,VALUE,...; the flag may be given several times.'
 )
 # The beginnings of the flags that every run gets.
 _SHARED = ('--config', '--prompts_per_chip', '--eval_prompts_per_chip')
@@ -75,7 +85,12 @@ def main(argv: Sequence[str]) -> int:
           raise unknown_name(name, entries, 'method')
       if _SEEDS.value < 1:
         raise InputError(f'Expected --seeds of at least 1, got {_SEEDS.value}.')
-      commands = _commands(argv, {name: entries[name] for name in names})
+      keys = flatten_dict(config.to_dict(), sep='.')
+      grid = sweeps.expanded(
+        {name: entries[name] for name in names},
+        sweeps.parse(_SWEEP.value, keys),
+      )
+      commands = _commands(argv, grid)
       return _compare(pathlib.Path(folder), runs, commands)
     except InputError as error:
       print(f'error: {error}', file=sys.stderr)

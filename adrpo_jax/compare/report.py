@@ -1,8 +1,9 @@
 """Writes the results of a comparison: tables, Pareto plots, samples, one page.
 
 Reads the finished runs in `WORKDIR/METHOD/seed_K/` and writes comparison.md,
-.csv, .json and .html, pareto.png and, for images, samples.png to WORKDIR. It
-can be called again after each run. A method without a finished run is left out.
+.csv, .json and .html, pareto.png, for a sweep fronts.png and, for images,
+samples.png to WORKDIR. It can be called again after each run. A method without
+a finished run is left out.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from adrpo_jax.compare.curves import equal_divergence_sections, progress_section
+from adrpo_jax.compare.front_tables import front_picture, front_section
 from adrpo_jax.compare.pairs import LEGEND, pair_rows
 from adrpo_jax.compare.results import (
   FRONTS,
@@ -55,6 +57,8 @@ def write_comparison(workdir: Path | str) -> Path:
     with replacing(path) as new:
       new.write_text(text, encoding='utf-8')
   (workdir / 'pareto.png').write_bytes(_pareto(comparison))
+  if comparison.fronts:
+    (workdir / 'fronts.png').write_bytes(front_picture(comparison))
   if columns := _columns(comparison):
     for name, content in kind_of(columns).files(columns).items():
       (workdir / name).write_bytes(content)
@@ -68,6 +72,7 @@ def _page(comparison: Comparison) -> str:
     page.notes(comparison.notes),
     _results(comparison),
     _pairs(comparison),
+    front_section(comparison),
     *equal_divergence_sections(comparison),
     _fronts(comparison),
     progress_section(comparison),

@@ -15,7 +15,9 @@ from adrpo_jax.compare.equal_divergence import (
   EqualDivergence,
   equal_divergences,
 )
+from adrpo_jax.compare.fronts import Fronts, fronts_of
 from adrpo_jax.compare.pairs import Pair, make_pairs
+from adrpo_jax.compare.sweeps import method_of, setting_of
 from adrpo_jax.report.method_titles import TITLES
 from adrpo_jax.report.run_record import RunRecord, read_run
 from adrpo_jax.stats.estimates import Estimate, estimate
@@ -64,7 +66,17 @@ class Comparison:
   runs: dict[str, list[RunRecord]]
   at_divergence: tuple[EqualDivergence, ...]
   pairs: tuple[Pair, ...]
+  fronts: tuple[Fronts, ...]
   notes: tuple[str, ...]
+
+  @property
+  def titles_of_methods(self) -> dict[str, str]:
+    """Method or variant, without a setting -> title."""
+    titles = {row.method: row.title for row in self.methods}
+    return {
+      method_of(name): title.removesuffix(_setting(name))
+      for name, title in titles.items()
+    }
 
   @property
   def titles(self) -> dict[str, str]:
@@ -178,9 +190,16 @@ def _row(method: str, runs: list[RunRecord], by: Measure) -> MethodRow:
 
 
 def _title(name: str, run: RunRecord) -> str:
-  """Returns the title of a variant, or of the method with this name."""
-  variant = (run.settings.get('compare') or {}).get(name) or {}
-  return variant.get('title') or (run.title if run.method == name else name)
+  """Returns the title of a variant or of the method, with its setting."""
+  method = method_of(name)
+  variant = (run.settings.get('compare') or {}).get(method) or {}
+  own = run.title if run.method == method else method
+  return (variant.get('title') or own) + _setting(name)
+
+
+def _setting(name: str) -> str:
+  """Returns what the title of a method with a setting ends with."""
+  return f', {setting}' if (setting := setting_of(name)) else ''
 
 
 def _base_row(
@@ -269,9 +288,12 @@ def _folders(workdir: Path) -> dict[str, list[Path]]:
     if folder.is_dir() and folder.name.removeprefix('seed_').isdecimal():
       folders.setdefault(folder.parent.name, []).append(folder)
   order = list(TITLES)
-  names = sorted(
-    folders, key=lambda n: (order.index(n) if n in order else len(order), n)
-  )
+
+  def place(name: str) -> tuple[int, str]:
+    method = method_of(name)
+    return order.index(method) if method in order else len(order), name
+
+  names = sorted(folders, key=place)
   return {name: sorted(folders[name], key=_seed) for name in names}
 
 
@@ -332,5 +354,13 @@ def read_comparison(workdir: Path | str) -> Comparison:
     runs,
     equal_divergences(runs),
     pairs,
+    fronts_of(
+      {
+        name: {_seed(run.workdir): run for run in of_method}
+        for name, of_method in runs.items()
+      },
+      by,
+      FRONTS,
+    ),
     tuple(notes + base_notes + _effort_notes(everything) + pair_notes),
   )

@@ -14,6 +14,7 @@ from adrpo_jax.compare.divergence_tables import (
   level_tables,
   missing_methods,
 )
+from adrpo_jax.compare.front_tables import front_records, markdown_parts
 from adrpo_jax.compare.pairs import LEGEND, pair_rows
 from adrpo_jax.compare.results import FRONTS, Comparison, MethodRow
 from adrpo_jax.stats.measures import Measures, guided_keys
@@ -123,6 +124,7 @@ def as_markdown(comparison: Comparison) -> str:
   if comparison.pairs:
     parts += [markdown(pair_rows(comparison.pairs, comparison.goal))]
     parts += [LEGEND.format(items='prompts')]
+  parts += markdown_parts(comparison, markdown)
   for at in comparison.at_divergence:
     parts.append(level_lead(comparison, at))
     tables = level_tables(comparison, at).values()
@@ -189,6 +191,7 @@ def as_json(comparison: Comparison) -> str:
       {'first': pair.first, 'second': pair.second} | pair.paired._asdict()
       for pair in comparison.pairs
     ],
+    'fronts': front_records(comparison),
     'error': error_legend(comparison),
     'notes': list(comparison.notes),
   }
