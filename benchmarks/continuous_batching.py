@@ -54,9 +54,7 @@ def main() -> None:
     'processor': processor(),
     'samples': PROMPTS * SAMPLES,
     'works': {
-      f'{name}, {longest} tokens': compare(
-        longest, stops, args.repeats, args.peer
-      )
+      f'{name}, {longest} tokens': compare(longest, stops, args)
       for longest in args.longest
       for name, stops in ends(longest).items()
     },

@@ -19,9 +19,7 @@ Seconds are those of all cores together, the least of some repeats.
 import argparse
 from collections.abc import Callable
 import json
-import os
 import pathlib
-import platform
 import tempfile
 import time
 from typing import Any
@@ -38,6 +36,7 @@ from adrpo_jax.rewards.jpeg import compressibility
 from adrpo_jax.system.files import replacing
 from adrpo_jax.train import record
 from adrpo_jax.types import PromptBatch, Scores, Weights
+from benchmarks.processor import processor
 
 MIB = 2**20
 SAMPLES, EDGE = 8, 512
@@ -64,7 +63,7 @@ def run() -> None:
     result = {
       'hosts': options.hosts,
       'prompts_of_a_host': own,
-      'machine': f'{platform.machine()}, {os.cpu_count()} cores',
+      'processor': processor(),
       'work': {
         name: {
           'cpu_seconds': least(work, options.repeats),

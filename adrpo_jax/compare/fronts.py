@@ -102,7 +102,7 @@ def _fronts(
     return hypervolume(
       [of_seeds[seed] for of_seeds in settings.values()],
       reference,
-      more_is_better=(goal.better >= 0, more_is_better),
+      more_is_better=(True, more_is_better),
     )
 
   fronts = tuple(
