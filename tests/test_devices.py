@@ -23,6 +23,8 @@ from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.tree_names import leaf_names
 
 TOLERANCE = 1e-5
+# Of a decoder; 2.5e-5 were seen on a processor with AVX2 alone.
+DECODER_TOLERANCE = 5e-5
 STEPS = 3
 AXES = ('mesh__data', 'mesh__fsdp', 'mesh__tensor')
 ONE = (1, 1, 1)
@@ -175,15 +177,15 @@ def assert_near(got, wanted, tolerance=TOLERANCE):
     assert gap <= tolerance * scale, f'{name}: {gap / scale:.2g}'
 
 
-def assert_each_near(got, wanted):
-  """‖got − wanted‖ ≤ 1e-5·‖wanted‖, tensor by tensor."""
+def assert_each_near(got, wanted, tolerance=TOLERANCE):
+  """‖got − wanted‖ ≤ tolerance·‖wanted‖, tensor by tensor."""
   for name, leaf in leaf_names(wanted).items():
     gap = np.linalg.norm(leaf_names(got)[name] - leaf)
     size = np.linalg.norm(leaf)
-    assert gap <= TOLERANCE * size, f'{name}: {gap / size:.2g}'
+    assert gap <= tolerance * size, f'{name}: {gap / size:.2g}'
 
 
-def assert_same_training(got, wanted):
+def assert_same_training(got, wanted, tolerance=TOLERANCE):
   for here, one in zip(got, wanted, strict=True):
     for a, b in zip(*(s.metrics['weights'] for s in (here, one)), strict=True):
       np.testing.assert_array_equal(a, b)
@@ -191,15 +193,16 @@ def assert_same_training(got, wanted):
     # A loss of both signs nearly cancels: its terms are of the weights' size.
     weight = np.abs(one.metrics['weights'].policy).mean()
     loss, same = one.metrics['loss'], here.metrics['loss']
-    assert abs(same - loss) <= TOLERANCE * max(weight, abs(loss))
+    assert abs(same - loss) <= tolerance * max(weight, abs(loss))
     assert here.metrics['policy'] == pytest.approx(
-      one.metrics['policy'], rel=TOLERANCE, abs=TOLERANCE * float(weight)
+      one.metrics['policy'], rel=tolerance, abs=tolerance * float(weight)
     )
     for name in {'divergence', 'grad_norm'} & one.metrics.keys():
-      assert here.metrics[name] == pytest.approx(one.metrics[name], rel=1e-5)
+      wanted_value = pytest.approx(one.metrics[name], rel=tolerance)
+      assert here.metrics[name] == wanted_value
     assert largest(one.gradients) > 1e-4
-    assert_near(here.gradients, one.gradients)
-    assert_each_near(here.after, one.after)
+    assert_near(here.gradients, one.gradients, tolerance)
+    assert_each_near(here.after, one.after, tolerance)
 
 
 @pytest.mark.slow
@@ -213,7 +216,8 @@ def test_weights_gradients_and_adam_steps_are_those_of_one_device(
 ):
   one = on_one_device(method, changes)
   here = trained(built(method, mesh, changes), given=one)
-  assert_same_training(here, one)
+  decoder = ('file', 'llm') in changes
+  assert_same_training(here, one, DECODER_TOLERANCE if decoder else TOLERANCE)
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 That the numbers are right is in tests/parity.
 """
 
+from functools import partial
+
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
@@ -45,8 +47,10 @@ def test_rows_are_those_of_the_ids(folder, images):
   reward = clip_score(tiny_clip.TEXTS, 0.0, path=folder)
   order = np.array([3, 1, 0, 0])
   scores = reward(PromptBatch.of_step(order), images[[0, 0, 0, 0]])
-  np.testing.assert_array_equal(scores.rewards[0], scores.rewards[1])  # owls
-  np.testing.assert_array_equal(scores.rewards[2], scores.rewards[3])
+  # A row of a product may be rounded by its place in the batch.
+  near = partial(np.testing.assert_allclose, rtol=1e-5)
+  near(scores.rewards[0], scores.rewards[1])  # owls
+  near(scores.rewards[2], scores.rewards[3])
   assert np.abs(scores.rewards[0] - scores.rewards[2]).min() > 0.1
   beyond = reward(PromptBatch.of_step(np.array([0, 4, 1, 2])), images)
   np.testing.assert_array_equal(
