@@ -2,7 +2,7 @@
 # Compiles SD3-medium, Qwen and Qwen2.5-Omni for TPUs, without any: the reports in
 # results/tpu/.
 #
-#   benchmarks/tpu_compile.sh                    all of them, three hours or four
+#   benchmarks/tpu_compile.sh                    all: 10 to 17 minutes of a core each
 #   benchmarks/tpu_compile.sh lora_512_v5e_2x2   these
 #
 # Needs the tpu extra. The chips that share weights are chosen, by mesh.fsdp=0, but

@@ -93,7 +93,8 @@ def table(flags: argparse.Namespace, changes: list[str]) -> None:
   runs = list(itertools.product(range(flags.seeds), flags.methods))
   with ThreadPoolExecutor(flags.jobs) as pool:
     started = [pool.submit(of_run, *run) for run in runs]
-  write(flags.out, flags.methods)
+  if any(flags.out.glob(f'*/*/{MEASURES}')):
+    write(flags.out, flags.methods)
   for run in started:
     run.result()  # Raises what the run has raised.
 
