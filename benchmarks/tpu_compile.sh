@@ -46,7 +46,7 @@ for place in 'v5e_4x4 v5e:4x4 1' 'v5e_8x8 v5e:8x8 1' 'v5e_16x16 v5e:16x16 1' \
 done
 # Decoding, rewards and evaluation take half of the time to compile, and are the
 # smaller programs.
-two=(--programs=rollout,update)
+two=('--programs=rollout,update')
 compile lora_512_v5e_2x2 t2i.py:sd3_medium --prompts_per_chip=2 \
   --topology=v5e:2x2 "${two[@]}"
 compile lora_512_v6e_8x8 "${lora512[@]}" --topology=v6e:8x8 "${two[@]}"
