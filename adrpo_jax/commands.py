@@ -39,6 +39,7 @@ from adrpo_jax.system.records import (
   append_json,
   check_steps,
   plain,
+  read_config,
   read_lines,
   read_summary,
   write_json,
@@ -77,7 +78,11 @@ def _train_or_finish(
     return 0
   project = config.log.wandb.project
   wandb_mirror.check(project)
-  run = builders.build(config, builders.make_mesh(config, devices))
+  mesh = builders.make_mesh(config, devices)
+  stored = read_config(workdir)
+  before = stored['config']['compute'].get('products') if stored else None
+  config = builders.with_products(config, mesh, before, _say)
+  run = builders.build(config, mesh)
   claim_workdir(config, workdir, run.identity)
   _say(f'{config.method.name} on {device_name()}, workdir {workdir}')
   with wandb_mirror.mirrored(project, workdir, config.to_dict()) as mirror:

@@ -151,6 +151,11 @@ COMPUTE = {
     # What layers keep for gradients: everything, dots or nothing. The rest is
     # computed again.
     'remat_policy': 'everything',
+    # Of products of float32 arrays: default is JAX's, float32 on a CPU and less
+    # on other devices; bfloat16 rounds what is multiplied and sums in float32;
+    # auto measures which of both is faster on a CPU. Log-probabilities of a
+    # rollout are then no longer checked to 1e-5.
+    'products': 'default',
     'microbatches': 1,  # parts of an update, one after another
     'reward_chunks': 1,  # of a step; one is judged while the next is sampled
     'decode_chunks': 1,  # of the samples, decoded one after another

@@ -19,6 +19,7 @@ from adrpo_jax.builders.generators.base import Generator
 from adrpo_jax.builders.meshes import with_gather
 from adrpo_jax.builders.methods import make_method
 from adrpo_jax.builders.parts import make_optimizer
+from adrpo_jax.builders.precision import in_precision, with_products
 from adrpo_jax.builders.programs import make_programs
 from adrpo_jax.errors import InputError
 from adrpo_jax.types import PromptBatch, PyTree, Scores, TrainState
@@ -56,12 +57,12 @@ def stages_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Stage]:
   """
   family = family_of(config)
   shapes_of = _shapes_of(config, family)
-  config = with_gather(config, mesh)
+  config = with_products(with_gather(config, mesh), mesh)
   method = make_method(config, family.methods)
   checks.check_guidance(method, config)
   checks.check_batches(config, mesh)
   checks.check_parts(config, mesh)
-  generator = shapes_of(config, mesh)
+  generator = in_precision(shapes_of(config, mesh), config.compute.products)
   adapted = adaptation.make_adaptation(config.model)
   programs = make_programs(
     config,

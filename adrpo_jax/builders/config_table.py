@@ -8,6 +8,7 @@ from adrpo_jax.builders.families import FAMILIES
 from adrpo_jax.builders.generators.base import REMAT_POLICIES
 from adrpo_jax.builders.generators.flow import SIGMAS, SOLVERS
 from adrpo_jax.builders.mesh_rule import GATHERS
+from adrpo_jax.builders.precision import AUTO, PRECISIONS
 from adrpo_jax.method.advantages import ZERO_VARIANCE
 from adrpo_jax.method.kl_estimators import ESTIMATORS, REFUSED
 from adrpo_jax.method.language_methods import ADVANTAGES, AGGREGATIONS, RATIOS
@@ -83,6 +84,7 @@ RUN: dict[str, Values] = {
   'mesh.data': either(only(-1), SIZE),
   'mesh.fsdp': either(only(0), SIZE),
   'mesh.tensor': SIZE,
+  'compute.products': choice((AUTO,), PRECISIONS),
   'compute.scan_layers': FLAG,
   'compute.remat_policy': choice(REMAT_POLICIES),
   'compute.microbatches': SIZE,

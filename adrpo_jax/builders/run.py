@@ -19,6 +19,7 @@ from adrpo_jax.builders.generators.base import Generator, Materialize
 from adrpo_jax.builders.meshes import with_gather
 from adrpo_jax.builders.methods import make_method
 from adrpo_jax.builders.parts import make_optimizer
+from adrpo_jax.builders.precision import in_precision, with_products
 from adrpo_jax.builders.programs import make_programs
 from adrpo_jax.builders.tasks.base import Task
 from adrpo_jax.data import prompts as prompt_sources
@@ -119,7 +120,7 @@ def build(
     InputError: what was expected, what came, and the way out.
   """
   check_config(config)
-  config = with_gather(config, mesh)
+  config = with_products(with_gather(config, mesh), mesh)
   family = family_of(config)
   method = make_method(config, family.methods)
   groups = config.prompts.prompts_per_step, config.prompts.group_size
@@ -129,7 +130,8 @@ def build(
   checks.check_batches(config, mesh)
   checks.check_parts(config, mesh)
   task = family.task(config)
-  generator = family.generator(config, mesh)
+  precision = config.compute.products
+  generator = in_precision(family.generator(config, mesh), precision)
   adapted = adaptation.make_adaptation(config.model)
   extrapolation = config.training.extrapolation
 
@@ -217,6 +219,8 @@ def build(
 def _replay_tolerance(config: ConfigDict, method: Method) -> float:
   """The limit of |Δ log p|; none for pairs, which the base has drawn."""
   if 'pairs' in method.needs:
+    return float('inf')
+  if config.compute.products == 'bfloat16':
     return float('inf')
   return REPLAY_TOLERANCES.get(config.model.dtype, float('inf'))
 

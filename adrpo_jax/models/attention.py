@@ -22,6 +22,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 import numpy as np
 
+from adrpo_jax.models import products
 from adrpo_jax.models.attention_blocks import Blocks, blocks_of
 from adrpo_jax.models.attention_masks import (
   Branches,
@@ -34,6 +35,9 @@ from adrpo_jax.models.attention_masks import (
 from adrpo_jax.types import Array
 
 Attention = Callable[..., Array]
+# The score of a pair that does not attend: finite, so that a row without any
+# pair has a softmax.
+NEVER = -1e30
 
 
 def for_mesh(mesh: Mesh) -> Attention:
@@ -48,8 +52,24 @@ def xla(query: Array, key: Array, value: Array, mask: Mask = None) -> Array:
   """Computes softmax(q·kᵀ/√d)·v in plain operations, on any platform."""
   if isinstance(mask, Branching):
     return attend_by_branch(xla, query, key, value, mask)
-  out = jax.nn.dot_product_attention(query, key, value, mask=mask_array(mask))
+  attend: Callable[..., Array] = jax.nn.dot_product_attention
+  if products.rounds(query, key, value):
+    attend = _of_rounded_products
+  out = attend(query, key, value, mask=mask_array(mask))
   return out.reshape(*out.shape[:2], -1)
+
+
+def _of_rounded_products(
+  query: Array, key: Array, value: Array, mask: Array | None
+) -> Array:
+  """Attention with `products.einsum`; softmax and result are float32."""
+  batch, length, heads, features = query.shape
+  grouped = query.reshape(batch, length, key.shape[2], -1, features)
+  scores = products.einsum('blkgd,bmkd->bkglm', grouped, key) / features**0.5
+  if mask is not None:
+    scores = jnp.where(mask[:, :, None], scores, NEVER)
+  out = products.einsum('bkglm,bmkd->blkgd', jax.nn.softmax(scores), value)
+  return out.reshape(batch, length, heads, features)
 
 
 def cudnn(

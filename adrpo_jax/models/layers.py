@@ -1,12 +1,14 @@
 """Layers that several models share."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from adrpo_jax.models import products
 from adrpo_jax.types import Array
 
 
@@ -30,6 +32,7 @@ class Linear(nn.Module):
       use_bias=self.use_bias,
       kernel_init=self.kernel_init,
       dtype=x.dtype,
+      dot_general=lambda rows, kernel, *_, **__: products.matmul(rows, kernel),
       name='dense',
     )
     rows = x.reshape(-1, x.shape[-1])
@@ -39,7 +42,7 @@ class Linear(nn.Module):
         self.get_variable('params', name).astype(x.dtype)
         for name in ('lora_a', 'lora_b')
       )
-      y += (rows @ down) @ up
+      y += products.matmul(products.matmul(rows, down), up)
     return y.reshape(*x.shape[:-1], self.features)
 
 
@@ -60,8 +63,9 @@ class GroupNorm(nn.Module):
     size = width // self.groups
     pool = jnp.kron(jnp.eye(self.groups), jnp.full((size, size), 1 / size))
     flat = x.reshape(x.shape[0], -1, width).astype(jnp.float32)
-    centered = flat - (flat.mean(1) @ pool)[:, None]
-    variance = jnp.mean(centered**2, 1) @ pool
+    pooled = partial(jnp.matmul, b=pool, precision='float32')
+    centered = flat - pooled(flat.mean(1))[:, None]
+    variance = pooled(jnp.mean(centered**2, 1))
     factor = jax.lax.rsqrt(variance + 1e-6) * scale[None]
     out = centered * factor[:, None] + bias[None, None]
     return out.reshape(x.shape).astype(x.dtype)

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adrpo_jax.models import products
 from adrpo_jax.models.compute import Compute, stack
 from adrpo_jax.models.config_types import (
   Between,
@@ -157,7 +158,13 @@ def init_params(config: AudioTowerConfig, key: Array) -> PyTree:
 def _convolution(features: int, stride: int, dtype: Any, name: str) -> nn.Conv:
   """Kernel 3 with one zero on either side; `SAME` differs at stride 2."""
   return nn.Conv(
-    features, (3,), strides=stride, padding=((1, 1),), dtype=dtype, name=name
+    features,
+    (3,),
+    strides=stride,
+    padding=((1, 1),),
+    dtype=dtype,
+    conv_general_dilated=products.convolution,
+    name=name,
   )
 
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adrpo_jax.models import products
 from adrpo_jax.types import Array, PyTree
 
 # (states [*, D], output embedding [V, D]) -> logits [*, V]
@@ -40,7 +41,7 @@ def logits(hidden: Array, embedding: Array) -> Array:
 
   Products have the dtype of `hidden`; they are summed in float32.
   """
-  return jnp.einsum(
+  return products.einsum(
     '...d,vd->...v',
     hidden,
     embedding.astype(hidden.dtype),

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from adrpo_jax.models import attention, products
 from adrpo_jax.models.config_types import (
   Between,
   Items,
@@ -159,10 +160,17 @@ class Middle(nn.Module):
       x.shape[0], -1, width
     )
     q, k, v = (Linear(width, name=f'to_{n}')(flat)[:, :, None] for n in 'qkv')
-    mixed = jax.nn.dot_product_attention(q, k, v)[:, :, 0]
+    mixed = attention.xla(q, k, v)
     x = x + Linear(width, name='to_out')(mixed).reshape(x.shape)
     return ResNet(width, self.groups, name='resnets_1')(x)
 
 
 def _conv(width: int, name: str, strides: int = 1, padding=1) -> nn.Conv:
-  return nn.Conv(width, (3, 3), strides=strides, padding=padding, name=name)
+  return nn.Conv(
+    width,
+    (3, 3),
+    strides=strides,
+    padding=padding,
+    conv_general_dilated=products.convolution,
+    name=name,
+  )
