@@ -7,7 +7,14 @@ from typing import Any
 from adrpo_jax.report import page
 from adrpo_jax.report.run_record import RunRecord
 from adrpo_jax.stats.measures import Measure, difference, ratio
-from adrpo_jax.stats.number_format import decimal, is_finite, percent
+from adrpo_jax.stats.number_format import (
+  decimal,
+  decimal_difference,
+  decimal_places,
+  is_finite,
+  percent,
+)
+from adrpo_jax.stats.overoptimization import Fall, falls
 
 
 def tuned_title(run: RunRecord) -> str:
@@ -68,8 +75,28 @@ def headline(run: RunRecord) -> str:
     'Result',
     lead,
     '' if run.summary else page.note(unfinished),
+    page.notes(warnings(run)),
     page.grid('cards', _cards(run)),
     page.table(['', 'Base', tuned, 'Difference'], rows),
+  )
+
+
+def warnings(run: RunRecord) -> list[str]:
+  """Returns a line for each monitored reward that training has worsened."""
+  reward = run.settings.get('reward')
+  names = reward.get('monitor_only', ()) if isinstance(reward, dict) else ()
+  return [_warning(fall) for fall in falls(run.evaluations, names)]
+
+
+def _warning(fall: Fall) -> str:
+  places = decimal_places(fall.peak, fall.last)
+  change = decimal_difference(fall.last - fall.peak, fall.error, places)
+  return (
+    f'Over-optimization: {fall.name}, which is monitored and not trained on, '
+    f'fell from {decimal(fall.peak)} at step {fall.step} to '
+    f'{decimal(fall.last)} ({change}), while the trained reward rose from '
+    f'{decimal(fall.trained_peak)} to {decimal(fall.trained_last)}. Stop at '
+    f'step {fall.step}, or weigh the divergence from the reference more.'
   )
 
 

@@ -41,6 +41,24 @@ def test_the_headline_has_the_numbers_of_the_summary(finished):
   assert '1,024 samples each' in text
 
 
+def test_the_headline_warns_of_over_optimization(finished):
+  run = read_run(finished)
+  assert headline.warnings(run) == []
+  settings = run.settings | {'reward': {'monitor_only': ['gold']}}
+  evaluations = [
+    {'step': s, 'reward': r, 'gold/reward': g, 'gold/reward_se': 0.01}
+    for s, r, g in ((0, 0.1, 0.30), (20, 0.2, 0.45), (40, 0.3, 0.36))
+  ]
+  run = dataclasses.replace(
+    run, config={'config': settings}, evaluations=evaluations
+  )
+  (line,) = headline.warnings(run)
+  assert line.startswith('Over-optimization: gold, which is monitored')
+  assert 'fell from 0.450 at step 20 to 0.360 (−0.090 ± 0.014)' in line
+  assert 'the trained reward rose from 0.200 to 0.300' in line
+  assert page.note(line) in headline.headline(run)
+
+
 def test_the_page_has_the_facts_of_the_run(finished):
   text = text_of(finished / 'report.html')
   for fact in (
