@@ -26,7 +26,9 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 ROOMS = {
   'models/files': '',
   'models/clip': 'compute config_types layers',
-  'models/decoder': 'attention_masks compute config_types files layers products',
+  'models/decoder': (
+    'attention_masks compute config_types files layers products'
+  ),
   'models/audio': 'compute config_types decoder files layers products',
   'models/omni': 'audio config_types decoder files',
   'rewards/text': '',
