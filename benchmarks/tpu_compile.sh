@@ -60,7 +60,7 @@ compile qwen3_0p6b_v5e_2x2 llm.py:qwen3_0p6b --prompts_per_chip=4 \
 compile qwen2p5_7b_v5p_4x4x4 llm.py:qwen2p5_7b --prompts_per_chip=4 \
   --topology=v5p:4x4x4
 compile qwen2p5_7b_v5e_16x16 llm.py:qwen2p5_7b --prompts_per_chip=4 \
-  --topology=v5e:16x16
+  --topology=v5e:16x16 "${two[@]}"
 
 uneven() { # NAME CONFIG TOPOLOGY PROMPTS_PER_CHIP SEQUENCES
   local flags=("$2" --topology="$3" --prompts_per_chip="$4" --programs=rollout
