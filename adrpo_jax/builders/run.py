@@ -123,7 +123,6 @@ def build(
   config = with_products(with_gather(config, mesh), mesh)
   family = family_of(config)
   method = make_method(config, family.methods)
-  groups = config.prompts.prompts_per_step, config.prompts.group_size
   checks.check_groups(method, config, family.methods)
   checks.check_guidance(method, config)
   checks.check_rewards(config.reward)
@@ -133,27 +132,12 @@ def build(
   precision = config.compute.products
   generator = in_precision(family.generator(config, mesh), precision)
   adapted = adaptation.make_adaptation(config.model)
-  extrapolation = config.training.extrapolation
-
   place = partial(sharding.put_own_rows, mesh)
-  gather = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(mesh))
+  whole = sharding.replicated(mesh)
+  gather = jax.jit(lambda tree: tree, out_shardings=whole)
   encode = _encoder(generator, task, mesh)
   batches = encode(task.training)
-
-  def on_mesh(
-    prompts: prompt_sources.PromptSet,
-  ) -> Callable[[np.ndarray], PromptBatch]:
-    encoded = encode(prompts)
-    return lambda ids: place(encoded(ids))
-
-  def read(step: int) -> PromptBatch:
-    ids = prompt_sources.step_ids(
-      len(task.training), groups[0], step, config.seed
-    )
-    return batches(ids)
-
-  ahead = read_ahead(read)
-
+  ahead = read_ahead(_reader(config, len(task.training), batches))
   programs = make_programs(
     config,
     method,
@@ -164,10 +148,76 @@ def build(
   )
   adapted.check(programs.abstract.params, generator)
   drawing = generator.drawn(method, adaptation.overlay)
+  extrapolation = config.training.extrapolation
+  return Run(
+    method=method,
+    frozen=generator.frozen,
+    prompts_at=lambda step: place(ahead(step)),
+    prompts_of=_placed(place, batches),
+    prompt_count=len(task.training),
+    id_limits=generator.id_limits,
+    place=partial(sharding.put_rows, mesh),
+    measures=programs.modality.measures,
+    encode=lambda prompts: _placed(place, encode(prompts)),
+    rollout=jax.jit(programs.modality.rollout),
+    decode=jax.jit(programs.modality.decode),
+    reward=task.reward(task.training, dict),
+    parts=config.compute.reward_chunks,
+    gather=gather,
+    update=jax.jit(
+      programs.update, donate_argnums=0, out_shardings=(programs.layout, whole)
+    ),
+    policy=jax.jit(_policy(adapted, extrapolation)),
+    draw=jax.jit(drawing.rollout),
+    export=_export(adapted, extrapolation, generator),
+    evaluate=_evaluator(config, task, generator, encode, place, gather),
+    held_out=task.held_out,
+    init=partial(
+      jax.jit(programs.init, out_shardings=programs.layout),
+      generator.frozen['reference'],
+    ),
+    abstract=programs.abstract,
+    kind=task.kind,
+    modality=family.modality,
+    replay_tolerance=_replay_tolerance(config, method),
+    identity=generator.identity,
+    groups=(config.prompts.prompts_per_step, config.prompts.group_size),
+  )
+
+
+def _reader(
+  config: ConfigDict, count: int, batches: Batches
+) -> Callable[[int], PromptBatch]:
+  """Makes (step) -> the prompts of that step, of `count`, on the host."""
+
+  def read(step: int) -> PromptBatch:
+    per_step = config.prompts.prompts_per_step
+    return batches(prompt_sources.step_ids(count, per_step, step, config.seed))
+
+  return read
+
+
+def _placed(place: Callable[[PyTree], PyTree], batches: Batches) -> Batches:
+  """Makes (ids) -> these prompts on the mesh."""
+  return lambda ids: place(batches(ids))
+
+
+def _policy(
+  adapted: adaptation.Adaptation, extrapolation: float
+) -> Callable[[TrainState, PyTree], PyTree]:
+  """Makes (state, frozen) -> full parameters."""
 
   def policy(state: TrainState, frozen: PyTree) -> PyTree:
     params = adaptation.policy_params(state)
     return adapted.policy(params, frozen, extrapolation)
+
+  return policy
+
+
+def _export(
+  adapted: adaptation.Adaptation, extrapolation: float, generator: Generator
+) -> Callable[[TrainState, PyTree, pathlib.Path], pathlib.Path | None]:
+  """Makes (state, frozen, folder) -> the file that process 0 writes there."""
 
   def export(
     state: TrainState, frozen: PyTree, folder: pathlib.Path
@@ -179,41 +229,7 @@ def build(
       return None
     return adapted.save(host, extrapolation, generator, folder)
 
-  layout, whole = programs.layout, sharding.replicated(mesh)
-  return Run(
-    method=method,
-    frozen=generator.frozen,
-    prompts_at=lambda step: place(ahead(step)),
-    prompts_of=lambda ids: place(batches(ids)),
-    prompt_count=len(task.training),
-    id_limits=generator.id_limits,
-    place=partial(sharding.put_rows, mesh),
-    measures=programs.modality.measures,
-    encode=on_mesh,
-    rollout=jax.jit(programs.modality.rollout),
-    decode=jax.jit(programs.modality.decode),
-    reward=task.reward(task.training, dict),
-    parts=config.compute.reward_chunks,
-    gather=gather,
-    update=jax.jit(
-      programs.update, donate_argnums=0, out_shardings=(layout, whole)
-    ),
-    policy=jax.jit(policy),
-    draw=jax.jit(drawing.rollout),
-    export=export,
-    evaluate=_evaluator(config, task, generator, encode, place, gather),
-    held_out=task.held_out,
-    init=partial(
-      jax.jit(programs.init, out_shardings=layout),
-      generator.frozen['reference'],
-    ),
-    abstract=programs.abstract,
-    kind=task.kind,
-    modality=family.modality,
-    replay_tolerance=_replay_tolerance(config, method),
-    identity=generator.identity,
-    groups=groups,
-  )
+  return export
 
 
 def _replay_tolerance(config: ConfigDict, method: Method) -> float:
