@@ -117,7 +117,8 @@ class TrainState:
 
   `params` holds trainable leaves only (under LoRA, the adapters). The other
   trees have the same structure, or are None where a run does not use them. A
-  method reads `ema` and `old`; evaluation, sampling and export use `averaged`.
+  method reads `ema` and `old`, and `reference` in place of the base where the
+  reference moves; evaluation, sampling and export use `averaged`.
   """
 
   step: Array
@@ -127,6 +128,7 @@ class TrainState:
   ema: PyTree | None
   old: PyTree | None
   averaged: PyTree | None
+  reference: PyTree | None = None
 
 
 class Modality(NamedTuple):

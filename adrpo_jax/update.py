@@ -58,6 +58,7 @@ def init_state(
   groups: tuple[int, int],
   *,
   averaged: bool,
+  moving_reference: bool = False,
 ) -> TrainState:
   """Makes the state before the first step. groups = (P, G)."""
   template = Weights(jnp.zeros(groups), jnp.zeros(groups))
@@ -73,6 +74,7 @@ def init_state(
     ema=copy(method.ema_decay is not None),
     old=copy(method.old_decay is not None),
     averaged=copy(averaged),
+    reference=copy(moving_reference),
   )
 
 
@@ -86,6 +88,7 @@ def make_update(
   averaging_decay: optax.Schedule | None,
   materialize: Callable[[PyTree, PyTree], PyTree],
   gathering: Gathering = WHOLE,
+  reference_sync_steps: int = 0,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
   """Makes (state, frozen, samples, scores, prompts, key) -> (state, metrics).
 
@@ -102,6 +105,8 @@ def make_update(
     averaging_decay: of averaged parameters; None for none.
     materialize: (params, frozen) -> full parameters.
     gathering: of weights that devices share, for all microbatches.
+    reference_sync_steps: steps after which the averaged policy becomes the
+      reference of a state that keeps one; the policy, if nothing is averaged.
   """
   gather = gathering.gather
 
@@ -118,7 +123,7 @@ def make_update(
     term_weights = divergence_weights(method, weights, valid)
     frozen = frozen | {'reference': gather(frozen['reference'])}
     copies = {
-      name: copy if name == 'reference' else gather(copy)
+      name: copy if copy is frozen['reference'] else gather(copy)
       for name, copy in _anchor_parameters(
         method, state, frozen, materialize
       ).items()
@@ -157,6 +162,7 @@ def make_update(
     (params, optimizer_state), (values, totals, grad_norms, update_norms) = (
       jax.lax.scan(inner, (state.params, state.optimizer), inner_keys)
     )
+    averaged = _towards(state.averaged, params, averaging_decay, state.step)
     new = TrainState(
       step=state.step + 1,
       params=params,
@@ -164,7 +170,13 @@ def make_update(
       transform=transform,
       ema=_towards(state.ema, params, method.ema_decay, state.step),
       old=_towards(state.old, params, method.old_decay, state.step),
-      averaged=_towards(state.averaged, params, averaging_decay, state.step),
+      averaged=averaged,
+      reference=_synchronized(
+        state.reference,
+        params if averaged is None else averaged,
+        state.step + 1,
+        reference_sync_steps,
+      ),
     )
     finite = jnp.isfinite(values).all() & jnp.isfinite(grad_norms).all()
     result = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
@@ -204,7 +216,9 @@ def _anchor_parameters(
     for name in anchors(method)
     if name != 'reference'
   }
-  return named | {'reference': frozen['reference']}
+  if state.reference is None:
+    return named | {'reference': frozen['reference']}
+  return named | {'reference': materialize(state.reference, frozen)}
 
 
 def _gradient(loss: Callable, scatter: Callable[[PyTree], PyTree]) -> Callable:
@@ -268,3 +282,12 @@ def _towards(
   if decay is None:
     raise ValueError('Expected a decay for a copy that the state keeps.')
   return optax.incremental_update(params, copy, 1 - decay(step))
+
+
+def _synchronized(
+  reference: PyTree | None, policy: PyTree, step: Array, period: int
+) -> PyTree | None:
+  """Returns the policy after every `period` steps, else the reference."""
+  if reference is None:
+    return None
+  return optax.periodic_update(policy, reference, step, period)

@@ -112,6 +112,10 @@ SETTINGS = {
     'max_grad_norm': 1.0,  # gradients of a larger norm are scaled down to it
     'ema_decay': 0.0,  # of averaged weights, 0 for none
     'extrapolation': 1.0,  # λ of reference + λ·(trained − reference)
+    # Steps after which the policy that is evaluated, before λ, becomes the
+    # reference of the divergence; 0: the base stays it (ProRL, TR-DPO).
+    # Evaluations report the divergence from the base all the same.
+    'reference_sync_steps': 0,
   },
   'reward': {
     # The scale of each term: raw, standard (by the step), group (by the

@@ -106,6 +106,10 @@ SETTINGS = {
     # λ of reference + λ·(averaged − reference), which is evaluated, sampled
     # and exported. Above 1: more success for more divergence, without training.
     'extrapolation': 1.25,
+    # Steps after which the policy that is evaluated, before λ, becomes the
+    # reference of the divergence; 0: the base stays it (ProRL, TR-DPO).
+    # Evaluations report the divergence from the base all the same.
+    'reference_sync_steps': 0,
   },
   'reward': {
     # The scale of each term: raw, standard (by the step), group (by the

@@ -219,6 +219,41 @@ def test_averaged_weights_are_apart_from_those_a_method_reads():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('rank', [0, 4])
+def test_the_averaged_policy_becomes_the_reference_after_some_steps(rank):
+  run = built(
+    training__ema_decay=0.5,
+    training__reference_sync_steps=2,
+    model__lora_rank=rank,
+  )
+  state = run.init()
+  base = jax.device_get(state.reference)
+  first, _ = run.update(state, *small_run.made_step(run))
+  assert_same(jax.device_get(first.reference), base)
+  second, _ = run.update(first, *small_run.made_step(run))
+  assert_same(jax.device_get(second.reference), jax.device_get(second.averaged))
+  moved = changes(base, jax.device_get(second.reference))
+  assert max(np.abs(change).max() for change in moved.values()) > 1e-6
+
+
+@pytest.mark.slow
+def test_the_divergence_is_from_the_reference_that_moves():
+  """A policy that is its own reference has none, wherever the base is."""
+  options = {'training__updates_per_rollout': 1}
+  moving = built(**options, training__reference_sync_steps=5)
+  state = shaken_state(moving)
+  copied = jax.tree.map(jnp.copy, state.params)
+  _, metrics = moving.update(
+    state.replace(reference=copied), *small_run.made_step(moving)
+  )
+  assert float(metrics['divergence']) == pytest.approx(0.0, abs=1e-9)
+  fixed = built(**options)
+  assert fixed.init().reference is None
+  _, metrics = fixed.update(shaken_state(fixed), *small_run.made_step(fixed))
+  assert float(metrics['divergence']) > 1e-5
+
+
+@pytest.mark.slow
 def test_the_copies_move_towards_the_parameters_after_the_step():
   """nft: old <- d·old + (1 − d)·params, d = 0 in step 0, 0.001 in step 1."""
   run = built(method__name='nft')

@@ -72,6 +72,7 @@ RUN: dict[str, Values] = {
   'training.max_grad_norm': POSITIVE,
   'training.ema_decay': DECAY,
   'training.extrapolation': POSITIVE,
+  'training.reference_sync_steps': NONE_OR_COUNT,
   'eval.every': NONE_OR_COUNT,
   'eval.num_prompts': SIZE,
   'eval.group_size': SIZE,

@@ -121,7 +121,8 @@ def _sizes(config: ConfigDict) -> mesh_rule.Sizes:
   once = _count(reference) * min(used, _itemsize(reference))
   lora = config.model.lora_rank > 0
   trained = _count(state.params) * used
-  older = sum(copy is not None for copy in (state.old, state.ema))
+  copies = state.old, state.ema, state.reference
+  older = sum(copy is not None for copy in copies)
   return mesh_rule.Sizes(
     whole=_bytes(others),
     frozen=_bytes(reference),

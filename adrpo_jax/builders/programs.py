@@ -45,6 +45,7 @@ def make_programs(
   groups = config.prompts.prompts_per_step, config.prompts.group_size
   trained = (groups[0], 2) if 'pairs' in method.needs else groups
   averaged = config.training.ema_decay > 0
+  sync_steps = config.training.reference_sync_steps
   modality = generator.modality(method, adapted.materialize)
 
   # The base is an argument: closed over, it would be a constant, and so a
@@ -52,7 +53,14 @@ def make_programs(
   def init(base: PyTree) -> TrainState:
     params = adapted.trainable(base, jax.random.key(config.seed))
     copied = jax.tree.map(jnp.copy, params)
-    return init_state(copied, method, optimizer, trained, averaged=averaged)
+    return init_state(
+      copied,
+      method,
+      optimizer,
+      trained,
+      averaged=averaged,
+      moving_reference=sync_steps > 0,
+    )
 
   def shared(gradients: PyTree) -> PyTree:
     """The gradients of gathered parameters, split and stored as these are."""
@@ -76,6 +84,7 @@ def make_programs(
     gathering=Gathering(generator.gather, shared)
     if generator.gather
     else WHOLE,
+    reference_sync_steps=sync_steps,
   )
   return Programs(
     modality, init, update, sharding.abstract(shapes, layout), layout

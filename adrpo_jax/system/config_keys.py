@@ -71,6 +71,8 @@ SPLIT: dict[str, tuple[str, Callable[[Any], Any]]] = {
   'eval.guidance_scales': ('sampler.guidance_scale', lambda scale: [scale]),
   # All sequences were sampled at once.
   'sampler.max_num_seqs': ('sampler.temperature', lambda temperature: 0),
+  # The base was the reference of the whole run.
+  'training.reference_sync_steps': ('training.extrapolation', lambda _: 0),
 }
 
 # Last word of a key -> old value -> new value.
