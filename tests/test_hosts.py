@@ -2,9 +2,9 @@
 
 Weights are split over processes by fsdp, or by tensor as well. What a run on
 several hosts leaves is what one host leaves, to rounding, though all of its
-processes were killed once. A family takes two minutes of two cores, so there
-are two of them here, one for each mesh; with HOSTS=all in the environment there
-are all.
+processes were killed once. A family takes minutes of two cores, so there is one
+of them here, split by fsdp and by tensor; with HOSTS=all in the environment
+there are all.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ FAMILIES = {
     [PROMPT, f'--audio={SOUND}'],
   ),
 }
-ALWAYS = ('world', 'text_world')
+ALWAYS = ('text_world',)
 
 
 @contextlib.contextmanager
@@ -131,7 +131,7 @@ def exported(workdir):
 def case(name):
   """A family of the table, which may wait for HOSTS=all."""
   waits = name not in ALWAYS and os.environ.get('HOSTS') != 'all'
-  reason = 'takes two minutes; HOSTS=all runs it'
+  reason = 'takes minutes; HOSTS=all runs it'
   return pytest.param(name, marks=pytest.mark.skipif(waits, reason=reason))
 
 
