@@ -71,16 +71,16 @@ uneven() { # NAME CONFIG TOPOLOGY PROMPTS_PER_CHIP SEQUENCES
 uneven qwen3_0p6b_v5e_2x2 llm.py:qwen3_0p6b v5e:2x2 8 128
 uneven qwen2p5_7b_v5p_4x4x4 llm.py:qwen2p5_7b v5p:4x4x4 4 256
 
-omni() { # NAME TOPOLOGY FSDP TENSOR LORA_RANK SHARED_PREFIX FLAGS...
+omni() { # NAME TOPOLOGY FSDP TENSOR LORA_RANK SHARED_PREFIX
   compile "omni_7b_$1" audio.py:qwen2p5_omni_7b --prompts_per_chip=4 \
     --config.prompts.max_prompt_length=896 \
     --config.sampler.max_completion_length=128 \
     --config.compute.shared_prefix="$6" --topology="$2" \
     --config.model.lora_rank="$5" --config.mesh.fsdp="$3" \
-    --config.mesh.tensor="$4" "${@:7}"
+    --config.mesh.tensor="$4" "${two[@]}"
 }
+omni lora_v5e_2x2_repeated v5e:2x2 1 4 16 False
 omni lora_v5e_2x2 v5e:2x2 1 4 16 True
-omni lora_v5e_2x2_repeated v5e:2x2 1 4 16 False "${two[@]}"
-omni lora_v6e_2x2 v6e:2x2 1 4 16 True "${two[@]}"
-omni full_v5p_2x2x2 v5p:2x2x2 8 1 0 True "${two[@]}"
-omni full_v5e_4x8 v5e:4x8 8 4 0 True "${two[@]}"
+omni lora_v6e_2x2 v6e:2x2 1 4 16 True
+omni full_v5p_2x2x2 v5p:2x2x2 8 1 0 True
+omni full_v5e_4x8 v5e:4x8 8 4 0 True

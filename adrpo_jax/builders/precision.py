@@ -81,23 +81,25 @@ def choose(mesh: jax.sharding.Mesh) -> Choice:
 
 def in_precision(generator: Generator, precision: str) -> Generator:
   """Returns the generator whose products have a precision of `PRECISIONS`."""
+  if precision == 'default':
+    return generator
   context = PRECISIONS[precision]
 
-  def traced(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
+  def traced(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def in_context(*arguments: Any, **keywords: Any) -> Any:
       with context():
         return function(*arguments, **keywords)
 
+    in_context.__name__ = name  # That of the compiled program.
     return in_context
 
   def of(make: Callable[..., Modality]) -> Callable[..., Modality]:
     def made(*arguments: Any) -> Modality:
       modality = make(*arguments)
       return modality._replace(
-        rollout=traced(modality.rollout),
-        decode=traced(modality.decode),
-        loss_terms=traced(modality.loss_terms),
+        rollout=traced('rollout', modality.rollout),
+        decode=traced('decode', modality.decode),
+        loss_terms=traced('loss_terms', modality.loss_terms),
       )
 
     return made

@@ -95,7 +95,7 @@ def _early_loops(
   found = [
     line.name
     for line in module[entry]
-    if line.op == 'while' and 'known_trip_count' not in line.rest
+    if line.op == 'while' and not _is_counted(module, line.rest)
   ]
   if len(found) != len(loops.iterations):
     raise ValueError(
@@ -103,6 +103,27 @@ def _early_loops(
       f'{len(found)}.'
     )
   return dict(zip(found, loops.iterations, strict=True))
+
+
+def _is_counted(module: Mapping[str, list[Instruction]], rest: str) -> bool:
+  """Returns True for a loop whose number of iterations is known.
+
+  Its annotation has the number, or its condition is counter < constant alone.
+  """
+  if 'known_trip_count' in rest:
+    return True
+  condition = re.search(r'condition=%([\w.-]+)', rest)
+  if condition is None:
+    return False
+  *others, root = module[condition[1]]
+  if root.op != 'compare' or 'direction=LT' not in root.rest:
+    return False
+  made_by = {line.name: line.op for line in others}
+  operands = OPERAND.findall(root.rest.partition(')')[0])
+  return [made_by.get(name) for name in operands] == [
+    'get-tuple-element',
+    'constant',
+  ]
 
 
 def _first_body(lines: list[Instruction], early: Mapping[str, int]) -> str:

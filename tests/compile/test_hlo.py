@@ -302,3 +302,29 @@ def test_loops_that_can_end_early_run_as_often_as_they_are_said_to():
   assert moved == 10 * 192 + 5 * 256 + 2 * 256 + 3 * 192
   with pytest.raises(ValueError, match='found 2'):
     hlo.bytes_moved(EARLY, Loops((5,)))
+
+
+# The layers of a tower, whose loop the TPU compiler does not annotate.
+COUNTED = """
+%layers (t: (s32[], f32[4,8])) -> pred[] {
+  %n = s32[] constant(7)
+  %t = (s32[], f32[4,8]{1,0}) parameter(0)
+  %i = s32[] get-tuple-element(%t), index=0
+  ROOT %lt = pred[] compare(%i, %n), direction=LT
+}
+"""
+
+
+def test_a_loop_that_only_counts_does_not_end_early():
+  """Seven iterations of 192 bytes, each after a condition of nine bytes."""
+  text = EARLY.replace('condition=%more', 'condition=%layers', 1)
+  text = text.replace('backend_config={"known_trip_count":{"n":"10"}}', '')
+  text = text.replace('\n\n%body.1', COUNTED + '\n%body.1', 1)
+  assert 'known_trip_count' not in text
+  moved = hlo.bytes_moved(text, Loops((5, 3), branches=2))
+  assert moved == 7 * (192 + 9) + 5 * 256 + 2 * 256 + 3 * 192
+  with pytest.raises(ValueError, match='found 3'):
+    hlo.bytes_moved(
+      text.replace('ROOT %lt = pred[] compare', 'ROOT %lt = pred[] and'),
+      Loops((5, 3)),
+    )
