@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the tables and plots of SD3 in docs/scaling.md from the reports in
-# results/tpu/, which benchmarks/tpu_compile.sh compiles: results/scaling/.
+# Makes the tables and plots of docs/scaling.md from the reports in results/tpu/,
+# which benchmarks/tpu_compile.sh compiles: results/scaling/.
 #
 #   benchmarks/scaling_study.sh
 set -euo pipefail
@@ -21,3 +21,4 @@ study sd3_lora lora_512_v5e_4x4 lora_512_v5e_8x8 lora_512_v5e_16x16 \
   lora_512_2_v5e_16x16
 study sd3_full full_512_v5e_4x4 full_512_v5e_8x8 full_512_v5e_16x16 \
   full_512_2_v5e_16x16
+study qwen qwen3_0p6b_v5e_2x2 qwen2p5_7b_v5p_4x4x4 qwen2p5_7b_v5e_16x16
