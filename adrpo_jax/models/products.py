@@ -2,9 +2,9 @@
 
 Under `in_bfloat16` the operands of a product are rounded to bfloat16; products
 are summed in float32, and the result stays float32. That is what a TPU does
-with float32 by default. Processors whose matrix units read bfloat16 (AMX) are
-several times faster so, and XLA does it on a CPU in no other way: it ignores or
-refuses the precisions of `jax.default_matmul_precision` there.
+with float32 by default, and faster on processors whose matrix units read
+bfloat16 (AMX). XLA does it on a CPU in no other way: it ignores or refuses the
+precisions of `jax.default_matmul_precision` there.
 """
 
 from collections.abc import Callable, Iterator
