@@ -80,7 +80,9 @@ def _train_or_finish(
   wandb_mirror.check(project)
   mesh = builders.make_mesh(config, devices)
   stored = read_config(workdir)
-  before = stored['config']['compute'].get('products') if stored else None
+  before = None
+  if stored:  # A run that is older than the key had JAX's default.
+    before = stored['config']['compute'].get('products', 'default')
   config = builders.with_products(config, mesh, before, _say)
   run = builders.build(config, mesh)
   claim_workdir(config, workdir, run.identity)

@@ -52,7 +52,7 @@ def with_products(
   if config.compute.products != AUTO:
     return config
   chosen = config.copy_and_resolve_references()
-  if stored is None or stored == AUTO:
+  if stored is None:
     chosen.compute.products, reason = choose(mesh)
     report(reason)
   else:

@@ -233,10 +233,12 @@ def _export(
 
 
 def _replay_tolerance(config: ConfigDict, method: Method) -> float:
-  """The limit of |Δ log p|; none for pairs, which the base has drawn."""
-  if 'pairs' in method.needs:
-    return float('inf')
-  if config.compute.products == 'bfloat16':
+  """The limit of |Δ log p|.
+
+  There is none for pairs, which the base has drawn, nor where products are
+  rounded: programs that order them differently then differ by more.
+  """
+  if 'pairs' in method.needs or config.compute.products == 'bfloat16':
     return float('inf')
   return REPLAY_TOLERANCES.get(config.model.dtype, float('inf'))
 

@@ -112,18 +112,26 @@ def _is_counted(module: Mapping[str, list[Instruction]], rest: str) -> bool:
   """
   if 'known_trip_count' in rest:
     return True
-  condition = re.search(r'condition=%([\w.-]+)', rest)
-  if condition is None:
+  lines = _condition(module, rest)
+  if not lines:
     return False
-  *others, root = module[condition[1]]
+  root = lines[-1]
   if root.op != 'compare' or 'direction=LT' not in root.rest:
     return False
-  made_by = {line.name: line.op for line in others}
+  made_by = {line.name: line.op for line in lines}
   operands = OPERAND.findall(root.rest.partition(')')[0])
   return [made_by.get(name) for name in operands] == [
     'get-tuple-element',
     'constant',
   ]
+
+
+def _condition(
+  module: Mapping[str, list[Instruction]], rest: str
+) -> list[Instruction]:
+  """Returns the computation that says whether a loop goes on, root last."""
+  condition = re.search(r'condition=%([\w.-]+)', rest)
+  return module.get(condition[1], []) if condition else []
 
 
 def _first_body(lines: list[Instruction], early: Mapping[str, int]) -> str:
@@ -152,11 +160,9 @@ def _trips(module: Mapping[str, list[Instruction]], rest: str) -> int:
   count = re.search(r'known_trip_count\D+(\d+)', rest)
   if count:
     return int(count[1])
-  condition = re.search(r'condition=%([\w.-]+)', rest)
-  lines = module.get(condition[1], []) if condition else []
   limits = [
     int(line.rest.split(')')[0])
-    for line in lines
+    for line in _condition(module, rest)
     if line.op == 'constant' and line.type.startswith('s32[]')
   ]
   return max(limits, default=1)

@@ -3,13 +3,14 @@
 import json
 
 import jax
+import numpy as np
 import pytest
 import small_run
 
 from adrpo_jax import builders, sharding
 from adrpo_jax.builders import precision
 
-BOTH = [('t2i', 'debug'), ('llm', 'tiny_hf'), ('audio', 'tiny_hf')]
+FAMILIES = [('t2i', 'debug'), ('llm', 'tiny_hf'), ('audio', 'tiny_hf')]
 
 
 def config_of(products, file='t2i', preset='debug'):
@@ -52,16 +53,29 @@ def test_processes_together_do_not_measure(monkeypatch):
   assert precision.choose(mesh()).products == 'default'
 
 
-@pytest.mark.parametrize(('file', 'preset'), BOTH)
-@pytest.mark.parametrize('products', ['default', 'bfloat16'])
-def test_rollout_and_update_have_these_products(file, preset, products):
+@pytest.mark.parametrize(
+  ('products', 'file', 'preset'),
+  [
+    ('default', *FAMILIES[0]),
+    ('float32', *FAMILIES[0]),
+    *[('bfloat16', *family) for family in FAMILIES],
+  ],
+)
+def test_rollout_and_update_have_these_products(products, file, preset):
   run = builders.build(config_of(products, file, preset), mesh())
-  state, prompts = run.init(), run.prompts_at(0)
-  key = jax.random.key(0)
-  text = run.rollout.lower(
-    run.policy(state, run.frozen), run.frozen, prompts, key
-  ).as_text()
-  assert ('bf16' in text) == (products == 'bfloat16')
+  state, prompts, key = run.init(), run.prompts_at(0), jax.random.key(0)
+  drawing = state.params, run.frozen, prompts, key
+  samples = jax.eval_shape(run.rollout, *drawing)
+  training = samples, small_run.made_scores(), prompts, key
+  for text in (
+    run.rollout.lower(*drawing).as_text(),
+    run.update.lower(state, run.frozen, *training).as_text(),
+  ):
+    assert ('bf16' in text) == (products == 'bfloat16')
+    # Group norms and the like are exact anyway.
+    exact = [line for line in text.splitlines() if 'dot_general' in line]
+    highest = ['HIGHEST' in line for line in exact]
+    assert (np.mean(highest) > 0.9) == (products == 'float32')
   assert (run.replay_tolerance > 1) == (products == 'bfloat16')
 
 
