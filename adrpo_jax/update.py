@@ -14,6 +14,7 @@ copy; each device keeps its share of it, in the dtype of the weights.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -129,20 +130,7 @@ def make_update(
       ).items()
     }
     scale = method.aggregation(modality.entries(samples), valid)
-
-    def loss(params, part):
-      samples, prompts, scale, weights, term_weights, keys = part
-      terms = modality.loss_terms(
-        params, frozen, copies, samples, prompts, weights, keys
-      )
-      mask = terms.mask * append_axes(scale > 0, terms.mask)
-      entry = append_axes(weights.policy, mask) * terms.policy
-      for weight, divergence in zip(
-        term_weights, terms.divergences, strict=True
-      ):
-        entry += append_axes(weight, mask) * divergence
-      value = jnp.sum(append_axes(scale, mask) * mask * entry)
-      return value, diagnostics.totals(terms.metrics, mask)
+    loss = partial(_loss, modality, frozen, copies)
 
     def inner(carry, inner_key):
       params, optimizer_state = carry
@@ -162,20 +150,13 @@ def make_update(
     (params, optimizer_state), (values, totals, grad_norms, update_norms) = (
       jax.lax.scan(inner, (state.params, state.optimizer), inner_keys)
     )
-    averaged = _towards(state.averaged, params, averaging_decay, state.step)
     new = TrainState(
       step=state.step + 1,
       params=params,
       optimizer=optimizer_state,
       transform=transform,
-      ema=_towards(state.ema, params, method.ema_decay, state.step),
-      old=_towards(state.old, params, method.old_decay, state.step),
-      averaged=averaged,
-      reference=_synchronized(
-        state.reference,
-        params if averaged is None else averaged,
-        state.step + 1,
-        reference_sync_steps,
+      **_updated_copies(
+        method, state, params, averaging_decay, reference_sync_steps
       ),
     )
     finite = jnp.isfinite(values).all() & jnp.isfinite(grad_norms).all()
@@ -199,6 +180,30 @@ def make_update(
     return result, metrics
 
   return update
+
+
+def _loss(
+  modality: Modality,
+  frozen: Any,
+  copies: Mapping[str, PyTree],
+  params: PyTree,
+  part: tuple[Any, ...],
+) -> tuple[Array, PyTree]:
+  """Returns Σ scale·mask·(w_policy·ℓ_policy + Σ_k w_k·D_k) of a part.
+
+  Beside it come the totals of the diagnostics. copies: the parameters of the
+  anchors by name.
+  """
+  samples, prompts, scale, weights, term_weights, keys = part
+  terms = modality.loss_terms(
+    params, frozen, copies, samples, prompts, weights, keys
+  )
+  mask = terms.mask * append_axes(scale > 0, terms.mask)
+  entry = append_axes(weights.policy, mask) * terms.policy
+  for weight, divergence in zip(term_weights, terms.divergences, strict=True):
+    entry += append_axes(weight, mask) * divergence
+  value = jnp.sum(append_axes(scale, mask) * mask * entry)
+  return value, diagnostics.totals(terms.metrics, mask)
 
 
 def behavior_params(method: Method, state: TrainState) -> PyTree:
@@ -257,6 +262,28 @@ def _accumulated(
   shapes = jax.eval_shape(gradient, params, first)
   zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
   return jax.lax.scan(add, zeros, parts_of_batch)[0]
+
+
+def _updated_copies(
+  method: Method,
+  state: TrainState,
+  params: PyTree,
+  averaging_decay: optax.Schedule | None,
+  reference_sync_steps: int,
+) -> dict[str, PyTree | None]:
+  """Returns the copies of a policy that a state keeps, after a step."""
+  averaged = _towards(state.averaged, params, averaging_decay, state.step)
+  return {
+    'ema': _towards(state.ema, params, method.ema_decay, state.step),
+    'old': _towards(state.old, params, method.old_decay, state.step),
+    'averaged': averaged,
+    'reference': _synchronized(
+      state.reference,
+      params if averaged is None else averaged,
+      state.step + 1,
+      reference_sync_steps,
+    ),
+  }
 
 
 def _replay(totals: Mapping[str, Any]) -> Metrics:
