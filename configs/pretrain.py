@@ -64,7 +64,13 @@ SHAPES = {
     # A stage: steps, images of a step, learning rate, decay of the averaged
     # weights, steps between two saves, where 0 saves after the last alone.
     'autoencoder': _stage(1000, 32, 4e-3, ema_decay=0.99),
+    # A stage as above, of prompts alone: which object a word is about, and
+    # where that one stands. Without it the flow does not tell left from right.
+    'text_encoder': _stage(600, 128, 1e-3, ema_decay=0.99),
     'flow': _stage(3600, 128, 1.5e-3),  # the transformer; a stage as above
+    # Of the noise levels of flow and distillation, as of SD3's sampler. At 1
+    # few of them are so high that the place of an object is still open.
+    'shift': 3.0,
     # Classifier-free guidance that is distilled into the transformer. With no
     # steps of distillation it is left to the sampler.
     'guidance': 2.0,
@@ -112,6 +118,7 @@ DEBUG = {
   'pretrain': {
     'images': 1024,
     'autoencoder': {'steps': 4, 'batch_size': 4},
+    'text_encoder': {'steps': 4, 'batch_size': 4},
     'flow': {'steps': 4, 'batch_size': 4},
     'distillation': {'steps': 4, 'batch_size': 4},
     'decoder': {'steps': 4, 'batch_size': 4},

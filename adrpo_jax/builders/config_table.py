@@ -243,7 +243,7 @@ _STAGE = {
   'ema_decay': DECAY,
   'save_every': NONE_OR_COUNT,
 }
-_STAGES = ('autoencoder', 'flow', 'distillation', 'decoder')
+_STAGES = ('autoencoder', 'text_encoder', 'flow', 'distillation', 'decoder')
 PRETRAIN_IMAGES: dict[str, Values] = {
   'world': choice(WORLDS),
   'model.path': TEXT,
@@ -252,6 +252,7 @@ PRETRAIN_IMAGES: dict[str, Values] = {
   'pretrain.shares.*': NOT_NEGATIVE,
   'pretrain.kl': NOT_NEGATIVE,
   'pretrain.guidance': GUIDANCE,
+  'pretrain.shift': POSITIVE,
   **{
     f'pretrain.{stage}.{key}': values
     for stage in _STAGES

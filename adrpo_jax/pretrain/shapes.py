@@ -2,10 +2,13 @@
 
 Images of the training prompts are rendered once. A given share of them has a
 wrong caption, so that the base, like real base models, renders objects well but
-often gives them the wrong attributes. An autoencoder learns the images, and a
-flow model learns their latents:
+often gives them the wrong attributes. An autoencoder learns the images. The
+text encoder learns which object a word is about (`word_facts`). A flow model
+learns the latents, and the text encoder with it:
 
-  L = ‖v_θ(x_σ, σ, c) − (ε − x₀)‖²,   σ = sigmoid(n), n ∼ N(0, 1)
+  L = ‖v_θ(x_σ, σ, c) − (ε − x₀)‖²,   σ logit-normal with a shift, as in SD3
+
+Which object stands where is decided near σ = 1: a shift above 1 teaches it.
 
 Then classifier-free guidance is distilled into the flow model, so that a sample
 costs one evaluation per solver step, and the decoder is trained further. Every
@@ -30,8 +33,15 @@ from adrpo_jax.models.sd3.autoencoder import Autoencoder, AutoencoderConfig
 from adrpo_jax.models.sd3.mmdit import MMDiT, MMDiTConfig
 from adrpo_jax.models.shapes.base import Base, initialize
 from adrpo_jax.models.shapes.text_encoder import TextEncoder, TextEncoderConfig
+from adrpo_jax.pretrain.word_facts import (
+  WordFacts,
+  WordHead,
+  word_facts,
+  word_loss,
+)
 from adrpo_jax.samples import image_file
-from adrpo_jax.sampling import guided, paths
+from adrpo_jax.sampling import guided, noise_levels, paths
+from adrpo_jax.sampling.noise_levels import Quantile
 from adrpo_jax.system import cache_files
 from adrpo_jax.system.records import cut_back
 from adrpo_jax.types import Array, PyTree
@@ -117,16 +127,20 @@ def autoencoder_loss(
 
 
 def flow_loss(
-  velocity: Callable[..., Array], batch: tuple[Array, Array], key: Array
+  velocity: Callable[..., Array],
+  levels: Quantile,
+  batch: tuple[Array, Array],
+  key: Array,
 ) -> Array:
-  """The flow-matching loss, logit-normal σ, of a batch (latents, captions)."""
-  x_sigma, sigma, target, tokens = _flow_inputs(*batch, key)
+  """The flow-matching loss of a batch (latents, captions)."""
+  x_sigma, sigma, target, tokens = _flow_inputs(*batch, levels, key)
   return jnp.mean((velocity(x_sigma, sigma, tokens) - target) ** 2)
 
 
 def guidance_loss(
   velocity: Callable[..., Array],
   guided_velocity: Callable[..., Array],
+  levels: Quantile,
   batch: tuple[Array, Array],
   key: Array,
 ) -> Array:
@@ -136,17 +150,17 @@ def guidance_loss(
   is the velocity of the teacher itself. Source: Meng et al., arXiv 2210.03142,
   §3.1.
   """
-  x_sigma, sigma, _, tokens = _flow_inputs(*batch, key)
+  x_sigma, sigma, _, tokens = _flow_inputs(*batch, levels, key)
   target = jax.lax.stop_gradient(guided_velocity(x_sigma, sigma, tokens))
   return jnp.mean((velocity(x_sigma, sigma, tokens) - target) ** 2)
 
 
 def _flow_inputs(
-  latents: Array, tokens: Array, key: Array
+  latents: Array, tokens: Array, levels: Quantile, key: Array
 ) -> tuple[Array, ...]:
   """Returns (x_σ, σ, ε − x₀, captions), one in ten captions left out."""
   noise_key, sigma_key, drop_key = jax.random.split(key, 3)
-  sigma = jax.nn.sigmoid(jax.random.normal(sigma_key, latents.shape[:1]))
+  sigma = levels(jax.random.uniform(sigma_key, latents.shape[:1]))
   noise = jax.random.normal(noise_key, latents.shape)
   dropped = jax.random.bernoulli(drop_key, 0.1, (latents.shape[0], 1))
   x_sigma = paths.interpolate(latents, noise, sigma)
@@ -271,10 +285,12 @@ def run(
   corruption: float,
   shares: dict[str, float],
   autoencoder_stage: StageConfig,
+  text_encoder_stage: StageConfig,
   decoder_stage: StageConfig,
   flow_stage: StageConfig,
   distillation_stage: StageConfig,
   guidance: float,
+  shift: float,
   kl: float,
   seed: int,
   start: Base | None = None,
@@ -309,25 +325,34 @@ def run(
       seed=seed,
     )
   latents = _latents(coder, autoencoder, pixels, count)
-  shift, scale = float(latents.mean()), float(1 / latents.std())
-  if start is not None:
-    shift = start.autoencoder.shift_factor
-    scale = start.autoencoder.scaling_factor
+  if start is None:
+    scaled = dataclasses.replace(
+      SMALL_BASE.autoencoder,
+      shift_factor=float(latents.mean()),
+      scaling_factor=float(1 / latents.std()),
+    )
+  else:
+    scaled = start.autoencoder
+  latents = (latents - scaled.shift_factor) * scaled.scaling_factor
 
   def captioned(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return (latents[rows] - shift) * scale, data.tokens[data.prompt[rows]]
+    return latents[rows], data.tokens[data.prompt[rows]]
 
   text, flow = TextEncoder(SMALL_BASE.text_encoder), MMDiT(SMALL_BASE.mmdit)
+  text_encoder = _train_text_encoder(
+    text, text_encoder_stage, fresh['text_encoder'], data, workdir, seed + 4
+  )
 
   def velocity(params: PyTree, x: Array, sigma: Array, tokens: Array) -> Array:
     condition = text.apply(params['text_encoder'], tokens)
     return flow.apply(params['transformer'], x, sigma, condition)
 
+  levels = noise_levels.logit_normal(shift)
   trained = train_stage(
     'flow',
     flow_stage,
-    lambda p, batch, k: flow_loss(partial(velocity, p), batch, k),
-    {name: fresh[name] for name in ('text_encoder', 'transformer')},
+    lambda p, batch, k: flow_loss(partial(velocity, p), levels, batch, k),
+    {'text_encoder': text_encoder, 'transformer': fresh['transformer']},
     captioned,
     count,
     workdir,
@@ -338,7 +363,9 @@ def run(
   trained = train_stage(
     'distillation',
     distillation_stage,
-    lambda p, batch, k: guidance_loss(partial(velocity, p), teacher, batch, k),
+    lambda p, batch, k: guidance_loss(
+      partial(velocity, p), teacher, levels, batch, k
+    ),
     trained,
     captioned,
     count,
@@ -364,13 +391,40 @@ def run(
     workdir,
     seed=seed + 2,
   )
-  scaled = dataclasses.replace(
-    SMALL_BASE.autoencoder, scaling_factor=scale, shift_factor=shift
-  )
   models = {'params': {'encoder': encoder, 'decoder': decoder}}
   return SMALL_BASE._replace(
     autoencoder=scaled, params=trained | {'autoencoder': models}
   )
+
+
+def _train_text_encoder(
+  model: TextEncoder,
+  stage: StageConfig,
+  params: PyTree,
+  data: CaptionedImages,
+  workdir: pathlib.Path,
+  seed: int,
+) -> PyTree:
+  """Returns the parameters after the stage on the captions of the images."""
+  facts = word_facts([prompt for prompt, _ in shapes_prompts.prompts('train')])
+
+  def captions(rows: np.ndarray) -> tuple[np.ndarray, WordFacts]:
+    prompts = data.prompt[rows]
+    return data.tokens[prompts], WordFacts(*(leaf[prompts] for leaf in facts))
+
+  no_states = jnp.zeros((1, model.config.width))
+  head = WordHead().init(jax.random.key(seed), no_states)
+  trained = train_stage(
+    'text_encoder',
+    stage,
+    partial(word_loss, model),
+    {'text_encoder': params, 'head': head},
+    captions,
+    len(data.prompt),
+    workdir,
+    seed=seed,
+  )
+  return trained['text_encoder']
 
 
 def _dataset(
