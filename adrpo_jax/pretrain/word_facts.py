@@ -56,7 +56,7 @@ def word_facts(texts: Sequence[str]) -> WordFacts:
       labels.color[n, place] = stated.color[n, slot]
       for subject, relation, other in stated.relations[n]:
         if relation != FREE and slot in (subject, other):
-          # A relation and its inverse are neighbours, 2k and 2k + 1.
+          # A relation and its inverse are neighbors, 2k and 2k + 1.
           side = relation if slot == subject else relation ^ 1
           labels.sides[n, place, side] = True
       slot += word in ends
