@@ -7,12 +7,7 @@ import optax
 import pytest
 
 from adrpo_jax.models.shapes.text_encoder import TextEncoder, TextEncoderConfig
-from adrpo_jax.pretrain.word_facts import (
-  WordFacts,
-  WordHead,
-  word_facts,
-  word_loss,
-)
+from adrpo_jax.pretrain.word_facts import WordHead, word_facts, word_loss
 from adrpo_jax.worlds import shapes, shapes_prompts
 
 LEFT, RIGHT, ABOVE, BELOW = range(len(shapes.RELATIONS))
@@ -113,4 +108,3 @@ def test_an_encoder_learns_which_object_is_left():
   states = encoder.apply(params['text_encoder'], tokens).states
   sides = WordHead().apply(params['head'], states)[2] > 0
   np.testing.assert_array_equal(sides[facts.named], facts.sides[facts.named])
-  assert isinstance(facts, WordFacts)
