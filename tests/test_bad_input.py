@@ -307,6 +307,22 @@ def test_a_clip_above_beta0_warns_with_the_reason():
   )
   with pytest.warns(UserWarning, match='no stable fixed point'):
     builders.make_method(config, methods.METHODS)
+  config.training.reference_sync_steps = config.steps  # never moved
+  with pytest.warns(UserWarning, match='no stable fixed point'):
+    builders.make_method(config, methods.METHODS)
+
+
+def test_a_clip_above_beta0_is_quiet_where_the_reference_moves(recwarn):
+  builders.make_method(
+    small_run.make_config(
+      steps=4,
+      training__reference_sync_steps=2,
+      method__adrpo__advantage_clip=1.2,
+      method__adrpo__allow_unstable=False,
+    ),
+    methods.METHODS,
+  )
+  assert not recwarn
 
 
 @pytest.mark.parametrize('mode', ['train', 'sample', 'pretrain'])

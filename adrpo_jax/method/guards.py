@@ -45,9 +45,10 @@ def warn_if_unstable(
 ) -> None:
   """Warns where advantages may reach β₀, unless `allow_unstable`.
 
-  A clip below β₀ is sufficient for stability, not necessary. Schedules are
-  checked at step 0 and at powers of ten up to a million; values that are traced
-  or on a device are not checked.
+  A clip below β₀ is sufficient for stability, not necessary. The fixed point is
+  that of a run whose reference stays the same: one that moves is left before
+  samples widen. Schedules are checked at step 0 and at powers of ten up to a
+  million; values that are traced or on a device are not checked.
   """
   if allow_unstable:
     return
@@ -61,7 +62,8 @@ def warn_if_unstable(
       'is no stable fixed point where E[A|x] >= beta0, since there '
       'v - v_ref = Cov(A, u|x) / (beta0 - E[A|x]): samples may widen until the '
       'run diverges. Keep the clip below beta0 (0.9 * beta0 is the default), '
-      'raise beta0, or pass allow_unstable=True to silence this.',
+      'raise beta0, move the reference (reference_sync_steps), or pass '
+      'allow_unstable=True to silence this.',
       stacklevel=3,
     )
     return
