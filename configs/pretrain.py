@@ -60,6 +60,12 @@ SHAPES = {
       'style': 0.13,
       'composition': 0.15,
     },
+    # Sizes of the base; four layers of width 4 · 32 have 2.3M weights.
+    'transformer': {
+      'num_layers': 4,
+      'num_attention_heads': 4,
+      'attention_head_dim': 32,
+    },
     'kl': 1e-4,  # weight of the KL in the loss of the autoencoder
     # A stage: steps, images of a step, learning rate, decay of the averaged
     # weights, steps between two saves, where 0 saves after the last alone.

@@ -9,7 +9,7 @@ import pytest
 
 from adrpo_jax import train
 from adrpo_jax.checkpoint import Checkpoints
-from adrpo_jax.pretrain import shapes
+from adrpo_jax.pretrain.stage import StageConfig, train_stage
 from adrpo_jax.types import Scores, TrainState, Weights
 
 ZEROS = np.zeros((2, 2))
@@ -66,8 +66,8 @@ def test_a_run_saves_every_so_many_steps_and_the_last(
 
 @pytest.mark.parametrize(('every', 'expected'), [(0, [5]), (2, [2, 4, 5])])
 def test_a_stage_of_pretraining_likewise(tmp_path, saved, every, expected):
-  stage = shapes.StageConfig(5, 1, 0.1, 0.5, every)
-  shapes.train_stage(
+  stage = StageConfig(5, 1, 0.1, 0.5, every)
+  train_stage(
     'stage',
     stage,
     lambda params, batch, key: (params['a'] * batch).sum(),

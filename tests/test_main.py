@@ -387,8 +387,13 @@ def test_pretraining_makes_a_base_that_loads(tmp_path, monkeypatch):
   """Of all stages, on models of the size that tests train."""
   monkeypatch.setattr(shapes, 'SMALL_BASE', small_run.MODELS)
   config = f'--config={small_run.ROOT}/configs/pretrain.py:debug'
+  mmdit = small_run.MODELS.mmdit
+  sizes = [
+    f'--config.pretrain.transformer.{key}={getattr(mmdit, key)}'
+    for key in ('num_layers', 'num_attention_heads', 'attention_head_dim')
+  ]
   status, out, err = small_run.call(
-    config, '--mode=pretrain', f'--workdir={tmp_path}'
+    config, *sizes, '--mode=pretrain', f'--workdir={tmp_path}'
   )
   assert status == 0, err
   assert str(tmp_path / 'base') in out
@@ -396,3 +401,16 @@ def test_pretraining_makes_a_base_that_loads(tmp_path, monkeypatch):
   leaves = leaf_names(base.params).values()
   assert all(np.isfinite(leaf).all() for leaf in leaves)
   assert base.autoencoder.scaling_factor != 1.0
+  assert base.mmdit == mmdit
+
+
+def test_a_base_of_another_size_is_not_trained_further(tmp_path):
+  status, _, err = small_run.call(
+    f'--config={small_run.ROOT}/configs/pretrain.py:debug',
+    f'--config.model.path={small_run.ROOT}/adrpo_jax/worlds/shapes_base',
+    '--config.pretrain.transformer.num_layers=5',
+    *('--mode=pretrain', f'--workdir={tmp_path}'),
+  )
+  assert status == 2
+  assert 'num_layers=5' in err
+  assert 'num_layers=4' in err

@@ -1,6 +1,7 @@
 """Pre-training of the bases of the embedded worlds, from a config."""
 
 from collections.abc import Callable, Mapping
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -8,6 +9,7 @@ from ml_collections import ConfigDict
 
 from adrpo_jax.models.shapes import base as base_models
 from adrpo_jax.pretrain import audio, shapes, texts
+from adrpo_jax.pretrain.stage import StageConfig
 
 
 def pretrain_images(
@@ -15,19 +17,14 @@ def pretrain_images(
 ) -> None:
   """Makes workdir/base, from scratch or from the base at model.path."""
   folder = config.model.path
+  stages = {
+    field.name: StageConfig(**config.pretrain[field.name])
+    for field in dataclasses.fields(shapes.Recipe)
+    if field.type is StageConfig
+  }
   base = shapes.run(
     workdir,
-    images=config.pretrain.images,
-    corruption=config.pretrain.corruption,
-    shares=dict(config.pretrain.shares),
-    autoencoder_stage=shapes.StageConfig(**config.pretrain.autoencoder),
-    text_encoder_stage=shapes.StageConfig(**config.pretrain.text_encoder),
-    decoder_stage=shapes.StageConfig(**config.pretrain.decoder),
-    flow_stage=shapes.StageConfig(**config.pretrain.flow),
-    distillation_stage=shapes.StageConfig(**config.pretrain.distillation),
-    guidance=config.pretrain.guidance,
-    shift=config.pretrain.shift,
-    kl=config.pretrain.kl,
+    shapes.Recipe(**config.pretrain.to_dict() | stages),
     seed=config.seed,
     start=base_models.load(pathlib.Path(folder)) if folder else None,
   )

@@ -33,7 +33,7 @@ from adrpo_jax.models.audio.tower import AudioTower, AudioTowerConfig
 from adrpo_jax.models.decoder.decoder import Decoder, DecoderConfig
 from adrpo_jax.pretrain.base_files import make_tokenizer
 from adrpo_jax.pretrain.heard_prompts import MEL, make_prompts
-from adrpo_jax.pretrain.shapes import StageConfig, train_stage
+from adrpo_jax.pretrain.stage import StageConfig, train_stage
 from adrpo_jax.pretrain.text_ability import sampled, summary
 from adrpo_jax.pretrain.texts import answer_loss, answered, initialized
 from adrpo_jax.pretrain.thinker_folder import write

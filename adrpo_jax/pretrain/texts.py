@@ -33,7 +33,7 @@ from adrpo_jax.pretrain.base_files import (
   make_tokenizer,
   write_records,
 )
-from adrpo_jax.pretrain.shapes import StageConfig, train_stage
+from adrpo_jax.pretrain.stage import StageConfig, train_stage
 from adrpo_jax.pretrain.text_ability import ability, padded_prompts
 from adrpo_jax.system.records import read_lines
 from adrpo_jax.types import Array, PyTree

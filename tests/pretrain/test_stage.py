@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from adrpo_jax.errors import InputError
-from adrpo_jax.pretrain.shapes import StageConfig, _dataset, train_stage
+from adrpo_jax.pretrain.captioned_images import dataset
+from adrpo_jax.pretrain.stage import StageConfig, train_stage
 from adrpo_jax.system.records import read_lines
 
 STAGE = StageConfig(
@@ -68,13 +69,13 @@ def test_damaged_images_are_rendered_again(tmp_path):
     ('single', 'binding', 'relation', 'counting', 'style', 'composition'), 1 / 6
   )
   path = tmp_path / 'pictures.npz'
-  data = _dataset(path, 8, 0.5, 0, shares)
+  data = dataset(path, 8, 0.5, 0, shares)
   whole = path.read_bytes()
   for damaged in (whole[:-40], whole[:500] + b'?' + whole[501:], b''):
     path.write_bytes(damaged)
     with pytest.warns(UserWarning, match='made again'):
-      again = _dataset(path, 8, 0.5, 0, shares)
+      again = dataset(path, 8, 0.5, 0, shares)
     np.testing.assert_array_equal(again.images, data.images)
   np.testing.assert_array_equal(
-    _dataset(path, 8, 0.5, 0, shares).prompt, data.prompt
+    dataset(path, 8, 0.5, 0, shares).prompt, data.prompt
   )
