@@ -8,16 +8,20 @@ from collections.abc import Collection, Mapping, Sequence
 import functools
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from adrpo_jax.rewards import jpeg, table
 from adrpo_jax.rewards.clip.aesthetic import aesthetic
 from adrpo_jax.rewards.clip.scores import clip_score, hps_v2, pick_score
 from adrpo_jax.rewards.clip.towers import VIT_H14, VIT_L14
 from adrpo_jax.rewards.host.image_view import IMAGES
 from adrpo_jax.rewards.normalizers import Named
-from adrpo_jax.rewards.protocol import Reward, on_device
+from adrpo_jax.rewards.protocol import Reward, in_unit_range, on_device
 from adrpo_jax.rewards.remote.client import remote
 from adrpo_jax.rewards.table import RewardRow, device_row
-from adrpo_jax.worlds import shapes_judge
+from adrpo_jax.types import Array, PromptBatch, PyTree, Scores
+from adrpo_jax.worlds import shapes_diversity, shapes_judge
 
 
 def shapes(
@@ -35,6 +39,26 @@ def shapes(
   )
 
 
+def shapes_spread(texts: Sequence[str], invalid_limit: float) -> Reward:
+  """How far a sample is from the others of its prompt, in what is left free.
+
+  On the device: the mean distance to the readable samples, in places, sizes
+  and styles, see `worlds.shapes_diversity`; rendered truth has about 1. Beside
+  `shapes`, with a small weight, it keeps a policy diverse.
+  """
+  del texts, invalid_limit  # It reads the facts of prompts, and never fails.
+
+  @jax.jit
+  def spread(facts: PyTree, images: Array) -> Array:
+    return shapes_diversity.spread_of_samples(in_unit_range(images), facts)
+
+  def reward(prompts: PromptBatch, images: Array) -> Scores:
+    far = spread(prompts.facts, images)
+    return Scores(far, jnp.ones(far.shape, bool), {})
+
+  return reward
+
+
 # (name, host, ...) -> the row of a function on the host; see `table.host_row`.
 host_row = functools.partial(
   table.host_row,
@@ -43,6 +67,7 @@ host_row = functools.partial(
 
 REWARDS: dict[str, RewardRow] = {
   'shapes': device_row(shapes, world='shapes'),
+  'shapes_spread': device_row(shapes_spread, world='shapes'),
   'clip_score': device_row(clip_score, tower=VIT_L14),
   'pick_score': device_row(pick_score, tower=VIT_H14, path=''),
   'hps_v2': device_row(hps_v2, tower=VIT_H14, path=''),

@@ -25,6 +25,26 @@ def spread(images: Array, facts: Facts) -> tuple[Array, Array]:
   sample that lacks an object for one of the prompt's is not readable, and
   enters no pair; a prompt without a readable pair has spread NaN.
   """
+  apart, readable = _distances(images, facts)
+  counted = _pairs_of(readable)
+  number = counted.sum((1, 2))
+  total = jnp.sum(apart * counted, (1, 2))
+  return jnp.where(number > 0, total / number, jnp.nan), readable
+
+
+def spread_of_samples(images: Array, facts: Facts) -> Array:
+  """The mean distance of each sample to the others of its prompt, [P, G].
+
+  Only readable samples count; one that is not, or is the only one, has 0.
+  """
+  apart, readable = _distances(images, facts)
+  counted = _pairs_of(readable)
+  total = jnp.sum(apart * counted, -1)
+  return total / jnp.maximum(counted.sum(-1), 1)
+
+
+def _distances(images: Array, facts: Facts) -> tuple[Array, Array]:
+  """Distances of pairs [P, G, G], and which samples are readable [P, G]."""
   groups = images.shape[:2]
   flat = images.reshape(-1, *images.shape[2:])
   repeated = jax.tree.map(lambda leaf: jnp.repeat(leaf, groups[1], 0), facts)
@@ -39,7 +59,6 @@ def spread(images: Array, facts: Facts) -> tuple[Array, Array]:
   center, size, style = map(
     of_slots, (parsed.center, parsed.size, parsed.style)
   )
-  readable = verdict.complete.reshape(groups)
   used = jnp.arange(SLOTS)[None] < facts.objects[:, None]
 
   def pairs(values: Array) -> tuple[Array, Array]:
@@ -53,11 +72,13 @@ def spread(images: Array, facts: Facts) -> tuple[Array, Array]:
   style_differs = (a != b) & (facts.style == FREE)[:, None, None]
   apart = (place + size_differs + style_differs) * used[:, None, None]
   apart = apart.sum(-1) / facts.objects[:, None, None]
-  counted = readable[:, :, None] & readable[:, None, :]
-  counted &= ~jnp.eye(groups[1], dtype=bool)[None]
-  number = counted.sum((1, 2))
-  total = jnp.sum(apart * counted, (1, 2))
-  return jnp.where(number > 0, total / number, jnp.nan), readable
+  return apart, verdict.complete.reshape(groups)
+
+
+def _pairs_of(readable: Array) -> Array:
+  """Which pairs [P, G, G] are of two different readable samples."""
+  both = readable[:, :, None] & readable[:, None, :]
+  return both & ~jnp.eye(readable.shape[1], dtype=bool)[None]
 
 
 def truth(facts: Facts, samples: int) -> Array:

@@ -142,4 +142,11 @@ def test_spread_by_hand():
 
   images = jnp.stack([scene(2, 0), scene(11, 1)])[None]  # centers 6 and 16
   spread, _ = shapes_diversity.spread(images, facts)
-  np.testing.assert_allclose(spread, np.hypot(10, 1) / 32 + 1, rtol=1e-5)
+  far = np.hypot(10, 1) / 32 + 1
+  np.testing.assert_allclose(spread, far, rtol=1e-5)
+  nothing = jnp.broadcast_to(shapes.BACKGROUND, images[:, :1].shape)
+  images = jnp.concatenate([images, images[:, :1], nothing], 1)
+  of_samples = shapes_diversity.spread_of_samples(images, facts)
+  np.testing.assert_allclose(
+    of_samples, [[far / 2, far, far / 2, 0]], rtol=1e-5
+  )
