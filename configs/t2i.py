@@ -40,7 +40,7 @@ def get_config(preset: str = 'default') -> ConfigDict:
 
 MAIN = {
   'seed': 0,  # of training; evaluations do not depend on it
-  'steps': 300,  # rollouts, each followed by updates_per_rollout updates
+  'steps': 200,  # rollouts, each followed by updates_per_rollout updates
   'world': 'shapes',  # an embedded task; '' for prompts of files
   'model': {
     'family': 'world',  # world, sd3, or sd3_tiny, a random one
@@ -107,9 +107,9 @@ SETTINGS = {
     # and exported. Above 1: more success for more divergence, without training.
     'extrapolation': 1.25,
     # Steps after which the policy that is evaluated, before λ, becomes the
-    # reference of the divergence; 0: the base stays it (ProRL, TR-DPO).
+    # reference of the divergence, as in ProRL and TR-DPO; 0: the base stays it.
     # Evaluations report the divergence from the base all the same.
-    'reference_sync_steps': 0,
+    'reference_sync_steps': 100,
   },
   'reward': {
     # The scale of each term: raw, standard (by the step), group (by the
@@ -118,8 +118,9 @@ SETTINGS = {
     'monitor_only': (),  # names of rewards that are measured, not trained on
     # The parameters of each reward, under its name.
     **{name: row.parameters for name, row in REWARDS.items()},
-    # (1 − w)·[share of the facts that hold] + w·[all of them hold]
-    'shapes': {'success_weight': 0.5},
+    # (1 − w)·[share of the facts that hold] + w·[all of them hold], and how far
+    # a sample is from the others of its prompt, which keeps them diverse.
+    'shapes': {'success_weight': 0.5, 'spread_weight': 0.5},
     'invalid_limit': 0.1,  # share of a step's samples; more stop the run
   },
   'eval': {
@@ -178,7 +179,7 @@ METHOD_PARAMETERS = {
   'method': {
     **{name: METHODS.parameters(name) for name in METHODS},
     'adrpo': METHODS.parameters('adrpo')
-    | {'beta0': 0.05, 'advantage_clip': 10.0, 'allow_unstable': True},
+    | {'beta0': 0.05, 'advantage_clip': 10.0},
     'fixed_w2': METHODS.parameters('fixed_w2')
     | {'beta': 0.05, 'advantage_clip': 10.0},
     'ram': METHODS.parameters('ram') | {'beta': 0.05, 'advantage_clip': 10.0},
@@ -219,10 +220,9 @@ SD3 = {
     'weight_decay': 1e-4,
     'ema_decay': 0.9,
     'extrapolation': 1.0,
+    'reference_sync_steps': 0,
   },
-  'method': {
-    'adrpo': {'beta0': 1.0, 'advantage_clip': 0.9, 'allow_unstable': False}
-  },
+  'method': {'adrpo': {'beta0': 1.0, 'advantage_clip': 0.9}},
   # A CLIP score differs by points within a prompt; β₀ is in units of that.
   'reward': {
     'weights': {'shapes': 0.0, 'clip_score': 1.0},
@@ -280,8 +280,15 @@ SD3_TINY = {
   'compute': {'decode_chunks': 1},
 }
 
+# The world's reward alone, and the divergence of the papers, from the base.
+ONE_REFERENCE = {
+  'reward': {'shapes': {'spread_weight': 0.0}},
+  'training': {'reference_sync_steps': 0},
+}
+
 # One run of a comparison: two minutes on two cores.
 COMPARE = {
+  **ONE_REFERENCE,
   'steps': 60,
   'eval': {'every': 0},
   'checkpoint': {'every': 60},
@@ -289,7 +296,11 @@ COMPARE = {
   'compare': {
     'adrpo': {
       'method': {
-        'adrpo': {'advantage_clip': 0.9, 'policy_advantage_clip': 10.0}
+        'adrpo': {
+          'advantage_clip': 0.9,
+          'policy_advantage_clip': 10.0,
+          'allow_unstable': True,
+        }
       }
     },
     'fixed_w2': {'training': {'sigma_distribution': 'uniform'}},
@@ -304,7 +315,8 @@ COMPARE = {
 
 # What the papers publish; the other parameters of a method at its defaults.
 PAPER = {
-  'method': {name: METHODS.parameters(name, 'paper') for name in METHODS}
+  **ONE_REFERENCE,
+  'method': {name: METHODS.parameters(name, 'paper') for name in METHODS},
 }
 
 # Every stage once or twice, in seconds: for tests and for a first look.

@@ -157,6 +157,7 @@ IMAGES: dict[str, Values] = {
   'method.flow_grpo.clip': POSITIVE,
   'method.flow_grpo.clip_range': POSITIVE,
   'reward.shapes.success_weight': SHARE,
+  'reward.shapes.spread_weight': NOT_NEGATIVE,
   'reward.clip_score.path': TEXT,
   'reward.pick_score.path': TEXT,
   'reward.pick_score.divided_by': POSITIVE,

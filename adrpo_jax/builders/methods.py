@@ -41,18 +41,10 @@ def make_method(config: ConfigDict, table: Table) -> Method:
     )
   parameters = {key: own[key] for key in table.parameters(name)}
   parameters |= {key: config.sampler[key] for key in row.from_run}
-  if 'allow_unstable' in parameters and _moves_reference(config):
+  if 'allow_unstable' in parameters and config.training.reference_sync_steps:
+    # No reference serves so long that samples widen: no fixed point is needed.
     parameters['allow_unstable'] = True
   return _made(name, functools.partial(table.make_method, name, **parameters))
-
-
-def _moves_reference(config: ConfigDict) -> bool:
-  """Whether a run has more than one reference, each for a limited time.
-
-  A clip above β₀ leaves a run without a fixed point only with one reference for
-  all of its steps.
-  """
-  return 0 < config.training.reference_sync_steps < config.steps
 
 
 def _user_method(call: Call, table: Table) -> Method:

@@ -20,41 +20,45 @@ from adrpo_jax.rewards.normalizers import Named
 from adrpo_jax.rewards.protocol import Reward, in_unit_range, on_device
 from adrpo_jax.rewards.remote.client import remote
 from adrpo_jax.rewards.table import RewardRow, device_row
-from adrpo_jax.types import Array, PromptBatch, PyTree, Scores
+from adrpo_jax.types import Array, PromptBatch, Scores
 from adrpo_jax.worlds import shapes_diversity, shapes_judge
 
 
 def shapes(
-  texts: Sequence[str], invalid_limit: float, *, success_weight: float = 0.0
+  texts: Sequence[str],
+  invalid_limit: float,
+  *,
+  success_weight: float = 0.0,
+  spread_weight: float = 0.0,
 ) -> Reward:
   """The share of a prompt's facts that hold, by the exact judge; in [0, 1].
 
   On the device. Measures: facts, that share; success, 1 where all hold;
   fidelity. A `success_weight` w makes the reward (1 − w)·facts + w·success:
-  the last missing fact is then worth more than the first.
+  the last missing fact is then worth more than the first. A `spread_weight`
+  adds that multiple of a sample's mean distance to the others of its prompt,
+  in what the prompt leaves free (`shapes_diversity.spread_of_samples`), which
+  is then a measure too.
   """
   del texts, invalid_limit  # It reads the facts of prompts, and never fails.
-  return on_device(
+  judged = on_device(
     functools.partial(shapes_judge.judge, success_weight=success_weight)
   )
+  if not spread_weight:
+    return judged
 
-
-def shapes_spread(texts: Sequence[str], invalid_limit: float) -> Reward:
-  """How far a sample is from the others of its prompt, in what is left free.
-
-  On the device: the mean distance to the readable samples, in places, sizes
-  and styles, see `worlds.shapes_diversity`; rendered truth has about 1. Beside
-  `shapes`, with a small weight, it keeps a policy diverse.
-  """
-  del texts, invalid_limit  # It reads the facts of prompts, and never fails.
-
+  # In one program, in which both read the objects of an image once.
   @jax.jit
-  def spread(facts: PyTree, images: Array) -> Array:
-    return shapes_diversity.spread_of_samples(in_unit_range(images), facts)
-
   def reward(prompts: PromptBatch, images: Array) -> Scores:
-    far = spread(prompts.facts, images)
-    return Scores(far, jnp.ones(far.shape, bool), {})
+    scores = judged(prompts, images)
+    spread = shapes_diversity.spread_of_samples(
+      in_unit_range(images), prompts.facts
+    )
+    spread = jnp.where(scores.valid, spread, 0.0)
+    return scores._replace(
+      rewards=scores.rewards + spread_weight * spread,
+      measures=dict(scores.measures) | {'spread': spread},
+    )
 
   return reward
 
@@ -67,7 +71,6 @@ host_row = functools.partial(
 
 REWARDS: dict[str, RewardRow] = {
   'shapes': device_row(shapes, world='shapes'),
-  'shapes_spread': device_row(shapes_spread, world='shapes'),
   'clip_score': device_row(clip_score, tower=VIT_L14),
   'pick_score': device_row(pick_score, tower=VIT_H14, path=''),
   'hps_v2': device_row(hps_v2, tower=VIT_H14, path=''),

@@ -28,7 +28,7 @@ def spread(images: Array, facts: Facts) -> tuple[Array, Array]:
   apart, readable = _distances(images, facts)
   counted = _pairs_of(readable)
   number = counted.sum((1, 2))
-  total = jnp.sum(apart * counted, (1, 2))
+  total = jnp.sum(apart, (1, 2), where=counted)
   return jnp.where(number > 0, total / number, jnp.nan), readable
 
 
@@ -39,7 +39,7 @@ def spread_of_samples(images: Array, facts: Facts) -> Array:
   """
   apart, readable = _distances(images, facts)
   counted = _pairs_of(readable)
-  total = jnp.sum(apart * counted, -1)
+  total = jnp.sum(apart, -1, where=counted)
   return total / jnp.maximum(counted.sum(-1), 1)
 
 

@@ -25,7 +25,12 @@ from adrpo_jax.rewards.text.match import exact_match
 from adrpo_jax.rewards.text.protocol import in_batches, text_prompts
 from adrpo_jax.rewards.text_table import TEXT_REWARDS
 from adrpo_jax.types import PromptBatch
-from adrpo_jax.worlds import AUDIO_WORLDS, shapes, shapes_prompts
+from adrpo_jax.worlds import (
+  AUDIO_WORLDS,
+  shapes,
+  shapes_diversity,
+  shapes_prompts,
+)
 
 # Of rewards of text that need one, which an extra brings.
 LIBRARIES = {'math_match': 'math_verify', 'reasoning_gym': 'reasoning_gym'}
@@ -191,6 +196,26 @@ def test_shapes_reward_between_facts_and_success(truth):
   )
   assert 0 < facts.min() < 1
   assert set(np.unique(success)) == {0.0, 1.0}
+
+
+def test_shapes_reward_with_the_spread_of_samples(truth):
+  """The spread is added, and one that shows no object has and gives none."""
+  prompts, images = truth
+  plain = REWARDS['shapes'].make(TEXTS, 0.1)(prompts, images)
+  spread_out = REWARDS['shapes'].make(TEXTS, 0.1, spread_weight=0.5)
+  scores = spread_out(prompts, images)
+  spread = shapes_diversity.spread_of_samples(images, prompts.facts)
+  np.testing.assert_allclose(scores.measures['spread'], spread, rtol=1e-6)
+  np.testing.assert_allclose(
+    scores.rewards, plain.rewards + 0.5 * spread, rtol=1e-6
+  )
+  assert (spread > 0).all()
+  broken = images.at[0, 1].set(shapes.BACKGROUND)
+  scores = spread_out(prompts, broken)
+  np.testing.assert_array_equal(scores.measures['spread'][0], 0)
+  np.testing.assert_allclose(
+    scores.rewards[1:], plain.rewards[1:] + 0.5 * spread[1:], rtol=1e-6
+  )
 
 
 def test_shapes_reward_of_truth_and_of_the_wrong_prompt(truth):
