@@ -92,6 +92,7 @@ def jax_side(args):
   config.training.updates_per_rollout = args.updates
   config.eval.num_prompts = config.eval.batch_size = 8
   config.reward.weights = {'jpeg_compressibility': 1.0}
+  config.training.reference_sync_steps = 0  # as there
   run = builders.build(config, builders.make_mesh(config))
   state = run.init()
   prompts = run.prompts_at(0)

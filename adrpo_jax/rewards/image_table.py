@@ -9,7 +9,6 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from adrpo_jax.rewards import jpeg, table
 from adrpo_jax.rewards.clip.aesthetic import aesthetic
@@ -35,10 +34,11 @@ def shapes(
 
   On the device. Measures: facts, that share; success, 1 where all hold;
   fidelity. A `success_weight` w makes the reward (1 − w)·facts + w·success:
-  the last missing fact is then worth more than the first. A `spread_weight`
-  adds that multiple of a sample's mean distance to the others of its prompt,
-  in what the prompt leaves free (`shapes_diversity.spread_of_samples`), which
-  is then a measure too.
+  the last missing fact is then worth more than the first. A `spread_weight` s
+  adds s·success·(spread − its mean over the prompt), where spread is a sample's
+  mean distance to the others of its prompt in what the prompt leaves free
+  (`shapes_diversity.spread_of_samples`), and then a measure too: of two right
+  samples, the more unusual one is worth more.
   """
   del texts, invalid_limit  # It reads the facts of prompts, and never fails.
   judged = on_device(
@@ -54,9 +54,10 @@ def shapes(
     spread = shapes_diversity.spread_of_samples(
       in_unit_range(images), prompts.facts
     )
-    spread = jnp.where(scores.valid, spread, 0.0)
+    unusual = spread - spread.mean(1, keepdims=True)
+    bonus = spread_weight * scores.measures['success'] * unusual
     return scores._replace(
-      rewards=scores.rewards + spread_weight * spread,
+      rewards=scores.rewards + bonus,
       measures=dict(scores.measures) | {'spread': spread},
     )
 

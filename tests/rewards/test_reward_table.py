@@ -198,24 +198,40 @@ def test_shapes_reward_between_facts_and_success(truth):
   assert set(np.unique(success)) == {0.0, 1.0}
 
 
-def test_shapes_reward_with_the_spread_of_samples(truth):
-  """The spread is added, and one that shows no object has and gives none."""
+def test_shapes_reward_of_an_unusual_sample(truth):
+  """Of three right samples, two the same, the third is worth more.
+
+  With distances 0 and d the spreads are d/2, d/2 and d: s·(−d/6, −d/6, d/3).
+  """
   prompts, images = truth
+  images = images[:, [0, 0, 1]]
   plain = REWARDS['shapes'].make(TEXTS, 0.1)(prompts, images)
-  spread_out = REWARDS['shapes'].make(TEXTS, 0.1, spread_weight=0.5)
-  scores = spread_out(prompts, images)
-  spread = shapes_diversity.spread_of_samples(images, prompts.facts)
-  np.testing.assert_allclose(scores.measures['spread'], spread, rtol=1e-6)
+  assert plain.measures['success'].all()
+  unusual = REWARDS['shapes'].make(TEXTS, 0.1, spread_weight=0.5)
+  scores = unusual(prompts, images)
+  pairs, _ = shapes_diversity.spread(images[:, 1:], prompts.facts)
+  expected = pairs[:, None] * np.array([[-1, -1, 2]]) / 6
   np.testing.assert_allclose(
-    scores.rewards, plain.rewards + 0.5 * spread, rtol=1e-6
+    scores.rewards, plain.rewards + 0.5 * expected, atol=1e-6
   )
-  assert (spread > 0).all()
-  broken = images.at[0, 1].set(shapes.BACKGROUND)
-  scores = spread_out(prompts, broken)
+  np.testing.assert_allclose(
+    scores.measures['spread'],
+    pairs[:, None] * np.array([[0.5, 0.5, 1]]),
+    rtol=1e-5,
+  )
+
+
+def test_shapes_reward_of_an_unusual_sample_that_is_wrong(truth):
+  """It gets no more than without the weight; an empty image is no neighbor."""
+  prompts, images = truth
+  images = images.at[0, 1].set(shapes.BACKGROUND)
+  wrong = jnp.concatenate([images[:1], images[2:], images[1:2]])
+  plain = REWARDS['shapes'].make(TEXTS, 0.1)(prompts, wrong)
+  assert plain.measures['success'][0].tolist() == [1, 0]
+  assert not plain.measures['success'][1:].any()
+  scores = REWARDS['shapes'].make(TEXTS, 0.1, spread_weight=0.5)(prompts, wrong)
+  np.testing.assert_array_equal(scores.rewards, plain.rewards)
   np.testing.assert_array_equal(scores.measures['spread'][0], 0)
-  np.testing.assert_allclose(
-    scores.rewards[1:], plain.rewards[1:] + 0.5 * spread[1:], rtol=1e-6
-  )
 
 
 def test_shapes_reward_of_truth_and_of_the_wrong_prompt(truth):
