@@ -159,7 +159,7 @@ def _with_autoencoder(
     data.pixels,
     seed=seed,
   )
-  latents = _encoded(coder, params['autoencoder'], data)
+  latents = _encoded(coder, params['autoencoder'], data)  # not scaled yet
   scaled = dataclasses.replace(
     base.autoencoder,
     shift_factor=float(latents.mean()),
@@ -204,9 +204,8 @@ def _flow(
   seed: int,
 ) -> dict[str, PyTree]:
   """The parameters of the text encoder and the transformer, trained by flow."""
-  coder = base.autoencoder
-  encoded = _encoded(Autoencoder(coder), base.params['autoencoder'], data)
-  latents = (encoded - coder.shift_factor) * coder.scaling_factor
+  coder = Autoencoder(base.autoencoder)
+  latents = _encoded(coder, base.params['autoencoder'], data)
   text, flow = TextEncoder(base.text_encoder), MMDiT(base.mmdit)
   levels = noise_levels.logit_normal(recipe.shift)
 
@@ -262,7 +261,7 @@ def _decoder(
 def _encoded(
   coder: Autoencoder, params: PyTree, data: CaptionedImages
 ) -> np.ndarray:
-  """Returns the latent means of all images, [N, h, w, C]."""
+  """Returns the latents of all images, as `coder` scales them: [N, h, w, C]."""
   encode = jax.jit(lambda x: coder.apply(params, x, method='encode'))
   count = len(data.images)
   parts = np.array_split(np.arange(count), max(1, count // 1024))

@@ -27,11 +27,11 @@ def autoencoder_loss(
 def decoder_loss(
   model: Autoencoder, encoder: PyTree, params: PyTree, images: Array, key: Array
 ) -> Array:
-  """Mean squared error of the decoded means, with an encoder that stays."""
+  """Mean squared error of the decoded latents, with an encoder that stays."""
   del key
   whole = {'params': {'encoder': encoder, 'decoder': params}}
-  mean, _ = model.apply(whole, images, method='moments')
-  decoded = model.apply(whole, mean, method='decode')
+  latents = model.apply(whole, images, method='encode')
+  decoded = model.apply(whole, latents, method='decode')
   return jnp.mean((decoded - images) ** 2)
 
 
