@@ -247,7 +247,7 @@ def test_the_divergence_is_from_the_reference_that_moves():
     state.replace(reference=copied), *small_run.made_step(moving)
   )
   assert float(metrics['divergence']) == pytest.approx(0.0, abs=1e-9)
-  fixed = built(**options)
+  fixed = built(**options, training__reference_sync_steps=0)
   assert fixed.init().reference is None
   _, metrics = fixed.update(shaken_state(fixed), *small_run.made_step(fixed))
   assert float(metrics['divergence']) > 1e-5
