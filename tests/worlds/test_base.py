@@ -25,7 +25,8 @@ def test_the_base_says_how_it_was_made():
   assert origin['versions']['jax']
   assert {file.stem for file in FOLDER.glob('*.jsonl')} >= {
     *('autoencoder', 'flow_1', 'flow_2', 'flow_3'),
-    *('flow_4', 'flow_5', 'flow_6'),
+    *('flow_4', 'flow_5', 'flow_6', 'flow_7', 'flow_8'),
+    'text_encoder_7',
     *('distillation_3', 'decoder_2'),
   }
 
